@@ -1,0 +1,69 @@
+# Everything happens in .venv; `make PYTHON=python3.13 …` chooses the Python it is made with.
+PYTHON ?= python3
+BIN := .venv/bin
+IN_GUEST := $(BIN)/python tools/with-kernel-sctp
+# Output appears as it is written, through a pipe too.
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help run test check bench clean kernel-sctp peers
+
+help:
+	@echo 'make run     the demonstration'
+	@echo 'make test    all tests: those of every stack here, then the Linux kernel stack'
+	@echo 'make check   lint, formatting and types'
+	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP'
+	@echo 'make clean   remove what these made'
+
+run: .venv/ready kernel-sctp
+	$(IN_GUEST) $(BIN)/python -m examples.demo
+
+test: .venv/ready kernel-sctp peers
+	$(BIN)/python -m pytest -m 'not kernel' --junitxml=.venv/test-here.xml
+	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
+	  --junitxml=.venv/test-kernel.xml
+	@$(BIN)/python -c "$$SUMMARY"
+
+check: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	PATH="$$PWD/$(BIN):$$PATH" pyright --verifytypes trio_sctp --ignoreexternal
+
+bench: .venv/ready kernel-sctp
+	$(BIN)/python -m benchmarks native
+	$(IN_GUEST) $(BIN)/python -m benchmarks kernel
+
+clean:
+	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'This needs Python 3.11 or later: make PYTHON=/path/to/it' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+	  tools/install-packages 'for a virtual environment' python3-venv
+	$(PYTHON) -m venv .venv || \
+	  { echo "$(PYTHON) cannot make one: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+# A kernel with SCTP: the running one, or the means to run another.
+kernel-sctp: .venv/ready
+	@$(IN_GUEST) 2> /dev/null || tools/install-packages 'to run a kernel that has SCTP' \
+	  user-mode-linux:linux.uml kmod:modprobe iproute2:ip
+
+# Other SCTP programs to test against.
+peers:
+	@tools/install-packages 'to test against other SCTP programs' \
+	  erlang-base:erl ncat socat iperf3 iproute2:ip
+
+define SUMMARY
+import xml.etree.ElementTree as tree
+for where, file in ("here", "test-here"), ("on the kernel stack", "test-kernel"):
+    suite = tree.parse(f".venv/{file}.xml").find("testsuite").attrib
+    skipped = int(suite["skipped"])
+    print(f"tests {where}: {int(suite['tests']) - skipped} passed, {skipped} skipped")
+endef
+export SUMMARY

@@ -1,0 +1,561 @@
+"""Associations: handles to those of an endpoint, and channels with a socket of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import TypeVar, cast, final
+
+import trio
+
+from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
+from ._errors import ConnectFailed
+from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
+from ._options import Option, Status
+from ._socket import DEFAULT_MAX_MESSAGE_SIZE, ControlBlock, Socket, check_max_message_size
+from ._stack import Stack, StackSocket, choose_stack
+from ._values import Address, AssociationEnd, Message
+
+T = TypeVar("T", bound=Option)
+Self = TypeVar("Self", bound="Association")
+
+
+class Association:
+    """A handle to one association on an endpoint's socket.
+
+    Its messages arrive in the endpoint's queue; ``peeloff`` gives it a queue of its own.  Made by
+    `Endpoint.connect`, `Endpoint.connect_init` and `Endpoint.associations`.
+
+    ``async with association:`` leaves by a graceful shutdown and waits for its end; when the block
+    is left by an exception or cancellation, by an abort.
+
+    After a restart of the peer the handle stays valid.  After peeling off, all of its methods raise
+    ``trio.ClosedResourceError`` but `wait_ended` and `while_up`, which follow the channel.
+    """
+
+    __slots__ = ("_block", "_socket")
+
+    def __init__(self, block: ControlBlock) -> None:
+        """Not for programs to call."""
+        self._block = block
+        self._socket = block.socket
+
+    def __repr__(self) -> str:
+        block = self._block
+        state = "ended" if block.end else "up" if block.up else "half-open"
+        return f"<{type(self).__name__} {block.id} {state}>"
+
+    def _check(self) -> None:
+        if self._block.socket is not self._socket:
+            raise trio.ClosedResourceError(
+                f"association {self.id} was peeled off: use its AssociationChannel"
+            )
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def id(self) -> int:
+        """The association id.  It stays the same for the association's life."""
+        return self._block.id
+
+    @property
+    def outbound_streams(self) -> int:
+        """Streams to send on, numbered from 0; 0 while the association is half-open."""
+        return self._block.outbound_streams
+
+    @property
+    def inbound_streams(self) -> int:
+        """Streams that the peer may send on; 0 while the association is half-open."""
+        return self._block.inbound_streams
+
+    @property
+    def local_addresses(self) -> list[Address]:
+        """Our addresses (gen_sctp ``inet:socknames``, RFC 6458 section 9.5).
+
+        Raises:
+          AssociationLost: it has ended.
+        """
+        return self._addresses(local=True)
+
+    @property
+    def peer_addresses(self) -> list[Address]:
+        """The peer's addresses (gen_sctp ``inet:peernames``, RFC 6458 section 9.3).
+
+        Raises:
+          AssociationLost: it has ended.
+        """
+        return self._addresses(local=False)
+
+    def _addresses(self, *, local: bool) -> list[Address]:
+        self._check()
+        self._socket.check_not_released()
+        stack = self._socket.stack
+        try:
+            if local:
+                return stack.local_addresses(self.id)
+            return stack.peer_addresses(self.id)
+        except OSError:
+            raise self._block.lost() from None
+
+    @property
+    def max_send_size(self) -> int:
+        """Bytes of the largest message that can be sent; `SendBuffer` changes it."""
+        self._check()
+        return self._socket.max_send_size()
+
+    def status(self) -> Status:
+        """Ask the stack how it is doing (gen_sctp ``sctp_status``, RFC 6458 section 8.2.1).
+
+        Raises:
+          AssociationLost: it has ended.
+        """
+        return self.get_option(Status)
+
+    def get_option(self, kind: type[T]) -> T:
+        """Read an option of this association, all fields filled.
+
+        Args:
+          kind: An option class whose scope is an association, such as `RtoInfo`.
+
+        Raises:
+          ValueError: the option holds for a whole socket.
+          AssociationLost: the association has ended.
+          OptionUnsupported: the stack has no such option.
+        """
+        self._check()
+        return self._socket.get_option(kind, self.id)
+
+    def set_option(self, value: Option) -> None:
+        """Set an option for this association; fields that are None stay as they are.
+
+        Raises:
+          ValueError: the option holds for a whole socket, or the stack refuses the value.
+          AssociationLost: the association has ended.
+          OptionUnsupported: the stack has no such option.
+        """
+        self._check()
+        self._socket.set_option(value, self.id)
+
+    # -- sending -----------------------------------------------------------------------------
+
+    async def send(
+        self,
+        value: bytes | bytearray | memoryview,
+        *,
+        stream: int | None = None,
+        ppid: int | None = None,
+        unordered: bool | None = None,
+        context: int | None = None,
+        lifetime: int | None = None,
+    ) -> None:
+        """Send one message, whole.
+
+        Any number of tasks may send; their messages queue in the order of the calls.
+
+        Args:
+          value: 1 to `max_send_size` bytes.
+          stream: Outbound stream, 0 to `outbound_streams` - 1; None is 0.
+          ppid: Payload protocol identifier, a host-order integer of 32 bits; None is 0.
+          unordered: Whether the message may overtake others of its stream; None is no.
+          context: A number of 32 bits that comes back in a `SendFailed`; None is 0.
+          lifetime: Milliseconds after which an unsent message is given up (RFC 3758); None and 0
+            mean never.
+
+        Raises:
+          ValueError: a value out of range, empty or too large; nothing was sent.
+          AssociationLost: the peer, or the network, ended the association.
+          trio.ClosedResourceError: you ended it.
+
+        Cancellation: the message was not sent.  Source: RFC 6458 sections 5.3.4 and 9.12.
+        """
+        self._check()
+        await self._socket.send(
+            self._block,
+            value,
+            stream or 0,
+            ppid or 0,
+            unordered or False,
+            context or 0,
+            lifetime or 0,
+        )
+
+    def send_nowait(
+        self,
+        value: bytes | bytearray | memoryview,
+        *,
+        stream: int | None = None,
+        ppid: int | None = None,
+        unordered: bool | None = None,
+        context: int | None = None,
+        lifetime: int | None = None,
+    ) -> None:
+        """Send one message if the send buffer has room for it now.
+
+        Args and errors are those of `send`, and:
+
+        Raises:
+          trio.WouldBlock: there is no room, or others wait to send on this association.
+        """
+        self._check()
+        self._socket.send_nowait(
+            self._block,
+            value,
+            stream or 0,
+            ppid or 0,
+            unordered or False,
+            context or 0,
+            lifetime or 0,
+        )
+
+    # -- ending ------------------------------------------------------------------------------
+
+    async def eof(self) -> None:
+        """Start the graceful shutdown (gen_sctp ``eof/2``).
+
+        What was sent is still delivered; what the peer sent can still be received.  Returns when
+        the stack has taken the request; `wait_ended` tells of the end.  Senders that wait for room
+        get ``trio.ClosedResourceError``.  Waits for a half-open association to come up first.  Does
+        nothing if the association has ended gracefully.
+
+        Raises:
+          AssociationLost: the association ended otherwise before.
+
+        Cancellation: the shutdown was not started.  Source: RFC 9260 section 9.2.
+        """
+        self._check()
+        await self._socket.shut_down(self._block)
+
+    def abort(self, reason: bytes = b"") -> None:
+        """End the association at once; what is under way is lost (gen_sctp ``abort/2``).
+
+        Does nothing if it has ended.
+
+        Args:
+          reason: Told to the peer, as `AssociationEnd.reason` there; 60,000 bytes at the most.
+
+        Source: RFC 9260 section 9.1, cause code 12 (user-initiated abort).
+        """
+        self._check()
+        check_reason(reason)
+        self._socket.abort(self._block, reason)
+
+    async def wait_ended(self) -> AssociationEnd:
+        """Wait until the association has ended, in whatever way.
+
+        Needs no reader and takes no credit; any number of tasks may wait.  After your own `eof` it
+        completes only if what the peer still sends fits, or somebody receives it.
+
+        Raises:
+          trio.ClosedResourceError: the socket was closed before the end.
+
+        Cancellation: nothing happened.
+        """
+        return await self._block.wait_ended()
+
+    @contextlib.asynccontextmanager
+    async def while_up(self) -> AsyncIterator[None]:
+        """Run a block for as long as the association lives.
+
+        The block is cancelled at once when the association is lost; `AssociationLost` is raised
+        after it, alone.  At a graceful end the block is cancelled once every record that came
+        before the end has been taken, and nothing is raised.  The block's own exceptions pass
+        unchanged.
+
+        Raises:
+          AssociationLost: see above.
+          trio.ClosedResourceError: the socket was closed before the end.
+        """
+        block = self._block
+        failure: BaseException | None = None
+        body = trio.CancelScope()
+        closed = False
+
+        async def watch() -> None:
+            nonlocal closed
+            try:
+                end = await block.wait_ended()
+                if end.graceful:
+                    await block.socket.wait_taken(block)
+            except trio.ClosedResourceError:
+                closed = True
+            body.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, name="trio_sctp while_up")
+            try:
+                with body:
+                    yield
+            except BaseException as error:
+                # Raised behind the nursery: it would leave it wrapped in a group.
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if body.cancelled_caught:
+            if closed:
+                raise trio.ClosedResourceError("this SCTP socket was closed")
+            assert block.end is not None
+            if not block.end.graceful:
+                raise block.lost()
+
+    async def __aenter__(self: Self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc_type is None:
+                await self._leave()
+        except BaseException:
+            self._leave_at_once()
+            raise
+        else:
+            if exc_type is not None:
+                self._leave_at_once()
+                await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _leave(self) -> None:
+        if self._block.socket is not self._socket or self._socket.closing:
+            await trio.lowlevel.checkpoint()  # peeled off, or closed: others see to its end
+            return
+        if self._block.end is None:
+            await self.eof()
+        await self.wait_ended()
+
+    def _leave_at_once(self) -> None:
+        if self._block.socket is self._socket:
+            self._socket.abort(self._block, b"")
+
+
+def check_reason(reason: bytes) -> None:
+    """Refuse what does not fit into an ABORT chunk."""
+    if not isinstance(reason, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the reason of an abort is bytes, not {reason!r}")
+    if len(reason) > 60000:
+        raise ValueError(f"the reason of an abort is at most 60000 bytes, not {len(reason)}")
+
+
+@final
+class AssociationChannel(
+    Association, trio.abc.SendChannel[bytes], trio.abc.ReceiveChannel[Message]
+):
+    """An association with a socket, hence a queue, of its own.
+
+    Made by `open_association`, `Listener.accept`, `Endpoint.peeloff` and `from_socket`.
+
+    ``async with channel:`` leaves by `aclose`; when the block is left by an exception or
+    cancellation, by an abort.  ``async for message in channel:`` ends when the peer shuts down
+    gracefully, and raises `AssociationLost` at any other end.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, block: ControlBlock) -> None:
+        """Not for programs to call."""
+        super().__init__(block)
+        block.handle = self
+
+    @classmethod
+    def from_socket(
+        cls, sock: object, *, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
+    ) -> AssociationChannel:
+        """Adopt a socket that carries one association: a peeled-off or a connected one-to-one.
+
+        Args:
+          sock: A standard library socket, a pysctp socket, or a descriptor (an integer).  It
+            belongs to the channel from here on.
+          max_message_size: Bytes of the largest message that the peer may send.
+
+        On a one-to-one socket (SOCK_STREAM) Linux transmits no reason with an abort.
+
+        Raises:
+          ValueError: it is not an SCTP socket, or has no association, or more than one.
+        """
+        check_max_message_size(max_message_size)
+        return adopt_channel(choose_stack("kernel").adopt(sock), max_message_size)
+
+    def _check_ended(self) -> None:
+        end = self._block.end
+        if end is not None:
+            if end.graceful:
+                raise trio.EndOfChannel
+            raise self._block.lost()
+
+    async def receive(self) -> Message:
+        """Receive the next message, waiting for it if need be.
+
+        Events are consumed on the way; they serve the association's state.  `active` shows them.
+
+        Raises:
+          trio.EndOfChannel: the association ended gracefully and all messages were taken.
+          AssociationLost: it ended in another way and all messages were taken.
+          trio.ClosedResourceError: you closed or aborted it.
+          trio.BusyResourceError: another task receives, or active mode is on.
+
+        Cancellation: no message was taken.
+        """
+        (message,) = await self._socket.receive(1, self._check_ended)
+        return cast(Message, message)
+
+    async def receive_batch(self, limit: int = DEFAULT_BATCH) -> list[Message]:
+        """Receive all messages that are there, at least one, for the price of one checkpoint.
+
+        Args:
+          limit: Messages at the most, 1 or more.
+
+        Raises and cancellation: as `receive`.
+        """
+        check_limit(limit)
+        return cast("list[Message]", await self._socket.receive(limit, self._check_ended))
+
+    def active(self, mode: Mode) -> contextlib.AbstractAsyncContextManager[Inbox]:
+        """Deliver messages and events to an `Inbox` for the length of a block.
+
+        Args:
+          mode: Credit as an integer (gen_sctp ``{active, N}``), `ONCE`, or a `Window`.
+
+        Raises:
+          ValueError: a mode out of range.
+          trio.BusyResourceError: a task receives, or active mode is on already.
+        """
+        return open_inbox(self._socket, mode, self._check_ended)
+
+    def abort(self, reason: bytes = b"") -> None:
+        """End the association at once and close its socket; see `Association.abort`.
+
+        Everybody blocked in the channel wakes with ``trio.ClosedResourceError``, but for
+        `wait_ended`, which returns the end.
+        """
+        check_reason(reason)
+        self._socket.abort_and_release(self._block, reason)
+
+    async def aclose(self) -> None:
+        """End the association gracefully and close its socket.
+
+        Waits until the peer has acknowledged everything; what the peer still sends is discarded.
+
+        Cancellation: the socket is closed all the same; the stack goes on shutting down in the
+        background.
+        """
+        await self._socket.aclose()
+
+    async def _leave(self) -> None:
+        await self._socket.aclose(abort_if_cancelled=True)
+
+    def _leave_at_once(self) -> None:
+        self.abort()
+
+
+def adopt_channel(stack: StackSocket, max_message_size: int) -> AssociationChannel:
+    """The channel of a stack's socket that carries one association already."""
+    socket = Socket(stack, max_message_size)
+    socket.data_only = True
+    try:
+        socket.configure(())
+        socket.adopt_associations()
+        blocks = list(socket.blocks.values())
+        if not blocks and (ended := socket.adopt_ended()):
+            blocks = [ended]
+        if len(blocks) != 1:
+            raise ValueError(f"a channel needs a socket with one association, not {len(blocks)}")
+    except BaseException:
+        socket.release(abort=False)
+        raise
+    return AssociationChannel(blocks[0])
+
+
+async def open_association(
+    hosts: Hosts,
+    port: int,
+    *,
+    local_hosts: Hosts = (),
+    local_port: int = 0,
+    options: Sequence[Option] = (),
+    max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+    stack: Stack | str | None = None,
+) -> AssociationChannel:
+    """Connect to one peer.
+
+    Args:
+      hosts: The peer's name or address, or a list of addresses of one multi-homed peer.  Several
+        addresses of one name are tried in turn.
+      port: The peer's port, 1 to 65535.
+      local_hosts: Addresses to bind; none means any.
+      local_port: Port to bind; 0 means any.
+      options: Set before the association is started.
+      max_message_size: Bytes of the largest message that the peer may send; one that sends more is
+        aborted.
+      stack: See `stacks`.
+
+    Returns:
+      An `AssociationChannel` that is up.
+
+    Raises:
+      ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``.
+      OSError: a host name is not known, or a local address or port cannot be bound.
+      ValueError: an argument out of range.
+      StackUnavailable: see `stacks`.
+
+    Cancellation: the half-open association is aborted; nothing is left.  Source: RFC 6458 section
+    9.9; gen_sctp ``connect/5`` and ``peeloff/2`` in one.
+    """
+    check_max_message_size(max_message_size)
+    chosen = choose_stack(stack)
+    candidates = await resolve_peer(hosts, port)
+    local = await resolve_local(local_hosts, local_port)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    failure: OSError | None = None
+    for addresses in candidates:
+        try:
+            return await _connect(chosen, addresses, local, local_port, options, max_message_size)
+        except ConnectFailed as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+async def _connect(
+    stack: Stack,
+    addresses: Sequence[Address],
+    local: Sequence[Address],
+    local_port: int,
+    options: Sequence[Option],
+    max_message_size: int,
+) -> AssociationChannel:
+    """Start the association on a one-to-many socket, and give it its own before it is up.
+
+    That socket tells why it could not be set up, and to close it is to leave nothing behind.
+    """
+    ipv6 = any(map(is_ipv6, (*addresses, *local)))
+    raw = stack.open(local, local_port, ipv6=ipv6)
+    parent = Socket(raw, max_message_size)
+    peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
+    try:
+        parent.configure(options)
+        block = parent.start_association(addresses, (), private=True)
+        try:
+            own = parent.move(block, raw.peel_off(block.id))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            parent.read_ahead()  # refused, before we could look
+            await trio.lowlevel.checkpoint()
+            raise ConnectFailed(errno.ECONNREFUSED, peer, block.last_event) from None
+    finally:
+        parent.release(abort=True)
+    try:
+        await block.wait_up()
+    except BaseException:
+        own.release(abort=True)
+        raise
+    if not block.up:
+        number = own.stack.pending_error() or errno.ECONNREFUSED
+        own.release(abort=True)
+        raise ConnectFailed(number, peer, block.last_event)
+    return AssociationChannel(block)

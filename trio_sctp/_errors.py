@@ -1,0 +1,133 @@
+"""The errors that are SCTP's own, sorted by whose doing they are, and the one table of errnos.
+
+Trio's own errors carry their usual meaning: ``ClosedResourceError`` (you closed it),
+``BusyResourceError`` (two of your tasks want the same), ``EndOfChannel`` (the graceful end).
+
+    OSError
+     +-- ConnectFailed          the peer, or the network
+     +-- StackUnavailable       this machine
+     +-- OptionUnsupported      this machine's stack
+    trio.BrokenResourceError
+     +-- AssociationLost        the peer, or the network
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from ._association import Association
+    from ._values import AssociationChange, AssociationEnd
+
+
+class AssociationLost(trio.BrokenResourceError):
+    """The association ended and not by your doing.
+
+    Raised by ``send`` once the peer ended the association in whatever way, and by ``receive``
+    after any end but a graceful one, when all that arrived before it has been taken.
+
+    Attributes:
+      association: The `Association` that ended.
+      end: The `AssociationEnd`: state, cause, abort reason and the messages not delivered.
+    """
+
+    def __init__(self, association: Association, end: AssociationEnd) -> None:
+        super().__init__(association, end)
+        self.association = association
+        self.end = end
+
+    def __str__(self) -> str:
+        end = self.end
+        text = f"association {end.association_id} ended: {getattr(end.state, 'name', end.state)}"
+        if end.cause:
+            text += f", {error_string(end.cause)} (cause {end.cause})"
+        if end.reason:
+            text += f", {end.reason!r}"
+        if end.undelivered:
+            text += f", {len(end.undelivered)} messages not delivered"
+        return text
+
+
+class ConnectFailed(OSError):
+    """An association could not be set up; the network's or the peer's doing.
+
+    ``errno`` is ``ECONNREFUSED`` (the peer, or a router, said no), ``ETIMEDOUT`` (nobody answered
+    the INIT or the COOKIE ECHO) or ``ECONNABORTED`` (another task here aborted it).
+
+    Attributes:
+      event: The CANT_ASSOC event; None where the stack reported an error alone.
+    """
+
+    def __init__(self, number: int, peer: str, event: AssociationChange | None) -> None:
+        text = f"cannot associate with {peer}: {os.strerror(number)}"
+        if event is not None and event.error:
+            text += f" ({error_string(event.error)})"
+        super().__init__(number, text)
+        self.event = event
+
+
+class StackUnavailable(OSError):
+    """The SCTP stack that was asked for does not work on this machine; says what would help."""
+
+
+class OptionUnsupported(OSError):
+    """This stack has no such option, or cannot get or set it that way."""
+
+
+# RFC 9260 section 3.3.10; RFC 5061 section 4.3; RFC 4895 section 4; RFC 6525 has none.
+_CAUSES = {
+    0: "no error",
+    1: "invalid stream identifier",
+    2: "missing mandatory parameter",
+    3: "stale cookie",
+    4: "out of resource",
+    5: "unresolvable address",
+    6: "unrecognized chunk type",
+    7: "invalid mandatory parameter",
+    8: "unrecognized parameters",
+    9: "no user data",
+    10: "cookie received while shutting down",
+    11: "restart of an association with new addresses",
+    12: "user-initiated abort",
+    13: "protocol violation",
+    14: "restart of an association with new encapsulation port",
+    0x00A0: "request to delete last remaining IP address",
+    0x00A1: "operation refused due to resource shortage",
+    0x00A2: "request to delete source IP address",
+    0x00A3: "association aborted due to illegal ASCONF-ACK",
+    0x00A4: "request refused: no authorization",
+    0x0105: "unsupported HMAC identifier",
+}
+
+OUT_OF_RESOURCE = 4
+USER_INITIATED_ABORT = 12
+
+
+def error_string(code: int) -> str:
+    """Explain a cause code (gen_sctp ``error_string/1``).
+
+    Args:
+      code: A host-order cause code, as in `AssociationChange.error` or `AssociationEnd.cause`.
+
+    Returns:
+      The cause's name in RFC 9260's words; ``"unknown error N"`` for a number that is not known.
+    """
+    return _CAUSES.get(code, f"unknown error {code}")
+
+
+# What a system call says when the association is no longer there to send on.
+ASSOCIATION_GONE = frozenset(
+    {
+        errno.EPIPE,
+        errno.ESHUTDOWN,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+    }
+)

@@ -1,0 +1,19 @@
+"""The kernel stack: Linux SCTP sockets.
+
+    _layouts.py        numbers and structs of linux/sctp.h, declared once
+    _notifications.py  bytes of a notification -> an event
+    _options.py        option types <-> socket options
+    _getsockopt.py     the one call that the standard library lacks
+    _socket.py         sockets: the data path, connect, peel off, abort, close
+
+Why so little of pysctp: its receive leaks memory with every message and can be crashed by a peer's
+ERROR chunk, its connectx returns no id while the handshake is under way, its peeloff leaks a
+descriptor, and its address lists drop IPv6 scope ids.  The standard library sends and receives
+faster; one call through ctypes does the rest.  Programs that hold sockets made by pysctp hand them
+over with ``from_socket``.
+"""
+
+from __future__ import annotations
+
+from ._socket import KernelSocket as KernelSocket
+from ._socket import KernelStack as KernelStack

@@ -1,0 +1,53 @@
+"""getsockopt with an input, which SCTP needs and the standard library does not have.
+
+Python's ``socket.getsockopt`` hands the kernel an uninitialised buffer.  SCTP reads the association
+id, or an address, from that buffer: a call for one association would answer for another, and a
+peel-off would peel off whatever id old memory held.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from ._layouts import CONNECTX3_STRUCT, SOL_SCTP, Opt
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def getsockopt(descriptor: int, option: int, data: bytes, size: int = 0) -> tuple[int, bytes]:
+    """Call getsockopt(2) at level SCTP.
+
+    Args:
+      descriptor: A non-blocking SCTP socket.
+      option: The option's number.
+      data: What the kernel is to find in the buffer.
+      size: Size of the buffer, if larger than ``data``.
+
+    Returns:
+      What the call returned (a descriptor, for peeling off) and the whole buffer
+      after it: the length that Linux gives back does not always count the same things.
+    """
+    buffer = ctypes.create_string_buffer(data, size or len(data))
+    length = ctypes.c_uint32(len(buffer))
+    result = _libc.getsockopt(descriptor, SOL_SCTP, option, buffer, ctypes.byref(length))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result, buffer.raw
+
+
+def connectx3(descriptor: int, addresses: bytes) -> tuple[int, int]:
+    """Start an association; returns its id and the errno of the call (EINPROGRESS, mostly).
+
+    The id is valid also when the errno is EINPROGRESS.
+    """
+    packed = ctypes.create_string_buffer(addresses, len(addresses))
+    request = CONNECTX3_STRUCT.pack(0, len(addresses), ctypes.addressof(packed))
+    buffer = ctypes.create_string_buffer(request, len(request))
+    length = ctypes.c_uint32(len(request))
+    result = _libc.getsockopt(
+        descriptor, SOL_SCTP, int(Opt.SOCKOPT_CONNECTX3), buffer, ctypes.byref(length)
+    )
+    number = ctypes.get_errno() if result < 0 else 0
+    return ctypes.c_int32.from_buffer(buffer).value, number

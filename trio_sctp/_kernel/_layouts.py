@@ -1,0 +1,133 @@
+"""Numbers and structs of Linux's SCTP socket API (linux/sctp.h), and socket addresses.
+
+Structs are in host byte order without padding other than what is written (``x``).
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+import struct
+
+from .._values import Address
+
+SOL_SCTP = 132
+
+
+class Opt(enum.IntEnum):
+    """Socket options of level SOL_SCTP."""
+
+    RTOINFO = 0
+    INITMSG = 2
+    NODELAY = 3
+    I_WANT_MAPPED_V4_ADDR = 12
+    STATUS = 14
+    FRAGMENT_INTERLEAVE = 18
+    GET_ASSOC_NUMBER = 28
+    GET_ASSOC_ID_LIST = 29
+    RECVRCVINFO = 32
+    SOCKOPT_BINDX_ADD = 100
+    GET_PEER_ADDRS = 108
+    GET_LOCAL_ADDRS = 109
+    SOCKOPT_CONNECTX3 = 111
+    SOCKOPT_PEELOFF_FLAGS = 122
+    EVENT = 127
+
+
+FUTURE_ASSOCIATIONS = 0
+ALL_ASSOCIATIONS = 2
+
+# Control messages: types, then structs.
+SNDINFO = 2
+RCVINFO = 3
+PRINFO = 5
+SNDINFO_STRUCT = struct.Struct("=HHIIi")  # stream, flags, ppid (network order), context, id
+RCVINFO_STRUCT = struct.Struct("=HHHxxIIIIi")  # stream, ssn, flags, ppid, tsn, cumtsn, context, id
+PRINFO_STRUCT = struct.Struct("=HxxI")  # policy, value
+
+# Flags of a sent message; policy of its lifetime.
+UNORDERED = 0x0001
+ABORT = 0x0004
+EOF = 0x0200
+PR_SCTP_TTL = 0x0010
+
+# Flags of a received message.
+MSG_EOR = 0x80
+MSG_NOTIFICATION = 0x8000
+
+EVENT_STRUCT = struct.Struct("=iHBx")  # id, type, on
+PEELOFF_FLAGS_STRUCT = struct.Struct("=iii")  # id, descriptor, flags
+CONNECTX3_STRUCT = struct.Struct("=iiQ")  # id, length of the addresses, pointer to them
+ADDRS_STRUCT = struct.Struct("=iI")  # id, number of addresses that follow
+
+STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
+
+
+class Note(enum.IntEnum):
+    """Types of notifications (enum sctp_sn_type)."""
+
+    ASSOC_CHANGE = 0x8001
+    PEER_ADDR_CHANGE = 0x8002
+    SEND_FAILED = 0x8003
+    REMOTE_ERROR = 0x8004
+    SHUTDOWN_EVENT = 0x8005
+    PARTIAL_DELIVERY_EVENT = 0x8006
+    ADAPTATION_INDICATION = 0x8007
+    AUTHENTICATION_EVENT = 0x8008
+    SENDER_DRY_EVENT = 0x8009
+    STREAM_RESET_EVENT = 0x800A
+    ASSOC_RESET_EVENT = 0x800B
+    STREAM_CHANGE_EVENT = 0x800C
+    SEND_FAILED_EVENT = 0x800D
+
+
+# What follows the header of a notification; data of any length may come behind.
+NOTE_HEADER = struct.Struct("=HHI")  # type, flags, length
+NOTE_STRUCTS = {
+    Note.ASSOC_CHANGE: struct.Struct("=HHHHi"),  # state, error (network), out, in, id
+    Note.PEER_ADDR_CHANGE: struct.Struct("=128siii"),  # address, state, error, id
+    Note.SEND_FAILED: struct.Struct("=IHHHxxIIIIIii"),  # error, sndrcvinfo, id
+    Note.REMOTE_ERROR: struct.Struct("=Hxxi"),  # error (network), id
+    Note.SHUTDOWN_EVENT: struct.Struct("=i"),  # id
+    Note.PARTIAL_DELIVERY_EVENT: struct.Struct("=IiII"),  # indication, id, stream, ssn
+    Note.ADAPTATION_INDICATION: struct.Struct("=Ii"),  # indication, id
+    Note.AUTHENTICATION_EVENT: struct.Struct("=HHIi"),  # key, other key, indication, id
+    Note.SENDER_DRY_EVENT: struct.Struct("=i"),  # id
+    Note.STREAM_RESET_EVENT: struct.Struct("=i"),  # id; a list of streams follows
+    Note.ASSOC_RESET_EVENT: struct.Struct("=iII"),  # id, local tsn, remote tsn
+    Note.STREAM_CHANGE_EVENT: struct.Struct("=iHH"),  # id, inbound, outbound
+    Note.SEND_FAILED_EVENT: struct.Struct("=IHHIIii"),  # error, sndinfo, id
+}
+
+# A fragment's place in its message: flags of the DATA chunk, found in a SEND_FAILED's info.
+DATA_LAST = 0x1
+DATA_FIRST = 0x2
+DATA_UNORDERED = 0x4
+
+_FAMILY = struct.Struct("=H")
+_IN = struct.Struct("!H4s8x")
+_IN6 = struct.Struct("!HI16s")
+_SCOPE = struct.Struct("=I")
+_IN_SIZE = 16
+_IN6_SIZE = 28
+
+
+def pack_address(address: Address) -> bytes:
+    """A sockaddr_in or sockaddr_in6."""
+    host, port = address[:2]
+    if ":" not in host:
+        return _FAMILY.pack(socket.AF_INET) + _IN.pack(port, socket.inet_aton(host))
+    flow, scope = address[2:] if len(address) == 4 else (0, 0)
+    packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    return _FAMILY.pack(socket.AF_INET6) + _IN6.pack(port, flow, packed) + _SCOPE.pack(scope)
+
+
+def unpack_address(data: bytes) -> tuple[Address, int]:
+    """The address at the beginning of ``data`` and its size there."""
+    (family,) = _FAMILY.unpack_from(data)
+    if family == socket.AF_INET6:
+        port, flow, packed = _IN6.unpack_from(data, 2)
+        (scope,) = _SCOPE.unpack_from(data, 24)
+        return (socket.inet_ntop(socket.AF_INET6, packed), port, flow, scope), _IN6_SIZE
+    port, packed = _IN.unpack_from(data, 2)
+    return (socket.inet_ntoa(packed), port), _IN_SIZE

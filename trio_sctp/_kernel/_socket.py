@@ -1,0 +1,356 @@
+"""Linux SCTP sockets: opening, the data path, connecting, peeling off, aborting, closing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import TypeVar
+
+import trio
+
+from .._options import EventSubscription, Option, Status
+from .._stack import Arrival, Piece, StackReport
+from .._values import Address, make_message
+from . import _options
+from ._getsockopt import connectx3, getsockopt
+from ._layouts import (
+    ABORT,
+    ADDRS_STRUCT,
+    ALL_ASSOCIATIONS,
+    EOF,
+    EVENT_STRUCT,
+    FUTURE_ASSOCIATIONS,
+    MSG_EOR,
+    MSG_NOTIFICATION,
+    PEELOFF_FLAGS_STRUCT,
+    PR_SCTP_TTL,
+    PRINFO,
+    PRINFO_STRUCT,
+    RCVINFO,
+    RCVINFO_STRUCT,
+    SNDINFO,
+    SNDINFO_STRUCT,
+    SOL_SCTP,
+    UNORDERED,
+    Note,
+    Opt,
+    pack_address,
+    unpack_address,
+)
+from ._notifications import parse_notification
+
+T = TypeVar("T", bound=Option)
+
+# One recvmsg takes this much.  Longer messages come in pieces; a buffer for the longest would be
+# allocated and trimmed for every short one.
+_READ_SIZE = 65536
+# Room for SNDRCVINFO and RCVINFO together: with less, the kernel drops the association id.
+_ANCILLARY_SIZE = 256
+
+_SUBSCRIPTIONS = {
+    "association_event": Note.ASSOC_CHANGE,
+    "address_event": Note.PEER_ADDR_CHANGE,
+    "send_failure_event": Note.SEND_FAILED_EVENT,
+    "peer_error_event": Note.REMOTE_ERROR,
+    "shutdown_event": Note.SHUTDOWN_EVENT,
+    "partial_delivery_event": Note.PARTIAL_DELIVERY_EVENT,
+    "adaptation_layer_event": Note.ADAPTATION_INDICATION,
+    "authentication_event": Note.AUTHENTICATION_EVENT,
+    "sender_dry_event": Note.SENDER_DRY_EVENT,
+    "stream_reset_event": Note.STREAM_RESET_EVENT,
+    "association_reset_event": Note.ASSOC_RESET_EVENT,
+    "stream_change_event": Note.STREAM_CHANGE_EVENT,
+}
+
+_WMEM_MAX = "/proc/sys/net/core/wmem_max"
+
+
+class KernelSocket:
+    """One SCTP socket of the kernel (see `StackSocket` for what its methods promise)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take ``sock`` over.  It belongs to nobody else from here on."""
+        sock.setblocking(False)
+        self._sock = sock
+        self._recvmsg = sock.recvmsg
+        self._sendmsg = sock.sendmsg
+        self.one_to_one = sock.type == socket.SOCK_STREAM
+        self._notification = b""
+        self._error = 0
+
+    def configure(self) -> None:
+        """What the data path relies on.  Peeled-off and accepted sockets inherit it."""
+        self._sock.setsockopt(SOL_SCTP, Opt.RECVRCVINFO, 1)
+        self._sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
+        if self._sock.family == socket.AF_INET6:
+            # Off: the addresses of IPv4 peers are IPv4 addresses.
+            self._sock.setsockopt(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, 0)
+
+    def receive(self, limit: int) -> list[Arrival]:
+        arrivals: list[Arrival] = []
+        append = arrivals.append
+        recvmsg = self._recvmsg
+        unpack = RCVINFO_STRUCT.unpack
+        ntohl = socket.ntohl
+        try:
+            for _ in range(limit):
+                data, ancillary, flags, address = recvmsg(_READ_SIZE, _ANCILLARY_SIZE)
+                if flags == MSG_EOR:
+                    stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
+                    append(
+                        make_message(
+                            data,
+                            stream,
+                            ntohl(ppid),
+                            how & UNORDERED != 0,
+                            id,
+                            address,
+                            ssn,
+                            tsn,
+                            cumulative,
+                            context,
+                        )
+                    )
+                elif flags & MSG_NOTIFICATION:
+                    self._notification += data
+                    if flags & MSG_EOR:
+                        data, self._notification = self._notification, b""
+                        append(parse_notification(data))
+                elif not data:
+                    break  # a one-to-one socket whose association has ended
+                else:
+                    append(self._piece(data, ancillary, flags, address))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            # A peeled-off socket reports once, behind all that is queued, what its association
+            # died of; the event has already said so.
+            if error.errno == errno.EBADF:
+                raise
+            self._error = error.errno or 0
+        return arrivals
+
+    def _piece(
+        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, address: Address
+    ) -> Arrival:
+        """A message in the general form of the data path above."""
+        (info,) = (info for _, type, info in ancillary if type == RCVINFO)
+        stream, ssn, how, ppid, tsn, cumulative, context, id = RCVINFO_STRUCT.unpack(info)
+        message = make_message(
+            data,
+            stream,
+            socket.ntohl(ppid),
+            how & UNORDERED != 0,
+            id,
+            address,
+            ssn,
+            tsn,
+            cumulative,
+            context,
+        )
+        return message if flags & MSG_EOR else Piece(message)
+
+    def send(
+        self,
+        data: bytes | bytearray | memoryview,
+        association_id: int,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        info = SNDINFO_STRUCT.pack(
+            stream, UNORDERED if unordered else 0, socket.htonl(ppid), context, association_id
+        )
+        ancillary = [(SOL_SCTP, SNDINFO, info)]
+        if lifetime:
+            ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
+        self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
+
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._sock)
+
+    async def wait_writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._sock)
+
+    def connect(self, addresses: Sequence[Address]) -> int:
+        packed = b"".join(map(pack_address, addresses))
+        association_id, number = connectx3(self._sock.fileno(), packed)
+        if number not in (0, errno.EINPROGRESS):
+            raise OSError(number, os.strerror(number))
+        return association_id
+
+    def _control(self, association_id: int, flag: int, data: bytes) -> None:
+        info = SNDINFO_STRUCT.pack(0, flag, 0, 0, association_id)
+        self._sendmsg((data,), [(SOL_SCTP, SNDINFO, info)], socket.MSG_NOSIGNAL)
+
+    def shutdown(self, association_id: int) -> None:
+        if self.one_to_one:
+            self._sock.shutdown(socket.SHUT_WR)
+        else:
+            self._control(association_id, EOF, b"")
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        if self.one_to_one:
+            self.close(abort=True)  # there is no other way, and none that carries a reason
+        else:
+            self._control(association_id, ABORT, reason)
+
+    def listen(self, backlog: int) -> None:
+        self._sock.listen(backlog)
+
+    def accept(self) -> KernelSocket:
+        return KernelSocket(self._sock.accept()[0])
+
+    def peel_off(self, association_id: int) -> KernelSocket:
+        flags = os.O_NONBLOCK | os.O_CLOEXEC
+        request = PEELOFF_FLAGS_STRUCT.pack(association_id, 0, flags)
+        descriptor, _ = getsockopt(self._sock.fileno(), Opt.SOCKOPT_PEELOFF_FLAGS, request)
+        return KernelSocket(socket.socket(fileno=descriptor))
+
+    def association_ids(self) -> list[int]:
+        if self.one_to_one:
+            with contextlib.suppress(OSError):
+                return [self.status(FUTURE_ASSOCIATIONS).association_id]
+            return []
+        fileno = self._sock.fileno()
+        _, number = getsockopt(fileno, Opt.GET_ASSOC_NUMBER, bytes(4))
+        (count,) = struct.unpack("=I", number)
+        # No lock between the two calls is needed: only the kernel's network side could add one.
+        _, data = getsockopt(fileno, Opt.GET_ASSOC_ID_LIST, bytes(4 + 4 * (count + 16)))
+        (count,) = struct.unpack_from("=I", data)
+        return list(struct.unpack_from(f"={count}i", data, 4))
+
+    def status(self, association_id: int) -> Status:
+        return _options.get_option(self._sock, Status, association_id)
+
+    def pending_error(self) -> int:
+        return self._error or self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def local_addresses(self, association_id: int | None) -> list[Address]:
+        return self._addresses(Opt.GET_LOCAL_ADDRS, association_id or FUTURE_ASSOCIATIONS)
+
+    def peer_addresses(self, association_id: int) -> list[Address]:
+        return self._addresses(Opt.GET_PEER_ADDRS, association_id)
+
+    def _addresses(self, option: Opt, association_id: int) -> list[Address]:
+        size = 4096
+        while True:
+            try:
+                request = ADDRS_STRUCT.pack(association_id, 0)
+                _, data = getsockopt(self._sock.fileno(), option, request, size)
+                break
+            except OSError as error:
+                if error.errno != errno.ENOMEM or size > 2**20:
+                    raise
+                size *= 4
+        _, count = ADDRS_STRUCT.unpack_from(data)
+        addresses: list[Address] = []
+        offset = ADDRS_STRUCT.size
+        for _ in range(count):
+            address, length = unpack_address(data[offset:])
+            addresses.append(address)
+            offset += length
+        return addresses
+
+    def get_option(self, kind: type[T], association_id: int | None) -> T:
+        return _options.get_option(self._sock, kind, association_id)
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        _options.set_option(self._sock, option, association_id)
+
+    def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
+        id = ALL_ASSOCIATIONS if association_id is None else association_id
+        for field, note in _SUBSCRIPTIONS.items():
+            value = EVENT_STRUCT.pack(id, note, getattr(events, field))
+            self._sock.setsockopt(SOL_SCTP, Opt.EVENT, value)
+
+    def max_send_size(self) -> tuple[int, str]:
+        size = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        try:
+            with open(_WMEM_MAX) as file:
+                limit = f" (now {file.read().strip()})"
+        except OSError:
+            limit = ""
+        return size, (
+            "set a larger SendBuffer, which Linux doubles and clamps to twice the sysctl "
+            f"net.core.wmem_max{limit}"
+        )
+
+    def close(self, *, abort: bool) -> None:
+        if self._sock.fileno() < 0:
+            return
+        if abort:
+            linger = struct.pack("=ii", 1, 0)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+
+class KernelStack:
+    """SCTP sockets of the Linux kernel."""
+
+    name = "kernel"
+
+    def open(self, local_addresses: Sequence[Address], port: int, *, ipv6: bool) -> KernelSocket:
+        family = socket.AF_INET6 if ipv6 else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
+        try:
+            first = local_addresses[0] if local_addresses else ("::" if ipv6 else "0.0.0.0", port)
+            if ipv6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                if ":" not in first[0]:
+                    first = ("::ffff:" + first[0], first[1])
+            sock.bind(first)
+            bound = sock.getsockname()[1]
+            for address in local_addresses[1:]:
+                packed = pack_address((address[0], bound, *address[2:]))
+                sock.setsockopt(SOL_SCTP, Opt.SOCKOPT_BINDX_ADD, packed)
+            result = KernelSocket(sock)
+            result.configure()
+            return result
+        except BaseException:
+            sock.close()
+            raise
+
+    def adopt(self, sock: object) -> KernelSocket:
+        # pysctp's objects wrap a standard socket, as Trio's do.
+        given = getattr(sock, "_sk", getattr(sock, "_sock", sock))
+        if not isinstance(given, (int, socket.socket)):
+            raise TypeError(
+                "from_socket takes a standard library socket, a pysctp socket or a descriptor, "
+                f"not {sock!r}"
+            )
+        descriptor = given if isinstance(given, int) else given.fileno()
+        own = socket.socket(fileno=descriptor)
+        if own.proto != SOL_SCTP:
+            own.detach()
+            raise ValueError(f"from_socket takes an SCTP socket, not {sock!r}")
+        if isinstance(given, socket.socket):
+            given.detach()
+        result = KernelSocket(own)
+        result.configure()
+        return result
+
+    def report(self) -> StackReport:
+        try:
+            socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, SOL_SCTP).close()
+        except (OSError, AttributeError) as error:
+            return StackReport(
+                name=self.name,
+                available=False,
+                reason=f"the kernel has no SCTP ({error})",
+                remedy=(
+                    "load it with `modprobe sctp` as root (on Debian and Ubuntu the module is in "
+                    "linux-modules-extra-$(uname -r) where it is not with the kernel), or run "
+                    "under tools/with-kernel-sctp"
+                ),
+            )
+        return StackReport(name=self.name, available=True, reason="the kernel has SCTP")
+
+

@@ -1,0 +1,1213 @@
+"""One SCTP socket under Trio: its queue, its one reader, its senders, its associations.
+
+Endpoint, Association, AssociationChannel, Listener and Inbox are faces of this module.  Its rules:
+
+1. One ordered queue for a socket.  A record is in the stack, in ``store`` or in an inbox, never in
+   a local variable while its task may be suspended.  So no cancellation can lose one.
+2. One reader at a time, for all who wait.  Whoever waits first reads for everybody, the others
+   park; when it is served or cancelled it hands the role on.  No task is started for that.
+3. Whoever only waits for an association's state reads ahead no further than the store has room.
+   Behind a full store it asks the stack for the state instead.
+4. Senders of one association queue in order; those that the stack cannot take wait for room
+   one behind the other.
+
+States of an association (RFC 9260 section 4 has more; these are those that the API shows):
+
+    connect ──> half-open ──COMM_UP──> up ──SHUTDOWN_COMP, COMM_LOST──> ended
+                    └────────CANT_ASSOC─────────────────────────────────^
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from ._errors import (
+    ASSOCIATION_GONE,
+    OUT_OF_RESOURCE,
+    USER_INITIATED_ABORT,
+    AssociationLost,
+    ConnectFailed,
+    OptionUnsupported,
+)
+from ._options import (
+    DEFAULTS,
+    EventSubscription,
+    InitMsg,
+    Option,
+    RtoInfo,
+    Scope,
+    StatusState,
+    default_subscription,
+    is_complete,
+    merge,
+)
+from ._stack import Arrival, FailedFragment, Piece, StackSocket
+from ._values import (
+    AdaptationIndication,
+    Address,
+    AssociationChange,
+    AssociationEnd,
+    AssociationReset,
+    AssociationState,
+    AuthenticationChange,
+    Message,
+    Notification,
+    PartialDeliveryAborted,
+    PeerAddressChange,
+    Record,
+    RemoteError,
+    SenderDry,
+    SendFailed,
+    ShutdownReceived,
+    StreamChange,
+    StreamReset,
+    UnknownEvent,
+    make_message,
+)
+
+if TYPE_CHECKING:
+    from ._association import Association
+    from ._inbox import Inbox
+
+T = TypeVar("T", bound=Option)
+
+DEFAULT_MAX_MESSAGE_SIZE = 2**24
+"""16 MiB: above any signalling message, below what would hurt a server with many peers."""
+
+READ_BATCH = 64
+"""Arrivals taken from the stack at once.  Fewer wake up too often; more gain nothing measurable."""
+
+STORE_RECORDS = 256
+STORE_BYTES = 2**20
+"""How far those who wait for a state may read ahead of those who take records."""
+
+_POLL_FIRST, _POLL_LAST = 0.002, 0.05
+"""Seconds between two looks at the state of an association behind a full store."""
+
+_SEND_RETRY = 0.05
+"""Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
+association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has room."""
+
+_LAST_READS = 1000
+"""Bound on the batches that a cancelled close discards, for peers that send faster than it."""
+
+_EVENT_FIELDS: dict[str, type[Any]] = {
+    "association_event": AssociationChange,
+    "address_event": PeerAddressChange,
+    "send_failure_event": SendFailed,
+    "peer_error_event": RemoteError,
+    "shutdown_event": ShutdownReceived,
+    "partial_delivery_event": PartialDeliveryAborted,
+    "adaptation_layer_event": AdaptationIndication,
+    "authentication_event": AuthenticationChange,
+    "sender_dry_event": SenderDry,
+    "stream_reset_event": StreamReset,
+    "association_reset_event": AssociationReset,
+    "stream_change_event": StreamChange,
+}
+
+# What the library has to see whatever the application subscribes to.
+_NEEDED = EventSubscription(
+    association_event=True,
+    send_failure_event=True,
+    shutdown_event=True,
+    partial_delivery_event=True,
+)
+
+
+class Waiter:
+    """A task that waits for something on a socket: parked, or reading for everybody."""
+
+    __slots__ = ("_scope", "_task", "ahead", "woken")
+
+    def __init__(self, *, ahead: bool) -> None:
+        self.ahead = ahead  # it wants no records: it may read no further than the store has room
+        self.woken = False
+        self._task: trio.lowlevel.Task | None = None
+        self._scope: trio.CancelScope | None = None
+
+    @property
+    def parked(self) -> bool:
+        return self._task is not None
+
+    def wake(self) -> None:
+        """What it waits for may have happened."""
+        self.woken = True
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let it look at its part anew."""
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._task is not None:
+            task, self._task = self._task, None
+            trio.lowlevel.reschedule(task)
+
+    async def park(self) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    @contextlib.contextmanager
+    def interruptible(self, seconds: float = float("inf")) -> Iterator[None]:
+        """Let `nudge` end what happens inside; so does the passing of ``seconds``."""
+        with trio.move_on_after(seconds) as self._scope:
+            try:
+                yield
+            finally:
+                self._scope = None
+
+
+class ControlBlock:
+    """What is known of one association (RFC 9260's TCB), whoever holds handles to it."""
+
+    __slots__ = (
+        "closed_by_us",
+        "delivered",
+        "end",
+        "fragments",
+        "handle",
+        "id",
+        "inbound_streams",
+        "last_event",
+        "local_end",
+        "outbound_streams",
+        "private",
+        "send_lock",
+        "shutting_down",
+        "socket",
+        "subscription",
+        "taken",
+        "undelivered",
+        "up",
+        "waiters",
+    )
+
+    def __init__(self, id: int, socket: Socket) -> None:
+        self.id = id
+        self.socket = socket
+        self.handle: Association | None = None
+        self.up = False
+        self.outbound_streams = 0
+        self.inbound_streams = 0
+        self.private = False  # a connect waits for its first event; nobody else sees that
+        self.closed_by_us = False  # by eof, abort or aclose
+        self.shutting_down = False  # the peer takes no more messages
+        self.local_end: tuple[int, bytes] | None = None  # cause and reason of our own abort
+        self.last_event: AssociationChange | None = None
+        self.end: AssociationEnd | None = None
+        self.taken: trio.Event | None = None  # set when nothing from before its end is left
+        self.subscription: EventSubscription | None = None  # else the socket's
+        self.delivered: frozenset[type] | None = None
+        self.fragments: dict[tuple[int, int, bool, int], list[FailedFragment]] = {}
+        self.undelivered: list[SendFailed] = []
+        self.waiters: set[Waiter] = set()
+        self.send_lock: trio.StrictFIFOLock | None = None
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            waiter.wake()
+
+    async def changed(self) -> None:
+        """Wait until its state may have changed, on whatever socket it is."""
+        waiter = Waiter(ahead=True)
+        self.waiters.add(waiter)
+        try:
+            await self.socket.wait(waiter)
+        finally:
+            self.waiters.discard(waiter)
+
+    async def wait_up(self) -> None:
+        """Wait until it is no longer half-open: up, or ended."""
+        while not self.up and self.end is None:
+            self.socket.check_open()
+            await self.changed()
+
+    async def wait_ended(self) -> AssociationEnd:
+        """Wait until it has ended."""
+        if self.end is not None:
+            await trio.lowlevel.checkpoint()
+        while self.end is None:
+            self.socket.check_not_released()
+            await self.changed()
+        return self.end
+
+    def get_handle(self) -> Association:
+        """The object by which the program knows it."""
+        if self.handle is None:
+            from ._association import Association  # it builds on this module
+
+            self.handle = Association(self)
+        return self.handle
+
+    def lost(self) -> AssociationLost:
+        """The error for whoever still wants to use it."""
+        end = self.end
+        if end is None:
+            # The peer shuts down, but the end is yet to come; or nothing at all is known of it.
+            state = (
+                AssociationState.SHUTDOWN_COMP
+                if self.shutting_down
+                else AssociationState.COMM_LOST
+            )
+            end = AssociationEnd(association_id=self.id, state=state)
+        return AssociationLost(self.get_handle(), end)
+
+
+class _Partial:
+    """A message of which pieces have come."""
+
+    __slots__ = ("first", "parts", "size")
+
+    def __init__(self, first: Message) -> None:
+        self.first = first
+        self.parts = [first.data]
+        self.size = len(first.data)
+
+    def add(self, data: bytes) -> None:
+        self.parts.append(data)
+        self.size += len(data)
+
+    def whole(self, last: Message) -> Message:
+        first = self.first
+        return make_message(
+            b"".join((*self.parts, last.data)),
+            first.stream,
+            first.ppid,
+            first.unordered,
+            first.association_id,
+            last.address,
+            first.ssn,
+            first.tsn,
+            last.cumulative_tsn,
+            last.context,
+        )
+
+
+class Socket:
+    """See the module's docstring."""
+
+    def __init__(self, stack: StackSocket, max_message_size: int) -> None:
+        self.stack = stack
+        self.max_message_size = max_message_size
+        self.store: deque[Record] = deque()
+        self.blocks: dict[int, ControlBlock] = {}
+        self.inbox: Inbox | None = None
+        self.arrivals: deque[ControlBlock] | None = None  # a listener's: associations to accept
+        self.data_only = False  # a channel's: `receive` takes messages and drops events
+        self.closing = False  # aclose has begun: arrivals are discarded
+        self.released = False  # the stack's socket is gone
+        self.subscription = default_subscription()
+        self._delivered = _event_types(self.subscription)
+        self._discarded: dict[int, ControlBlock] = {}  # of cancelled connects, refused peers
+        self._partials: dict[int, _Partial] = {}
+        self._ending: ControlBlock | None = None
+        self._draining: list[ControlBlock] = []  # ended gracefully, records left, somebody waits
+        # Only a small bound can be exceeded by a message that the stack hands up in one piece.
+        self._check_size = max_message_size < 2**17
+        self._reader: Waiter | None = None
+        self._parked: dict[Waiter, None] = {}
+        self._receiver: Waiter | None = None
+        self._receive_waiter = Waiter(ahead=False)
+        self._polling: Waiter | None = None
+        self._max_send: tuple[int, str] | None = None
+        self._writer: trio.CancelScope | None = None
+        self._blocked = trio.lowlevel.ParkingLot()
+
+    # -- setting up --------------------------------------------------------------------------
+
+    def configure(self, options: Sequence[Option]) -> None:
+        """Set the defaults, then the caller's options."""
+        for default in DEFAULTS:
+            self.set_option(default.option, None)
+        for option in options:
+            self.set_option(option, None)
+
+    def adopt_associations(self) -> None:
+        """Learn of the associations that a socket made by somebody else already has."""
+        for id in self.stack.association_ids():
+            if id not in self.blocks and id not in self._discarded:
+                self._establish(self.add_block(id))
+
+    def adopt_ended(self) -> ControlBlock | None:
+        """The association that the socket carried before it was adopted, if it left records."""
+        while self.read():
+            pass
+        if not self.store:
+            return None
+        block = ControlBlock(self.store[0].association_id, self)
+        lost = self.stack.pending_error()
+        state = AssociationState.COMM_LOST if lost else AssociationState.SHUTDOWN_COMP
+        self.end(block, state, 0, b"")
+        return block
+
+    def expect_arrivals(self) -> None:
+        """Become a listener's socket: peers' associations queue to be accepted."""
+        self.arrivals = deque(self.blocks.values())
+
+    def add_block(self, id: int) -> ControlBlock:
+        block = self.blocks[id] = ControlBlock(id, self)
+        return block
+
+    def _establish(self, block: ControlBlock) -> None:
+        """Take over the state that the stack reports."""
+        with contextlib.suppress(OSError):
+            status = self.stack.status(block.id)
+            if status.state >= StatusState.ESTABLISHED:
+                block.up = True
+                block.outbound_streams = status.outstrms
+                block.inbound_streams = status.instrms
+                block.wake()
+
+    # -- who waits and who reads -------------------------------------------------------------
+
+    def check_open(self) -> None:
+        if self.closing or self.released:
+            raise trio.ClosedResourceError("this SCTP socket was closed")
+
+    def check_not_released(self) -> None:
+        if self.released:
+            raise trio.ClosedResourceError("this SCTP socket was closed")
+
+    async def wait(self, waiter: Waiter) -> None:
+        """Wait until the waiter is woken, reading for everybody if nobody else does."""
+        waiter.woken = False
+        try:
+            while not waiter.woken and not self.released:
+                if self._reader is None:
+                    self._reader = waiter
+                if self._reader is waiter:
+                    await self._read_once(waiter)
+                else:
+                    if self._polling is not None and not waiter.ahead:
+                        self._polling.nudge()
+                    self._parked[waiter] = None
+                    try:
+                        await waiter.park()
+                    finally:
+                        del self._parked[waiter]
+        finally:
+            if self._reader is waiter:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Make another the reader; preferably one who wants records and may read without end."""
+        self._reader = None
+        for waiter in self._parked:
+            if waiter.parked and (self._reader is None or self._reader.ahead > waiter.ahead):
+                self._reader = waiter
+        if self._reader is not None:
+            self._reader.nudge()
+
+    async def _read_once(self, waiter: Waiter) -> None:
+        if waiter.ahead and not self._room():
+            if any(not parked.ahead and parked.parked for parked in self._parked):
+                self._hand_on()
+            else:
+                await self._poll(waiter)
+            return
+        with waiter.interruptible(), contextlib.suppress(trio.ClosedResourceError):
+            await self.stack.wait_readable()
+        if not self.released:
+            self.read(STORE_RECORDS - len(self.store) if waiter.ahead else READ_BATCH)
+
+    def _room(self) -> int:
+        """Whether the store may be filled further ahead of those who take from it."""
+        return len(self.store) < STORE_RECORDS and self.buffered_bytes() < STORE_BYTES
+
+    def buffered_bytes(self) -> int:
+        """Payload held for those who take records."""
+        partial = sum(partial.size for partial in self._partials.values())
+        return partial + sum(len(r.data) for r in self.store if type(r) is Message)
+
+    async def _poll(self, waiter: Waiter) -> None:
+        """Behind a full store, ask the stack for the states that somebody waits for."""
+        delay = _POLL_FIRST
+        self._polling = waiter
+        try:
+            while not waiter.woken and not self._room():
+                with waiter.interruptible(delay):
+                    await trio.sleep_forever()
+                if any(not parked.ahead for parked in self._parked):
+                    return
+                for block in [b for b in self.blocks.values() if b.waiters]:
+                    self._poll_state(block)
+                delay = min(2 * delay, _POLL_LAST)
+        finally:
+            self._polling = None
+
+    def _poll_state(self, block: ControlBlock) -> None:
+        try:
+            status = self.stack.status(block.id)
+        except OSError:
+            # It has ended, so its end stands in the stack's queue, behind what the receive buffer
+            # holds at the most.  To read up to there costs memory once, and tells how it ended.
+            while block.end is None and self.read():
+                pass
+        else:
+            if status.state > StatusState.ESTABLISHED and not block.closed_by_us:
+                block.shutting_down = True
+            if not block.up and status.state >= StatusState.ESTABLISHED:
+                self._establish(block)
+
+    def read_ahead(self) -> None:
+        """Take in what is there, as far as the store has room."""
+        while self._room() and self.read(STORE_RECORDS - len(self.store)):
+            pass
+
+    def read(self, limit: int = READ_BATCH) -> bool:
+        """Take in what is there, without waiting; returns whether there was something."""
+        arrivals = self.stack.receive(min(limit, READ_BATCH))
+        if not arrivals:
+            return False
+        self._take_in(arrivals)
+        while self._ending is not None:
+            # The messages that it could not deliver follow directly: read them with its end.
+            arrivals = self.stack.receive(READ_BATCH)
+            if arrivals:
+                self._take_in(arrivals)
+            else:
+                self._finish_end()
+        self._announce()
+        return True
+
+    def _announce(self) -> None:
+        if self.inbox is not None:
+            self.inbox.fill()
+        elif self._receiver is not None and (self.store or self.arrivals):
+            self._receiver.wake()
+
+    # -- taking in ---------------------------------------------------------------------------
+
+    def _take_in(self, arrivals: list[Arrival]) -> None:
+        if not (
+            self._partials
+            or self._discarded
+            or self._ending
+            or self._check_size
+            or self.closing
+        ) and set(map(type, arrivals)) == {Message}:
+            self.store.extend(arrivals)  # type: ignore[arg-type]
+            return
+        for arrival in arrivals:
+            if self._ending is not None and (
+                type(arrival) is not FailedFragment
+                or arrival.association_id != self._ending.id
+            ):
+                self._finish_end()
+            match arrival:
+                case Message():
+                    self._message(arrival)
+                case Piece(message):
+                    self._piece(message)
+                case FailedFragment():
+                    self._failed_fragment(arrival)
+                case AssociationChange():
+                    self._association_change(arrival)
+                case _:
+                    self._event(arrival)
+
+    def _unwanted(self, id: int) -> bool:
+        return self.closing or id in self._discarded
+
+    def _message(self, message: Message) -> None:
+        id = message.association_id
+        partial = self._partials.pop(id, None)
+        if self._unwanted(id):
+            return
+        size = len(message.data) + (partial.size if partial else 0)
+        if size > self.max_message_size:
+            self._too_large(id)
+        else:
+            self.store.append(partial.whole(message) if partial else message)
+
+    def _piece(self, piece: Message) -> None:
+        id = piece.association_id
+        if self._unwanted(id):
+            return
+        partial = self._partials.get(id)
+        if partial is None:
+            partial = self._partials[id] = _Partial(piece)
+        else:
+            partial.add(piece.data)
+        if partial.size > self.max_message_size:
+            self._too_large(id)
+
+    def _too_large(self, id: int) -> None:
+        """Cut off a peer whose message is larger than we are willing to hold."""
+        self._partials.pop(id, None)
+        block = self.blocks.get(id) or self.add_block(id)
+        reason = b"message larger than %d bytes" % self.max_message_size
+        block.local_end = (OUT_OF_RESOURCE, reason)
+        with contextlib.suppress(OSError):
+            self.stack.abort(id, reason)
+
+    def _failed_fragment(self, fragment: FailedFragment) -> None:
+        block = self.block(fragment.association_id) or ControlBlock(
+            fragment.association_id, self
+        )
+        key = (fragment.stream, fragment.ppid, fragment.unordered, fragment.context)
+        if fragment.first:
+            self._join_failed(block, key)
+        block.fragments.setdefault(key, []).append(fragment)
+        if fragment.last:
+            self._join_failed(block, key)
+
+    def _join_failed(self, block: ControlBlock, key: tuple[int, int, bool, int]) -> None:
+        fragments = block.fragments.pop(key, None)
+        if fragments is None:
+            return
+        failed = SendFailed(
+            association_id=block.id,
+            data=b"".join(fragment.data for fragment in fragments),
+            complete=fragments[0].first and fragments[-1].last,
+            sent=any(fragment.sent for fragment in fragments),
+            error=fragments[0].error,
+            stream=fragments[0].stream,
+            ppid=fragments[0].ppid,
+            unordered=fragments[0].unordered,
+            context=fragments[0].context,
+        )
+        if self._ending is block:
+            block.undelivered.append(failed)
+        self._deliver(failed, block)
+
+    def block(self, id: int) -> ControlBlock | None:
+        return self.blocks.get(id) or self._discarded.get(id)
+
+    def _deliver(self, event: Notification, block: ControlBlock | None) -> None:
+        """Queue an event, if it is one that somebody wants to see."""
+        if self._unwanted(event.association_id):
+            return
+        delivered = self._delivered
+        if block is not None and block.delivered is not None:
+            delivered = block.delivered
+        if type(event) in delivered:
+            self.store.append(event)
+
+    def _event(self, event: Notification) -> None:
+        block = self.block(event.association_id)
+        match event:
+            case ShutdownReceived() if block is not None:
+                block.shutting_down = True
+            case PartialDeliveryAborted():
+                self._partials.pop(event.association_id, None)
+            case StreamChange() if block is not None:
+                block.outbound_streams = event.outbound_streams
+                block.inbound_streams = event.inbound_streams
+            case _:
+                pass
+        self._deliver(event, block)
+
+    def _association_change(self, event: AssociationChange) -> None:
+        id = event.association_id
+        block = self.block(id)
+        private = block is not None and block.private
+        match event.state:
+            case AssociationState.COMM_UP | AssociationState.RESTART:
+                if block is None:
+                    block = self.add_block(id)
+                    if self.arrivals is not None:
+                        self.arrivals.append(block)
+                block.private = False
+                block.up = True
+                block.outbound_streams = event.outbound_streams
+                block.inbound_streams = event.inbound_streams
+                if event.state == AssociationState.RESTART:
+                    self._partials.pop(id, None)
+                    private = False
+                block.wake()
+                if self.closing:
+                    self._shut_down(block)
+            case (
+                AssociationState.COMM_LOST
+                | AssociationState.SHUTDOWN_COMP
+                | AssociationState.CANT_ASSOC
+            ) if block is not None:
+                self._partials.pop(id, None)
+                block.last_event = event
+                self._ending = block
+            case _:
+                pass
+        if not private:
+            self._deliver(event, block)
+
+    def _finish_end(self) -> None:
+        """The end of an association and all that came with it has been read."""
+        block = self._ending
+        assert block is not None
+        assert block.last_event is not None
+        for key in list(block.fragments):
+            self._join_failed(block, key)
+        self._ending = None
+        cause, reason = block.local_end or (block.last_event.error, block.last_event.reason)
+        self.end(block, AssociationState(block.last_event.state), cause, reason)
+
+    def end(self, block: ControlBlock, state: AssociationState, cause: int, reason: bytes) -> None:
+        """Make known to everybody that an association has ended, and how."""
+        block.end = AssociationEnd(
+            association_id=block.id,
+            state=state,
+            cause=cause,
+            reason=reason,
+            undelivered=tuple(block.undelivered),
+        )
+        self.blocks.pop(block.id, None)
+        self._discarded.pop(block.id, None)
+        block.wake()
+        self.retry_senders()
+        if self.data_only and self._receiver is not None:
+            self._receiver.wake()
+        if self.data_only and self.inbox is not None:
+            self.inbox.wake()
+
+    # -- taking out --------------------------------------------------------------------------
+
+    def took(self) -> None:
+        """Records were taken: by a reader from the store, or by the program from an inbox."""
+        if self._polling is not None and self._room():
+            self._polling.nudge()
+        if self._draining:
+            for block in [b for b in self._draining if not self.holds_records_of(b)]:
+                self._draining.remove(block)
+                assert block.taken is not None
+                block.taken.set()
+
+    def holds_records_of(self, block: ControlBlock) -> bool:
+        """Whether records of this association wait to be taken."""
+        if self.inbox is not None:
+            return self.inbox.holds(block.id) or any(
+                record.association_id == block.id for record in self.store
+            )
+        return any(
+            record.association_id == block.id
+            for record in self.store
+            if type(record) is Message or not self.data_only
+        )
+
+    async def wait_taken(self, block: ControlBlock) -> None:
+        """Wait until all that an ended association has left behind is taken."""
+        if self.holds_records_of(block):
+            if block.taken is None:
+                block.taken = trio.Event()
+                self._draining.append(block)
+            await block.taken.wait()
+
+    def begin_receive(self) -> Waiter:
+        """One task at a time takes records, and none while an inbox is open."""
+        self.check_open()
+        if self.inbox is not None:
+            raise trio.BusyResourceError("this socket is in active mode: read its inbox")
+        if self._receiver is not None:
+            raise trio.BusyResourceError("another task is already receiving from this socket")
+        self._receiver = self._receive_waiter
+        return self._receiver
+
+    def end_receive(self) -> None:
+        self._receiver = None
+
+    async def receive(self, limit: int, ended: Callable[[], None]) -> list[Record]:
+        """At least one record and up to ``limit``; ``ended`` raises if none can come any more."""
+        waiter = self.begin_receive()
+        try:
+            if not self.store:
+                self.read()
+            if self.store:
+                await trio.lowlevel.checkpoint()
+            while True:
+                self.check_open()
+                if self.data_only:
+                    self._drop_events()
+                if self.store:
+                    break
+                ended()
+                await self.wait(waiter)
+            store = self.store
+            if limit == 1:
+                records = [store.popleft()]
+            elif len(store) <= limit:
+                records = list(store)
+                store.clear()
+            else:
+                records = [store.popleft() for _ in range(limit)]
+            self.took()
+            return records
+        finally:
+            self._receiver = None
+
+    def _drop_events(self) -> None:
+        if any(type(record) is not Message for record in self.store):
+            self.store = deque(record for record in self.store if type(record) is Message)
+
+    def extract(self, id: int) -> list[Record]:
+        """Take out all records of one association, in order."""
+        if self.inbox is not None:
+            records = self.inbox.extract(id)
+        else:
+            records = []
+        records += [record for record in self.store if record.association_id == id]
+        self.store = deque(record for record in self.store if record.association_id != id)
+        return records
+
+    # -- associations ------------------------------------------------------------------------
+
+    def start_association(
+        self, addresses: Sequence[Address], options: Sequence[Option], *, private: bool
+    ) -> ControlBlock:
+        """Send the INIT.  ``options`` hold for this association alone."""
+        self.check_open()
+        # The answer is dropped, and the INIT repeated after RTO.Initial, if the receive buffer is
+        # full of others' messages.
+        self.read_ahead()
+        before = [self.get_option(type(option), None) for option in options]
+        try:
+            for option in options:
+                self.set_option(option, None)
+            id = self.stack.connect(addresses)
+        finally:
+            for option in reversed(before):
+                self.set_option(option, None)
+        block = self.add_block(id)
+        block.private = private
+        return block
+
+    async def connect(
+        self, addresses: Sequence[Address], options: Sequence[Option]
+    ) -> ControlBlock:
+        """Set an association up, or leave nothing of it."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        started = trio.current_time()
+        block = self.start_association(addresses, options, private=True)
+        try:
+            await block.wait_up()
+        except BaseException:
+            self.discard(block)
+            raise
+        if not block.up:
+            raise self._connect_failed(block, addresses, trio.current_time() - started)
+        return block
+
+    def _connect_failed(
+        self, block: ControlBlock, addresses: Sequence[Address], seconds: float
+    ) -> ConnectFailed:
+        """A one-to-many socket does not say why: a refusal comes before the last INIT."""
+        if block.local_end is not None:
+            number = errno.ECONNABORTED
+        else:
+            init = self.stack.get_option(InitMsg, None)
+            rto = self.stack.get_option(RtoInfo, None)
+            assert init.max_attempts is not None
+            assert rto.initial is not None
+            longest = init.max_init_timeo or rto.max or rto.initial
+            waits = [min(rto.initial * 2**n, longest) for n in range(init.max_attempts)]
+            refused = seconds * 1000 < sum(waits) or not waits
+            number = errno.ECONNREFUSED if refused else errno.ETIMEDOUT
+        peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
+        return ConnectFailed(number, peer, block.last_event)
+
+    def discard(self, block: ControlBlock, reason: bytes = b"") -> None:
+        """Abort an association and keep every trace of it from whoever reads."""
+        if block.end is not None or self.released:
+            return
+        self.blocks.pop(block.id, None)
+        self._discarded[block.id] = block
+        block.closed_by_us = True
+        self.extract(block.id)
+        self._partials.pop(block.id, None)
+        with contextlib.suppress(OSError):
+            self.stack.abort(block.id, reason)
+        self.read_ahead()
+
+    async def shut_down(self, block: ControlBlock) -> None:
+        """Start the graceful end of an association, half-open ones once they are up."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not block.up and block.end is None:
+            # Linux deletes a half-open association at EOF, without a word to anybody.
+            await block.wait_up()
+            socket = block.socket
+        else:
+            socket = self
+        if block.end is not None and not block.end.graceful and not block.closed_by_us:
+            raise block.lost()
+        if block.end is None:
+            socket.check_open()
+            socket._shut_down(block)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _shut_down(self, block: ControlBlock) -> None:
+        block.closed_by_us = True
+        try:
+            if block.up:
+                self.stack.shutdown(block.id)
+            else:
+                self.stack.abort(block.id, b"")
+        except OSError as error:
+            if error.errno not in ASSOCIATION_GONE and error.errno != errno.EINVAL:
+                raise
+        self.retry_senders()
+
+    def abort(self, block: ControlBlock, reason: bytes) -> None:
+        """End an association at once."""
+        if block.end is not None or block.local_end is not None or self.released:
+            return
+        block.closed_by_us = True
+        block.local_end = (USER_INITIATED_ABORT, reason)
+        with contextlib.suppress(OSError):
+            self.stack.abort(block.id, reason)
+        self.retry_senders()
+
+    def abort_and_release(self, block: ControlBlock, reason: bytes) -> None:
+        """End the one association of this socket at once, and the socket with it."""
+        if self.released:
+            return
+        self.abort(block, reason)
+        while block.end is None and self.read():
+            pass
+        if block.end is None:
+            self.end(block, AssociationState.COMM_LOST, USER_INITIATED_ABORT, reason)
+        self.release(abort=True)
+
+    def peel_off(self, block: ControlBlock) -> Socket:
+        """Give an association a socket, hence a queue, of its own, with all that waits in ours."""
+        self.check_open()
+        try:
+            stack = self.stack.peel_off(block.id)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            while block.end is None and self.read():
+                pass
+            raise block.lost() from None
+        return self.move(block, stack)
+
+    def move(self, block: ControlBlock, stack: StackSocket) -> Socket:
+        """Move an association, its records and all who wait for it to a new socket."""
+        other = Socket(stack, self.max_message_size)
+        other.data_only = True
+        other.subscription = block.subscription or self.subscription
+        other._delivered = _event_types(other.subscription)
+        other.store.extend(self.extract(block.id))
+        if block.id in self._partials:
+            other._partials[block.id] = self._partials.pop(block.id)
+        self.blocks.pop(block.id, None)
+        if block.end is None:
+            other.blocks[block.id] = block
+        block.socket = other
+        block.subscription = block.delivered = None
+        block.wake()
+        self.retry_senders()
+        self.took()
+        return other
+
+    # -- sending -----------------------------------------------------------------------------
+
+    def check_sendable(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Refuse, before anything is sent, what cannot be sent."""
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
+        size = value.nbytes if isinstance(value, memoryview) else len(value)
+        if size == 0:
+            raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
+        if self._max_send is None:
+            self._max_send = self.stack.max_send_size()
+        if size > self._max_send[0]:
+            largest, remedy = self._max_send
+            raise ValueError(
+                f"a message of {size} bytes is larger than the {largest} bytes of the send "
+                f"buffer: {remedy}"
+            )
+        if not 0 <= stream < (block.outbound_streams if block.up else 65536):
+            raise ValueError(
+                f"there is no outbound stream {stream!r}: association {block.id} has "
+                f"{block.outbound_streams}, from 0"
+            )
+        for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
+            if not 0 <= number < 2**32:
+                raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
+
+    def send_now(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Hand one message to the stack; BlockingIOError if it has no room."""
+        if block.closed_by_us:
+            raise trio.ClosedResourceError(
+                f"association {block.id} was closed here: nothing can be sent on it"
+            )
+        if block.end is not None:
+            raise block.lost()
+        self.check_open()
+        try:
+            self.stack.send(value, block.id, stream, ppid, unordered, context, lifetime)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise self._send_error(error, block, stream) from None
+
+    def _send_error(self, error: OSError, block: ControlBlock, stream: int) -> Exception:
+        if error.errno in ASSOCIATION_GONE:
+            # Say how it ended, if its end is within reach.
+            self.read_ahead()
+            if block.end is None:
+                self._poll_state(block)
+            return block.lost()
+        if error.errno == errno.EMSGSIZE:
+            return ValueError(f"the message is too large to be sent now: {error}")
+        if error.errno == errno.EINVAL:
+            return ValueError(
+                f"the stack refuses the message: has association {block.id} an outbound stream "
+                f"{stream}?"
+            )
+        return error
+
+    async def send(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Send one message, after those of other tasks on the same association."""
+        self.check_sendable(block, value, stream, ppid, context, lifetime)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if block.send_lock is None or not block.send_lock.locked():
+            try:
+                self.send_now(block, value, stream, ppid, unordered, context, lifetime)
+            except BlockingIOError:
+                pass
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+        if block.send_lock is None:
+            block.send_lock = trio.StrictFIFOLock()
+        socket = self
+        async with block.send_lock:
+            try:
+                while True:
+                    socket = block.socket  # another one, if it was peeled off meanwhile
+                    try:
+                        socket.send_now(block, value, stream, ppid, unordered, context, lifetime)
+                    except BlockingIOError:
+                        await socket._wait_for_room()
+                    else:
+                        return
+            finally:
+                # There may be room for the next: it finds out, or waits for the stack in our place.
+                socket._blocked.unpark()
+
+    def send_nowait(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Send one message, or raise `trio.WouldBlock`."""
+        self.check_sendable(block, value, stream, ppid, context, lifetime)
+        if block.send_lock is not None and block.send_lock.locked():
+            raise trio.WouldBlock
+        try:
+            self.send_now(block, value, stream, ppid, unordered, context, lifetime)
+        except BlockingIOError:
+            raise trio.WouldBlock from None
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a message may be taken; one waits for the stack, the others for that one."""
+        if self._writer is not None:
+            await self._blocked.park()
+            return
+        # The more there are, the less often all of them try.
+        patience = _SEND_RETRY + 0.001 * len(self._blocked)
+        with trio.move_on_after(patience) as self._writer:
+            try:
+                await self.stack.wait_writable()
+            except trio.ClosedResourceError:
+                pass  # the next try says so
+            finally:
+                self._writer = None
+            return
+        self._blocked.unpark_all()
+
+    def senders_waiting(self) -> int:
+        """Tasks that wait to send."""
+        locks = [block.send_lock for block in self.blocks.values() if block.send_lock]
+        return sum(lock.locked() + lock.statistics().tasks_waiting for lock in locks)
+
+    def retry_senders(self) -> None:
+        """Let all blocked senders look again: their association, or their socket, has changed."""
+        if self._writer is not None:
+            self._writer.cancel()
+        self._blocked.unpark_all()
+
+    # -- options -----------------------------------------------------------------------------
+
+    def get_option(self, kind: type[T], association_id: int | None) -> T:
+        self.check_not_released()
+        if association_id is not None and kind.scope is not Scope.ASSOCIATION:
+            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+        if issubclass(kind, EventSubscription):
+            block = None if association_id is None else self.blocks.get(association_id)
+            subscription = block.subscription if block is not None else None
+            return subscription or self.subscription  # type: ignore[return-value]
+        try:
+            return self.stack.get_option(kind, association_id)
+        except OptionUnsupported:
+            raise
+        except OSError as error:
+            if error.errno == errno.EINVAL and association_id is not None:
+                block = self.block(association_id) or ControlBlock(association_id, self)
+                raise block.lost() from None
+            raise
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        self.check_not_released()
+        kind = type(option)
+        if kind.read_only:
+            raise ValueError(f"{kind.__name__} can only be read")
+        if association_id is not None and kind.scope is not Scope.ASSOCIATION:
+            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+        if not is_complete(option):
+            option = merge(option, self.get_option(kind, association_id))
+        try:
+            if isinstance(option, EventSubscription):
+                self._subscribe(option, association_id)
+            else:
+                self.stack.set_option(option, association_id)
+        except OptionUnsupported:
+            raise
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise ValueError(f"the stack refuses {option!r}") from None
+            raise
+        finally:
+            self._max_send = None
+
+    def _subscribe(self, subscription: EventSubscription, association_id: int | None) -> None:
+        seen = merge(_NEEDED, subscription)
+        assert isinstance(seen, EventSubscription)
+        self.stack.subscribe(seen, association_id)
+        if association_id is None:
+            self.subscription = subscription
+            self._delivered = _event_types(subscription)
+        elif (block := self.blocks.get(association_id)) is not None:
+            block.subscription = subscription
+            block.delivered = _event_types(subscription)
+
+    def max_send_size(self) -> int:
+        self.check_not_released()
+        return self.stack.max_send_size()[0]
+
+    # -- closing -----------------------------------------------------------------------------
+
+    def _begin_close(self) -> None:
+        """From here on arrivals are discarded and everybody's calls end."""
+        self.closing = True
+        self.store.clear()
+        self._partials.clear()
+        if self._receiver is not None:
+            self._receiver.wake()
+        if self.inbox is not None:
+            self.inbox.wake()
+        for block in list(self.blocks.values()):
+            block.wake()
+        for block in self._draining:
+            assert block.taken is not None
+            block.taken.set()
+        self._draining.clear()
+        self.retry_senders()
+
+    async def aclose(self, *, abort_if_cancelled: bool = False) -> None:
+        """End every association gracefully, then give the socket up."""
+        abort = abort_if_cancelled
+        if self.released:
+            await trio.lowlevel.checkpoint()
+            return
+        first = not self.closing
+        try:
+            if first:
+                self._begin_close()
+                with contextlib.suppress(OSError):
+                    self.stack.listen(0)
+                for block in list(self.blocks.values()):
+                    self._shut_down(block)
+            await trio.lowlevel.checkpoint()
+            while self.blocks and not self.released:
+                await self._wait_for_an_end()
+            abort = False
+        finally:
+            if not self.released:
+                # What is still unread would make Linux abort every association.
+                for _ in range(_LAST_READS):
+                    if not self.read():
+                        break
+                self.release(abort=abort)
+
+    async def _wait_for_an_end(self) -> None:
+        waiter = Waiter(ahead=False)
+        block = next(iter(self.blocks.values()))
+        block.waiters.add(waiter)
+        try:
+            await self.wait(waiter)
+        except trio.ClosedResourceError:
+            pass  # somebody closed it faster
+        finally:
+            block.waiters.discard(waiter)
+
+    def release(self, *, abort: bool) -> None:
+        """Give the stack's socket up, and wake everybody who waits for it."""
+        if self.released:
+            return
+        if not self.closing:
+            self._begin_close()
+        self.released = True
+        self.stack.close(abort=abort)
+        for block in list(self.blocks.values()):
+            block.closed_by_us = True
+            block.wake()
+        for waiter in list(self._parked):
+            waiter.wake()
+        self.retry_senders()
+
+
+def check_max_message_size(size: int) -> None:
+    """Refuse a bound that no message could keep."""
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"max_message_size is a number of bytes, 1 or more, not {size!r}")
+
+
+def _event_types(subscription: EventSubscription) -> frozenset[type]:
+    """The classes of events that are delivered."""
+    return frozenset(
+        [UnknownEvent]
+        + [kind for field, kind in _EVENT_FIELDS.items() if getattr(subscription, field)]
+    )
+

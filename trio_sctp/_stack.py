@@ -1,0 +1,270 @@
+"""The seam between the Trio objects and an SCTP stack, and the choice of a stack.
+
+A stack supplies sockets.  A stack's socket never blocks but in its two waits, knows nothing of
+tasks, credit or cancellation, and reports what it has received as plain values in arrival order.
+Everything that the library promises beyond that is made of these calls, once, for all stacks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+from ._errors import StackUnavailable
+from ._options import EventSubscription, Option, Status
+from ._values import Address, Message, Notification
+
+T = TypeVar("T", bound=Option)
+
+
+@dataclasses.dataclass(slots=True)
+class Piece:
+    """Part of a message of which more will come; the last part is a plain `Message`."""
+
+    message: Message
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class FailedFragment:
+    """One fragment of a message that could not be delivered; `SendFailed` joins them."""
+
+    association_id: int
+    data: bytes
+    first: bool
+    last: bool
+    sent: bool
+    error: int
+    stream: int
+    ppid: int
+    unordered: bool
+    context: int
+
+
+Arrival: TypeAlias = Message | Piece | Notification | FailedFragment
+
+
+class StackSocket(Protocol):
+    """One SCTP socket of a stack.
+
+    Association ids are the stack's.  What cannot be done raises `OSError` with the errno that a
+    Linux kernel would give; what would have to wait raises `BlockingIOError`.
+    """
+
+    one_to_one: bool
+    """Whether it carries one association only and is addressed without ids (SOCK_STREAM)."""
+
+    def receive(self, limit: int) -> list[Arrival]:
+        """Up to ``limit`` arrivals; none if there are none now."""
+        ...
+
+    def send(
+        self,
+        data: bytes | bytearray | memoryview,
+        association_id: int,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Take one message whole, or raise and take nothing."""
+        ...
+
+    async def wait_readable(self) -> None: ...
+
+    async def wait_writable(self) -> None: ...
+
+    def connect(self, addresses: Sequence[Address]) -> int:
+        """Send an INIT to one peer and return the new association's id."""
+        ...
+
+    def shutdown(self, association_id: int) -> None:
+        """Start the graceful shutdown (SCTP_EOF)."""
+        ...
+
+    def abort(self, association_id: int, reason: bytes) -> None: ...
+
+    def listen(self, backlog: int) -> None: ...
+
+    def accept(self) -> StackSocket:
+        """The next association of a listening one-to-one socket."""
+        ...
+
+    def peel_off(self, association_id: int) -> StackSocket: ...
+
+    def association_ids(self) -> list[int]:
+        """All associations of the socket, oldest first."""
+        ...
+
+    def status(self, association_id: int) -> Status:
+        """Its status, or OSError if there is no such association (any more)."""
+        ...
+
+    def pending_error(self) -> int:
+        """The errno for which the only association of this socket failed, 0 if it did not."""
+        ...
+
+    def local_addresses(self, association_id: int | None) -> list[Address]: ...
+
+    def peer_addresses(self, association_id: int) -> list[Address]: ...
+
+    def get_option(self, kind: type[T], association_id: int | None) -> T: ...
+
+    def set_option(self, option: Option, association_id: int | None) -> None: ...
+
+    def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
+        """Report these events; all its fields are set."""
+        ...
+
+    def max_send_size(self) -> tuple[int, str]:
+        """Bytes of the largest message that can be sent now, and what to do for a larger one."""
+        ...
+
+    def close(self, *, abort: bool) -> None:
+        """Give the socket up: associations shut down in the background, or are aborted."""
+        ...
+
+
+class EndedSocket:
+    """The socket of an association that ended before it could be given one of its own."""
+
+    one_to_one = False
+
+    def _gone(self) -> OSError:
+        return OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def receive(self, limit: int) -> list[Arrival]:
+        return []
+
+    def send(
+        self,
+        data: bytes | bytearray | memoryview,
+        association_id: int,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        raise self._gone()
+
+    async def wait_readable(self) -> None:
+        raise self._gone()
+
+    async def wait_writable(self) -> None:
+        raise self._gone()
+
+    def connect(self, addresses: Sequence[Address]) -> int:
+        raise self._gone()
+
+    def shutdown(self, association_id: int) -> None:
+        raise self._gone()
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        raise self._gone()
+
+    def listen(self, backlog: int) -> None:
+        raise self._gone()
+
+    def accept(self) -> StackSocket:
+        raise self._gone()
+
+    def peel_off(self, association_id: int) -> StackSocket:
+        raise self._gone()
+
+    def association_ids(self) -> list[int]:
+        return []
+
+    def status(self, association_id: int) -> Status:
+        raise self._gone()
+
+    def pending_error(self) -> int:
+        return 0
+
+    def local_addresses(self, association_id: int | None) -> list[Address]:
+        raise self._gone()
+
+    def peer_addresses(self, association_id: int) -> list[Address]:
+        raise self._gone()
+
+    def get_option(self, kind: type[T], association_id: int | None) -> T:
+        raise self._gone()
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        raise self._gone()
+
+    def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
+        raise self._gone()
+
+    def max_send_size(self) -> tuple[int, str]:
+        return 0, "the association has ended"
+
+    def close(self, *, abort: bool) -> None:
+        pass
+
+
+class Stack(Protocol):
+    """A source of sockets."""
+
+    name: str
+
+    def open(
+        self, local_addresses: Sequence[Address], port: int, *, ipv6: bool
+    ) -> StackSocket:
+        """A one-to-many socket bound to ``local_addresses`` (none: any) and ``port``."""
+        ...
+
+    def adopt(self, sock: object) -> StackSocket:
+        """Take over a socket that somebody else made."""
+        ...
+
+    def report(self) -> StackReport: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StackReport:
+    """Whether an SCTP stack works on this machine.
+
+    Attributes:
+      name: What ``stack=`` and ``TRIO_SCTP_STACK`` call it.
+      available: Whether it works.
+      reason: What was found, in one sentence.
+      remedy: What would make it work, "" if it works.
+    """
+
+    name: str
+    available: bool
+    reason: str
+    remedy: str = ""
+
+
+def _stack(name: str) -> Stack:
+    if name == "kernel":
+        # Not at the top: the kernel stack is for Linux, this module for everybody.
+        from ._kernel import KernelStack
+
+        return KernelStack()
+    raise ValueError(f"there is no SCTP stack named {name!r}; there is 'kernel'")
+
+
+def stacks() -> list[StackReport]:
+    """Say which SCTP stacks work on this machine and, where one does not, why and what to do.
+
+    Never raises and changes nothing.
+    """
+    return [_stack("kernel").report()]
+
+
+def choose_stack(stack: Stack | str | None) -> Stack:
+    """The stack that ``stack=`` means; raises `StackUnavailable` if it does not work here."""
+    if stack is None:
+        stack = os.environ.get("TRIO_SCTP_STACK") or "kernel"
+    if isinstance(stack, str):
+        stack = _stack(stack)
+    report = stack.report()
+    if not report.available:
+        raise StackUnavailable(f"{report.reason}; {report.remedy}")
+    return stack
