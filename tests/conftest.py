@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import socket
+from collections.abc import Awaitable, Callable
 
 import pytest
+import trio
 
 IPPROTO_SCTP = 132
+
+HUNG = 90
+"""Seconds, on a machine that does other work besides, after which a test has surely hung."""
 
 
 @pytest.hookimpl(trylast=True)  # Once -m has taken out what will not run.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     kernel_tests = [item for item in items if item.get_closest_marker("kernel")]
+    for item in kernel_tests:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _limited(item.obj)
     if not kernel_tests or _kernel_has_sctp():
         return
     reason = "this kernel has no SCTP: run `make test`, or pytest under tools/with-kernel-sctp"
@@ -18,6 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"TRIO_SCTP_REQUIRE_KERNEL is set, but {reason}")
     for item in kernel_tests:
         item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _limited(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A test that hangs fails, and says where, long before the run is given up."""
+
+    @functools.wraps(test)
+    async def limited(**fixtures: object) -> None:
+        with trio.fail_after(HUNG):
+            await test(**fixtures)
+
+    return limited
 
 
 def _kernel_has_sctp() -> bool:
