@@ -1,0 +1,114 @@
+"""A peer that does what no decent one would."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from trio_sctp import (
+    AssociationChange,
+    AssociationState,
+    ConnectFailed,
+    InitMsg,
+    Message,
+    RemoteError,
+    RtoInfo,
+    open_association,
+    open_endpoint,
+)
+
+from .conftest import kernel_associations
+from .scripted_peer import ABORT, DATA, ERROR, PEER, PORT, ScriptedPeer, chunk, scripted_peer
+
+
+@pytest.fixture
+def peer() -> Iterator[ScriptedPeer]:
+    with scripted_peer() as peer:
+        yield peer
+
+
+async def test_a_peer_that_falls_silent_in_the_handshake(peer: ScriptedPeer) -> None:
+    options = [RtoInfo(initial=20, max=40, min=20), InitMsg(max_attempts=2)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer.answer_init)
+        with pytest.raises(ConnectFailed) as silent:
+            await open_association(PEER, PORT, options=options)
+        assert silent.value.errno == errno.ETIMEDOUT
+    async with await open_endpoint() as endpoint, trio.open_nursery() as nursery:
+        nursery.start_soon(peer.answer_init)
+        with pytest.raises(trio.TooSlowError), trio.fail_after(0.3):
+            await endpoint.connect(PEER, PORT)
+        assert not kernel_associations()
+
+
+async def test_error_chunks_of_any_content_are_events(peer: ScriptedPeer) -> None:
+    async with await open_endpoint() as endpoint:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.set_up)
+            association = await endpoint.connect(PEER, PORT)
+        causes = [
+            (6, b"\xff\xfe\xfd\xfc"),  # kills pysctp's receive
+            (12345, b"\x00" * 400),
+            (1, b""),
+        ]
+        for code, value in causes:
+            peer.send(chunk(ERROR, struct.pack("!HH", code, 4 + len(value)) + value))
+        peer.send_data(b"and a message")
+        seen = [await endpoint.receive() for _ in range(len(causes) + 1)]
+        for event, (code, value) in zip(seen, causes, strict=False):
+            assert isinstance(event, RemoteError)
+            assert event.error == code
+            assert event.association_id == association.id
+            assert value in event.data
+        assert isinstance(seen[-1], Message)
+        peer.send(chunk(ABORT, struct.pack("!HH", 12, 8) + b"\xff\xfe\xfd\xfc"))
+        event = await endpoint.receive()
+        assert isinstance(event, AssociationChange)
+        assert (event.state, event.error) == (AssociationState.COMM_LOST, 12)
+        assert event.reason == b"\xff\xfe\xfd\xfc"
+
+
+async def test_undeliverable_messages_of_any_content_come_back(peer: ScriptedPeer) -> None:
+    """Bytes that are no text come back as they were sent (pysctp's receive dies of them)."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer.set_up)
+        channel = await open_association(PEER, PORT)
+    data = [b"\xff\xfe\xfd\xfc", os.urandom(5000), b"\x00"]
+    for n, value in enumerate(data):
+        await channel.send(value, stream=n, ppid=0x80000001, context=n)
+    await peer.receive(DATA)
+    peer.send(chunk(ABORT))
+    end = await channel.wait_ended()
+    assert [failed.data for failed in end.undelivered] == data
+    assert [failed.stream for failed in end.undelivered] == [0, 1, 2]
+    assert [failed.context for failed in end.undelivered] == [0, 1, 2]
+    assert all(failed.ppid == 0x80000001 for failed in end.undelivered)
+    assert end.undelivered[0].sent
+    await channel.aclose()
+
+
+async def test_a_message_that_never_ends_fills_no_memory(peer: ScriptedPeer) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(peer.set_up)
+        channel = await open_association(PEER, PORT, max_message_size=200_000)
+
+    async def endless() -> None:
+        peer.send_data(bytes(1000), flags=2)
+        while True:
+            await peer.receive(3)
+            for _ in range(20):
+                peer.send_data(bytes(1000), flags=0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endless)
+        with pytest.raises(Exception, match="200000"):
+            await channel.receive()
+        end = await channel.wait_ended()
+        nursery.cancel_scope.cancel()
+    assert end.cause == 4
+    await channel.aclose()
