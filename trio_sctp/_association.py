@@ -369,7 +369,7 @@ class AssociationChannel(
 
         Args:
           sock: A standard library socket, a pysctp socket, or a descriptor (an integer).  It
-            belongs to the channel from here on.
+            belongs to the channel from here on, unless this raises.
           max_message_size: Bytes of the largest message that the peer may send.
 
         On a one-to-one socket (SOCK_STREAM) Linux transmits no reason with an abort.
@@ -378,7 +378,9 @@ class AssociationChannel(
           ValueError: it is not an SCTP socket, or has no association, or more than one.
         """
         check_max_message_size(max_message_size)
-        return adopt_channel(choose_stack("kernel").adopt(sock), max_message_size)
+        return adopt_channel(
+            choose_stack("kernel").adopt(sock, _check_one_association), max_message_size
+        )
 
     def _check_ended(self) -> None:
         end = self._block.end
@@ -452,6 +454,13 @@ class AssociationChannel(
         self.abort()
 
 
+def _check_one_association(stack: StackSocket) -> None:
+    count = len(stack.association_ids())
+    # One that has ended may have left something to receive.
+    if count != 1 and not (count == 0 and stack.has_unread()):
+        raise ValueError(f"a channel needs a socket with one association, not {count}")
+
+
 def adopt_channel(stack: StackSocket, max_message_size: int) -> AssociationChannel:
     """The channel of a stack's socket that carries one association already."""
     socket = Socket(stack, max_message_size)
@@ -462,8 +471,8 @@ def adopt_channel(stack: StackSocket, max_message_size: int) -> AssociationChann
         blocks = list(socket.blocks.values())
         if not blocks and (ended := socket.adopt_ended()):
             blocks = [ended]
-        if len(blocks) != 1:
-            raise ValueError(f"a channel needs a socket with one association, not {len(blocks)}")
+        if not blocks:
+            raise ValueError("the association has ended and left nothing")
     except BaseException:
         socket.release(abort=False)
         raise

@@ -16,7 +16,7 @@ from ._errors import ConnectFailed
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, Scope
 from ._socket import DEFAULT_MAX_MESSAGE_SIZE, ControlBlock, Socket, check_max_message_size
-from ._stack import Stack, choose_stack
+from ._stack import Stack, StackSocket, choose_stack
 from ._values import Address, Message, Notification
 
 T = TypeVar("T", bound=Option)
@@ -85,18 +85,15 @@ class Endpoint(trio.abc.AsyncResource):
 
         Args:
           sock: A standard library socket, a pysctp socket, or a descriptor (an integer).  It
-            belongs to the endpoint from here on.
+            belongs to the endpoint from here on, unless this raises.
           max_message_size: See `open_endpoint`.
 
         Raises:
           ValueError: it is not an SCTP socket, or a one-to-one socket.
         """
         check_max_message_size(max_message_size)
-        raw = choose_stack("kernel").adopt(sock)
+        raw = choose_stack("kernel").adopt(sock, _check_one_to_many)
         socket = Socket(raw, max_message_size)
-        if raw.one_to_one:
-            socket.release(abort=False)
-            raise ValueError("an endpoint is a one-to-many socket (SOCK_SEQPACKET)")
         socket.configure(())
         socket.adopt_associations()
         return cls(socket)
@@ -308,8 +305,7 @@ class Endpoint(trio.abc.AsyncResource):
     def abort(self, association: Association | int, reason: bytes = b"") -> None:
         """End an association at once; see `Association.abort`."""
         check_reason(reason)
-        block = self._block(association)
-        self._socket.abort(block, reason)
+        self._socket.abort(self._block(association), reason)
 
     def peeloff(self, association: Association | int) -> AssociationChannel:
         """Give an association a socket, hence a queue, of its own (gen_sctp ``peeloff/2``).
@@ -460,6 +456,11 @@ class Endpoint(trio.abc.AsyncResource):
         else:
             self._socket.release(abort=True)
             await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+def _check_one_to_many(stack: StackSocket) -> None:
+    if stack.one_to_one:
+        raise ValueError("an endpoint is a one-to-many socket (SOCK_SEQPACKET)")
 
 
 def _never() -> None:

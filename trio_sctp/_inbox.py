@@ -451,6 +451,7 @@ class Inbox(_Lane[Message | Event]):
         assert events._numbers is not None
         events._numbers.clear()
         self.fill()
+        self._resume()
         self._socket.took()
 
 

@@ -51,7 +51,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
 
         Args:
           sock: A standard library socket, a pysctp socket, or a descriptor (an integer).  It
-            belongs to the listener from here on.
+            belongs to the listener from here on, unless this raises.
           backlog: See `open_listener`.
           max_message_size: See `open_listener`.
 
@@ -60,7 +60,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """
         _check_backlog(backlog)
         check_max_message_size(max_message_size)
-        socket = Socket(choose_stack("kernel").adopt(sock), max_message_size)
+        socket = Socket(choose_stack("kernel").adopt(sock, lambda _: None), max_message_size)
         socket.configure(())
         return cls._listening(socket, backlog)
 

@@ -555,6 +555,8 @@ class Socket:
         block.local_end = (OUT_OF_RESOURCE, reason)
         with contextlib.suppress(OSError):
             self.stack.abort(id, reason)
+        if self.stack.one_to_one:
+            self.end(block, AssociationState.COMM_LOST, OUT_OF_RESOURCE, reason)
 
     def _failed_fragment(self, fragment: FailedFragment) -> None:
         block = self.block(fragment.association_id) or ControlBlock(
@@ -774,9 +776,11 @@ class Socket:
         # The answer is dropped, and the INIT repeated after RTO.Initial, if the receive buffer is
         # full of others' messages.
         self.read_ahead()
-        before = [self.get_option(type(option), None) for option in options]
+        subscriptions = [option for option in options if isinstance(option, EventSubscription)]
+        others = [option for option in options if not isinstance(option, EventSubscription)]
+        before = [self.get_option(type(option), None) for option in others]
         try:
-            for option in options:
+            for option in others:
                 self.set_option(option, None)
             id = self.stack.connect(addresses)
         finally:
@@ -784,6 +788,8 @@ class Socket:
                 self.set_option(option, None)
         block = self.add_block(id)
         block.private = private
+        for subscription in subscriptions:
+            self.set_option(subscription, id)
         return block
 
     async def connect(
@@ -799,6 +805,7 @@ class Socket:
             self.discard(block)
             raise
         if not block.up:
+            self.check_open()
             raise self._connect_failed(block, addresses, trio.current_time() - started)
         return block
 
@@ -836,17 +843,15 @@ class Socket:
     async def shut_down(self, block: ControlBlock) -> None:
         """Start the graceful end of an association, half-open ones once they are up."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not block.up and block.end is None:
-            # Linux deletes a half-open association at EOF, without a word to anybody.
-            await block.wait_up()
-            socket = block.socket
-        else:
-            socket = self
-        if block.end is not None and not block.end.graceful and not block.closed_by_us:
-            raise block.lost()
+        # Linux deletes a half-open association at EOF, without a word to anybody.
+        await block.wait_up()
+        block.socket.check_open()
         if block.end is None:
-            socket.check_open()
-            socket._shut_down(block)
+            block.socket._shut_down(block)
+        elif block.local_end is not None:
+            raise trio.ClosedResourceError(f"association {block.id} was aborted here")
+        elif not block.end.graceful:
+            raise block.lost()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _shut_down(self, block: ControlBlock) -> None:
@@ -929,6 +934,7 @@ class Socket:
         lifetime: int,
     ) -> None:
         """Refuse, before anything is sent, what cannot be sent."""
+        self._check_alive(block)
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
         size = value.nbytes if isinstance(value, memoryview) else len(value)
@@ -951,6 +957,16 @@ class Socket:
             if not 0 <= number < 2**32:
                 raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
 
+    def _check_alive(self, block: ControlBlock) -> None:
+        """Raise if nothing can be sent on an association any more."""
+        if block.closed_by_us:
+            raise trio.ClosedResourceError(
+                f"association {block.id} was closed here: nothing can be sent on it"
+            )
+        if block.end is not None:
+            raise block.lost()
+        self.check_open()
+
     def send_now(
         self,
         block: ControlBlock,
@@ -962,13 +978,7 @@ class Socket:
         lifetime: int,
     ) -> None:
         """Hand one message to the stack; BlockingIOError if it has no room."""
-        if block.closed_by_us:
-            raise trio.ClosedResourceError(
-                f"association {block.id} was closed here: nothing can be sent on it"
-            )
-        if block.end is not None:
-            raise block.lost()
-        self.check_open()
+        self._check_alive(block)
         try:
             self.stack.send(value, block.id, stream, ppid, unordered, context, lifetime)
         except BlockingIOError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from ._errors import StackUnavailable
@@ -58,6 +58,10 @@ class StackSocket(Protocol):
 
     def receive(self, limit: int) -> list[Arrival]:
         """Up to ``limit`` arrivals; none if there are none now."""
+        ...
+
+    def has_unread(self) -> bool:
+        """Whether `receive` would return something."""
         ...
 
     def send(
@@ -139,6 +143,9 @@ class EndedSocket:
     def receive(self, limit: int) -> list[Arrival]:
         return []
 
+    def has_unread(self) -> bool:
+        return False
+
     def send(
         self,
         data: bytes | bytearray | memoryview,
@@ -217,8 +224,8 @@ class Stack(Protocol):
         """A one-to-many socket bound to ``local_addresses`` (none: any) and ``port``."""
         ...
 
-    def adopt(self, sock: object) -> StackSocket:
-        """Take over a socket that somebody else made."""
+    def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
+        """Take over a socket that somebody else made, unless ``check`` raises."""
         ...
 
     def report(self) -> StackReport: ...

@@ -127,7 +127,9 @@ def unpack_address(data: bytes) -> tuple[Address, int]:
     (family,) = _FAMILY.unpack_from(data)
     if family == socket.AF_INET6:
         port, flow, packed = _IN6.unpack_from(data, 2)
-        (scope,) = _SCOPE.unpack_from(data, 24)
+        # The kernel names an interface also where it says nothing, as for ::1.
+        link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+        scope = _SCOPE.unpack_from(data, 24)[0] if link_local else 0
         return (socket.inet_ntop(socket.AF_INET6, packed), port, flow, scope), _IN6_SIZE
     port, packed = _IN.unpack_from(data, 2)
     return (socket.inet_ntoa(packed), port), _IN_SIZE

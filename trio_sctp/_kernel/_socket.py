@@ -7,13 +7,13 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import trio
 
 from .._options import EventSubscription, Option, Status
-from .._stack import Arrival, Piece, StackReport
+from .._stack import Arrival, Piece, StackReport, StackSocket
 from .._values import Address, make_message
 from . import _options
 from ._getsockopt import connectx3, getsockopt
@@ -129,10 +129,16 @@ class KernelSocket:
         except OSError as error:
             # A peeled-off socket reports once, behind all that is queued, what its association
             # died of; the event has already said so.
-            if error.errno == errno.EBADF:
+            if error.errno == errno.EBADF and self._sock.fileno() >= 0:
                 raise
             self._error = error.errno or 0
         return arrivals
+
+    def has_unread(self) -> bool:
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     def _piece(
         self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, address: Address
@@ -164,12 +170,17 @@ class KernelSocket:
         context: int,
         lifetime: int,
     ) -> None:
-        info = SNDINFO_STRUCT.pack(
-            stream, UNORDERED if unordered else 0, socket.htonl(ppid), context, association_id
-        )
-        ancillary = [(SOL_SCTP, SNDINFO, info)]
-        if lifetime:
-            ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
+        flags = UNORDERED if unordered else 0
+        try:
+            info = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
+            ancillary = [(SOL_SCTP, SNDINFO, info)]
+            if lifetime:
+                ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
+        except struct.error:
+            raise TypeError(
+                "stream, ppid, context and lifetime are integers, not "
+                f"{stream!r}, {ppid!r}, {context!r}, {lifetime!r}"
+            ) from None
         self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
 
     async def wait_readable(self) -> None:
@@ -318,23 +329,30 @@ class KernelStack:
             sock.close()
             raise
 
-    def adopt(self, sock: object) -> KernelSocket:
+    def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> KernelSocket:
         # pysctp's objects wrap a standard socket, as Trio's do.
         given = getattr(sock, "_sk", getattr(sock, "_sock", sock))
-        if not isinstance(given, (int, socket.socket)):
+        if not isinstance(given, (int, socket.socket)) or isinstance(given, bool):
             raise TypeError(
                 "from_socket takes a standard library socket, a pysctp socket or a descriptor, "
                 f"not {sock!r}"
             )
         descriptor = given if isinstance(given, int) else given.fileno()
+        blocking = os.get_blocking(descriptor)
         own = socket.socket(fileno=descriptor)
-        if own.proto != SOL_SCTP:
+        try:
+            if own.proto != SOL_SCTP:
+                raise ValueError(f"from_socket takes an SCTP socket, not {sock!r}")
+            result = KernelSocket(own)
+            check(result)
+            result.configure()
+        except BaseException:
+            # It stays the caller's, as it was.
             own.detach()
-            raise ValueError(f"from_socket takes an SCTP socket, not {sock!r}")
+            os.set_blocking(descriptor, blocking)
+            raise
         if isinstance(given, socket.socket):
             given.detach()
-        result = KernelSocket(own)
-        result.configure()
         return result
 
     def report(self) -> StackReport:

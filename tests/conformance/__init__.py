@@ -1,0 +1,1 @@
+"""What every SCTP stack has to do: written from the contract, with public names only."""

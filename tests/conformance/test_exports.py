@@ -1,0 +1,208 @@
+"""The names of the contract, and what they promise at a glance."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+from typing import Any
+
+import pytest
+import trio
+
+import trio_sctp
+
+EVENTS = [
+    "AssociationChange",
+    "PeerAddressChange",
+    "RemoteError",
+    "SendFailed",
+    "ShutdownReceived",
+    "AdaptationIndication",
+    "PartialDeliveryAborted",
+    "AuthenticationChange",
+    "SenderDry",
+    "StreamReset",
+    "AssociationReset",
+    "StreamChange",
+]
+OPTIONS = [
+    "InitMsg",
+    "RtoInfo",
+    "NoDelay",
+    "EventSubscription",
+    "SendBuffer",
+    "ReceiveBuffer",
+    "Status",
+]
+VALUES = [*EVENTS, *OPTIONS, "Passive", "Message", "AssociationEnd", "StackReport", "Window"]
+ENUMS = ["AssociationState", "PeerAddressState"]
+ERRORS = ["AssociationLost", "ConnectFailed", "StackUnavailable", "OptionUnsupported"]
+OBJECTS = ["Endpoint", "Association", "AssociationChannel", "Listener", "Inbox"]
+OPENERS = ["open_endpoint", "open_association", "open_listener", "serve"]
+OTHERS = ["stacks", "error_string"]
+
+NAMES = [*VALUES, *ENUMS, *ERRORS, *OBJECTS, *OPENERS, *OTHERS, "ONCE"]
+DOCUMENTED = [name for name in NAMES if name != "ONCE"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_exported(name: str) -> None:
+    assert hasattr(trio_sctp, name)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_has_a_docstring_of_its_own(name: str) -> None:
+    doc = vars(getattr(trio_sctp, name)).get("__doc__") or getattr(trio_sctp, name).__doc__
+    assert doc
+    assert not doc.startswith(f"{name}(")  # What dataclasses write when nobody else does.
+
+
+@pytest.mark.parametrize("name", [*OBJECTS])
+def test_every_public_method_has_a_docstring(name: str) -> None:
+    kind = getattr(trio_sctp, name)
+    public = [attribute for attribute in vars(kind) if not attribute.startswith("_")]
+    assert [a for a in public if not inspect.getdoc(getattr(kind, a))] == []
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_are_frozen_dataclasses(name: str) -> None:
+    kind: Any = getattr(trio_sctp, name)
+    assert dataclasses.is_dataclass(kind)
+    assert vars(kind)["__dataclass_params__"].frozen
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_have_slots(name: str) -> None:
+    kind = getattr(trio_sctp, name)
+    assert "__slots__" in vars(kind)
+    assert not hasattr(kind, "__dict__") or not any("__dict__" in vars(k) for k in kind.__mro__)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_are_keyword_only_beyond_two_fields(name: str) -> None:
+    positional = [f for f in dataclasses.fields(getattr(trio_sctp, name)) if not f.kw_only]
+    assert len(positional) <= 2
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_tells_its_association(name: str) -> None:
+    assert "association_id" in {f.name for f in dataclasses.fields(getattr(trio_sctp, name))}
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_enums(name: str) -> None:
+    assert issubclass(getattr(trio_sctp, name), enum.Enum)
+
+
+def test_association_states_are_in_gen_sctps_words() -> None:
+    assert {state.name for state in trio_sctp.AssociationState} >= {
+        "COMM_UP",
+        "COMM_LOST",
+        "RESTART",
+        "SHUTDOWN_COMP",
+        "CANT_ASSOC",
+    }
+
+
+def test_peer_address_states_are_in_gen_sctps_words() -> None:
+    assert {state.name for state in trio_sctp.PeerAddressState} >= {
+        "ADDR_AVAILABLE",
+        "ADDR_UNREACHABLE",
+        "ADDR_REMOVED",
+        "ADDR_ADDED",
+        "ADDR_MADE_PRIM",
+        "ADDR_CONFIRMED",
+    }
+
+
+def test_message_has_the_fields_of_the_contract() -> None:
+    assert [field.name for field in dataclasses.fields(trio_sctp.Message)] == [
+        "data",
+        "stream",
+        "ppid",
+        "unordered",
+        "association_id",
+        "address",
+        "ssn",
+        "tsn",
+        "cumulative_tsn",
+        "context",
+    ]
+
+
+def test_values_work_in_match() -> None:
+    event = trio_sctp.AssociationChange(
+        association_id=7,
+        state=trio_sctp.AssociationState.COMM_UP,
+        error=0,
+        outbound_streams=1,
+        inbound_streams=1,
+    )
+    match event:
+        case trio_sctp.AssociationChange(
+            association_id=id, state=trio_sctp.AssociationState.COMM_UP
+        ):
+            assert id == 7
+        case _:
+            pytest.fail("did not match")
+
+
+def test_objects_are_trios() -> None:
+    assert issubclass(trio_sctp.Endpoint, trio.abc.AsyncResource)
+    assert issubclass(trio_sctp.AssociationChannel, trio_sctp.Association)
+    assert issubclass(trio_sctp.AssociationChannel, trio.abc.SendChannel)
+    assert issubclass(trio_sctp.AssociationChannel, trio.abc.ReceiveChannel)
+    assert issubclass(trio_sctp.Inbox, trio.abc.ReceiveChannel)
+    assert issubclass(trio_sctp.Listener, trio.abc.Listener)
+
+
+@pytest.mark.parametrize("name", ["receive", "receive_batch", "active", "__aiter__"])
+def test_receiving_exists_only_where_there_is_a_queue(name: str) -> None:
+    assert not hasattr(trio_sctp.Association, name)
+    assert hasattr(trio_sctp.AssociationChannel, name)
+
+
+def test_errors_are_of_their_families() -> None:
+    assert issubclass(trio_sctp.AssociationLost, trio.BrokenResourceError)
+    assert issubclass(trio_sctp.ConnectFailed, OSError)
+    assert issubclass(trio_sctp.StackUnavailable, OSError)
+
+
+@pytest.mark.parametrize("name", OPENERS)
+def test_openers_take_the_arguments_of_the_contract(name: str) -> None:
+    parameters = inspect.signature(getattr(trio_sctp, name)).parameters
+    assert {"options", "stack", "max_message_size"} <= set(parameters)
+    assert "timeout" not in parameters
+    assert parameters["max_message_size"].default == 16 * 2**20
+
+
+@pytest.mark.parametrize("name", ["Endpoint", "AssociationChannel", "Listener"])
+def test_adopters_take_a_bound_too(name: str) -> None:
+    parameters = inspect.signature(getattr(trio_sctp, name).from_socket).parameters
+    assert parameters["max_message_size"].default == 16 * 2**20
+
+
+def test_the_backlog_is_128() -> None:
+    for opener in (trio_sctp.open_listener, trio_sctp.serve):
+        assert inspect.signature(opener).parameters["backlog"].default == 128
+
+
+def test_error_string_explains_a_cause() -> None:
+    assert "user" in trio_sctp.error_string(12).lower()
+    assert "resource" in trio_sctp.error_string(4).lower()
+
+
+def test_error_string_keeps_an_unknown_number() -> None:
+    assert "54321" in trio_sctp.error_string(54321)
+
+
+def test_stacks_reports_the_kernel() -> None:
+    (kernel,) = (report for report in trio_sctp.stacks() if report.name == "kernel")
+    assert kernel.reason or kernel.available
+    assert bool(kernel.remedy) is not kernel.available
+
+
+async def test_an_unknown_stack_is_named() -> None:
+    with pytest.raises(ValueError, match="no-such-stack"):
+        await trio_sctp.open_endpoint(stack="no-such-stack")

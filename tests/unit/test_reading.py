@@ -1,0 +1,271 @@
+"""Who reads, how far ahead, and what is left when the reader is cancelled."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import trio_sctp
+from trio_sctp import (
+    AssociationChange,
+    AssociationLost,
+    AssociationState,
+    Endpoint,
+    Message,
+    Passive,
+    StatusState,
+    Window,
+)
+
+from .fake_stack import FakeSocket, FakeStack, change, message, os_error
+
+UP, LOST, DONE = AssociationState.COMM_UP, AssociationState.COMM_LOST, AssociationState.SHUTDOWN_COMP
+ID = 100
+
+
+async def open_endpoint() -> tuple[Endpoint, FakeSocket]:
+    stack = FakeStack()
+    endpoint = await trio_sctp.open_endpoint(stack=stack)
+    return endpoint, stack.sockets[0]
+
+
+async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
+    """An endpoint with these associations, whose COMM_UPs have been taken."""
+    endpoint, socket = await open_endpoint()
+    for id in ids:
+        socket.arrive(change(id, UP))
+        await endpoint.receive()
+    return endpoint, socket
+
+
+async def test_the_reader_hands_on_when_it_is_cancelled() -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    ended: list[int] = []
+
+    async def wait(id: int) -> None:
+        await endpoint.associations[id].wait_ended()
+        ended.append(id)
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as first:
+            nursery.start_soon(wait, ID)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(wait, ID + 1)
+            await wait_all_tasks_blocked()
+        async with trio.open_nursery() as inner:
+            with trio.CancelScope() as first:
+                inner.start_soon(endpoint.receive)
+                await wait_all_tasks_blocked()
+                inner.cancel_scope.cancel()
+        assert not first.cancelled_caught
+        socket.arrive(change(ID + 1, DONE))
+        await wait_all_tasks_blocked()
+        assert ended == [ID + 1]
+        socket.arrive(change(ID, DONE))
+    assert ended == [ID + 1, ID]
+
+
+async def test_whoever_waits_for_a_state_reads_no_further_than_the_store_has_room() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(*(message(ID) for _ in range(10_000)))
+    with trio.move_on_after(0.05):
+        await endpoint.associations[ID].wait_ended()
+    assert endpoint.statistics().buffered_records == 256
+    assert len(socket.arrivals) == 10_000 - 256
+
+
+async def test_large_messages_fill_the_store_by_their_size() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(*(message(ID, bytes(2**19)) for _ in range(1000)))
+    with trio.move_on_after(0.05):
+        await endpoint.associations[ID].wait_ended()
+    assert endpoint.statistics().buffered_bytes <= 2**20 + 256 * 2**19
+    assert len(socket.arrivals) > 0
+
+
+async def test_behind_a_full_store_an_end_is_learnt_with_its_cause(
+    autojump_clock: MockClock,
+) -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    socket.arrive(*(message(ID + 1) for _ in range(300)))
+    ends = []
+
+    async def wait() -> None:
+        ends.append(await endpoint.associations[ID].wait_ended())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        assert endpoint.statistics().buffered_records == 256
+        socket.arrive(change(ID, LOST, error=12))
+    assert (ends[0].state, ends[0].cause) == (LOST, 12)
+    records = [await endpoint.receive() for _ in range(301)]
+    assert [isinstance(record, Message) for record in records] == [True] * 300 + [False]
+
+
+async def test_behind_a_full_store_connect_completes(autojump_clock: MockClock) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(*(message(ID) for _ in range(1000)))
+    connected = []
+
+    async def connect() -> None:
+        connected.append(await endpoint.connect("192.0.2.9", 2905))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect)
+        await trio.sleep(1)
+        assert not connected
+        (_, id) = socket.calls[-1]
+        socket.states[id] = StatusState.ESTABLISHED
+        socket.arrive(change(id, UP))
+    assert connected[0].id == id
+    for _ in range(1000):
+        assert isinstance(await endpoint.receive(), Message)
+    socket.arrive(change(id, DONE))
+    event = await endpoint.receive()
+    assert isinstance(event, AssociationChange)
+    assert event.state is DONE  # its COMM_UP was connect's own
+
+
+async def test_a_receiver_takes_over_from_one_that_polls(autojump_clock: MockClock) -> None:
+    """A message larger than the store may read ahead is completed by who wants messages."""
+    endpoint, socket = await endpoint_with(ID)
+    piece = trio_sctp._stack.Piece(message(ID, bytes(2**18)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.associations[ID].wait_ended)
+        await wait_all_tasks_blocked()
+        socket.arrive(*[piece] * 20)
+        await trio.sleep(1)
+        socket.arrive(message(ID, b"end"))
+        received = await endpoint.receive()
+        assert isinstance(received, Message)
+        assert len(received.data) == 20 * 2**18 + 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_cancelled_at_every_checkpoint_nothing_is_lost_or_doubled() -> None:
+    """Receivers of every kind, cancelled after each possible number of checkpoints."""
+    endpoint, socket = await endpoint_with(ID)
+    total = 600
+    received: list[int] = []
+    arrived = 0
+
+    async def arrive() -> None:
+        nonlocal arrived
+        while arrived < total:
+            socket.arrive(message(ID, b"%d" % arrived))
+            arrived += 1
+            await trio.lowlevel.checkpoint()
+
+    def keep(record: object) -> None:
+        if isinstance(record, Message):
+            received.append(int(record.data))
+
+    async def by_one() -> None:
+        while True:
+            keep(await endpoint.receive())
+
+    async def by_batch() -> None:
+        while True:
+            for record in await endpoint.receive_batch(7):
+                keep(record)
+
+    async def by_credit() -> None:
+        async with endpoint.active(2) as inbox:
+            async for record in inbox:
+                keep(record)
+                if record == Passive():
+                    inbox.grant(2)
+
+    async def by_window() -> None:
+        async with endpoint.active(Window(3)) as inbox:
+            while True:
+                for record in await inbox.receive_batch(2):
+                    keep(record)
+
+    receivers = (by_one, by_batch, by_credit, by_window)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(arrive)
+        round = 0
+        while len(received) < total:
+            round += 1
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as inner:
+                    inner.start_soon(receivers[round % 4])
+                    for _ in range(round % 11):
+                        await trio.lowlevel.checkpoint()
+                    scope.cancel()
+    assert received == list(range(total))
+
+
+async def test_out_of_descriptors_an_association_stays_first_in_the_queue() -> None:
+    stack = FakeStack()
+    listener = await trio_sctp.open_listener(2905, stack=stack)
+    socket = stack.sockets[0]
+    socket.arrive(change(ID, UP), message(ID, b"early"), change(ID + 1, UP))
+    socket.peel_off_error = os_error(errno.EMFILE)
+    for _ in range(3):
+        with pytest.raises(OSError, match="Too many open files"):
+            await listener.accept()
+    socket.peel_off_error = None
+    first, second = await listener.accept(), await listener.accept()
+    assert (first.id, second.id) == (ID, ID + 1)
+    assert (await first.receive()).data == b"early"
+    await listener.aclose()
+
+
+async def test_excess_associations_are_aborted_at_accept() -> None:
+    stack = FakeStack()
+    listener = await trio_sctp.open_listener(2905, backlog=2, stack=stack)
+    socket = stack.sockets[0]
+    socket.arrive(*(change(ID + n, UP) for n in range(10)))
+    accepted = [(await listener.accept()).id for _ in range(3)]
+    assert accepted == [ID, ID + 1, ID + 2]
+    assert [id for call, id in socket.calls if call == "abort"] == [ID + n for n in range(3, 10)]
+    with trio.move_on_after(0.01) as nobody:
+        await listener.accept()
+    assert nobody.cancelled_caught
+    await listener.aclose()
+
+
+async def test_a_send_cancelled_while_it_waits_was_not_sent() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.room = 0
+    with trio.move_on_after(0.01):
+        await endpoint.send(b"cancelled", ID)
+    async with trio.open_nursery() as nursery:
+        for n in range(5):
+            nursery.start_soon(endpoint.send, b"%d" % n, ID)
+            await wait_all_tasks_blocked()
+        socket.make_room(5)
+    assert [data for _, data in socket.sent] == [b"%d" % n for n in range(5)]
+
+
+async def test_a_blocked_sender_of_an_association_that_ended_unseen_is_told() -> None:
+    """Nobody reads, and the stack wakes nobody: it finds out by itself."""
+    endpoint, socket = await endpoint_with(ID)
+    socket.room = 0
+    async with trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            with pytest.raises(AssociationLost) as lost:
+                await endpoint.send(b"x", ID)
+            assert lost.value.end.cause == 12
+
+        nursery.start_soon(send)
+        await wait_all_tasks_blocked()
+        socket.arrive(change(ID, LOST, error=12))
+
+
+async def test_senders_waiting_for_a_peeled_off_association_go_along() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.room = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.send, b"moved", ID)
+        await wait_all_tasks_blocked()
+        channel = endpoint.peeloff(ID)
+    assert socket.peeled[ID].sent == [(ID, b"moved")]
+    assert channel.id == ID
