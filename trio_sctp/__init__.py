@@ -37,6 +37,7 @@ from ._listener import serve as serve
 from ._options import EventSubscription as EventSubscription
 from ._options import InitMsg as InitMsg
 from ._options import NoDelay as NoDelay
+from ._options import Option as Option
 from ._options import PathState as PathState
 from ._options import PeerAddressInfo as PeerAddressInfo
 from ._options import ReceiveBuffer as ReceiveBuffer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import TypeVar, cast, final
 
@@ -255,7 +255,7 @@ class Association:
         return await self._block.wait_ended()
 
     @contextlib.asynccontextmanager
-    async def while_up(self) -> AsyncIterator[None]:
+    async def while_up(self) -> AsyncGenerator[None, None]:
         """Run a block for as long as the association lives.
 
         The block is cancelled at once when the association is lost; `AssociationLost` is raised

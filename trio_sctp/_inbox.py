@@ -19,7 +19,7 @@ import contextlib
 import dataclasses
 import enum
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import trio
@@ -464,7 +464,7 @@ def check_limit(limit: int) -> None:
 @contextlib.asynccontextmanager
 async def open_inbox(
     socket: Socket, mode: Mode, ended: Callable[[], None]
-) -> AsyncIterator[Inbox]:
+) -> AsyncGenerator[Inbox, None]:
     """Deliver a socket's records to an inbox for the length of a block."""
     socket.begin_receive()
     try:

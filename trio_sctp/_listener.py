@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, final
+from typing import TypeVar, cast, final
 
 import trio
 
@@ -131,10 +131,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         socket = self._socket
         stack: StackSocket
         try:
-            if block.end is not None:
-                stack = EndedSocket()
-            else:
-                stack = socket.stack.peel_off(block.id)
+            stack = EndedSocket() if block.end else socket.stack.peel_off(block.id)
         except OSError as error:
             if error.errno not in _GONE:
                 raise
@@ -267,7 +264,7 @@ async def serve(
         try:
             async with channel:
                 await handler(channel)
-        except (AssociationLost, BaseExceptionGroup) as error:
+        except BaseException as error:
             if not _only_lost(error, channel):
                 raise
 
@@ -278,7 +275,8 @@ async def serve(
 
 def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(_only_lost(one, channel) for one in error.exceptions)
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return all(_only_lost(one, channel) for one in group.exceptions)
     return isinstance(error, AssociationLost) and error.association is channel
 
 

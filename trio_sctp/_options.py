@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from ._values import Address
 
@@ -21,11 +21,12 @@ class Scope(enum.Enum):
     ASSOCIATION = "one association, or the socket's default for future ones"
 
 
-class Option(Protocol):
-    """What every option has in common."""
+class Option:
+    """The base of every socket option: a frozen dataclass whose fields are its values."""
 
+    __slots__ = ()
     scope: ClassVar[Scope]
-    read_only: ClassVar[bool]
+    read_only: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
@@ -53,7 +54,7 @@ _I32 = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class InitMsg:
+class InitMsg(Option):
     """How associations are set up (SCTP_INITMSG; gen_sctp ``sctp_initmsg``).
 
     Holds for associations set up afterwards, by either side.
@@ -68,7 +69,6 @@ class InitMsg:
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
-    read_only: ClassVar[bool] = False
     num_ostreams: int | None = _within(1, _U16)
     max_instreams: int | None = _within(1, _U16)
     max_attempts: int | None = _within(0, _U16)
@@ -79,7 +79,7 @@ class InitMsg:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class RtoInfo:
+class RtoInfo(Option):
     """Bounds of the retransmission timeout (SCTP_RTOINFO; gen_sctp ``sctp_rtoinfo``).
 
     Attributes:
@@ -91,7 +91,6 @@ class RtoInfo:
     """
 
     scope: ClassVar[Scope] = Scope.ASSOCIATION
-    read_only: ClassVar[bool] = False
     initial: int | None = _within(1, _I32)
     max: int | None = _within(1, _I32)
     min: int | None = _within(1, _I32)
@@ -101,7 +100,7 @@ class RtoInfo:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NoDelay:
+class NoDelay(Option):
     """Whether small messages are sent at once (SCTP_NODELAY; gen_sctp ``sctp_nodelay``).
 
     Off, a second small message waits until the first is acknowledged.
@@ -110,12 +109,11 @@ class NoDelay:
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
-    read_only: ClassVar[bool] = False
     enabled: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SendBuffer:
+class SendBuffer(Option):
     """Size of the send buffer (SO_SNDBUF; gen_sctp ``sndbuf``).
 
     It bounds the largest message (`Endpoint.max_send_size`) and, for all associations of the
@@ -127,7 +125,6 @@ class SendBuffer:
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
-    read_only: ClassVar[bool] = False
     size: int = _within(1, 2**30)
 
     def __post_init__(self) -> None:
@@ -135,7 +132,7 @@ class SendBuffer:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ReceiveBuffer:
+class ReceiveBuffer(Option):
     """Size of the receive buffer (SO_RCVBUF; gen_sctp ``recbuf``).
 
     Attributes:
@@ -144,7 +141,6 @@ class ReceiveBuffer:
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
-    read_only: ClassVar[bool] = False
     size: int = _within(1, 2**30)
 
     def __post_init__(self) -> None:
@@ -152,7 +148,7 @@ class ReceiveBuffer:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class EventSubscription:
+class EventSubscription(Option):
     """Which events are delivered (SCTP_EVENT; gen_sctp ``sctp_events``).
 
     An event that is not subscribed to takes no credit.  The library goes on seeing those that it
@@ -176,7 +172,6 @@ class EventSubscription:
     """
 
     scope: ClassVar[Scope] = Scope.ASSOCIATION
-    read_only: ClassVar[bool] = False
     association_event: bool | None = None
     address_event: bool | None = None
     send_failure_event: bool | None = None
@@ -238,7 +233,7 @@ class PeerAddressInfo:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Option):
     """The state of an association, read-only (SCTP_STATUS; gen_sctp ``sctp_status``).
 
     Attributes:

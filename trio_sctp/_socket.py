@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
@@ -129,8 +129,10 @@ class Waiter:
     __slots__ = ("_scope", "_task", "ahead", "woken")
 
     def __init__(self, *, ahead: bool) -> None:
-        self.ahead = ahead  # it wants no records: it may read no further than the store has room
-        self.woken = False
+        self.ahead: bool = (
+            ahead  # it wants no records: it may read no further than the store has room
+        )
+        self.woken: bool = False
         self._task: trio.lowlevel.Task | None = None
         self._scope: trio.CancelScope | None = None
 
@@ -160,7 +162,7 @@ class Waiter:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     @contextlib.contextmanager
-    def interruptible(self, seconds: float = float("inf")) -> Iterator[None]:
+    def interruptible(self, seconds: float = float("inf")) -> Generator[None, None, None]:
         """Let `nudge` end what happens inside; so does the passing of ``seconds``."""
         with trio.move_on_after(seconds) as self._scope:
             try:
@@ -195,15 +197,15 @@ class ControlBlock:
     )
 
     def __init__(self, id: int, socket: Socket) -> None:
-        self.id = id
-        self.socket = socket
+        self.id: int = id
+        self.socket: Socket = socket
         self.handle: Association | None = None
-        self.up = False
-        self.outbound_streams = 0
-        self.inbound_streams = 0
-        self.private = False  # a connect waits for its first event; nobody else sees that
-        self.closed_by_us = False  # by eof, abort or aclose
-        self.shutting_down = False  # the peer takes no more messages
+        self.up: bool = False
+        self.outbound_streams: int = 0
+        self.inbound_streams: int = 0
+        self.private: bool = False  # a connect waits for its first event; nobody else sees that
+        self.closed_by_us: bool = False  # by eof, abort or aclose
+        self.shutting_down: bool = False  # the peer takes no more messages
         self.local_end: tuple[int, bytes] | None = None  # cause and reason of our own abort
         self.last_event: AssociationChange | None = None
         self.end: AssociationEnd | None = None
@@ -257,9 +259,7 @@ class ControlBlock:
         if end is None:
             # The peer shuts down, but the end is yet to come; or nothing at all is known of it.
             state = (
-                AssociationState.SHUTDOWN_COMP
-                if self.shutting_down
-                else AssociationState.COMM_LOST
+                AssociationState.SHUTDOWN_COMP if self.shutting_down else AssociationState.COMM_LOST
             )
             end = AssociationEnd(association_id=self.id, state=state)
         return AssociationLost(self.get_handle(), end)
@@ -299,17 +299,17 @@ class Socket:
     """See the module's docstring."""
 
     def __init__(self, stack: StackSocket, max_message_size: int) -> None:
-        self.stack = stack
-        self.max_message_size = max_message_size
+        self.stack: StackSocket = stack
+        self.max_message_size: int = max_message_size
         self.store: deque[Record] = deque()
         self.blocks: dict[int, ControlBlock] = {}
         self.inbox: Inbox | None = None
         self.arrivals: deque[ControlBlock] | None = None  # a listener's: associations to accept
-        self.data_only = False  # a channel's: `receive` takes messages and drops events
-        self.closing = False  # aclose has begun: arrivals are discarded
-        self.released = False  # the stack's socket is gone
-        self.subscription = default_subscription()
-        self._delivered = _event_types(self.subscription)
+        self.data_only: bool = False  # a channel's: `receive` takes messages and drops events
+        self.closing: bool = False  # aclose has begun: arrivals are discarded
+        self.released: bool = False  # the stack's socket is gone
+        self.subscription: EventSubscription = default_subscription()
+        self._delivered: frozenset[type] = _event_types(self.subscription)
         self._discarded: dict[int, ControlBlock] = {}  # of cancelled connects, refused peers
         self._partials: dict[int, _Partial] = {}
         self._cut_off: set[int] = set()  # whose message was too large: the rest of it is dropped
@@ -504,8 +504,7 @@ class Socket:
             return
         for arrival in arrivals:
             if self._ending is not None and (
-                type(arrival) is not FailedFragment
-                or arrival.association_id != self._ending.id
+                type(arrival) is not FailedFragment or arrival.association_id != self._ending.id
             ):
                 self._finish_end()
             match arrival:
@@ -559,9 +558,7 @@ class Socket:
             self.end(block, AssociationState.COMM_LOST, OUT_OF_RESOURCE, reason)
 
     def _failed_fragment(self, fragment: FailedFragment) -> None:
-        block = self.block(fragment.association_id) or ControlBlock(
-            fragment.association_id, self
-        )
+        block = self.block(fragment.association_id) or ControlBlock(fragment.association_id, self)
         key = (fragment.stream, fragment.ppid, fragment.unordered, fragment.context)
         if fragment.first:
             self._join_failed(block, key)
@@ -758,10 +755,7 @@ class Socket:
 
     def extract(self, id: int) -> list[Record]:
         """Take out all records of one association, in order."""
-        if self.inbox is not None:
-            records = self.inbox.extract(id)
-        else:
-            records = []
+        records = [] if self.inbox is None else self.inbox.extract(id)
         records += [record for record in self.store if record.association_id == id]
         self.store = deque(record for record in self.store if record.association_id != id)
         return records
@@ -1229,4 +1223,3 @@ def _event_types(subscription: EventSubscription) -> frozenset[type]:
         [UnknownEvent]
         + [kind for field, kind in _EVENT_FIELDS.items() if getattr(subscription, field)]
     )
-

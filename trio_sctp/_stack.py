@@ -218,9 +218,7 @@ class Stack(Protocol):
 
     name: str
 
-    def open(
-        self, local_addresses: Sequence[Address], port: int, *, ipv6: bool
-    ) -> StackSocket:
+    def open(self, local_addresses: Sequence[Address], port: int, *, ipv6: bool) -> StackSocket:
         """A one-to-many socket bound to ``local_addresses`` (none: any) and ``port``."""
         ...
 

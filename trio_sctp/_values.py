@@ -200,7 +200,7 @@ class RemoteError:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SendFailed:
-    """A message of ours that was not acknowledged and never will be (gen_sctp ``#sctp_send_failed``).
+    """A message of ours that will never be acknowledged (gen_sctp ``#sctp_send_failed``).
 
     There is one for each message, also where the stack reports each of its fragments.
 
@@ -229,7 +229,7 @@ class SendFailed:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ShutdownReceived:
-    """The peer shuts down gracefully and takes no more messages (gen_sctp ``#sctp_shutdown_event``).
+    """The peer shuts down and takes no more messages (gen_sctp ``#sctp_shutdown_event``).
 
     Messages that it sent before may still follow.  Source: RFC 6458 section 6.1.5.
     """

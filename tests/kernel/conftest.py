@@ -1,4 +1,4 @@
-"""Tests of the Linux kernel stack: under load, in network namespaces, with the kernel's own facts."""
+"""Tests of the Linux kernel stack: under load, with hostile peers, with facts of the kernel."""
 
 from __future__ import annotations
 
@@ -97,5 +97,3 @@ def resident_kib() -> int:
 def descriptors() -> int:
     """Open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-

@@ -158,16 +158,16 @@ async def test_connecting_while_others_flood_the_endpoint(flooding: int) -> None
 
 async def test_connecting_with_a_full_store_takes_one_rto_at_the_most() -> None:
     async with open_server(options=[RtoInfo(initial=300)]) as endpoint, open_server() as server:
-        async with await open_association(LOOPBACK, endpoint.port) as channel:
-            (handle,) = endpoint.associations.values()
-            for _ in range(400):
-                await channel.send(bytes(100))
-            while endpoint.statistics().buffered_records < 256:
-                with trio.move_on_after(0.01):  # reads ahead
-                    await handle.wait_ended()
-            association = await endpoint.connect(LOOPBACK, server.port)
-            assert association.outbound_streams
-            channel.abort()
+        channel = await open_association(LOOPBACK, endpoint.port)
+        (handle,) = endpoint.associations.values()
+        for _ in range(400):
+            await channel.send(bytes(100))
+        while endpoint.statistics().buffered_records < 256:
+            with trio.move_on_after(0.01):  # reads ahead
+                await handle.wait_ended()
+        association = await endpoint.connect(LOOPBACK, server.port)
+        assert association.outbound_streams
+        channel.abort()
 
 
 async def test_an_association_aborted_by_another_task_while_it_is_set_up(black_hole: str) -> None:

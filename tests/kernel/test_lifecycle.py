@@ -119,7 +119,11 @@ async def test_5000_short_associations_leave_no_descriptor_task_or_memory() -> N
         async def state() -> tuple[int, int, int]:
             await trio.testing.wait_all_tasks_blocked(0.05)
             gc.collect()
-            return descriptors(), trio.lowlevel.current_statistics().tasks_living, len(gc.get_objects())
+            return (
+                descriptors(),
+                trio.lowlevel.current_statistics().tasks_living,
+                len(gc.get_objects()),
+            )
 
         await ask(500)
         before = await state()
@@ -140,7 +144,7 @@ async def test_closing_an_endpoint_wakes_everybody_in_it() -> None:
     woken: list[str] = []
     async with open_server() as server:
         peer = await open_association(LOOPBACK, server.port)
-        handle = (await server.receive()).association_id  # type: ignore[union-attr]
+        handle = (await server.receive()).association_id
         with pytest.raises(trio.WouldBlock):
             while True:
                 server.send_nowait(bytes(1000), handle)

@@ -139,8 +139,8 @@ async def test_a_peer_that_never_reads_does_not_hold_up_peeled_off_associations(
         stuck = await open_association(LOOPBACK, server.port)
         lively = await open_association(LOOPBACK, server.port)
         channels = [
-            server.peeloff((await server.receive()).association_id),  # type: ignore[union-attr]
-            server.peeloff((await server.receive()).association_id),  # type: ignore[union-attr]
+            server.peeloff((await server.receive()).association_id),
+            server.peeloff((await server.receive()).association_id),
         ]
 
         async def flood() -> None:
@@ -165,7 +165,7 @@ async def test_on_a_shared_endpoint_a_peer_that_never_reads_blocks_sends_until_i
     async with open_server() as server:
         stuck = await open_association(LOOPBACK, server.port)
         lively = await open_association(LOOPBACK, server.port)
-        ids = [(await server.receive()).association_id for _ in range(2)]  # type: ignore[union-attr]
+        ids = [(await server.receive()).association_id for _ in range(2)]
         with pytest.raises(trio.WouldBlock):
             while True:
                 server.send_nowait(bytes(1000), ids[0])
@@ -186,7 +186,7 @@ async def test_with_a_send_budget_for_each_association_the_others_pass(sysctl) -
     async with open_server() as server:
         stuck = await open_association(LOOPBACK, server.port)
         lively = await open_association(LOOPBACK, server.port)
-        ids = [(await server.receive()).association_id for _ in range(2)]  # type: ignore[union-attr]
+        ids = [(await server.receive()).association_id for _ in range(2)]
 
         async def flood(id: int) -> None:
             while True:
@@ -212,7 +212,7 @@ async def test_with_a_send_budget_for_each_association_the_others_pass(sysctl) -
 async def test_200_blocked_senders_get_their_turn_in_order() -> None:
     async with open_server(options=[SendBuffer(65536)]) as server:
         channels = [await open_association(LOOPBACK, server.port) for _ in range(200)]
-        ids = [(await server.receive()).association_id for _ in channels]  # type: ignore[union-attr]
+        ids = [(await server.receive()).association_id for _ in channels]
 
         async def send(id: int) -> None:
             for n in range(4):

@@ -86,7 +86,7 @@ async def test_a_link_that_goes_down_is_silence(peer: ScriptedPeer) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.set_up)
         channel = await open_association(PEER, PORT, options=IMPATIENT)
-    subprocess.run("ip link set scripted0 down".split(), check=True)  # noqa: ASYNC221
+    subprocess.run(["ip", "link", "set", "scripted0", "down"], check=True)  # noqa: ASYNC221
     with pytest.raises(AssociationLost):
         await channel.receive()
     await channel.aclose()

@@ -44,7 +44,9 @@ def failed(first: bool, last: bool) -> FailedFragment:
     ("data", "event"),
     [
         (
-            note(0x8001, struct.pack("=HHHHi", 1, socket.htons(12), 5, 10, ID) + b"\0\x0c\0\x07bye"),
+            note(
+                0x8001, struct.pack("=HHHHi", 1, socket.htons(12), 5, 10, ID) + b"\0\x0c\0\x07bye"
+            ),
             trio_sctp.AssociationChange(
                 association_id=ID,
                 state=AssociationState.COMM_LOST,
@@ -70,10 +72,16 @@ def failed(first: bool, last: bool) -> FailedFragment:
                 error=3,
             ),
         ),
-        (note(0x8003, struct.pack("=I", 12) + SNDRCVINFO + struct.pack("=i", ID) + b"\xff\xfe", 1),
-            failed(True, True)),
-        (note(0x800D, struct.pack("=I", 12) + SNDINFO + struct.pack("=i", ID) + b"\xff\xfe", 1),
-            failed(True, False)),
+        (
+            note(
+                0x8003, struct.pack("=I", 12) + SNDRCVINFO + struct.pack("=i", ID) + b"\xff\xfe", 1
+            ),
+            failed(True, True),
+        ),
+        (
+            note(0x800D, struct.pack("=I", 12) + SNDINFO + struct.pack("=i", ID) + b"\xff\xfe", 1),
+            failed(True, False),
+        ),
         (
             note(0x8004, struct.pack("=Hxxi", socket.htons(6), ID) + b"\xff\xfe\xfd\xfc"),
             trio_sctp.RemoteError(association_id=ID, error=6, data=b"\xff\xfe\xfd\xfc"),

@@ -22,7 +22,11 @@ from trio_sctp import (
 
 from .fake_stack import FakeSocket, FakeStack, change, message, os_error
 
-UP, LOST, DONE = AssociationState.COMM_UP, AssociationState.COMM_LOST, AssociationState.SHUTDOWN_COMP
+UP, LOST, DONE = (
+    AssociationState.COMM_UP,
+    AssociationState.COMM_LOST,
+    AssociationState.SHUTDOWN_COMP,
+)
 ID = 100
 
 

@@ -112,9 +112,11 @@ _IN_SIZE = 16
 _IN6_SIZE = 28
 
 
-def pack_address(address: Address) -> bytes:
-    """A sockaddr_in or sockaddr_in6."""
-    host, port = address[:2]
+def pack_address(address: Address, port: int | None = None) -> bytes:
+    """A sockaddr_in or sockaddr_in6; with another port, if one is given."""
+    host = address[0]
+    if port is None:
+        port = address[1]
     if ":" not in host:
         return _FAMILY.pack(socket.AF_INET) + _IN.pack(port, socket.inet_aton(host))
     flow, scope = address[2:] if len(address) == 4 else (0, 0)

@@ -73,7 +73,9 @@ def parse_notification(data: bytes) -> Notification | FailedFragment:
         return UnknownEvent(association_id=0, type=type, flags=flags, data=data)
 
 
-def _event(note: Note, flags: int, f: tuple[int, ...], rest: bytes) -> Notification | FailedFragment:
+def _event(
+    note: Note, flags: int, f: tuple[int, ...], rest: bytes
+) -> Notification | FailedFragment:
     match note:
         case Note.ASSOC_CHANGE:
             state = known(AssociationState, f[0])

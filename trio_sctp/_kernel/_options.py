@@ -74,10 +74,10 @@ LAYOUTS: dict[type[Any], Layout] = {
         struct.Struct("=HHHH"),
         ("num_ostreams", "max_instreams", "max_attempts", "max_init_timeo"),
     ),
-    RtoInfo: Layout(
-        SOL_SCTP, Opt.RTOINFO, struct.Struct("=iIII"), (ID, "initial", "max", "min")
+    RtoInfo: Layout(SOL_SCTP, Opt.RTOINFO, struct.Struct("=iIII"), (ID, "initial", "max", "min")),
+    NoDelay: Layout(
+        SOL_SCTP, Opt.NODELAY, struct.Struct("=i"), ("enabled",), lambda f: NoDelay(bool(f[0]))
     ),
-    NoDelay: Layout(SOL_SCTP, Opt.NODELAY, struct.Struct("=i"), ("enabled",), lambda f: NoDelay(bool(f[0]))),
     SendBuffer: Layout(socket.SOL_SOCKET, socket.SO_SNDBUF, struct.Struct("=i"), ("size",)),
     ReceiveBuffer: Layout(socket.SOL_SOCKET, socket.SO_RCVBUF, struct.Struct("=i"), ("size",)),
     Status: Layout(SOL_SCTP, Opt.STATUS, STATUS_STRUCT, (ID,), _status),
@@ -105,9 +105,7 @@ def get_option(sock: socket.socket, kind: type[T], association_id: int | None) -
     values = layout.struct.unpack(data)
     if layout.decode is not None:
         return layout.decode(values)  # type: ignore[no-any-return]
-    fields = {
-        name: value for name, value in zip(layout.fields, values, strict=True) if name != ID
-    }
+    fields = {name: value for name, value in zip(layout.fields, values, strict=True) if name != ID}
     return kind(**fields)
 
 

@@ -320,7 +320,7 @@ class KernelStack:
             sock.bind(first)
             bound = sock.getsockname()[1]
             for address in local_addresses[1:]:
-                packed = pack_address((address[0], bound, *address[2:]))
+                packed = pack_address(address, bound)
                 sock.setsockopt(SOL_SCTP, Opt.SOCKOPT_BINDX_ADD, packed)
             result = KernelSocket(sock)
             result.configure()
@@ -370,5 +370,3 @@ class KernelStack:
                 ),
             )
         return StackReport(name=self.name, available=True, reason="the kernel has SCTP")
-
-
