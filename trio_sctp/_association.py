@@ -507,7 +507,8 @@ async def open_association(
 
     Raises:
       ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``.
-      OSError: a host name is not known, or a local address or port cannot be bound.
+      OSError: a host name is not known, a local address or port cannot be bound, or there is no
+        route to the peer.
       ValueError: an argument out of range.
       StackUnavailable: see `stacks`.
 
@@ -523,7 +524,7 @@ async def open_association(
     for addresses in candidates:
         try:
             return await _connect(chosen, addresses, local, local_port, options, max_message_size)
-        except ConnectFailed as error:
+        except OSError as error:
             failure = error
     assert failure is not None
     raise failure

@@ -12,7 +12,6 @@ import trio
 
 from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
 from ._association import Association, AssociationChannel, check_reason
-from ._errors import ConnectFailed
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, Scope
 from ._socket import DEFAULT_MAX_MESSAGE_SIZE, ControlBlock, Socket, check_max_message_size
@@ -241,8 +240,8 @@ class Endpoint(trio.abc.AsyncResource):
 
         Raises:
           ConnectFailed: ``ECONNREFUSED``, ``ETIMEDOUT`` or, aborted here, ``ECONNABORTED``.
-          OSError: ``EISCONN`` or ``EALREADY``, there is an association with this peer; or a host
-            name is not known.
+          OSError: ``EISCONN`` or ``EALREADY``, there is an association with this peer; a host name
+            is not known; or there is no route to the peer.
           ValueError: an argument out of range, or an IPv6 address on an IPv4 endpoint.
           trio.ClosedResourceError: you closed the endpoint.
 
@@ -251,11 +250,11 @@ class Endpoint(trio.abc.AsyncResource):
         """
         self._socket.check_open()
         candidates = await self._resolve(hosts, port)
-        failure: ConnectFailed | None = None
+        failure: OSError | None = None
         for addresses in candidates:
             try:
                 return (await self._socket.connect(addresses, options)).get_handle()
-            except ConnectFailed as error:
+            except OSError as error:
                 failure = error
         assert failure is not None
         raise failure

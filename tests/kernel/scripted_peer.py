@@ -84,6 +84,22 @@ class ScriptedPeer:
         await self.receive(COOKIE_ECHO)
         self.send(chunk(COOKIE_ACK))
 
+    async def restart(self) -> None:
+        """Set the association up anew from the same port, as a peer that has lost its state."""
+        init = struct.pack("!IIHHI", 78, 65536, 10, 10, 1)
+        self.send(chunk(INIT, init), tag=0)
+        answer = await self.receive(INIT_ACK)
+        (self._their_tag,) = struct.unpack_from("!I", answer)
+        offset, cookie = 16, b""
+        while offset < len(answer):
+            type, length = struct.unpack_from("!HH", answer, offset)
+            if type == 7:
+                cookie = answer[offset + 4 : offset + length]
+            offset += length + -length % 4
+        self.send(chunk(COOKIE_ECHO, cookie))
+        await self.receive(COOKIE_ACK)
+        self._tsn = 1
+
     def send_data(self, data: bytes, *, stream: int = 0, flags: int = 3) -> None:
         """One DATA chunk; flags 3 is a whole message."""
         self.send(chunk(DATA, struct.pack("!IHHI", self._tsn, stream, 0, 0) + data, flags))

@@ -112,3 +112,23 @@ async def test_a_message_that_never_ends_fills_no_memory(peer: ScriptedPeer) -> 
         nursery.cancel_scope.cancel()
     assert end.cause == 4
     await channel.aclose()
+
+
+async def test_a_peer_that_starts_anew_keeps_its_association(peer: ScriptedPeer) -> None:
+    async with await open_endpoint() as endpoint:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.set_up)
+            association = await endpoint.connect(PEER, PORT)
+        peer.send_data(b"never finished", flags=2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.restart)
+            event = await endpoint.receive()
+        assert isinstance(event, AssociationChange)
+        assert (event.association_id, event.state) == (association.id, AssociationState.RESTART)
+        peer.send_data(b"after the restart")
+        message = await endpoint.receive()
+        assert isinstance(message, Message)
+        assert message.data == b"after the restart"
+        await association.send(b"still on the same handle")
+        assert b"still on the same handle" in await peer.receive(DATA)
+        association.abort()

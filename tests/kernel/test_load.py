@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -181,7 +182,9 @@ async def test_on_a_shared_endpoint_a_peer_that_never_reads_blocks_sends_until_i
         lively.abort()
 
 
-async def test_with_a_send_budget_for_each_association_the_others_pass(sysctl) -> None:  # type: ignore[no-untyped-def]
+async def test_with_a_send_budget_for_each_association_the_others_pass(
+    sysctl: Callable[[str, object], None],
+) -> None:
     sysctl("net.sctp.sndbuf_policy", 1)
     async with open_server() as server:
         stuck = await open_association(LOOPBACK, server.port)
@@ -258,6 +261,21 @@ async def test_large_messages_both_ways_from_several_peers_at_once() -> None:
                         answered += 1
             while server.associations:
                 await server.receive()
+
+
+async def test_what_the_send_buffer_can_hold_is_said_before_anything_is_sent(
+    sysctl: Callable[[str, object], None],
+) -> None:
+    sysctl("net.core.wmem_max", 212_992)
+    async with open_server() as server, channel_pair() as (connecting, _):
+        assert server.max_send_size == connecting.max_send_size == 212_992
+        with pytest.raises(
+            ValueError, match=r"409600 bytes.*212992.*SendBuffer.*net\.core\.wmem_max"
+        ):
+            await connecting.send(bytes(409_600))
+        server.set_option(SendBuffer(2**24))
+        assert server.max_send_size == 425_984  # clamped to twice the sysctl
+        assert server.get_option(SendBuffer) == SendBuffer(425_984)
 
 
 async def test_events_between_large_messages_are_not_lost() -> None:
