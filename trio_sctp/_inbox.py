@@ -264,9 +264,13 @@ class Inbox(_Lane[Message | Event]):
         self._granted()
 
     def _granted(self) -> None:
+        """Deliver what is there; the pump waits for the rest."""
         self.fill()
-        if self._credit:
-            self._resume()
+        if self._credit and self._idle:
+            # Waking up the pump costs more than to look.
+            self._socket.read_now()
+            if self._credit:
+                self._pump_waiter.wake()
 
     # -- delivery ----------------------------------------------------------------------------
 
@@ -275,23 +279,31 @@ class Inbox(_Lane[Message | Event]):
         store = self._socket.store
         if not store or not self._credit or self._left:
             return
-        if self._halves is None and len(store) < self._credit:
-            self._credit -= len(store)
-            self._items.extend(store)
-            self._waiting.unpark(count=len(store))
-            store.clear()
+        if self._halves is None:
+            items = self._items
+            moved = min(len(store), self._credit)
+            if moved == len(store):
+                items.extend(store)
+                store.clear()
+            else:
+                popleft, append = store.popleft, items.append
+                for _ in range(moved):
+                    append(popleft())
+            self._credit -= moved
+            if self._waiting:
+                self._waiting.unpark(count=moved)
         else:
             while store and self._credit:
                 record = store.popleft()
-                if self._halves is not None and self._drops(record):
-                    continue
-                self._credit -= 1
-                self._deliver(record)
-                if not self._credit and not self._window and not self._once:
-                    self._deliver(Passive())
-            if not self._credit:
-                self._pump_waiter.wake()
-        self._socket.took()
+                if not self._drops(record):
+                    self._credit -= 1
+                    self._deliver(record)
+        if not self._credit:
+            if not self._window and not self._once:
+                self._deliver(Passive())
+            self._pump_waiter.wake()
+        if self._socket.attended:
+            self._socket.took()
 
     def _drops(self, record: Record) -> bool:
         assert self._halves is not None
@@ -311,16 +323,11 @@ class Inbox(_Lane[Message | Event]):
     def _took(self, records: int) -> None:
         if self._window:
             self._credit += records
-            if self._socket.store:
-                self.fill()
-            # Waking up for every record would cost more than receiving it.
+            # To refill for every record would cost more than to receive it.
             if self._credit * 2 >= self._window:
-                self._resume()
-        self._socket.took()
-
-    def _resume(self) -> None:
-        if self._idle:
-            self._pump_waiter.wake()
+                self._granted()
+        if self._socket.attended:
+            self._socket.took()
 
     async def pump(self) -> None:
         """Read while there is credit.  Never raises: an error goes to whoever receives."""
@@ -366,7 +373,7 @@ class Inbox(_Lane[Message | Event]):
         )
         if self._window:
             self._credit += len(extracted)
-            self._resume()
+            self._granted()
         return extracted
 
     def _take_out(self, chosen: Callable[[Message | Event], bool]) -> list[Record]:
@@ -403,7 +410,8 @@ class Inbox(_Lane[Message | Event]):
             raise trio.ClosedResourceError("the block of this inbox was left")
 
     def _check(self) -> None:
-        self._check_open()
+        if self._left or self._socket.closing:
+            self._check_open()
         if self._halves is not None:
             raise trio.ClosedResourceError("this inbox was split: read its two channels")
 
@@ -450,8 +458,7 @@ class Inbox(_Lane[Message | Event]):
         events._items.clear()
         assert events._numbers is not None
         events._numbers.clear()
-        self.fill()
-        self._resume()
+        self._granted()
         self._socket.took()
 
 

@@ -467,6 +467,11 @@ class Socket:
         while self._room() and self.read(STORE_RECORDS - len(self.store)):
             pass
 
+    def read_now(self) -> None:
+        """Take in what is there, if the socket is still of use."""
+        if not self.closing and not (self.data_only and not self.blocks):
+            self.read()
+
     def read(self, limit: int = READ_BATCH) -> bool:
         """Take in what is there, without waiting; returns whether there was something."""
         arrivals = self.stack.receive(min(limit, READ_BATCH))
@@ -677,6 +682,11 @@ class Socket:
 
     # -- taking out --------------------------------------------------------------------------
 
+    @property
+    def attended(self) -> bool:
+        """Whether somebody wants to know that records were taken (see `took`)."""
+        return self._polling is not None or bool(self._draining)
+
     def took(self) -> None:
         """Records were taken: by a reader from the store, or by the program from an inbox."""
         if self._polling is not None and self._room():
@@ -730,28 +740,29 @@ class Socket:
                 await trio.lowlevel.checkpoint()
             while True:
                 self.check_open()
+                store = self.store
                 if self.data_only:
-                    self._drop_events()
-                if self.store:
+                    while store and type(store[0]) is not Message:
+                        store.popleft()
+                if store:
                     break
                 ended()
                 await self.wait(waiter)
-            store = self.store
             if limit == 1:
                 records = [store.popleft()]
-            elif len(store) <= limit:
-                records = list(store)
-                store.clear()
             else:
-                records = [store.popleft() for _ in range(limit)]
-            self.took()
+                if len(store) <= limit:
+                    records = list(store)
+                    store.clear()
+                else:
+                    records = [store.popleft() for _ in range(limit)]
+                if self.data_only:
+                    records = [record for record in records if type(record) is Message]
+            if self.attended:
+                self.took()
             return records
         finally:
             self._receiver = None
-
-    def _drop_events(self) -> None:
-        if any(type(record) is not Message for record in self.store):
-            self.store = deque(record for record in self.store if type(record) is Message)
 
     def extract(self, id: int) -> list[Record]:
         """Take out all records of one association, in order."""
