@@ -6,7 +6,10 @@ A map of the package; each layer imports only from those below it:
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
     _inbox        active mode: delivery against credit
-    _socket       one socket under Trio: queue, reader, senders, associations, closing
+    _socket       one socket under Trio: its queue, its associations, closing
+    _sender       sending on it: who waits, whose turn it is
+    _control      what is known of an association
+    _reader       who reads a socket, for all who wait
     _addresses    host names and ports into addresses
     _kernel       the kernel stack: Linux SCTP sockets
     _stack        the seam: what a stack supplies

@@ -11,10 +11,11 @@ from typing import TypeVar, cast, final
 import trio
 
 from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
+from ._control import ControlBlock
 from ._errors import ConnectFailed
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, Status
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, ControlBlock, Socket, check_max_message_size
+from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
 from ._stack import Stack, StackSocket, choose_stack
 from ._values import Address, AssociationEnd, Message
 
@@ -103,7 +104,7 @@ class Association:
     def max_send_size(self) -> int:
         """Bytes of the largest message that can be sent; `SendBuffer` changes it."""
         self._check()
-        return self._socket.max_send_size()
+        return self._socket.sender.max_send_size()
 
     def status(self) -> Status:
         """Ask the stack how it is doing (gen_sctp ``sctp_status``, RFC 6458 section 8.2.1).
@@ -171,7 +172,7 @@ class Association:
         Cancellation: the message was not sent.  Source: RFC 6458 sections 5.3.4 and 9.12.
         """
         self._check()
-        await self._socket.send(
+        await self._socket.sender.send(
             self._block,
             value,
             stream or 0,
@@ -199,7 +200,7 @@ class Association:
           trio.WouldBlock: there is no room, or others wait to send on this association.
         """
         self._check()
-        self._socket.send_nowait(
+        self._socket.sender.send_nowait(
             self._block,
             value,
             stream or 0,

@@ -12,9 +12,10 @@ import trio
 
 from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
 from ._association import Association, AssociationChannel, check_reason
+from ._control import ControlBlock
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, Scope
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, ControlBlock, Socket, check_max_message_size
+from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
 from ._stack import Stack, StackSocket, choose_stack
 from ._values import Address, Message, Notification
 
@@ -138,7 +139,7 @@ class Endpoint(trio.abc.AsyncResource):
     def max_send_size(self) -> int:
         """Bytes of the largest message that can be sent; `SendBuffer` changes it."""
         self._socket.check_open()
-        return self._socket.max_send_size()
+        return self._socket.sender.max_send_size()
 
     def statistics(self) -> EndpointStatistics:
         """What the endpoint holds at this moment; for debugging and monitoring."""
@@ -148,7 +149,7 @@ class Endpoint(trio.abc.AsyncResource):
             buffered_records=len(socket.store),
             buffered_bytes=socket.buffered_bytes(),
             credit=None if socket.inbox is None else socket.inbox.credit,
-            tasks_waiting_send=socket.senders_waiting(),
+            tasks_waiting_send=socket.sender.waiting(),
         )
 
     def _block(self, association: Association | int) -> ControlBlock:
@@ -358,7 +359,7 @@ class Endpoint(trio.abc.AsyncResource):
 
         Cancellation: the message was not sent.
         """
-        await self._socket.send(
+        await self._socket.sender.send(
             self._block(association),
             value,
             stream or 0,
@@ -383,7 +384,7 @@ class Endpoint(trio.abc.AsyncResource):
 
         See `send` and `Association.send_nowait`.
         """
-        self._socket.send_nowait(
+        self._socket.sender.send_nowait(
             self._block(association),
             value,
             stream or 0,

@@ -24,7 +24,8 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import trio
 
-from ._socket import Socket, Waiter
+from ._reader import Waiter
+from ._socket import Socket
 from ._values import Event, Message, Passive, Record
 
 MAX_CREDIT = 32767
@@ -336,7 +337,7 @@ class Inbox(_Lane[Message | Event]):
         try:
             while not socket.closing and not (socket.data_only and not socket.blocks):
                 if self._credit:
-                    await socket.wait(waiter)
+                    await socket.reader.wait(waiter)
                 else:
                     self._idle = True
                     try:

@@ -10,9 +10,10 @@ import trio
 
 from ._addresses import Hosts, is_ipv6, resolve_local
 from ._association import AssociationChannel, adopt_channel
+from ._control import ControlBlock
 from ._errors import AssociationLost
 from ._options import Option
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, ControlBlock, Socket, check_max_message_size
+from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
 from ._stack import EndedSocket, Stack, StackSocket, choose_stack
 from ._values import Address, AssociationState
 
@@ -118,7 +119,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
                 await trio.lowlevel.checkpoint()
             while not arrivals:
                 self._socket.check_open()
-                await self._socket.wait(waiter)
+                await self._socket.reader.wait(waiter)
             self._socket.check_open()
             channel = self._take(arrivals[0])
             arrivals.popleft()

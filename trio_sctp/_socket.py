@@ -1,20 +1,16 @@
-"""One SCTP socket under Trio: its queue, its one reader, its senders, its associations.
+"""One SCTP socket under Trio: its queue, and the associations on it.
 
 Endpoint, Association, AssociationChannel, Listener and Inbox are faces of this module.  Its rules:
 
 1. One ordered queue for a socket.  A record is in the stack, in ``store`` or in an inbox, never in
    a local variable while its task may be suspended.  So no cancellation can lose one.
-2. One reader at a time, for all who wait.  Whoever waits first reads for everybody, the others
-   park; when it is served or cancelled it hands the role on.  No task is started for that.
-3. Whoever only waits for an association's state reads ahead no further than the store has room.
-   Behind a full store it asks the stack for the state instead.
-4. Senders of one association queue in order; those that the stack cannot take wait for room
-   one behind the other.
+2. One reader at a time, for all who wait (`_reader`).  Whoever only waits for an association's
+   state reads ahead no further than the store has room; behind a full store it asks the stack for
+   the state instead.
+3. What arrives changes the associations' states first and is queued afterwards: a state waits
+   for nobody who reads, and for no credit.
 
-States of an association (RFC 9260 section 4 has more; these are those that the API shows):
-
-    connect ──> half-open ──COMM_UP──> up ──SHUTDOWN_COMP, COMM_LOST──> ended
-                    └────────CANT_ASSOC─────────────────────────────────^
+Who sends is settled in `_sender`; what is known of an association stands in `_control`.
 """
 
 from __future__ import annotations
@@ -22,16 +18,16 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
+from ._control import ControlBlock
 from ._errors import (
     ASSOCIATION_GONE,
     OUT_OF_RESOURCE,
     USER_INITIATED_ABORT,
-    AssociationLost,
     ConnectFailed,
     OptionUnsupported,
 )
@@ -47,6 +43,8 @@ from ._options import (
     is_complete,
     merge,
 )
+from ._reader import READ_BATCH, STORE_BYTES, STORE_RECORDS, Reader, Waiter
+from ._sender import Sender
 from ._stack import Arrival, FailedFragment, Piece, StackSocket
 from ._values import (
     AdaptationIndication,
@@ -72,29 +70,12 @@ from ._values import (
 )
 
 if TYPE_CHECKING:
-    from ._association import Association
     from ._inbox import Inbox
 
 T = TypeVar("T", bound=Option)
 
 DEFAULT_MAX_MESSAGE_SIZE = 2**24
 """16 MiB: above any signalling message, below what would hurt a server with many peers."""
-
-READ_BATCH = 256
-"""Arrivals taken from the stack at once.  Other tasks run in between, so a small number would leave
-a busy socket behind its senders: what does not fit into its receive buffer is lost on the way and
-sent again, at worst until the peer gives up."""
-
-STORE_RECORDS = 256
-STORE_BYTES = 2**20
-"""How far those who wait for a state may read ahead of those who take records."""
-
-_POLL_FIRST, _POLL_LAST = 0.002, 0.05
-"""Seconds between two looks at the state of an association behind a full store."""
-
-_SEND_RETRY = 0.05
-"""Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
-association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has room."""
 
 _LAST_READS = 1000
 """Bound on the batches that a cancelled close discards, for peers that send faster than it."""
@@ -121,148 +102,6 @@ _NEEDED = EventSubscription(
     shutdown_event=True,
     partial_delivery_event=True,
 )
-
-
-class Waiter:
-    """A task that waits for something on a socket: parked, or reading for everybody."""
-
-    __slots__ = ("_scope", "_task", "ahead", "woken")
-
-    def __init__(self, *, ahead: bool) -> None:
-        self.ahead: bool = (
-            ahead  # it wants no records: it may read no further than the store has room
-        )
-        self.woken: bool = False
-        self._task: trio.lowlevel.Task | None = None
-        self._scope: trio.CancelScope | None = None
-
-    @property
-    def parked(self) -> bool:
-        return self._task is not None
-
-    def wake(self) -> None:
-        """What it waits for may have happened."""
-        self.woken = True
-        self.nudge()
-
-    def nudge(self) -> None:
-        """Let it look at its part anew."""
-        if self._scope is not None:
-            self._scope.cancel()
-        elif self._task is not None:
-            task, self._task = self._task, None
-            trio.lowlevel.reschedule(task)
-
-    async def park(self) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    @contextlib.contextmanager
-    def interruptible(self, seconds: float = float("inf")) -> Generator[None, None, None]:
-        """Let `nudge` end what happens inside; so does the passing of ``seconds``."""
-        with trio.move_on_after(seconds) as self._scope:
-            try:
-                yield
-            finally:
-                self._scope = None
-
-
-class ControlBlock:
-    """What is known of one association (RFC 9260's TCB), whoever holds handles to it."""
-
-    __slots__ = (
-        "closed_by_us",
-        "delivered",
-        "end",
-        "fragments",
-        "handle",
-        "id",
-        "inbound_streams",
-        "last_event",
-        "local_end",
-        "outbound_streams",
-        "private",
-        "send_lock",
-        "shutting_down",
-        "socket",
-        "subscription",
-        "taken",
-        "undelivered",
-        "up",
-        "waiters",
-    )
-
-    def __init__(self, id: int, socket: Socket) -> None:
-        self.id: int = id
-        self.socket: Socket = socket
-        self.handle: Association | None = None
-        self.up: bool = False
-        self.outbound_streams: int = 0
-        self.inbound_streams: int = 0
-        self.private: bool = False  # a connect waits for its first event; nobody else sees that
-        self.closed_by_us: bool = False  # by eof, abort or aclose
-        self.shutting_down: bool = False  # the peer takes no more messages
-        self.local_end: tuple[int, bytes] | None = None  # cause and reason of our own abort
-        self.last_event: AssociationChange | None = None
-        self.end: AssociationEnd | None = None
-        self.taken: trio.Event | None = None  # set when nothing from before its end is left
-        self.subscription: EventSubscription | None = None  # else the socket's
-        self.delivered: frozenset[type] | None = None
-        self.fragments: dict[tuple[int, int, bool, int], list[FailedFragment]] = {}
-        self.undelivered: list[SendFailed] = []
-        self.waiters: set[Waiter] = set()
-        self.send_lock: trio.StrictFIFOLock | None = None
-
-    def wake(self) -> None:
-        for waiter in self.waiters:
-            waiter.wake()
-
-    async def changed(self) -> None:
-        """Wait until its state may have changed, on whatever socket it is."""
-        waiter = Waiter(ahead=True)
-        self.waiters.add(waiter)
-        try:
-            await self.socket.wait(waiter)
-        finally:
-            self.waiters.discard(waiter)
-
-    async def wait_up(self) -> None:
-        """Wait until it is no longer half-open: up, or ended."""
-        while not self.up and self.end is None:
-            self.socket.check_open()
-            await self.changed()
-
-    async def wait_ended(self) -> AssociationEnd:
-        """Wait until it has ended."""
-        if self.end is not None:
-            await trio.lowlevel.checkpoint()
-        while self.end is None:
-            self.socket.check_not_released()
-            await self.changed()
-        return self.end
-
-    def get_handle(self) -> Association:
-        """The object by which the program knows it."""
-        if self.handle is None:
-            from ._association import Association  # it builds on this module
-
-            self.handle = Association(self)
-        return self.handle
-
-    def lost(self) -> AssociationLost:
-        """The error for whoever still wants to use it."""
-        end = self.end
-        if end is None:
-            # The peer shuts down, but the end is yet to come; or nothing at all is known of it.
-            state = (
-                AssociationState.SHUTDOWN_COMP if self.shutting_down else AssociationState.COMM_LOST
-            )
-            end = AssociationEnd(association_id=self.id, state=state)
-        return AssociationLost(self.get_handle(), end)
 
 
 class _Partial:
@@ -317,14 +156,10 @@ class Socket:
         self._draining: list[ControlBlock] = []  # ended gracefully, records left, somebody waits
         # Only a small bound can be exceeded by a message that the stack hands up in one piece.
         self._check_size = max_message_size < 2**17
-        self._reader: Waiter | None = None
-        self._parked: dict[Waiter, None] = {}
+        self.reader = Reader(self)
+        self.sender = Sender(self)
         self._receiver: Waiter | None = None
         self._receive_waiter = Waiter(ahead=False)
-        self._polling: Waiter | None = None
-        self._max_send: tuple[int, str] | None = None
-        self._writer: trio.CancelScope | None = None
-        self._blocked = trio.lowlevel.ParkingLot()
 
     # -- setting up --------------------------------------------------------------------------
 
@@ -381,49 +216,7 @@ class Socket:
         if self.released:
             raise trio.ClosedResourceError("this SCTP socket was closed")
 
-    async def wait(self, waiter: Waiter) -> None:
-        """Wait until the waiter is woken, reading for everybody if nobody else does."""
-        waiter.woken = False
-        try:
-            while not waiter.woken and not self.released:
-                if self._reader is None:
-                    self._reader = waiter
-                if self._reader is waiter:
-                    await self._read_once(waiter)
-                else:
-                    if self._polling is not None and not waiter.ahead:
-                        self._polling.nudge()
-                    self._parked[waiter] = None
-                    try:
-                        await waiter.park()
-                    finally:
-                        del self._parked[waiter]
-        finally:
-            if self._reader is waiter:
-                self._hand_on()
-
-    def _hand_on(self) -> None:
-        """Make another the reader; preferably one who wants records and may read without end."""
-        self._reader = None
-        for waiter in self._parked:
-            if waiter.parked and (self._reader is None or self._reader.ahead > waiter.ahead):
-                self._reader = waiter
-        if self._reader is not None:
-            self._reader.nudge()
-
-    async def _read_once(self, waiter: Waiter) -> None:
-        if waiter.ahead and not self._room():
-            if any(not parked.ahead and parked.parked for parked in self._parked):
-                self._hand_on()
-            else:
-                await self._poll(waiter)
-            return
-        with waiter.interruptible(), contextlib.suppress(trio.ClosedResourceError):
-            await self.stack.wait_readable()
-        if not self.released:
-            self.read(STORE_RECORDS - len(self.store) if waiter.ahead else READ_BATCH)
-
-    def _room(self) -> int:
+    def room(self) -> int:
         """Whether the store may be filled further ahead of those who take from it."""
         return len(self.store) < STORE_RECORDS and self.buffered_bytes() < STORE_BYTES
 
@@ -432,23 +225,7 @@ class Socket:
         partial = sum(partial.size for partial in self._partials.values())
         return partial + sum(len(r.data) for r in self.store if type(r) is Message)
 
-    async def _poll(self, waiter: Waiter) -> None:
-        """Behind a full store, ask the stack for the states that somebody waits for."""
-        delay = _POLL_FIRST
-        self._polling = waiter
-        try:
-            while not waiter.woken and not self._room():
-                with waiter.interruptible(delay):
-                    await trio.sleep_forever()
-                if any(not parked.ahead for parked in self._parked):
-                    return
-                for block in [b for b in self.blocks.values() if b.waiters]:
-                    self._poll_state(block)
-                delay = min(2 * delay, _POLL_LAST)
-        finally:
-            self._polling = None
-
-    def _poll_state(self, block: ControlBlock) -> None:
+    def poll_state(self, block: ControlBlock) -> None:
         try:
             status = self.stack.status(block.id)
         except OSError:
@@ -464,7 +241,7 @@ class Socket:
 
     def read_ahead(self) -> None:
         """Take in what is there, as far as the store has room."""
-        while self._room() and self.read(STORE_RECORDS - len(self.store)):
+        while self.room() and self.read(STORE_RECORDS - len(self.store)):
             pass
 
     def read_now(self) -> None:
@@ -674,7 +451,7 @@ class Socket:
         self._discarded.pop(block.id, None)
         self._cut_off.discard(block.id)
         block.wake()
-        self.retry_senders()
+        self.sender.retry()
         if self.data_only and self._receiver is not None:
             self._receiver.wake()
         if self.data_only and self.inbox is not None:
@@ -685,12 +462,12 @@ class Socket:
     @property
     def attended(self) -> bool:
         """Whether somebody wants to know that records were taken (see `took`)."""
-        return self._polling is not None or bool(self._draining)
+        return self.reader.polling or bool(self._draining)
 
     def took(self) -> None:
         """Records were taken: by a reader from the store, or by the program from an inbox."""
-        if self._polling is not None and self._room():
-            self._polling.nudge()
+        if self.reader.polling and self.room():
+            self.reader.room_made()
         if self._draining:
             for block in [b for b in self._draining if not self.holds_records_of(b)]:
                 self._draining.remove(block)
@@ -747,7 +524,8 @@ class Socket:
                 if store:
                     break
                 ended()
-                await self.wait(waiter)
+                await self.reader.wait(waiter)
+            records: list[Record]
             if limit == 1:
                 records = [store.popleft()]
             else:
@@ -869,7 +647,7 @@ class Socket:
         except OSError as error:
             if error.errno not in ASSOCIATION_GONE and error.errno != errno.EINVAL:
                 raise
-        self.retry_senders()
+        self.sender.retry()
 
     def abort(self, block: ControlBlock, reason: bytes) -> None:
         """End an association at once."""
@@ -879,7 +657,7 @@ class Socket:
         block.local_end = (USER_INITIATED_ABORT, reason)
         with contextlib.suppress(OSError):
             self.stack.abort(block.id, reason)
-        self.retry_senders()
+        self.sender.retry()
 
     def abort_and_release(self, block: ControlBlock, reason: bytes) -> None:
         """End the one association of this socket at once, and the socket with it."""
@@ -923,174 +701,9 @@ class Socket:
         block.socket = other
         block.subscription = block.delivered = None
         block.wake()
-        self.retry_senders()
+        self.sender.retry()
         self.took()
         return other
-
-    # -- sending -----------------------------------------------------------------------------
-
-    def check_sendable(
-        self,
-        block: ControlBlock,
-        value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        context: int,
-        lifetime: int,
-    ) -> None:
-        """Refuse, before anything is sent, what cannot be sent."""
-        self._check_alive(block)
-        if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
-        size = value.nbytes if isinstance(value, memoryview) else len(value)
-        if size == 0:
-            raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
-        if self._max_send is None:
-            self._max_send = self.stack.max_send_size()
-        if size > self._max_send[0]:
-            largest, remedy = self._max_send
-            raise ValueError(
-                f"a message of {size} bytes is larger than the {largest} bytes of the send "
-                f"buffer: {remedy}"
-            )
-        if not 0 <= stream < (block.outbound_streams if block.up else 65536):
-            raise ValueError(
-                f"there is no outbound stream {stream!r}: association {block.id} has "
-                f"{block.outbound_streams}, from 0"
-            )
-        for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
-            if not 0 <= number < 2**32:
-                raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
-
-    def _check_alive(self, block: ControlBlock) -> None:
-        """Raise if nothing can be sent on an association any more."""
-        if block.closed_by_us:
-            raise trio.ClosedResourceError(
-                f"association {block.id} was closed here: nothing can be sent on it"
-            )
-        if block.end is not None:
-            raise block.lost()
-        self.check_open()
-
-    def send_now(
-        self,
-        block: ControlBlock,
-        value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
-    ) -> None:
-        """Hand one message to the stack; BlockingIOError if it has no room."""
-        self._check_alive(block)
-        try:
-            self.stack.send(value, block.id, stream, ppid, unordered, context, lifetime)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            raise self._send_error(error, block, stream) from None
-
-    def _send_error(self, error: OSError, block: ControlBlock, stream: int) -> Exception:
-        if error.errno in ASSOCIATION_GONE:
-            # Say how it ended, if its end is within reach.
-            self.read_ahead()
-            if block.end is None:
-                self._poll_state(block)
-            return block.lost()
-        if error.errno == errno.EMSGSIZE:
-            return ValueError(f"the message is too large to be sent now: {error}")
-        if error.errno == errno.EINVAL:
-            return ValueError(
-                f"the stack refuses the message: has association {block.id} an outbound stream "
-                f"{stream}?"
-            )
-        return error
-
-    async def send(
-        self,
-        block: ControlBlock,
-        value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
-    ) -> None:
-        """Send one message, after those of other tasks on the same association."""
-        self.check_sendable(block, value, stream, ppid, context, lifetime)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if block.send_lock is None or not block.send_lock.locked():
-            try:
-                self.send_now(block, value, stream, ppid, unordered, context, lifetime)
-            except BlockingIOError:
-                pass
-            else:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return
-        if block.send_lock is None:
-            block.send_lock = trio.StrictFIFOLock()
-        socket = self
-        async with block.send_lock:
-            try:
-                while True:
-                    socket = block.socket  # another one, if it was peeled off meanwhile
-                    try:
-                        socket.send_now(block, value, stream, ppid, unordered, context, lifetime)
-                    except BlockingIOError:
-                        await socket._wait_for_room()
-                    else:
-                        return
-            finally:
-                # There may be room for the next: it finds out, or waits for the stack in our place.
-                socket._blocked.unpark()
-
-    def send_nowait(
-        self,
-        block: ControlBlock,
-        value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
-    ) -> None:
-        """Send one message, or raise `trio.WouldBlock`."""
-        self.check_sendable(block, value, stream, ppid, context, lifetime)
-        if block.send_lock is not None and block.send_lock.locked():
-            raise trio.WouldBlock
-        try:
-            self.send_now(block, value, stream, ppid, unordered, context, lifetime)
-        except BlockingIOError:
-            raise trio.WouldBlock from None
-
-    async def _wait_for_room(self) -> None:
-        """Wait until a message may be taken; one waits for the stack, the others for that one."""
-        if self._writer is not None:
-            await self._blocked.park()
-            return
-        # The more there are, the less often all of them try.
-        patience = _SEND_RETRY + 0.001 * len(self._blocked)
-        with trio.move_on_after(patience) as self._writer:
-            try:
-                await self.stack.wait_writable()
-            except trio.ClosedResourceError:
-                pass  # the next try says so
-            finally:
-                self._writer = None
-            return
-        self._blocked.unpark_all()
-
-    def senders_waiting(self) -> int:
-        """Tasks that wait to send."""
-        locks = [block.send_lock for block in self.blocks.values() if block.send_lock]
-        return sum(lock.locked() + lock.statistics().tasks_waiting for lock in locks)
-
-    def retry_senders(self) -> None:
-        """Let all blocked senders look again: their association, or their socket, has changed."""
-        if self._writer is not None:
-            self._writer.cancel()
-        self._blocked.unpark_all()
 
     # -- options -----------------------------------------------------------------------------
 
@@ -1133,7 +746,7 @@ class Socket:
                 raise ValueError(f"the stack refuses {option!r}") from None
             raise
         finally:
-            self._max_send = None
+            self.sender.forget_size()
 
     def _subscribe(self, subscription: EventSubscription, association_id: int | None) -> None:
         seen = merge(_NEEDED, subscription)
@@ -1145,10 +758,6 @@ class Socket:
         elif (block := self.blocks.get(association_id)) is not None:
             block.subscription = subscription
             block.delivered = _event_types(subscription)
-
-    def max_send_size(self) -> int:
-        self.check_not_released()
-        return self.stack.max_send_size()[0]
 
     # -- closing -----------------------------------------------------------------------------
 
@@ -1167,7 +776,7 @@ class Socket:
             assert block.taken is not None
             block.taken.set()
         self._draining.clear()
-        self.retry_senders()
+        self.sender.retry()
 
     async def aclose(self, *, abort_if_cancelled: bool = False) -> None:
         """End every association gracefully, then give the socket up."""
@@ -1200,7 +809,7 @@ class Socket:
         block = next(iter(self.blocks.values()))
         block.waiters.add(waiter)
         try:
-            await self.wait(waiter)
+            await self.reader.wait(waiter)
         except trio.ClosedResourceError:
             pass  # somebody closed it faster
         finally:
@@ -1217,9 +826,8 @@ class Socket:
         for block in list(self.blocks.values()):
             block.closed_by_us = True
             block.wake()
-        for waiter in list(self._parked):
-            waiter.wake()
-        self.retry_senders()
+        self.reader.wake_all()
+        self.sender.retry()
 
 
 def check_max_message_size(size: int) -> None:

@@ -1,0 +1,204 @@
+"""Sending on a socket: what is refused, who waits, and whose turn it is.
+
+Senders of one association queue in order.  Of the associations whose message the stack cannot take,
+one waits for the stack and the others behind it, each waking the next.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import trio
+
+from ._control import ControlBlock
+from ._errors import ASSOCIATION_GONE
+
+if TYPE_CHECKING:
+    from ._socket import Socket
+
+_SEND_RETRY = 0.05
+"""Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
+association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has room."""
+
+
+class Sender:
+    """The sending half of a socket."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._max_send: tuple[int, str] | None = None
+        self._writer: trio.CancelScope | None = None
+        self._blocked = trio.lowlevel.ParkingLot()
+
+    def forget_size(self) -> None:
+        """An option was set that may have changed the size of the send buffer."""
+        self._max_send = None
+
+    def max_send_size(self) -> int:
+        """Bytes of the largest message."""
+        self._socket.check_not_released()
+        return self._socket.stack.max_send_size()[0]
+
+    def _check_sendable(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Refuse, before anything is sent, what cannot be sent."""
+        self._check_alive(block)
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
+        size = value.nbytes if isinstance(value, memoryview) else len(value)
+        if size == 0:
+            raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
+        if self._max_send is None:
+            self._max_send = self._socket.stack.max_send_size()
+        if size > self._max_send[0]:
+            largest, remedy = self._max_send
+            raise ValueError(
+                f"a message of {size} bytes is larger than the {largest} bytes of the send "
+                f"buffer: {remedy}"
+            )
+        if not 0 <= stream < (block.outbound_streams if block.up else 65536):
+            raise ValueError(
+                f"there is no outbound stream {stream!r}: association {block.id} has "
+                f"{block.outbound_streams}, from 0"
+            )
+        for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
+            if not 0 <= number < 2**32:
+                raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
+
+    def _check_alive(self, block: ControlBlock) -> None:
+        """Raise if nothing can be sent on an association any more."""
+        if block.closed_by_us:
+            raise trio.ClosedResourceError(
+                f"association {block.id} was closed here: nothing can be sent on it"
+            )
+        if block.end is not None:
+            raise block.lost()
+        self._socket.check_open()
+
+    def _send_now(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Hand one message to the stack; BlockingIOError if it has no room."""
+        self._check_alive(block)
+        try:
+            self._socket.stack.send(value, block.id, stream, ppid, unordered, context, lifetime)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise self._send_error(error, block, stream) from None
+
+    def _send_error(self, error: OSError, block: ControlBlock, stream: int) -> Exception:
+        if error.errno in ASSOCIATION_GONE:
+            # Say how it ended, if its end is within reach.
+            self._socket.read_ahead()
+            if block.end is None:
+                self._socket.poll_state(block)
+            return block.lost()
+        if error.errno == errno.EMSGSIZE:
+            return ValueError(f"the message is too large to be sent now: {error}")
+        if error.errno == errno.EINVAL:
+            return ValueError(
+                f"the stack refuses the message: has association {block.id} an outbound stream "
+                f"{stream}?"
+            )
+        return error
+
+    async def send(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Send one message, after those of other tasks on the same association."""
+        self._check_sendable(block, value, stream, ppid, context, lifetime)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if block.send_lock is None or not block.send_lock.locked():
+            try:
+                self._send_now(block, value, stream, ppid, unordered, context, lifetime)
+            except BlockingIOError:
+                pass
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+        if block.send_lock is None:
+            block.send_lock = trio.StrictFIFOLock()
+        sender = self
+        async with block.send_lock:
+            try:
+                while True:
+                    sender = block.socket.sender  # another, if it was peeled off meanwhile
+                    try:
+                        sender._send_now(block, value, stream, ppid, unordered, context, lifetime)
+                    except BlockingIOError:
+                        await sender._wait_for_room()
+                    else:
+                        return
+            finally:
+                # There may be room for the next: it finds out, or waits for the stack in our place.
+                sender._blocked.unpark()
+
+    def send_nowait(
+        self,
+        block: ControlBlock,
+        value: bytes | bytearray | memoryview,
+        stream: int,
+        ppid: int,
+        unordered: bool,
+        context: int,
+        lifetime: int,
+    ) -> None:
+        """Send one message, or raise `trio.WouldBlock`."""
+        self._check_sendable(block, value, stream, ppid, context, lifetime)
+        if block.send_lock is not None and block.send_lock.locked():
+            raise trio.WouldBlock
+        try:
+            self._send_now(block, value, stream, ppid, unordered, context, lifetime)
+        except BlockingIOError:
+            raise trio.WouldBlock from None
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a message may be taken; one waits for the stack, the others for that one."""
+        if self._writer is not None:
+            await self._blocked.park()
+            return
+        # The more there are, the less often all of them try.
+        patience = _SEND_RETRY + 0.001 * len(self._blocked)
+        with trio.move_on_after(patience) as self._writer:
+            try:
+                await self._socket.stack.wait_writable()
+            except trio.ClosedResourceError:
+                pass  # the next try says so
+            finally:
+                self._writer = None
+            return
+        self._blocked.unpark_all()
+
+    def waiting(self) -> int:
+        """Tasks that wait to send."""
+        locks = [block.send_lock for block in self._socket.blocks.values() if block.send_lock]
+        return sum(lock.locked() + lock.statistics().tasks_waiting for lock in locks)
+
+    def retry(self) -> None:
+        """Let all blocked senders look again: their association, or their socket, has changed."""
+        if self._writer is not None:
+            self._writer.cancel()
+        self._blocked.unpark_all()
