@@ -37,6 +37,7 @@ class ControlBlock:
         "last_event",
         "local_end",
         "outbound_streams",
+        "patience",
         "private",
         "send_lock",
         "shutting_down",
@@ -55,6 +56,9 @@ class ControlBlock:
         self.up: bool = False
         self.outbound_streams: int = 0
         self.inbound_streams: int = 0
+        self.patience: float = (
+            0.0  # seconds after which a handshake was not refused, but unanswered
+        )
         self.private: bool = False  # a connect waits for its first event; nobody else sees that
         self.closed_by_us: bool = False  # by eof, abort or aclose
         self.shutting_down: bool = False  # the peer takes no more messages

@@ -101,6 +101,7 @@ _NEEDED = EventSubscription(
     send_failure_event=True,
     shutdown_event=True,
     partial_delivery_event=True,
+    stream_change_event=True,
 )
 
 
@@ -565,12 +566,14 @@ class Socket:
         try:
             for option in others:
                 self.set_option(option, None)
+            patience = self._handshake_patience()
             id = self.stack.connect(addresses)
         finally:
             for option in reversed(before):
                 self.set_option(option, None)
         block = self.add_block(id)
         block.private = private
+        block.patience = patience
         for subscription in subscriptions:
             self.set_option(subscription, id)
         return block
@@ -599,16 +602,20 @@ class Socket:
         if block.local_end is not None:
             number = errno.ECONNABORTED
         else:
-            init = self.stack.get_option(InitMsg, None)
-            rto = self.stack.get_option(RtoInfo, None)
-            assert init.max_attempts is not None
-            assert rto.initial is not None
-            longest = init.max_init_timeo or rto.max or rto.initial
-            waits = [min(rto.initial * 2**n, longest) for n in range(init.max_attempts)]
-            refused = seconds * 1000 < sum(waits) or not waits
+            refused = seconds < block.patience
             number = errno.ECONNREFUSED if refused else errno.ETIMEDOUT
         peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
         return ConnectFailed(number, peer, block.last_event)
+
+    def _handshake_patience(self) -> float:
+        """Seconds within which the stack has certainly not given up waiting for an INIT ACK."""
+        init = self.stack.get_option(InitMsg, None)
+        rto = self.stack.get_option(RtoInfo, None)
+        assert init.max_attempts is not None
+        assert rto.initial is not None
+        longest = init.max_init_timeo or rto.max or rto.initial
+        waits = [min(rto.initial * 2**n, longest) for n in range(init.max_attempts)]
+        return sum(waits) / 1000 if waits else float("inf")
 
     def discard(self, block: ControlBlock, reason: bytes = b"") -> None:
         """Abort an association and keep every trace of it from whoever reads."""
@@ -755,6 +762,10 @@ class Socket:
         if association_id is None:
             self.subscription = subscription
             self._delivered = _event_types(subscription)
+            # The stack has now set it for all; some have one of their own.
+            for other in self.blocks.values():
+                if other.subscription is not None:
+                    self._subscribe(other.subscription, other.id)
         elif (block := self.blocks.get(association_id)) is not None:
             block.subscription = subscription
             block.delivered = _event_types(subscription)

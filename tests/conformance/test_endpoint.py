@@ -404,6 +404,23 @@ async def test_options_of_a_connect_init_hold_for_that_association_alone(
         assert (await next_change(client)).outbound_streams == 3
 
 
+async def test_a_subscription_of_the_endpoint_leaves_an_associations_own(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.endpoint() as server, stack.endpoint() as client:
+        server.listen()
+        association = await client.connect(stack.host, server.port)
+        own = EventSubscription(sender_dry_event=True)
+        client.set_option(own, association)
+        client.set_option(EventSubscription(sender_dry_event=False, address_event=False))
+        assert client.get_option(EventSubscription, association).sender_dry_event is True
+        while not isinstance(await client.receive(), SenderDry):
+            pass
+        for n in range(3):
+            await association.send(b"%d" % n)
+            assert isinstance(await client.receive(), SenderDry)
+
+
 async def test_events_subscribed_at_connect_are_that_associations(stack: StackUnderTest) -> None:
     async with (
         stack.listening() as server,

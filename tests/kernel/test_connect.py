@@ -45,6 +45,10 @@ async def test_nobody_answers(black_hole: str) -> None:
         with pytest.raises(ConnectFailed) as unanswered:
             await endpoint.connect(black_hole, 2905)
         assert unanswered.value.errno == errno.ETIMEDOUT
+    async with await open_endpoint() as endpoint:
+        with pytest.raises(ConnectFailed) as unanswered:
+            await endpoint.connect(black_hole, 2905, options=IMPATIENT)
+        assert unanswered.value.errno == errno.ETIMEDOUT
     with pytest.raises(ConnectFailed) as unanswered:
         await open_association(black_hole, 2905, options=IMPATIENT)
     assert unanswered.value.errno == errno.ETIMEDOUT

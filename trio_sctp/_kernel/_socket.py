@@ -365,8 +365,7 @@ class KernelStack:
                 reason=f"the kernel has no SCTP ({error})",
                 remedy=(
                     "load it with `modprobe sctp` as root (on Debian and Ubuntu the module is in "
-                    "linux-modules-extra-$(uname -r) where it is not with the kernel), or run "
-                    "under tools/with-kernel-sctp"
+                    "linux-modules-extra-$(uname -r) where it is not with the kernel)"
                 ),
             )
         return StackReport(name=self.name, available=True, reason="the kernel has SCTP")

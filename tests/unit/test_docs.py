@@ -1,0 +1,176 @@
+"""The documentation agrees with the code: defaults, names, links, examples."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import trio
+
+import trio_sctp
+from trio_sctp._inbox import DEFAULT_BATCH
+from trio_sctp._listener import DEFAULT_BACKLOG
+from trio_sctp._options import DEFAULTS, Default, Scope
+from trio_sctp._reader import STORE_BYTES, STORE_RECORDS
+from trio_sctp._socket import DEFAULT_MAX_MESSAGE_SIZE
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS]
+MIB = 2**20
+
+PUBLIC = {
+    name: value
+    for name, value in vars(trio_sctp).items()
+    if not name.startswith("_") and name != "annotations" and not isinstance(value, ModuleType)
+}
+
+
+def code_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+EXAMPLES = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(code_blocks(page), 1)
+]
+each_page = pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+
+
+# -- defaults ----------------------------------------------------------------------------------
+
+
+def default_row(default: Default) -> str:
+    """The row of docs/defaults.md that this default has to have."""
+    option = default.option
+    values = {
+        field.name: getattr(option, field.name)
+        for field in dataclasses.fields(option)
+        if getattr(option, field.name) is not None
+    }
+    if len(values) > 1 and all(isinstance(value, bool) for value in values.values()):
+        on, off = (
+            ", ".join(f"`{name}`" for name, value in values.items() if value is wanted)
+            for wanted in (True, False)
+        )
+        shown = f"on: {on}; off: {off}"
+    else:
+        shown = ", ".join(f"`{name}={value}`" for name, value in values.items())
+    return f"| `{type(option).__name__}` | {shown} | {default.reason} | {default.gen_sctp} |"
+
+
+def test_the_table_of_defaults_is_that_of_the_code() -> None:
+    text = (ROOT / "docs/defaults.md").read_text()
+    table = text.split("<!-- defaults: begin -->\n")[1].split("<!-- defaults: end -->")[0]
+    assert table.splitlines()[2:] == [default_row(default) for default in DEFAULTS]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("`max_message_size`", f"{DEFAULT_MAX_MESSAGE_SIZE // MIB} MiB"),
+        ("`backlog`", f"{DEFAULT_BACKLOG}"),
+        ("store, read ahead", f"{STORE_RECORDS} records or {STORE_BYTES // MIB} MiB"),
+        ("`limit` of `receive_batch`", f"{DEFAULT_BATCH}"),
+    ],
+)
+def test_fixed_settings_are_those_of_the_code(setting: str, value: str) -> None:
+    assert f"\n| {setting} | {value} |" in (ROOT / "docs/defaults.md").read_text()
+
+
+def test_the_options_scopes_are_those_of_the_code() -> None:
+    guide = (ROOT / "docs/guide.md").read_text()
+    kinds = [k for k in PUBLIC.values() if isinstance(k, type) and issubclass(k, trio_sctp.Option)]
+    for kind in kinds:
+        if kind is not trio_sctp.Option:
+            scope = "socket" if kind.scope is Scope.SOCKET else "association"
+            read_only = ", read-only" if kind.read_only else ""
+            assert f"| `{kind.__name__}` | {scope}{read_only} |" in guide
+
+
+def test_default_subscriptions_are_those_of_the_code() -> None:
+    events = (ROOT / "docs/events.md").read_text()
+    (subscription,) = (
+        default.option
+        for default in DEFAULTS
+        if isinstance(default.option, trio_sctp.EventSubscription)
+    )
+    for field in dataclasses.fields(subscription):
+        shown = "on" if getattr(subscription, field.name) else "off"
+        assert f"| `{field.name}` | {shown} |" in events
+
+
+# -- names and links ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_public_name_is_in_the_docs(name: str) -> None:
+    text = "\n".join(page.read_text() for page in DOCS)
+    assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", text), f"{name} is on no page of docs/"
+
+
+@each_page
+def test_attributes_named_in_the_text_exist(page: Path) -> None:
+    for owner, attribute in re.findall(r"`(?:trio_sctp\.)?(\w+)\.(\w+)[^`]*`", prose(page)):
+        if owner == "trio_sctp":
+            assert attribute in PUBLIC
+        value = PUBLIC.get(owner)
+        if not inspect.isclass(value) or issubclass(value, BaseException):
+            continue  # errors have their attributes from __init__
+        assert hasattr(value, attribute), f"{owner} has no {attribute}"
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@each_page
+def test_relative_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, fragment = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if fragment:
+            headings = re.findall(r"^#+ (.+)$", prose(file), re.MULTILINE)
+            assert fragment in map(anchor, headings), target
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    for page in DOCS:
+        assert page.name == "index.md" or f"({page.name})" in index
+
+
+# -- examples ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", EXAMPLES)
+def test_examples_compile_and_use_names_that_exist(block: str) -> None:
+    source = textwrap.dedent(block)
+    compile(source, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom(module="trio_sctp", names=names):
+                assert {alias.name for alias in names} <= set(PUBLIC)
+            case ast.Attribute(value=ast.Name(id="trio_sctp"), attr=attribute):
+                assert attribute in PUBLIC
+            case ast.Attribute(value=ast.Name(id="trio"), attr=attribute):
+                assert hasattr(trio, attribute)
+            case ast.Call(func=ast.Name(id=name), keywords=keywords) if name in PUBLIC:
+                parameters = inspect.signature(PUBLIC[name]).parameters
+                assert {keyword.arg for keyword in keywords} <= set(parameters)
