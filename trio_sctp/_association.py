@@ -16,7 +16,7 @@ from ._errors import ConnectFailed
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, Status
 from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
-from ._stack import Stack, StackSocket, choose_stack
+from ._stack import SendInfo, Stack, StackSocket, choose_stack
 from ._values import Address, AssociationEnd, Message
 
 T = TypeVar("T", bound=Option)
@@ -175,11 +175,7 @@ class Association:
         await self._socket.sender.send(
             self._block,
             value,
-            stream or 0,
-            ppid or 0,
-            unordered or False,
-            context or 0,
-            lifetime or 0,
+            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
         )
 
     def send_nowait(
@@ -203,11 +199,7 @@ class Association:
         self._socket.sender.send_nowait(
             self._block,
             value,
-            stream or 0,
-            ppid or 0,
-            unordered or False,
-            context or 0,
-            lifetime or 0,
+            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
         )
 
     # -- ending ------------------------------------------------------------------------------

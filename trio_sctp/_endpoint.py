@@ -16,7 +16,7 @@ from ._control import ControlBlock
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, Scope
 from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
-from ._stack import Stack, StackSocket, choose_stack
+from ._stack import SendInfo, Stack, StackSocket, choose_stack
 from ._values import Address, Message, Notification
 
 T = TypeVar("T", bound=Option)
@@ -362,11 +362,7 @@ class Endpoint(trio.abc.AsyncResource):
         await self._socket.sender.send(
             self._block(association),
             value,
-            stream or 0,
-            ppid or 0,
-            unordered or False,
-            context or 0,
-            lifetime or 0,
+            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
         )
 
     def send_nowait(
@@ -387,11 +383,7 @@ class Endpoint(trio.abc.AsyncResource):
         self._socket.sender.send_nowait(
             self._block(association),
             value,
-            stream or 0,
-            ppid or 0,
-            unordered or False,
-            context or 0,
-            lifetime or 0,
+            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
         )
 
     async def receive(self) -> Message | Notification:

@@ -13,6 +13,7 @@ import trio
 
 from ._control import ControlBlock
 from ._errors import ASSOCIATION_GONE
+from ._stack import SendInfo
 
 if TYPE_CHECKING:
     from ._socket import Socket
@@ -44,10 +45,7 @@ class Sender:
         self,
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        context: int,
-        lifetime: int,
+        info: SendInfo,
     ) -> None:
         """Refuse, before anything is sent, what cannot be sent."""
         self._check_alive(block)
@@ -64,6 +62,7 @@ class Sender:
                 f"a message of {size} bytes is larger than the {largest} bytes of the send "
                 f"buffer: {remedy}"
             )
+        stream, ppid, _, context, lifetime = info
         if not 0 <= stream < (block.outbound_streams if block.up else 65536):
             raise ValueError(
                 f"there is no outbound stream {stream!r}: association {block.id} has "
@@ -87,22 +86,18 @@ class Sender:
         self,
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        info: SendInfo,
     ) -> None:
         """Hand one message to the stack; BlockingIOError if it has no room."""
         self._check_alive(block)
         try:
-            self._socket.stack.send(value, block.id, stream, ppid, unordered, context, lifetime)
+            self._socket.stack.send(value, block.id, info)
         except BlockingIOError:
             raise
         except OSError as error:
-            raise self._send_error(error, block, stream) from None
+            raise self._send_error(error, block, info) from None
 
-    def _send_error(self, error: OSError, block: ControlBlock, stream: int) -> Exception:
+    def _send_error(self, error: OSError, block: ControlBlock, info: SendInfo) -> Exception:
         if error.errno in ASSOCIATION_GONE:
             # Say how it ended, if its end is within reach.
             self._socket.read_ahead()
@@ -114,7 +109,7 @@ class Sender:
         if error.errno == errno.EINVAL:
             return ValueError(
                 f"the stack refuses the message: has association {block.id} an outbound stream "
-                f"{stream}?"
+                f"{info.stream}?"
             )
         return error
 
@@ -122,18 +117,14 @@ class Sender:
         self,
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        info: SendInfo,
     ) -> None:
         """Send one message, after those of other tasks on the same association."""
-        self._check_sendable(block, value, stream, ppid, context, lifetime)
+        self._check_sendable(block, value, info)
         await trio.lowlevel.checkpoint_if_cancelled()
         if block.send_lock is None or not block.send_lock.locked():
             try:
-                self._send_now(block, value, stream, ppid, unordered, context, lifetime)
+                self._send_now(block, value, info)
             except BlockingIOError:
                 pass
             else:
@@ -147,7 +138,7 @@ class Sender:
                 while True:
                     sender = block.socket.sender  # another, if it was peeled off meanwhile
                     try:
-                        sender._send_now(block, value, stream, ppid, unordered, context, lifetime)
+                        sender._send_now(block, value, info)
                     except BlockingIOError:
                         await sender._wait_for_room()
                     else:
@@ -160,18 +151,14 @@ class Sender:
         self,
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        info: SendInfo,
     ) -> None:
         """Send one message, or raise `trio.WouldBlock`."""
-        self._check_sendable(block, value, stream, ppid, context, lifetime)
+        self._check_sendable(block, value, info)
         if block.send_lock is not None and block.send_lock.locked():
             raise trio.WouldBlock
         try:
-            self._send_now(block, value, stream, ppid, unordered, context, lifetime)
+            self._send_now(block, value, info)
         except BlockingIOError:
             raise trio.WouldBlock from None
 

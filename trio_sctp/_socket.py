@@ -55,6 +55,7 @@ from ._values import (
     AssociationState,
     AuthenticationChange,
     Message,
+    MessageDraft,
     Notification,
     PartialDeliveryAborted,
     PeerAddressChange,
@@ -66,7 +67,7 @@ from ._values import (
     StreamChange,
     StreamReset,
     UnknownEvent,
-    make_message,
+    freeze,
 )
 
 if TYPE_CHECKING:
@@ -121,17 +122,19 @@ class _Partial:
 
     def whole(self, last: Message) -> Message:
         first = self.first
-        return make_message(
-            b"".join((*self.parts, last.data)),
-            first.stream,
-            first.ppid,
-            first.unordered,
-            first.association_id,
-            last.address,
-            first.ssn,
-            first.tsn,
-            last.cumulative_tsn,
-            last.context,
+        return freeze(
+            MessageDraft(
+                b"".join((*self.parts, last.data)),
+                first.stream,
+                first.ppid,
+                first.unordered,
+                first.association_id,
+                last.address,
+                first.ssn,
+                first.tsn,
+                last.cumulative_tsn,
+                last.context,
+            )
         )
 
 

@@ -11,13 +11,23 @@ import dataclasses
 import errno
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ._errors import StackUnavailable
 from ._options import EventSubscription, Option, Status
 from ._values import Address, Message, Notification
 
 T = TypeVar("T", bound=Option)
+
+
+class SendInfo(NamedTuple):
+    """How a message is to be sent (RFC 6458 section 5.3.4, and its lifetime in milliseconds)."""
+
+    stream: int
+    ppid: int
+    unordered: bool
+    context: int
+    lifetime: int
 
 
 @dataclasses.dataclass(slots=True)
@@ -65,14 +75,7 @@ class StackSocket(Protocol):
         ...
 
     def send(
-        self,
-        data: bytes | bytearray | memoryview,
-        association_id: int,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
         """Take one message whole, or raise and take nothing."""
         ...
@@ -147,14 +150,7 @@ class EndedSocket:
         return False
 
     def send(
-        self,
-        data: bytes | bytearray | memoryview,
-        association_id: int,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
         raise self._gone()
 

@@ -22,7 +22,7 @@ from trio_sctp import (
     StatusState,
 )
 from trio_sctp._options import Option, PathState, PeerAddressInfo
-from trio_sctp._stack import Arrival, StackSocket
+from trio_sctp._stack import Arrival, SendInfo, StackSocket
 from trio_sctp._values import Address
 
 T = TypeVar("T", bound=Option)
@@ -98,14 +98,7 @@ class FakeSocket:
         return bool(self.arrivals)
 
     def send(
-        self,
-        data: bytes | bytearray | memoryview,
-        association_id: int,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
         if association_id not in self.states:
             raise os_error(errno.EPIPE)

@@ -13,8 +13,8 @@ from typing import TypeVar
 import trio
 
 from .._options import EventSubscription, Option, Status
-from .._stack import Arrival, Piece, StackReport, StackSocket
-from .._values import Address, make_message
+from .._stack import Arrival, Piece, SendInfo, StackReport, StackSocket
+from .._values import Address, MessageDraft, freeze
 from . import _options
 from ._getsockopt import connectx3, getsockopt
 from ._layouts import (
@@ -102,17 +102,19 @@ class KernelSocket:
                 if flags == MSG_EOR:
                     stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
                     append(
-                        make_message(
-                            data,
-                            stream,
-                            ntohl(ppid),
-                            how & UNORDERED != 0,
-                            id,
-                            address,
-                            ssn,
-                            tsn,
-                            cumulative,
-                            context,
+                        freeze(
+                            MessageDraft(
+                                data,
+                                stream,
+                                ntohl(ppid),
+                                how & UNORDERED != 0,
+                                id,
+                                address,
+                                ssn,
+                                tsn,
+                                cumulative,
+                                context,
+                            )
                         )
                     )
                 elif flags & MSG_NOTIFICATION:
@@ -146,40 +148,35 @@ class KernelSocket:
         """A message in the general form of the data path above."""
         (info,) = (info for _, type, info in ancillary if type == RCVINFO)
         stream, ssn, how, ppid, tsn, cumulative, context, id = RCVINFO_STRUCT.unpack(info)
-        message = make_message(
-            data,
-            stream,
-            socket.ntohl(ppid),
-            how & UNORDERED != 0,
-            id,
-            address,
-            ssn,
-            tsn,
-            cumulative,
-            context,
+        message = freeze(
+            MessageDraft(
+                data,
+                stream,
+                socket.ntohl(ppid),
+                how & UNORDERED != 0,
+                id,
+                address,
+                ssn,
+                tsn,
+                cumulative,
+                context,
+            )
         )
         return message if flags & MSG_EOR else Piece(message)
 
     def send(
-        self,
-        data: bytes | bytearray | memoryview,
-        association_id: int,
-        stream: int,
-        ppid: int,
-        unordered: bool,
-        context: int,
-        lifetime: int,
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
+        stream, ppid, unordered, context, lifetime = info
         flags = UNORDERED if unordered else 0
         try:
-            info = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
-            ancillary = [(SOL_SCTP, SNDINFO, info)]
+            packed = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
+            ancillary = [(SOL_SCTP, SNDINFO, packed)]
             if lifetime:
                 ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
         except struct.error:
             raise TypeError(
-                "stream, ppid, context and lifetime are integers, not "
-                f"{stream!r}, {ppid!r}, {context!r}, {lifetime!r}"
+                f"stream, ppid, context and lifetime are integers, not all of {info[:2] + info[3:]}"
             ) from None
         self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
 
