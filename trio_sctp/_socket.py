@@ -160,8 +160,8 @@ class Socket:
         self._draining: list[ControlBlock] = []  # ended gracefully, records left, somebody waits
         # Only a small bound can be exceeded by a message that the stack hands up in one piece.
         self._check_size = max_message_size < 2**17
-        self.reader = Reader(self)
-        self.sender = Sender(self)
+        self.reader: Reader = Reader(self)
+        self.sender: Sender = Sender(self)
         self._receiver: Waiter | None = None
         self._receive_waiter = Waiter(ahead=False)
 
