@@ -4,7 +4,8 @@ import functools
 import inspect
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 import trio
@@ -47,3 +48,18 @@ def _kernel_has_sctp() -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """An address that packets go to and nothing comes back from."""
+    try:
+        for command in (
+            "ip link add hole0 type dummy",
+            "ip address add 198.51.100.1/24 dev hole0",
+            "ip link set hole0 up",
+        ):
+            subprocess.run(command.split(), check=True)
+        yield "198.51.100.99"
+    finally:
+        subprocess.run(["ip", "link", "delete", "hole0"], check=True)

@@ -19,12 +19,6 @@ def stack(request: pytest.FixtureRequest) -> StackUnderTest:
     return request.param
 
 
-@pytest.fixture
-def black_hole(stack: StackUnderTest) -> str:
-    """An address at which nobody answers."""
-    return stack.black_hole()
-
-
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Bound every test's time; done here, the failure shows where the test hung."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):

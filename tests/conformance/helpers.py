@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -166,19 +163,6 @@ class StackUnderTest:
         finally:
             await trio.aclose_forcefully(client)
             await trio.aclose_forcefully(server)
-
-    def black_hole(self) -> str:
-        """An address at which nobody answers."""
-        if "SCTP_GUEST" not in os.environ or shutil.which("ip") is None:
-            pytest.skip("needs an address at which nobody answers, hence a guest to set it up")
-        if not os.path.exists("/sys/class/net/blackhole"):
-            for command in (
-                "link add blackhole type dummy",
-                "address add 192.0.2.1/24 dev blackhole",
-                "link set blackhole up",
-            ):
-                subprocess.run(["ip", *command.split()], check=True)
-        return "192.0.2.2"
 
 
 KERNEL = StackUnderTest(name="kernel", host="127.0.0.1", second_host="127.0.0.2", host6="::1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -75,17 +74,6 @@ def sysctl() -> Iterator[Callable[[str, object], None]]:
     yield set_it
     for name, value in before.items():
         set_sysctl(name, value)
-
-
-@pytest.fixture
-def black_hole() -> Iterator[str]:
-    """An address that packets go to and nothing comes back from."""
-    run = ["ip", "link", "add", "hole0", "type", "dummy"]
-    subprocess.run(run, check=True)
-    subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", "hole0"], check=True)
-    subprocess.run(["ip", "link", "set", "hole0", "up"], check=True)
-    yield "192.0.2.99"
-    subprocess.run(["ip", "link", "delete", "hole0"], check=True)
 
 
 def resident_kib() -> int:
