@@ -1,0 +1,14 @@
+"""How fast trio_sctp is, beside what else a Python or Erlang program could use.
+
+    python -m benchmarks native     the data path alone, on any Linux
+    python -m benchmarks kernel     the whole of it, on a kernel that has SCTP
+
+What counts are ratios: between things measured in the same run, in turns and in random order.
+Absolute numbers are there for orientation; in a User Mode Linux guest, where a system call takes
+some 20 µs, they mean little.
+
+    receivers.py   the ways to receive that are compared
+    measuring.py   rounds, medians and tables
+    native.py      a socket pair in the place of the SCTP socket
+    kernel.py      real associations; sender.py and gen_sctp_receiver.erl are its other programs
+"""

@@ -1,0 +1,301 @@
+"""Receiving on real SCTP sockets, beside pysctp, Erlang's gen_sctp, and loops written by hand.
+
+Sender and receiver are two processes, but not two at a time: on one CPU, which is what a User Mode
+Linux guest has, the scheduler's choices would decide.  So the sender fills the receive buffer, and
+then the receiving of what is there is timed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import _sctp
+import sctp
+
+from trio_sctp import AssociationChange, AssociationChannel, Endpoint, open_endpoint
+
+from . import measuring
+from .measuring import Costs, Table, Wanted, in_rounds
+from .receivers import (
+    BARE,
+    IN_BATCHES,
+    RECEIVERS,
+    SINGLY,
+    SIZE,
+    TRIO,
+    Adopt,
+    Receive,
+    Receiver,
+)
+from .sender import allow_many_files
+
+ROUNDS = 11
+MESSAGES = 1000
+SIZES = {"64 B": 64, "1 KiB": 1024, "16 KiB": 16384}
+RECEIVE_BUFFER = 2**20  # as trio_sctp sets it
+ASSOCIATIONS = 1000
+ONE, MANY_ONE, MANY_ALL = "one", f"{ASSOCIATIONS:,}, one sends", f"{ASSOCIATIONS:,}, all send"
+SCALED = [BARE, *list(SINGLY)[:2], *list(IN_BATCHES)[:2]]
+
+SOL_SCTP = 132
+RECVRCVINFO = 32
+GET_ASSOC_ID_LIST = 29
+EVENTS = 11
+
+# Erlang, too, keeps the memory that it frees: see keep_freed_memory.
+ERLANG_OPTIONS = ["+MMscs", "256", "-s", "gen_sctp_receiver", "main"]
+
+PYSCTP, GEN_SCTP = "pysctp", "gen_sctp"
+
+WANTED = [
+    *(Wanted(name, BARE, 0.85, speed=True) for name in IN_BATCHES),
+    *(Wanted(name, PYSCTP, 1, speed=True) for name in IN_BATCHES),
+    *(Wanted(name, GEN_SCTP, 1.3, speed=True) for name in IN_BATCHES),
+    *(Wanted(name, TRIO, 0.9, speed=True) for name in SINGLY),
+]
+
+
+class Program:
+    """Another program that does what lines say, and answers each."""
+
+    def __init__(self, *command: str) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+
+    def ask(self, *words: str | int) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self._process.args!r} died of {words!r}")
+        return answer.strip()
+
+    def end(self) -> None:
+        self._process.communicate()
+
+
+@contextmanager
+def programs() -> Iterator[tuple[Program, Program | None]]:
+    """The sender, and Erlang's receiver where there is Erlang."""
+    sender = Program(sys.executable, "-m", f"{__package__}.sender")
+    erlang = None
+    with tempfile.TemporaryDirectory() as folder:
+        if shutil.which("erlc"):
+            source = Path(__file__).with_name("gen_sctp_receiver.erl")
+            subprocess.run(["erlc", "-o", folder, str(source)], check=True)
+            erlang = Program("erl", "-noshell", "-pa", folder, *ERLANG_OPTIONS)
+        try:
+            yield sender, erlang
+        finally:
+            sender.end()
+            if erlang is not None:
+                erlang.end()
+
+
+@asynccontextmanager
+async def pysctp(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
+    """pysctp's blocking ``sctp_recv``."""
+    sock.setblocking(True)
+    sock.setsockopt(SOL_SCTP, RECVRCVINFO, 0)
+    sock.setsockopt(SOL_SCTP, EVENTS, bytes([1]))  # data_io_event: sndrcvinfo with each message
+    wrapped = sctp.sctpsocket(socket.AF_INET, sctp.UDP_STYLE, sock)
+
+    async def receive(count: int) -> None:
+        for _ in range(count):
+            _, _, _, info = wrapped.sctp_recv(SIZE)
+            assert info.assoc_id
+
+    with sock:
+        yield receive
+
+
+def listen() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, SOL_SCTP)
+    sock.setblocking(False)
+    sock.setsockopt(SOL_SCTP, RECVRCVINFO, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(1)
+    return sock
+
+
+def peel_off(sock: socket.socket) -> socket.socket:
+    """A socket for the only association of this one, which is closed."""
+    with sock:
+        _, id = struct.unpack("=Ii", sock.getsockopt(SOL_SCTP, GET_ASSOC_ID_LIST, 8))
+        peeled = socket.socket(fileno=_sctp.peeloff(sock.fileno(), id))
+    peeled.setblocking(False)
+    return peeled
+
+
+def burst_of(size: int) -> int:
+    """How many messages surely fit into the receive buffer, as the kernel counts."""
+    with listen() as sock:
+        return min(
+            MESSAGES, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // (2 * size + 2048)
+        )
+
+
+async def measure(receiver: Receiver, kind: str, size: int, burst: int, sender: Program) -> float:
+    sock = listen()
+    sender.ask("connect", sock.getsockname()[1], 1)
+    adopt: Adopt = Endpoint.from_socket
+    if kind == "channel":
+        sock = peel_off(sock)
+        adopt = AssociationChannel.from_socket
+    bursts = -(-MESSAGES // burst)
+    seconds = 0.0
+    async with receiver(sock, adopt) as receive:
+        for number in range(bursts + 1):
+            sender.ask("send", burst, size, 1)
+            started = perf_counter()
+            await receive(burst)
+            if number:  # the first one is for warming up
+                seconds += perf_counter() - started
+    return seconds * 1e6 / (bursts * burst)
+
+
+async def measure_erlang(
+    erlang: Program, kind: str, size: int, burst: int, sender: Program
+) -> float:
+    port = erlang.ask("open", kind, RECEIVE_BUFFER)
+    sender.ask("connect", port, 1)
+    erlang.ask("accept")
+    bursts = -(-MESSAGES // burst)
+    nanoseconds = 0
+    for number in range(bursts + 1):
+        sender.ask("send", burst, size, 1)
+        taken = int(erlang.ask("receive", burst))
+        if number:
+            nanoseconds += taken
+    erlang.ask("close")
+    return nanoseconds / 1e3 / (bursts * burst)
+
+
+async def receiving(kind: str, sender: Program, erlang: Program | None) -> dict[str, Costs]:
+    columns: dict[str, Costs] = {}
+    for name, size in SIZES.items():
+        case = (kind, size, burst_of(size), sender)
+        contenders: dict[str, Callable[[], Awaitable[float]]] = {
+            key: partial(measure, receiver, *case)
+            for key, receiver in (RECEIVERS | {PYSCTP: pysctp}).items()
+        }
+        if erlang is not None:
+            contenders[GEN_SCTP] = partial(measure_erlang, erlang, *case)
+        columns[name] = await in_rounds(contenders, ROUNDS)
+    return columns
+
+
+async def scaling(sender: Program) -> dict[str, Costs]:
+    """Costs where one association is known, or many: then one of them sends, or all."""
+    columns: dict[str, Costs] = {ONE: {}, MANY_ONE: {}, MANY_ALL: {}}
+    burst = burst_of(64)
+    other = Program(sys.executable, "-m", f"{__package__}.sender")
+    for name in SCALED:
+        one, many = listen(), listen()
+        sender.ask("connect", one.getsockname()[1], 1)
+        other.ask("connect", many.getsockname()[1], ASSOCIATIONS)
+        receiver = RECEIVERS[name]
+        async with (
+            receiver(one, Endpoint.from_socket) as from_one,
+            receiver(many, Endpoint.from_socket) as from_many,
+        ):
+
+            async def time(source: Program, spread: int, receive: Receive) -> float:
+                source.ask("send", burst, 64, spread)
+                started = perf_counter()
+                await receive(burst)
+                return (perf_counter() - started) * 1e6 / burst
+
+            contenders = {
+                ONE: partial(time, sender, 1, from_one),
+                MANY_ONE: partial(time, other, 1, from_many),
+                MANY_ALL: partial(time, other, ASSOCIATIONS, from_many),
+            }
+            for warm_up in contenders.values():
+                await warm_up()
+            for column, cost in (await in_rounds(contenders, 2 * ROUNDS)).items():
+                columns[column][name] = cost
+    other.end()
+    return columns
+
+
+def scaling_table(columns: Mapping[str, Costs]) -> Table:
+    rows = []
+    for name in SCALED:
+        one = columns[ONE][name]
+        row = [name, f"{one:.1f}"]
+        for column in (MANY_ONE, MANY_ALL):
+            cost = columns[column][name]
+            row += [f"{cost:.1f}", f"{cost / one:.2f}"]
+        rows.append(row)
+    header = ["", ONE, MANY_ONE, "/ one", MANY_ALL, "/ one"]
+    return Table("Receiving 64 B by associations known, µs per message", header, rows)
+
+
+async def memory(sender: Program) -> Table:
+    """What Python allocates for one association."""
+    rows = []
+    async with await open_endpoint(hosts="127.0.0.1") as endpoint:
+        endpoint.listen()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+
+        def note(what: str) -> None:
+            now, _ = tracemalloc.get_traced_memory()
+            rows.append([what, f"{(now - before) / ASSOCIATIONS:,.0f}"])
+
+        sender.ask("connect", endpoint.port, ASSOCIATIONS)
+        up: set[int] = set()
+        while len(up) < ASSOCIATIONS:
+            for record in await endpoint.receive_batch():
+                if isinstance(record, AssociationChange):
+                    up.add(record.association_id)
+        up.clear()
+        note("on an endpoint")
+        handles = list(endpoint.associations.values())
+        note("with a handle to it")
+        channels = [endpoint.peeloff(handle) for handle in handles]
+        handles.clear()
+        note("as a channel")
+        tracemalloc.stop()
+        for channel in channels:
+            channel.abort()
+    return Table("Memory of an association", ["", "bytes"], rows)
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep what is freed, as it does once a program has freed a large block.
+
+    Else it gives the memory of a few messages of 16 KiB back each time, and what is compared is how
+    many pages a contender touches anew: in a guest, 5 µs for each.
+    """
+    bytes(2**23)
+
+
+async def run() -> list[Table]:
+    allow_many_files()
+    keep_freed_memory()
+    tables = []
+    with programs() as (sender, erlang):
+        for kind in ("endpoint", "channel"):
+            columns = await receiving(kind, sender, erlang)
+            title = f"Receiving on an {kind}" if kind == "endpoint" else f"Receiving on a {kind}"
+            tables.append(measuring.speeds(f"{title}, messages/s", BARE, columns))
+            tables.append(measuring.wanted(f"{title}, speeds wanted and measured", WANTED, columns))
+        tables.append(scaling_table(await scaling(sender)))
+        tables.append(await memory(sender))
+    return tables

@@ -1,0 +1,102 @@
+"""Rounds, medians, ratios, and the tables that show them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import statistics
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+Costs = dict[str, float]
+"""Median microseconds per message, by contender."""
+
+
+async def in_rounds(contenders: Mapping[str, Callable[[], Awaitable[float]]], rounds: int) -> Costs:
+    """Let every contender measure itself once a round, in random order; the medians."""
+    costs: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name in random.sample(list(contenders), len(contenders)):
+            costs[name].append(await contenders[name]())
+    return {name: statistics.median(values) for name, values in costs.items()}
+
+
+MISSED = "✗"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A bound on a contender, in terms of another one."""
+
+    contender: str
+    reference: str
+    bound: float
+    speed: bool  # at least so much of its speed; else at most so much of its cost
+
+    def row(self, columns: Iterable[Costs]) -> list[str]:
+        row = [self.contender, f"{'≥' if self.speed else '≤'} {self.bound:.2f} of {self.reference}"]
+        for costs in columns:
+            ratio = costs[self.contender] / costs[self.reference]
+            met = 1 / ratio >= self.bound if self.speed else ratio <= self.bound
+            row.append(f"{1 / ratio if self.speed else ratio:.2f}{'' if met else ' ' + MISSED}")
+        return row
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text under a title."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        return f"{self.title}:\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    def show(self, console: Console) -> None:
+        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for number, name in enumerate(self.header):
+            table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+        for row in self.rows:
+            missed = any(cell.endswith(MISSED) for cell in row)
+            table.add_row(*row, style="red" if missed else None)
+        console.print(table)
+
+
+def wanted(title: str, bounds: Iterable[Wanted], columns: Mapping[str, Costs]) -> Table:
+    """What was wanted beside what was measured, of the contenders that took part."""
+    took_part = next(iter(columns.values()))
+    rows = [each.row(columns.values()) for each in bounds if each.reference in took_part]
+    return Table(title, ["", "wanted", *columns], rows)
+
+
+def speeds(title: str, reference: str, columns: Mapping[str, Costs]) -> Table:
+    """Messages per second, and their ratio to the reference's."""
+    return _absolute(title, "{:,.0f}".format, lambda cost: 1e6 / cost, [reference], columns)
+
+
+def costs(title: str, references: Sequence[str], columns: Mapping[str, Costs]) -> Table:
+    """Microseconds per message, and their ratios to the references'."""
+    return _absolute(title, "{:.2f}".format, lambda cost: cost, references, columns)
+
+
+def _absolute(
+    title: str,
+    form: Callable[[float], str],
+    value: Callable[[float], float],
+    references: Sequence[str],
+    columns: Mapping[str, Costs],
+) -> Table:
+    header = [""]
+    rows = [[name] for name in next(iter(columns.values()))]
+    for column, costs in columns.items():
+        header += [column, *(f"/ {reference}" for reference in references)]
+        for row in rows:
+            cost = value(costs[row[0]])
+            row.append(form(cost))
+            row += [f"{cost / value(costs[reference]):.2f}" for reference in references]
+    return Table(title, header, rows)
