@@ -10,6 +10,7 @@ A map of the package; each layer imports only from those below it:
     _sender       sending on it: who waits, whose turn it is
     _control      what is known of an association
     _reader       who reads a socket, for all who wait
+    _background   a task of ours beside a block of the program's
     _addresses    host names and ports into addresses
     _kernel       the kernel stack: Linux SCTP sockets
     _stack        the seam: what a stack supplies

@@ -11,6 +11,7 @@ from typing import TypeVar, cast, final
 import trio
 
 from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
+from ._background import background
 from ._control import ControlBlock
 from ._errors import ConnectFailed
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
@@ -261,7 +262,6 @@ class Association:
           trio.ClosedResourceError: the socket was closed before the end.
         """
         block = self._block
-        failure: BaseException | None = None
         body = trio.CancelScope()
         closed = False
 
@@ -275,17 +275,9 @@ class Association:
                 closed = True
             body.cancel()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch, name="trio_sctp while_up")
-            try:
-                with body:
-                    yield
-            except BaseException as error:
-                # Raised behind the nursery: it would leave it wrapped in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        async with background(watch, "trio_sctp while_up"):
+            with body:
+                yield
         if body.cancelled_caught:
             if closed:
                 raise trio.ClosedResourceError("this SCTP socket was closed")

@@ -24,6 +24,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import trio
 
+from ._background import background
 from ._reader import Waiter
 from ._socket import Socket
 from ._values import Event, Message, Passive, Record
@@ -479,19 +480,10 @@ async def open_inbox(
         inbox = socket.inbox = Inbox(socket, mode, ended)
     finally:
         socket.end_receive()
-    failure: BaseException | None = None
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(inbox.pump, name="trio_sctp inbox")
+        async with background(inbox.pump, "trio_sctp inbox"):
             inbox.fill()
-            try:
-                yield inbox
-            except BaseException as error:
-                # Raised behind the nursery: it would leave it wrapped in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
+            yield inbox
     finally:
         if not inbox._left:
             inbox.leave()
-    if failure is not None:
-        raise failure

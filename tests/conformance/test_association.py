@@ -1201,3 +1201,17 @@ async def test_a_peeled_off_channel_keeps_the_bound(stack: StackUnderTest) -> No
             await channel.receive()
         assert caught.value.end.cause == 4
         await trio.aclose_forcefully(channel)
+
+
+async def test_the_bodys_exception_survives_a_cancellation_from_outside(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.pair() as pair:
+        for block in (pair.association.while_up(), pair.server.active(3)):
+            with pytest.raises(ValueError, match="mine"), trio.CancelScope() as scope:
+                async with block:
+                    try:
+                        scope.cancel()
+                        await trio.sleep_forever()
+                    finally:
+                        raise ValueError("mine")

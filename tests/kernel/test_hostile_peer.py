@@ -82,13 +82,15 @@ async def test_undeliverable_messages_of_any_content_come_back(peer: ScriptedPee
     for n, value in enumerate(data):
         await channel.send(value, stream=n, ppid=0x80000001, context=n)
     await peer.receive(DATA)
-    peer.send(chunk(ABORT))
+    peer.send(chunk(ABORT, struct.pack("!HH", 6, 4)))
     end = await channel.wait_ended()
     assert [failed.data for failed in end.undelivered] == data
     assert [failed.stream for failed in end.undelivered] == [0, 1, 2]
     assert [failed.context for failed in end.undelivered] == [0, 1, 2]
     assert all(failed.ppid == 0x80000001 for failed in end.undelivered)
     assert end.undelivered[0].sent
+    assert end.cause == 6
+    assert all(failed.error == 6 for failed in end.undelivered)
     await channel.aclose()
 
 

@@ -74,12 +74,21 @@ def failed(first: bool, last: bool) -> FailedFragment:
         ),
         (
             note(
-                0x8003, struct.pack("=I", 12) + SNDRCVINFO + struct.pack("=i", ID) + b"\xff\xfe", 1
+                0x8003,
+                struct.pack("=I", socket.htons(12))
+                + SNDRCVINFO
+                + struct.pack("=i", ID)
+                + b"\xff\xfe",
+                1,
             ),
             failed(True, True),
         ),
         (
-            note(0x800D, struct.pack("=I", 12) + SNDINFO + struct.pack("=i", ID) + b"\xff\xfe", 1),
+            note(
+                0x800D,
+                struct.pack("=I", socket.htons(12)) + SNDINFO + struct.pack("=i", ID) + b"\xff\xfe",
+                1,
+            ),
             failed(True, False),
         ),
         (

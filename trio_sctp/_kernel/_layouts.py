@@ -86,7 +86,7 @@ NOTE_HEADER = struct.Struct("=HHI")  # type, flags, length
 NOTE_STRUCTS = {
     Note.ASSOC_CHANGE: struct.Struct("=HHHHi"),  # state, error (network), out, in, id
     Note.PEER_ADDR_CHANGE: struct.Struct("=128siii"),  # address, state, error, id
-    Note.SEND_FAILED: struct.Struct("=IHHHxxIIIIIii"),  # error, sndrcvinfo, id
+    Note.SEND_FAILED: struct.Struct("=IHHHxxIIIIIii"),  # error (network), sndrcvinfo, id
     Note.REMOTE_ERROR: struct.Struct("=Hxxi"),  # error (network), id
     Note.SHUTDOWN_EVENT: struct.Struct("=i"),  # id
     Note.PARTIAL_DELIVERY_EVENT: struct.Struct("=IiII"),  # indication, id, stream, ssn
@@ -96,7 +96,7 @@ NOTE_STRUCTS = {
     Note.STREAM_RESET_EVENT: struct.Struct("=i"),  # id; a list of streams follows
     Note.ASSOC_RESET_EVENT: struct.Struct("=iII"),  # id, local tsn, remote tsn
     Note.STREAM_CHANGE_EVENT: struct.Struct("=iHH"),  # id, inbound, outbound
-    Note.SEND_FAILED_EVENT: struct.Struct("=IHHIIii"),  # error, sndinfo, id
+    Note.SEND_FAILED_EVENT: struct.Struct("=IHHIIii"),  # error (network), sndinfo, id
 }
 
 # A fragment's place in its message: flags of the DATA chunk, found in a SEND_FAILED's info.

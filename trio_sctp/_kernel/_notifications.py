@@ -141,7 +141,7 @@ def _failed(
         first=bool(info & DATA_FIRST),
         last=bool(info & DATA_LAST),
         sent=bool(flags),
-        error=error,
+        error=socket.ntohs(error & 0xFFFF),
         stream=stream,
         ppid=socket.ntohl(ppid),
         unordered=bool(info & DATA_UNORDERED),
