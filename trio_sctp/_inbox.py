@@ -58,7 +58,7 @@ class Window:
     size: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= MAX_CREDIT:
+        if not isinstance(self.size, int) or not 1 <= self.size <= MAX_CREDIT:
             raise ValueError(f"a Window holds 1 to {MAX_CREDIT} records, not {self.size!r}")
 
 
@@ -267,7 +267,7 @@ class Inbox(_Lane[Message | Event]):
 
     def _granted(self) -> None:
         """Deliver what is there; the pump waits for the rest."""
-        self.fill()
+        self._fill()
         if self._credit and self._idle:
             # Waking up the pump costs more than to look.
             self._socket.read_now()
@@ -276,7 +276,7 @@ class Inbox(_Lane[Message | Event]):
 
     # -- delivery ----------------------------------------------------------------------------
 
-    def fill(self) -> None:
+    def _fill(self) -> None:
         """Move records from the store as far as there is credit."""
         store = self._socket.store
         if not store or not self._credit or self._left:
@@ -331,7 +331,7 @@ class Inbox(_Lane[Message | Event]):
         if self._socket.attended:
             self._socket.took()
 
-    async def pump(self) -> None:
+    async def _pump(self) -> None:
         """Read while there is credit.  Never raises: an error goes to whoever receives."""
         waiter = self._pump_waiter
         socket = self._socket
@@ -347,11 +347,11 @@ class Inbox(_Lane[Message | Event]):
                         self._idle = False
         except OSError as error:
             self._error = error
-            self.wake()
+            self._wake_all()
 
     # -- the socket's side -------------------------------------------------------------------
 
-    def wake(self) -> None:
+    def _wake_all(self) -> None:
         """The socket was closed, or its association ended: let everybody look."""
         self._pump_waiter.wake()
         for lane in self._lanes():
@@ -360,7 +360,7 @@ class Inbox(_Lane[Message | Event]):
     def _lanes(self) -> tuple[_Lane[Message | Event], ...]:
         return (self,) if self._halves is None else (self, *self._halves)  # type: ignore[return-value]
 
-    def holds(self, association_id: int) -> bool:
+    def _holds(self, association_id: int) -> bool:
         """Whether delivered records of this association wait to be taken."""
         return any(
             not isinstance(item, Passive) and item.association_id == association_id
@@ -368,14 +368,13 @@ class Inbox(_Lane[Message | Event]):
             for item in lane._items
         )
 
-    def extract(self, association_id: int) -> list[Record]:
+    def _extract(self, association_id: int) -> list[Record]:
         """Take out all records of one association, in order; they keep the credit they took."""
         extracted = self._take_out(
             lambda item: not isinstance(item, Passive) and item.association_id == association_id
         )
         if self._window:
-            self._credit += len(extracted)
-            self._granted()
+            self._credit += len(extracted)  # it would shrink for ever
         return extracted
 
     def _take_out(self, chosen: Callable[[Message | Event], bool]) -> list[Record]:
@@ -395,14 +394,14 @@ class Inbox(_Lane[Message | Event]):
                 lane._numbers = kept_numbers
         return [record for _, record in sorted(found, key=lambda pair: pair[0])]
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """The block was left: what was not taken goes back to the front of the store."""
         self._left = True
         records = self._take_out(lambda item: True)
         self._socket.inbox = None
         if not self._socket.closing:
             self._socket.store.extendleft(reversed(records))
-        self.wake()
+        self._wake_all()
 
     # -- receiving ---------------------------------------------------------------------------
 
@@ -427,7 +426,7 @@ class Inbox(_Lane[Message | Event]):
         """Stop delivery; what was not taken goes back to the next reader."""
         super().close()
         if not self._left:
-            self.leave()
+            self._leave()
 
     def split(
         self,
@@ -481,9 +480,9 @@ async def open_inbox(
     finally:
         socket.end_receive()
     try:
-        async with background(inbox.pump, "trio_sctp inbox"):
-            inbox.fill()
+        async with background(inbox._pump, "trio_sctp inbox"):
+            inbox._fill()
             yield inbox
     finally:
         if not inbox._left:
-            inbox.leave()
+            inbox._leave()

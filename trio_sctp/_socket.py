@@ -271,7 +271,7 @@ class Socket:
 
     def _announce(self) -> None:
         if self.inbox is not None:
-            self.inbox.fill()
+            self.inbox._fill()
         elif self._receiver is not None and (self.store or self.arrivals):
             self._receiver.wake()
 
@@ -459,7 +459,7 @@ class Socket:
         if self.data_only and self._receiver is not None:
             self._receiver.wake()
         if self.data_only and self.inbox is not None:
-            self.inbox.wake()
+            self.inbox._wake_all()
 
     # -- taking out --------------------------------------------------------------------------
 
@@ -481,7 +481,7 @@ class Socket:
     def holds_records_of(self, block: ControlBlock) -> bool:
         """Whether records of this association wait to be taken."""
         if self.inbox is not None:
-            return self.inbox.holds(block.id) or any(
+            return self.inbox._holds(block.id) or any(
                 record.association_id == block.id for record in self.store
             )
         return any(
@@ -548,9 +548,11 @@ class Socket:
 
     def extract(self, id: int) -> list[Record]:
         """Take out all records of one association, in order."""
-        records = [] if self.inbox is None else self.inbox.extract(id)
+        records = [] if self.inbox is None else self.inbox._extract(id)
         records += [record for record in self.store if record.association_id == id]
         self.store = deque(record for record in self.store if record.association_id != id)
+        if self.inbox is not None:
+            self.inbox._granted()
         return records
 
     # -- associations ------------------------------------------------------------------------
@@ -783,7 +785,7 @@ class Socket:
         if self._receiver is not None:
             self._receiver.wake()
         if self.inbox is not None:
-            self.inbox.wake()
+            self.inbox._wake_all()
         for block in list(self.blocks.values()):
             block.wake()
         for block in self._draining:

@@ -273,3 +273,19 @@ async def test_senders_waiting_for_a_peeled_off_association_go_along() -> None:
         channel = endpoint.peeloff(ID)
     assert socket.peeled[ID].sent == [(ID, b"moved")]
     assert channel.id == ID
+
+
+async def test_peeling_off_takes_all_records_in_order_from_a_window_and_what_is_behind_it() -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    for n in range(10):
+        socket.arrive(message(ID, b"%d" % n), message(ID + 1, b"%d" % n))
+    async with endpoint.active(Window(4)) as inbox:
+        await wait_all_tasks_blocked()
+        channel = endpoint.peeloff(ID)
+        assert [m.data for m in await channel.receive_batch()] == [b"%d" % n for n in range(10)]
+        rest: list[object] = []
+        while len(rest) < 10:
+            batch = await inbox.receive_batch()
+            assert len(batch) <= 4
+            rest += [(m.association_id, m.data) for m in batch if isinstance(m, Message)]
+        assert rest == [(ID + 1, b"%d" % n) for n in range(10)]
