@@ -29,7 +29,10 @@ async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGen
         if failure is None or not _only_cancelled(error):
             raise
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback leads back to this frame
 
 
 def _only_cancelled(error: BaseException) -> bool:
