@@ -97,8 +97,14 @@ class _Lane(trio.abc.ReceiveChannel[R], Generic[R]):
             self._numbers.append(number)
         self._waiting.unpark()
 
+    def _look(self) -> None:
+        """Take in what has arrived, without waiting for the pump."""
+        raise NotImplementedError
+
     async def _wait(self) -> None:
         self._check()
+        if not self._items:
+            self._look()
         if self._items:
             await trio.lowlevel.checkpoint()
         while True:
@@ -181,6 +187,9 @@ class Half(_Lane[R]):
 
     def _check_more(self) -> None:
         self._inbox._check_more()
+
+    def _look(self) -> None:
+        self._inbox._look()
 
     def _took(self, records: int) -> None:
         self._inbox._took(records)
@@ -269,10 +278,14 @@ class Inbox(_Lane[Message | Event]):
         """Deliver what is there; the pump waits for the rest."""
         self._fill()
         if self._credit and self._idle:
-            # Waking up the pump costs more than to look.
-            self._socket.read_now()
+            self._look()
             if self._credit:
                 self._pump_waiter.wake()
+
+    def _look(self) -> None:
+        # It costs less than to wake up the pump, and under load there is something.
+        if self._credit:
+            self._socket.read_now()
 
     # -- delivery ----------------------------------------------------------------------------
 
