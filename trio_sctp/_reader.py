@@ -7,8 +7,8 @@ somebody to read for.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -66,14 +66,16 @@ class Waiter:
         self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    @contextlib.contextmanager
-    def interruptible(self, seconds: float = float("inf")) -> Generator[None, None, None]:
-        """Let `nudge` end what happens inside; so does the passing of ``seconds``."""
-        with trio.move_on_after(seconds) as self._scope:
-            try:
-                yield
-            finally:
-                self._scope = None
+    async def interruptible(self, wait: Callable[[], Awaitable[None]], seconds: float) -> None:
+        """Wait for something until then, or until `nudge`."""
+        scope = self._scope = trio.CancelScope(deadline=trio.current_time() + seconds)
+        try:
+            with scope:
+                await wait()
+        except trio.ClosedResourceError:
+            pass  # whoever waits looks at the socket
+        finally:
+            self._scope = None
 
 
 class Reader:
@@ -137,8 +139,7 @@ class Reader:
             else:
                 await self._poll(waiter)
             return
-        with waiter.interruptible(), contextlib.suppress(trio.ClosedResourceError):
-            await self._socket.stack.wait_readable()
+        await waiter.interruptible(self._socket.stack.wait_readable, inf)
         if not self._socket.released:
             ahead = STORE_RECORDS - len(self._socket.store)
             self._socket.read(ahead if waiter.ahead else READ_BATCH)
@@ -149,8 +150,7 @@ class Reader:
         self._polling = waiter
         try:
             while not waiter.woken and not self._socket.room():
-                with waiter.interruptible(delay):
-                    await trio.sleep_forever()
+                await waiter.interruptible(trio.sleep_forever, delay)
                 if any(not parked.ahead for parked in self._parked):
                     return
                 for block in [b for b in self._socket.blocks.values() if b.waiters]:
