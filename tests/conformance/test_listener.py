@@ -465,13 +465,17 @@ async def test_a_handler_whose_tasks_all_lose_their_association_ends_quietly(
 
 async def test_other_errors_of_a_handler_propagate(stack: StackUnderTest, serve: Calls) -> None:
     async def handle(channel: AssociationChannel) -> None:
+        await channel.receive()
         raise KeyError("mine")
 
+    clients: list[AssociationChannel] = []
     with pytest.RaisesGroup(KeyError, flatten_subgroups=True):
         async with trio.open_nursery() as nursery:
             listener = await nursery.start(serve, handle)
-            client = await stack.open_association(listener.port)
-            end = await client.wait_ended()
+            clients.append(await stack.open_association(listener.port))
+            await clients[0].send(b"go")
+    (client,) = clients
+    end = await client.wait_ended()
     assert end.state is AssociationState.COMM_LOST
     await trio.aclose_forcefully(client)
 
@@ -483,13 +487,17 @@ async def test_the_loss_of_another_association_propagates(
         peer.abort()
 
         async def handle(channel: AssociationChannel) -> None:
+            await channel.receive()
             await other.receive()
 
+        clients: list[AssociationChannel] = []
         with pytest.RaisesGroup(AssociationLost, flatten_subgroups=True):
             async with trio.open_nursery() as nursery:
                 listener = await nursery.start(serve, handle)
-                client = await stack.open_association(listener.port)
-                await raises(AssociationLost, client.receive)
+                clients.append(await stack.open_association(listener.port))
+                await clients[0].send(b"go")
+        (client,) = clients
+        await raises(AssociationLost, client.receive)
         await trio.aclose_forcefully(client)
 
 

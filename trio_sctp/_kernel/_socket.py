@@ -45,9 +45,10 @@ from ._notifications import parse_notification
 
 T = TypeVar("T", bound=Option)
 
-# One recvmsg takes this much.  Longer messages come in pieces; a buffer for the longest would be
-# allocated and trimmed for every short one.
-_READ_SIZE = 65536
+# One recvmsg takes this much; a longer message comes in pieces, the first of which enlarges it.
+# Signalling messages are short, and Python allocates the whole buffer for each: with 64 KiB, malloc
+# may come to give memory back to the kernel and take it again for every message.
+_READ_SIZE, _LARGE_READ_SIZE = 4096, 65536
 # Room for SNDRCVINFO and RCVINFO together: with less, the kernel drops the association id.
 _ANCILLARY_SIZE = 256
 
@@ -80,6 +81,7 @@ class KernelSocket:
         self._sendmsg = sock.sendmsg
         self.one_to_one = sock.type == socket.SOCK_STREAM
         self._notification = b""
+        self._read_size = _READ_SIZE
         self._error = 0
 
     def configure(self) -> None:
@@ -96,9 +98,10 @@ class KernelSocket:
         recvmsg = self._recvmsg
         unpack = RCVINFO_STRUCT.unpack
         ntohl = socket.ntohl
+        read_size = self._read_size
         try:
             for _ in range(limit):
-                data, ancillary, flags, address = recvmsg(_READ_SIZE, _ANCILLARY_SIZE)
+                data, ancillary, flags, address = recvmsg(read_size, _ANCILLARY_SIZE)
                 if flags == MSG_EOR:
                     stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
                     append(
@@ -126,6 +129,7 @@ class KernelSocket:
                     break  # a one-to-one socket whose association has ended
                 else:
                     append(self._piece(data, ancillary, flags, address))
+                    read_size = self._read_size = _LARGE_READ_SIZE
         except BlockingIOError:
             pass
         except OSError as error:
