@@ -11,17 +11,26 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
-Costs = dict[str, float]
-"""Median microseconds per message, by contender."""
+
+class Costs(dict[str, list[float]]):
+    """Microseconds per message, by contender and round."""
+
+    def cost(self, contender: str) -> float:
+        return statistics.median(self[contender])
+
+    def ratio(self, contender: str, reference: str) -> float:
+        """One's cost in terms of another's: compared round by round, as machines have moods."""
+        pairs = zip(self[contender], self[reference], strict=True)
+        return statistics.median(cost / other for cost, other in pairs)
 
 
 async def in_rounds(contenders: Mapping[str, Callable[[], Awaitable[float]]], rounds: int) -> Costs:
-    """Let every contender measure itself once a round, in random order; the medians."""
-    costs: dict[str, list[float]] = {name: [] for name in contenders}
+    """Let every contender measure itself once a round, in random order."""
+    costs = Costs({name: [] for name in contenders})
     for _ in range(rounds):
         for name in random.sample(list(contenders), len(contenders)):
             costs[name].append(await contenders[name]())
-    return {name: statistics.median(values) for name, values in costs.items()}
+    return costs
 
 
 MISSED = "✗"
@@ -39,9 +48,9 @@ class Wanted:
     def row(self, columns: Iterable[Costs]) -> list[str]:
         row = [self.contender, f"{'≥' if self.speed else '≤'} {self.bound:.2f} of {self.reference}"]
         for costs in columns:
-            ratio = costs[self.contender] / costs[self.reference]
-            met = 1 / ratio >= self.bound if self.speed else ratio <= self.bound
-            row.append(f"{1 / ratio if self.speed else ratio:.2f}{'' if met else ' ' + MISSED}")
+            cost = costs.ratio(self.contender, self.reference)
+            met = 1 / cost >= self.bound if self.speed else cost <= self.bound
+            row.append(f"{1 / cost if self.speed else cost:.2f}{'' if met else ' ' + MISSED}")
         return row
 
 
@@ -74,29 +83,30 @@ def wanted(title: str, bounds: Iterable[Wanted], columns: Mapping[str, Costs]) -
     return Table(title, ["", "wanted", *columns], rows)
 
 
-def speeds(title: str, reference: str, columns: Mapping[str, Costs]) -> Table:
-    """Messages per second, and their ratio to the reference's."""
-    return _absolute(title, "{:,.0f}".format, lambda cost: 1e6 / cost, [reference], columns)
+def speeds(title: str, references: Sequence[str], columns: Mapping[str, Costs]) -> Table:
+    """Messages per second, and their ratios to the references'."""
+    return _absolute(title, references, columns, "{:,.0f}".format, lambda cost: 1e6 / cost, -1)
 
 
 def costs(title: str, references: Sequence[str], columns: Mapping[str, Costs]) -> Table:
     """Microseconds per message, and their ratios to the references'."""
-    return _absolute(title, "{:.2f}".format, lambda cost: cost, references, columns)
+    return _absolute(title, references, columns, "{:.2f}".format, lambda cost: cost, 1)
 
 
 def _absolute(
     title: str,
-    form: Callable[[float], str],
-    value: Callable[[float], float],
     references: Sequence[str],
     columns: Mapping[str, Costs],
+    form: Callable[[float], str],
+    value: Callable[[float], float],
+    power: int,
 ) -> Table:
     header = [""]
     rows = [[name] for name in next(iter(columns.values()))]
     for column, costs in columns.items():
         header += [column, *(f"/ {reference}" for reference in references)]
         for row in rows:
-            cost = value(costs[row[0]])
-            row.append(form(cost))
-            row += [f"{cost / value(costs[reference]):.2f}" for reference in references]
+            name = row[0]
+            row.append(form(value(costs.cost(name))))
+            row += [f"{costs.ratio(name, other) ** power:.2f}" for other in references]
     return Table(title, header, rows)

@@ -9,6 +9,7 @@ trips, where every message is waited for, show what it costs to wait.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import struct
@@ -100,7 +101,9 @@ async def measure_receiver(receiver: Receiver, adopt: Adopt) -> float:
 
 @contextmanager
 def echo(sock: socket.socket) -> Iterator[None]:
-    """A process that sends back what comes, when there is nothing else to run."""
+    """A process that sends back what comes, on our CPU, when there is nothing else to run."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, random.sample(sorted(before), 1))
     with sock:
         process = os.fork()
         if not process:
@@ -116,6 +119,7 @@ def echo(sock: socket.socket) -> Iterator[None]:
     finally:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+        os.sched_setaffinity(0, before)
 
 
 async def measure_round_trip(receiver: Receiver) -> float:
@@ -211,8 +215,6 @@ async def measure_sender(sender: Callable[[PretendSocket], Send]) -> float:
 
 
 async def run() -> list[Table]:
-    # The echoing process must not run beside us, nor move about.
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     received: dict[str, Costs] = {}
     adopts: dict[str, Adopt] = {"endpoint": endpoint, "channel": channel}
     for name, adopt in adopts.items():
