@@ -49,8 +49,9 @@ class Wanted:
         row = [self.contender, f"{'≥' if self.speed else '≤'} {self.bound:.2f} of {self.reference}"]
         for costs in columns:
             cost = costs.ratio(self.contender, self.reference)
-            met = 1 / cost >= self.bound if self.speed else cost <= self.bound
-            row.append(f"{1 / cost if self.speed else cost:.2f}{'' if met else ' ' + MISSED}")
+            ratio = round(1 / cost if self.speed else cost, 2)
+            met = ratio >= self.bound if self.speed else ratio <= self.bound
+            row.append(f"{ratio:.2f}" if met else f"{ratio:.2f} {MISSED}")
         return row
 
 
