@@ -248,6 +248,8 @@ def _stack(name: str) -> Stack:
         from ._kernel import KernelStack
 
         return KernelStack()
+    if name == "userland":
+        raise StackUnavailable("this version has no userland stack yet; there is 'kernel'")
     raise ValueError(f"there is no SCTP stack named {name!r}; there is 'kernel'")
 
 

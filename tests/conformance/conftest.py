@@ -9,7 +9,7 @@ import trio
 
 from .helpers import KERNEL, StackUnderTest
 
-TIMEOUT = 10
+TIMEOUT = 40
 
 
 @pytest.fixture(params=[pytest.param(KERNEL, id="kernel", marks=pytest.mark.kernel)])

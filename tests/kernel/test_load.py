@@ -115,7 +115,7 @@ async def test_credit_of_one_holds_up_the_sender_and_loses_nothing() -> None:
             with trio.CancelScope() as scope:
                 async with accepting.active(1) as inbox:
                     for _ in range(random_.randrange(1, 19)):
-                        if cancelled < 1000 and random_.random() < 0.11:
+                        if cancelled < 1000 and random_.random() < 0.2:
                             scope.cancel()
                         match await inbox.receive():
                             case Message() as message:
