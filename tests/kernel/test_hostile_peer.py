@@ -23,7 +23,7 @@ from trio_sctp import (
 )
 
 from .conftest import kernel_associations
-from .scripted_peer import ABORT, DATA, ERROR, PEER, PORT, ScriptedPeer, chunk, scripted_peer
+from .scripted_peer import ABORT, DATA, ERROR, PEER, PORT, SACK, ScriptedPeer, chunk, scripted_peer
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_a_message_that_never_ends_fills_no_memory(peer: ScriptedPeer) -> 
     async def endless() -> None:
         peer.send_data(bytes(1000), flags=2)
         while True:
-            await peer.receive(3)
+            await peer.receive(SACK)
             for _ in range(20):
                 peer.send_data(bytes(1000), flags=0)
 

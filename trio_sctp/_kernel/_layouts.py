@@ -39,7 +39,6 @@ ALL_ASSOCIATIONS = 2
 
 # Control messages: types, then structs.
 SNDINFO = 2
-RCVINFO = 3
 PRINFO = 5
 SNDINFO_STRUCT = struct.Struct("=HHIIi")  # stream, flags, ppid (network order), context, id
 RCVINFO_STRUCT = struct.Struct("=HHHxxIIIIi")  # stream, ssn, flags, ppid, tsn, cumtsn, context, id
@@ -61,6 +60,9 @@ CONNECTX3_STRUCT = struct.Struct("=iiQ")  # id, length of the addresses, pointer
 ADDRS_STRUCT = struct.Struct("=iI")  # id, number of addresses that follow
 
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
+
+
+DATA_IO_EVENT = 0x8000  # no notification: SNDRCVINFO with each message
 
 
 class Note(enum.IntEnum):

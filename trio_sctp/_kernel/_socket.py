@@ -21,6 +21,7 @@ from ._layouts import (
     ABORT,
     ADDRS_STRUCT,
     ALL_ASSOCIATIONS,
+    DATA_IO_EVENT,
     EOF,
     EVENT_STRUCT,
     FUTURE_ASSOCIATIONS,
@@ -30,7 +31,6 @@ from ._layouts import (
     PR_SCTP_TTL,
     PRINFO,
     PRINFO_STRUCT,
-    RCVINFO,
     RCVINFO_STRUCT,
     SNDINFO,
     SNDINFO_STRUCT,
@@ -87,6 +87,9 @@ class KernelSocket:
     def configure(self) -> None:
         """What the data path relies on.  Peeled-off and accepted sockets inherit it."""
         self._sock.setsockopt(SOL_SCTP, Opt.RECVRCVINFO, 1)
+        # An adopted socket may have asked for the older SNDRCVINFO, which would come behind.
+        old = EVENT_STRUCT.pack(ALL_ASSOCIATIONS, DATA_IO_EVENT, 0)
+        self._sock.setsockopt(SOL_SCTP, Opt.EVENT, old)
         self._sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
         if self._sock.family == socket.AF_INET6:
             # Off: the addresses of IPv4 peers are IPv4 addresses.
@@ -102,33 +105,33 @@ class KernelSocket:
         try:
             for _ in range(limit):
                 data, ancillary, flags, address = recvmsg(read_size, _ANCILLARY_SIZE)
-                if flags == MSG_EOR:
-                    stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
-                    append(
-                        freeze(
-                            MessageDraft(
-                                data,
-                                stream,
-                                ntohl(ppid),
-                                how & UNORDERED != 0,
-                                id,
-                                address,
-                                ssn,
-                                tsn,
-                                cumulative,
-                                context,
-                            )
-                        )
-                    )
-                elif flags & MSG_NOTIFICATION:
+                if flags & MSG_NOTIFICATION:
                     self._notification += data
                     if flags & MSG_EOR:
                         data, self._notification = self._notification, b""
                         append(parse_notification(data))
-                elif not data:
+                    continue
+                if not data:
                     break  # a one-to-one socket whose association has ended
+                stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
+                message = freeze(
+                    MessageDraft(
+                        data,
+                        stream,
+                        ntohl(ppid),
+                        how & UNORDERED != 0,
+                        id,
+                        address,
+                        ssn,
+                        tsn,
+                        cumulative,
+                        context,
+                    )
+                )
+                if flags & MSG_EOR:
+                    append(message)
                 else:
-                    append(self._piece(data, ancillary, flags, address))
+                    append(Piece(message))
                     read_size = self._read_size = _LARGE_READ_SIZE
         except BlockingIOError:
             pass
@@ -145,28 +148,6 @@ class KernelSocket:
             return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
             return False
-
-    def _piece(
-        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, address: Address
-    ) -> Arrival:
-        """A message in the general form of the data path above."""
-        (info,) = (info for _, type, info in ancillary if type == RCVINFO)
-        stream, ssn, how, ppid, tsn, cumulative, context, id = RCVINFO_STRUCT.unpack(info)
-        message = freeze(
-            MessageDraft(
-                data,
-                stream,
-                socket.ntohl(ppid),
-                how & UNORDERED != 0,
-                id,
-                address,
-                ssn,
-                tsn,
-                cumulative,
-                context,
-            )
-        )
-        return message if flags & MSG_EOR else Piece(message)
 
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
