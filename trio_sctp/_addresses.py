@@ -12,12 +12,22 @@ import trio
 from ._values import Address
 
 Hosts: TypeAlias = str | Sequence[str]
+"""A name or an address, or a list of them."""
+
+Port: TypeAlias = int | str
+"""A number, or the name of a service in the system's database (``/etc/services``)."""
+
+_IPPROTO_SCTP = 132
 
 
-def check_port(port: int, *, lowest: int) -> None:
-    """Refuse what is no port number."""
+def check_port(port: Port, *, lowest: int) -> None:
+    """Refuse what is no port."""
+    if isinstance(port, str):
+        if not port:
+            raise ValueError("a port is a number or the name of a service, not ''")
+        return
     if not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"a port is an integer, not {port!r}")
+        raise TypeError(f"a port is an integer or the name of a service, not {port!r}")
     if not lowest <= port <= 65535:
         raise ValueError(f"a port lies within {lowest} and 65535, not {port}")
 
@@ -39,7 +49,34 @@ async def _lookup(host: str, port: int) -> list[Address]:
     return addresses
 
 
-def _is_literal(host: str) -> bool:
+async def resolve_port(port: Port, *, lowest: int) -> int:
+    """The number of a port; cancellable, as a service's name may be asked of the network."""
+    check_port(port, lowest=lowest)
+    if not isinstance(port, str):
+        return port
+    # Few services are registered for SCTP, even where their numbers are the same.
+    for protocol in (_IPPROTO_SCTP, 0):
+        try:
+            found = await trio.socket.getaddrinfo(
+                None, port, type=socket.SOCK_STREAM, proto=protocol
+            )
+        except socket.gaierror as error:
+            failure = error
+        else:
+            number = found[0][4][1]
+            assert isinstance(number, int)
+            check_port(number, lowest=lowest)
+            return number
+    raise socket.gaierror(failure.errno, f"{port!r} is no service that this machine knows")
+
+
+async def resolve_local(hosts: Hosts, port: int) -> list[Address]:
+    """The addresses to bind: one for each host, none for any."""
+    return [(await _lookup(host, port))[0] for host in _host_list(hosts)]
+
+
+def is_literal(host: str) -> bool:
+    """Whether it is an address, and nothing has to be looked up."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -47,25 +84,19 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-async def resolve_local(hosts: Hosts, port: int) -> list[Address]:
-    """The addresses to bind: one for each host, none for any."""
-    check_port(port, lowest=0)
-    return [(await _lookup(host, port))[0] for host in _host_list(hosts)]
-
-
-async def resolve_peer(hosts: Hosts, port: int) -> list[list[Address]]:
+async def resolve_peer(hosts: Hosts, port: Port) -> list[list[Address]]:
     """The address lists to try, one after the other, to reach one peer.
 
     Several hosts are one multi-homed peer.  The addresses of a single name are tried in turn: they
     may well be those of different machines.
     """
-    check_port(port, lowest=1)
     listed = _host_list(hosts)
     if not listed:
         raise ValueError("there is no host to connect to")
-    if len(listed) == 1 and not _is_literal(listed[0]):
-        return [[address] for address in await _lookup(listed[0], port)]
-    return [[(await _lookup(host, port))[0] for host in listed]]
+    number = await resolve_port(port, lowest=1)
+    if len(listed) == 1 and not is_literal(listed[0]):
+        return [[address] for address in await _lookup(listed[0], number)]
+    return [[(await _lookup(host, number))[0] for host in listed]]
 
 
 def is_ipv6(address: Address) -> bool:

@@ -10,14 +10,20 @@ from typing import TypeVar, cast, final
 
 import trio
 
-from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
+from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._background import background
 from ._control import ControlBlock
-from ._errors import ConnectFailed
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
-from ._options import Option, Status
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
-from ._stack import SendInfo, Stack, StackSocket, choose_stack
+from ._options import Option, PeerAddressInfo, Scope, Status, check_options, needs_peer
+from ._socket import (
+    DEFAULT_MAX_MESSAGE_SIZE,
+    Socket,
+    SocketStatistics,
+    check_max_message_size,
+    connect_failed,
+    open_socket,
+)
+from ._stack import Stack, StackSocket, choose_stack
 from ._values import Address, AssociationEnd, Message
 
 T = TypeVar("T", bound=Option)
@@ -115,25 +121,48 @@ class Association:
         """
         return self.get_option(Status)
 
-    def get_option(self, kind: type[T]) -> T:
+    def paths(self) -> list[PeerAddressInfo]:
+        """All paths to the peer, one for each of its addresses.
+
+        `PeerAddressInfo.primary` marks the one that messages take while it is active.  A path that
+        has potentially failed is there also where Linux hides its numbers.
+
+        Raises:
+          AssociationLost: it has ended.
+
+        Source: RFC 6458 section 8.2.2.
+        """
+        self._check()
+        self._socket.check_not_released()
+        return self._socket.paths(self._block)
+
+    def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
         """Read an option of this association, all fields filled.
 
         Args:
-          kind: An option class whose scope is an association, such as `RtoInfo`.
+          kind: An option class whose scope is an association, such as `RtoInfo`; for a channel,
+            any.
+          address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
+            `PeerAddressParams`.
 
         Raises:
-          ValueError: the option holds for a whole socket.
+          ValueError: the option holds for a whole socket, or can only be set, or the peer has no
+            such address.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        return self._socket.get_option(kind, self.id)
+        return self._socket.get_option(kind, self.id, address)
 
     def set_option(self, value: Option) -> None:
         """Set an option for this association; fields that are None stay as they are.
 
+        Args:
+          value: An option whose scope is an association; for a channel, also one of its socket.
+
         Raises:
-          ValueError: the option holds for a whole socket, or the stack refuses the value.
+          ValueError: the option holds for a whole socket, or for associations yet to be set up, or
+            the stack refuses the value.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
@@ -151,33 +180,44 @@ class Association:
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        address: Address | None = None,
+        eof: bool = False,
+        abort: bool = False,
     ) -> None:
         """Send one message, whole.
 
-        Any number of tasks may send; their messages queue in the order of the calls.
+        Any number of tasks may send; their messages queue in the order of the calls.  What is None
+        is as in the association's `DefaultSendParams`, which are 0 unless set.
 
         Args:
           value: 1 to `max_send_size` bytes.
-          stream: Outbound stream, 0 to `outbound_streams` - 1; None is 0.
-          ppid: Payload protocol identifier, a host-order integer of 32 bits; None is 0.
-          unordered: Whether the message may overtake others of its stream; None is no.
-          context: A number of 32 bits that comes back in a `SendFailed`; None is 0.
-          lifetime: Milliseconds after which an unsent message is given up (RFC 3758); None and 0
-            mean never.
+          stream: Outbound stream, 0 to `outbound_streams` - 1.
+          ppid: Payload protocol identifier, a host-order integer of 32 bits.
+          unordered: Whether the message may overtake others of its stream.
+          context: A number of 32 bits that comes back in a `SendFailed`.
+          lifetime: Milliseconds after which an unsent message is given up (RFC 3758); 0 is never.
+          address: The peer's address, ``(host, port)``, to send to in the primary one's place
+            (gen_sctp ``addr_over``).  Not on a channel: Linux has no such thing there.
+          eof: Start the graceful shutdown with this message as the last (gen_sctp ``eof``).
+          abort: Send nothing but an abort, with ``value`` as its reason (gen_sctp ``abort``).
 
         Raises:
           ValueError: a value out of range, empty or too large; nothing was sent.
           AssociationLost: the peer, or the network, ended the association.
+          OptionUnsupported: ``address``, on a channel of the kernel stack.
           trio.ClosedResourceError: you ended it.
 
         Cancellation: the message was not sent.  Source: RFC 6458 sections 5.3.4 and 9.12.
         """
         self._check()
-        await self._socket.sender.send(
-            self._block,
-            value,
-            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
-        )
+        if abort:
+            check_only_abort(eof)
+            self.abort(bytes(value))
+            await trio.lowlevel.checkpoint()
+            return
+        sender = self._socket.sender
+        info = sender.info(self._block, stream, ppid, unordered, context, lifetime, address)
+        await sender.send(self._block, value, info, eof)
 
     def send_nowait(
         self,
@@ -188,20 +228,21 @@ class Association:
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        address: Address | None = None,
+        eof: bool = False,
     ) -> None:
         """Send one message if the send buffer has room for it now.
 
         Args and errors are those of `send`, and:
 
         Raises:
-          trio.WouldBlock: there is no room, or others wait to send on this association.
+          trio.WouldBlock: there is no room, or others wait to send on this association, or ``eof``
+            is given and it is not up yet.
         """
         self._check()
-        self._socket.sender.send_nowait(
-            self._block,
-            value,
-            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
-        )
+        sender = self._socket.sender
+        info = sender.info(self._block, stream, ppid, unordered, context, lifetime, address)
+        sender.send_nowait(self._block, value, info, eof)
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -318,6 +359,12 @@ class Association:
             self._socket.abort(self._block, b"")
 
 
+def check_only_abort(eof: bool) -> None:
+    """Refuse to end an association in two ways at once."""
+    if eof:
+        raise ValueError("a message either aborts the association or is its last, eof")
+
+
 def check_reason(reason: bytes) -> None:
     """Refuse what does not fit into an ABORT chunk."""
     if not isinstance(reason, (bytes, bytearray, memoryview)):
@@ -366,6 +413,48 @@ class AssociationChannel(
         return adopt_channel(
             choose_stack("kernel").adopt(sock, _check_one_association), max_message_size
         )
+
+    def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
+        self._check()
+        return self._socket.get_option(kind, self._id_for(kind), address)
+
+    def set_option(self, value: Option) -> None:
+        self._check()
+        if isinstance(value, Option) and value.scope is Scope.NEW:
+            raise ValueError(
+                f"{type(value).__name__} holds for {value.scope.value}, and this one is"
+            )
+        self._socket.set_option(value, self._id_for(type(value)))
+
+    def _id_for(self, kind: type[Option]) -> int | None:
+        """The socket is the channel's own, so its options are the channel's too."""
+        scope = getattr(kind, "scope", None)
+        return None if scope in (Scope.SOCKET, Scope.NEW) else self.id
+
+    def statistics(self) -> SocketStatistics:
+        """What the channel holds at this moment, and what went through; for monitoring."""
+        return self._socket.statistics()
+
+    def detach(self) -> int:
+        """Give up the socket, with its association, to another process.
+
+        Pass the descriptor on (``pass_fds=`` of a new process, or ``socket.send_fds``), close it
+        here, and let `from_socket` adopt it there.  The association notices nothing.
+
+        Returns:
+          The descriptor, which is yours from here on.  All calls on the channel now raise
+          ``trio.ClosedResourceError``.
+
+        Raises:
+          trio.BusyResourceError: a task uses the channel, or messages were read and not taken, as
+            `statistics` tells; nothing changed.
+          AssociationLost: the association has ended, and has no socket any more.
+        """
+        self._check()
+        try:
+            return self._socket.detach()
+        except OSError:
+            raise self._block.lost() from None
 
     def _check_ended(self) -> None:
         end = self._block.end
@@ -451,8 +540,7 @@ def adopt_channel(stack: StackSocket, max_message_size: int) -> AssociationChann
     socket = Socket(stack, max_message_size)
     socket.data_only = True
     try:
-        socket.configure(())
-        socket.adopt_associations()
+        socket.adopt()
         blocks = list(socket.blocks.values())
         if not blocks and (ended := socket.adopt_ended()):
             blocks = [ended]
@@ -466,10 +554,10 @@ def adopt_channel(stack: StackSocket, max_message_size: int) -> AssociationChann
 
 async def open_association(
     hosts: Hosts,
-    port: int,
+    port: Port,
     *,
     local_hosts: Hosts = (),
-    local_port: int = 0,
+    local_port: Port = 0,
     options: Sequence[Option] = (),
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
     stack: Stack | str | None = None,
@@ -479,10 +567,10 @@ async def open_association(
     Args:
       hosts: The peer's name or address, or a list of addresses of one multi-homed peer.  Several
         addresses of one name are tried in turn.
-      port: The peer's port, 1 to 65535.
+      port: The peer's port, 1 to 65535, or the name of a service.
       local_hosts: Addresses to bind; none means any.
-      local_port: Port to bind; 0 means any.
-      options: Set before the association is started.
+      local_port: Port to bind, or the name of a service; 0 means any.
+      options: Set before the association is started; those of the peer's addresses with it.
       max_message_size: Bytes of the largest message that the peer may send; one that sends more is
         aborted.
       stack: See `stacks`.
@@ -502,13 +590,15 @@ async def open_association(
     """
     check_max_message_size(max_message_size)
     chosen = choose_stack(stack)
+    check_options(options)
     candidates = await resolve_peer(hosts, port)
-    local = await resolve_local(local_hosts, local_port)
+    bound = await resolve_port(local_port, lowest=0)
+    local = await resolve_local(local_hosts, bound)
     await trio.lowlevel.checkpoint_if_cancelled()
     failure: OSError | None = None
     for addresses in candidates:
         try:
-            return await _connect(chosen, addresses, local, local_port, options, max_message_size)
+            return await _connect(chosen, addresses, local, bound, options, max_message_size)
         except OSError as error:
             failure = error
     assert failure is not None
@@ -527,21 +617,25 @@ async def _connect(
 
     That socket tells why it could not be set up, and to close it is to leave nothing behind.
     """
-    ipv6 = any(map(is_ipv6, (*addresses, *local)))
-    raw = stack.open(local, local_port, ipv6=ipv6)
-    parent = Socket(raw, max_message_size)
-    peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
+    of_the_peer = [option for option in options if needs_peer(option)]
+    parent = open_socket(
+        stack,
+        local,
+        local_port,
+        ipv6=any(map(is_ipv6, (*addresses, *local))),
+        options=[option for option in options if option not in of_the_peer],
+        max_message_size=max_message_size,
+    )
     try:
-        parent.configure(options)
-        block = parent.start_association(addresses, (), private=True)
+        block = parent.start_association(addresses, of_the_peer, private=True)
         try:
-            own = parent.move(block, raw.peel_off(block.id))
+            own = parent.move(block, parent.stack.peel_off(block.id))
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             parent.read_ahead()  # refused, before we could look
             await trio.lowlevel.checkpoint()
-            raise ConnectFailed(errno.ECONNREFUSED, peer, block.last_event) from None
+            raise connect_failed(errno.ECONNREFUSED, addresses, block) from None
     finally:
         parent.release(abort=True)
     try:
@@ -552,5 +646,5 @@ async def _connect(
     if not block.up:
         number = own.stack.pending_error() or errno.ECONNREFUSED
         own.release(abort=True)
-        raise ConnectFailed(number, peer, block.last_event)
+        raise connect_failed(number, addresses, block)
     return AssociationChannel(block)

@@ -15,7 +15,7 @@ import trio
 from ._errors import AssociationLost
 from ._options import EventSubscription
 from ._reader import Waiter
-from ._stack import FailedFragment
+from ._stack import FailedFragment, SendInfo
 from ._values import AssociationChange, AssociationEnd, AssociationState, SendFailed
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class ControlBlock:
 
     __slots__ = (
         "closed_by_us",
+        "default_send",
         "delivered",
         "end",
         "fragments",
@@ -70,6 +71,7 @@ class ControlBlock:
         self.delivered: frozenset[type] | None = None
         self.fragments: dict[tuple[int, int, bool, int], list[FailedFragment]] = {}
         self.undelivered: list[SendFailed] = []
+        self.default_send: SendInfo | None = None  # once it was read from the stack
         self.waiters: set[Waiter] = set()
         self.send_lock: trio.StrictFIFOLock | None = None
 

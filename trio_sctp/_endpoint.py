@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar, final
+from typing import TypeAlias, TypeVar, final
 
 import trio
 
-from ._addresses import Hosts, is_ipv6, resolve_local, resolve_peer
-from ._association import Association, AssociationChannel, check_reason
+from ._addresses import Hosts, Port, is_ipv6, is_literal, resolve_local, resolve_peer, resolve_port
+from ._association import Association, AssociationChannel, check_only_abort, check_reason
 from ._control import ControlBlock
+from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
-from ._options import Option, Scope
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
+from ._options import InitMsg, Option, check_address, check_options
+from ._socket import (
+    DEFAULT_MAX_MESSAGE_SIZE,
+    Socket,
+    SocketStatistics,
+    check_max_message_size,
+    connect_failed,
+    open_socket,
+)
 from ._stack import SendInfo, Stack, StackSocket, choose_stack
 from ._values import Address, Message, Notification
 
 T = TypeVar("T", bound=Option)
 
+Peer: TypeAlias = Address
+"""A peer as ``send`` takes it: ``(host, port)``, also with a host's name."""
+
+_How: TypeAlias = tuple[int | None, int | None, bool | None, int | None, int | None, Address | None]
+"""stream, ppid, unordered, context, lifetime and address, as ``send`` is given them."""
+
 _BACKLOG = 128  # Linux enforces none on a one-to-many socket; any number but 0 listens
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointStatistics:
-    """What an endpoint holds at this moment.
-
-    Attributes:
-      associations: Associations, half-open ones included.
-      buffered_records: Records received and not yet taken, those in an inbox left out.
-      buffered_bytes: Their payload, and that of messages of which more has to come.
-      credit: Credit of the open inbox; None in passive mode.
-      tasks_waiting_send: Tasks whose `Endpoint.send` waits for room.
-    """
-
-    associations: int
-    buffered_records: int
-    buffered_bytes: int
-    credit: int | None
-    tasks_waiting_send: int
 
 
 class _Associations(Mapping[int, Association]):
@@ -94,8 +89,7 @@ class Endpoint(trio.abc.AsyncResource):
         check_max_message_size(max_message_size)
         raw = choose_stack("kernel").adopt(sock, _check_one_to_many)
         socket = Socket(raw, max_message_size)
-        socket.configure(())
-        socket.adopt_associations()
+        socket.adopt()
         return cls(socket)
 
     # -- what it is --------------------------------------------------------------------------
@@ -141,16 +135,86 @@ class Endpoint(trio.abc.AsyncResource):
         self._socket.check_open()
         return self._socket.sender.max_send_size()
 
-    def statistics(self) -> EndpointStatistics:
-        """What the endpoint holds at this moment; for debugging and monitoring."""
-        socket = self._socket
-        return EndpointStatistics(
-            associations=len(socket.blocks),
-            buffered_records=len(socket.store),
-            buffered_bytes=socket.buffered_bytes(),
-            credit=None if socket.inbox is None else socket.inbox.credit,
-            tasks_waiting_send=socket.sender.waiting(),
-        )
+    def association_at(self, address: Address) -> Association | None:
+        """The association with the peer that has this address; None if there is none.
+
+        Args:
+          address: ``(host, port)`` in numbers, any of the peer's.
+
+        Source: gen_sctp ``sctp_get_peer_addr_info`` with ``assoc_id = 0``.
+        """
+        self._socket.check_open()
+        check_address(address)
+        id = self._socket.stack.association_at(address)
+        if id is None:
+            return None
+        self._socket.adopt_associations()
+        block = self._socket.blocks.get(id)
+        return None if block is None else block.get_handle()
+
+    def add_address(self, host: str) -> None:
+        """Bind one more local address, and offer it to the peers of existing associations.
+
+        With ``net.sctp.addip_enable`` (on Linux, off by default) they are sent an ASCONF chunk, and
+        see ADDR_ADDED; otherwise it is for future associations.
+
+        Args:
+          host: An IPv4 or IPv6 address of this machine.
+
+        Raises:
+          OSError: ``EADDRNOTAVAIL``, it is not this machine's.
+          ValueError: it is no address, or bound already.
+
+        Source: RFC 6458 section 9.1 (sctp_bindx); RFC 5061.
+        """
+        address = self._local(host)
+        if address[:2] in self._bound():
+            raise ValueError(f"{host!r} is bound already")
+        self._bind(self._socket.stack.bind, host, address)
+
+    def remove_address(self, host: str) -> None:
+        """Take one local address away, also from existing associations; see `add_address`.
+
+        Args:
+          host: One of `local_addresses`, but not the last.
+
+        Raises:
+          ValueError: it is not bound, or the last one.
+
+        Source: RFC 6458 section 9.1 (sctp_bindx); RFC 5061.
+        """
+        address = self._local(host)
+        bound = self._bound()
+        if address[:2] not in bound:
+            raise ValueError(f"{host!r} is none of the addresses that are bound, {bound!r}")
+        if len(bound) == 1:
+            raise ValueError(f"{host!r} is the last address that is bound")
+        self._bind(self._socket.stack.unbind, host, address)
+
+    def _local(self, host: str) -> Address:
+        self._socket.check_open()
+        address: Address = (host, self.port)
+        check_address(address, "a local address")
+        return address
+
+    def _bound(self) -> list[tuple[str, int]]:
+        return [address[:2] for address in self._socket.stack.local_addresses(None)]
+
+    def _bind(self, change: Callable[[Address], None], host: str, address: Address) -> None:
+        try:
+            change(address)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise ValueError(
+                    f"the stack refuses {host!r}: an endpoint of any address has them all, and one "
+                    "of IPv4 takes no IPv6 address"
+                ) from None
+            raise
+
+    def statistics(self) -> SocketStatistics:
+        """What the endpoint holds at this moment, and what went through; for monitoring
+        (gen_sctp ``inet:getstat/1``)."""
+        return self._socket.statistics()
 
     def _block(self, association: Association | int) -> ControlBlock:
         """The association meant; raises for one that is not this endpoint's, or is gone."""
@@ -175,30 +239,36 @@ class Endpoint(trio.abc.AsyncResource):
     def _handle(self, association: Association | int) -> Association:
         return self._block(association).get_handle()
 
-    def get_option(self, kind: type[T], association: Association | int | None = None) -> T:
+    def get_option(
+        self,
+        kind: type[T],
+        association: Association | int | None = None,
+        *,
+        address: Address | None = None,
+    ) -> T:
         """Read an option, all fields filled.
 
         Args:
           kind: An option class, such as `InitMsg`.
-          association: One association; None is the endpoint's default for future ones.
+          association: One association; None is the endpoint, or its default for future ones.
+          address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
+            `PeerAddressParams`.
 
         Raises:
-          ValueError: the option does not exist in this scope.
+          ValueError: the option does not exist in this scope, or can only be set, or the peer has
+            no such address.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
-        if association is None:
-            if kind.read_only and kind.scope is Scope.ASSOCIATION:
-                raise ValueError(f"{kind.__name__} is read for one association")
-            return self._socket.get_option(kind, None)
-        return self._socket.get_option(kind, self._block(association).id)
+        id = None if association is None else self._block(association).id
+        return self._socket.get_option(kind, id, address)
 
     def set_option(self, value: Option, association: Association | int | None = None) -> None:
         """Set an option; fields that are None stay as they are.
 
         Args:
           value: An option, such as ``InitMsg(num_ostreams=5)``.
-          association: One association; None is the endpoint's default for future ones.
+          association: One association; None is the endpoint, or its default for future ones.
 
         Raises:
           ValueError: the option does not exist in this scope, or the stack refuses the value.
@@ -221,7 +291,7 @@ class Endpoint(trio.abc.AsyncResource):
         self._socket.stack.listen(0)
 
     async def connect(
-        self, hosts: Hosts, port: int, *, options: Sequence[Option] = ()
+        self, hosts: Hosts, port: Port, *, options: Sequence[Option] = ()
     ) -> Association:
         """Set up an association (gen_sctp ``connect/5``).
 
@@ -233,8 +303,8 @@ class Endpoint(trio.abc.AsyncResource):
         Args:
           hosts: The peer's name or address, or a list of addresses of one multi-homed peer.
             Several addresses of one name are tried in turn.
-          port: The peer's port, 1 to 65535.
-          options: They hold for this association alone.
+          port: The peer's port, 1 to 65535, or the name of a service.
+          options: They hold for this association alone; those of the whole socket are refused.
 
         Returns:
           The `Association`, which is up.
@@ -250,6 +320,7 @@ class Endpoint(trio.abc.AsyncResource):
         Source: RFC 6458 section 9.9.
         """
         self._socket.check_open()
+        check_options(options, at_connect=True)
         candidates = await self._resolve(hosts, port)
         failure: OSError | None = None
         for addresses in candidates:
@@ -261,7 +332,7 @@ class Endpoint(trio.abc.AsyncResource):
         raise failure
 
     async def connect_init(
-        self, hosts: Hosts, port: int, *, options: Sequence[Option] = ()
+        self, hosts: Hosts, port: Port, *, options: Sequence[Option] = ()
     ) -> Association:
         """Start to set up an association and do not wait (gen_sctp ``connectx_init/5``).
 
@@ -279,12 +350,13 @@ class Endpoint(trio.abc.AsyncResource):
         Cancellation: nothing was started.
         """
         self._socket.check_open()
+        check_options(options, at_connect=True)
         candidates = await self._resolve(hosts, port)
         await trio.lowlevel.checkpoint()
         block = self._socket.start_association(candidates[0], options, private=False)
         return block.get_handle()
 
-    async def _resolve(self, hosts: Hosts, port: int) -> list[list[Address]]:
+    async def _resolve(self, hosts: Hosts, port: Port) -> list[list[Address]]:
         candidates = await resolve_peer(hosts, port)
         self._socket.check_open()
         bound = self._socket.stack.local_addresses(None)
@@ -334,13 +406,17 @@ class Endpoint(trio.abc.AsyncResource):
     async def send(
         self,
         value: bytes | bytearray | memoryview,
-        association: Association | int,
+        association: Association | int | Peer,
         *,
         stream: int | None = None,
         ppid: int | None = None,
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        address: Address | None = None,
+        eof: bool = False,
+        abort: bool = False,
+        init: InitMsg | None = None,
     ) -> None:
         """Send one message, whole, on an association (gen_sctp ``send/3,4``).
 
@@ -348,43 +424,145 @@ class Endpoint(trio.abc.AsyncResource):
 
         Args:
           value: 1 to `max_send_size` bytes.
-          association: A handle or an id.
-          stream, ppid, unordered, context, lifetime: See `Association.send`.
+          association: A handle, an id, or a peer, ``(host, port)``, with a name or an address.  If
+            there is no association with that peer, one is set up, and the message leaves when it is
+            up; what becomes of it is an event, as after `connect_init`.
+          stream, ppid, unordered, context, lifetime, address, eof, abort: See `Association.send`.
+          init: How an association is to be set up, in the place of the endpoint's own `InitMsg`.
 
         Raises:
           ValueError: a value out of range, empty or too large; nothing was sent.
           AssociationLost: the peer, or the network, ended the association, or there is no
             association with that id any more.
+          OSError: a host name is not known, or there is no route to the peer.
+          ConnectFailed: ``ECONNREFUSED``, by a peer on this machine; others refuse by an event.
           trio.ClosedResourceError: you ended it.
 
-        Cancellation: the message was not sent.
+        Cancellation: the message was not sent, and no association set up.
         """
-        await self._socket.sender.send(
-            self._block(association),
-            value,
-            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
-        )
+        if init is not None and not isinstance(association, tuple):
+            raise ValueError("init= is for a peer, (host, port), without an association")
+        if abort:
+            check_only_abort(eof)
+            self.abort(self._existing(association), bytes(value))
+            await trio.lowlevel.checkpoint()
+            return
+        how = (stream, ppid, unordered, context, lifetime, address)
+        if isinstance(association, tuple):
+            self._socket.check_open()
+            peer = await self._peer_address(association)
+            handle = self.association_at(peer)
+            if handle is None:
+                await self._send_first(value, peer, how, eof, init)
+                return
+            association = handle
+        block = self._block(association)
+        sender = self._socket.sender
+        await sender.send(block, value, sender.info(block, *how), eof)
 
     def send_nowait(
         self,
         value: bytes | bytearray | memoryview,
-        association: Association | int,
+        association: Association | int | Peer,
         *,
         stream: int | None = None,
         ppid: int | None = None,
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        address: Address | None = None,
+        eof: bool = False,
+        init: InitMsg | None = None,
     ) -> None:
         """Send one message if the send buffer has room for it now; else ``trio.WouldBlock``.
 
-        See `send` and `Association.send_nowait`.
+        Args and errors are those of `send`, but that a peer is an address: to look up a name
+        would block.
         """
-        self._socket.sender.send_nowait(
-            self._block(association),
-            value,
-            SendInfo(stream or 0, ppid or 0, unordered or False, context or 0, lifetime or 0),
-        )
+        if init is not None and not isinstance(association, tuple):
+            raise ValueError("init= is for a peer, (host, port), without an association")
+        how = (stream, ppid, unordered, context, lifetime, address)
+        if isinstance(association, tuple):
+            self._socket.check_open()
+            check_address(association)
+            handle = self.association_at(association)
+            if handle is None:
+                if eof:
+                    raise trio.WouldBlock  # it would have to wait until the association is up
+                self._start_with(value, association, how, init)
+                return
+            association = handle
+        block = self._block(association)
+        sender = self._socket.sender
+        sender.send_nowait(block, value, sender.info(block, *how), eof)
+
+    def _existing(self, association: Association | int | Peer) -> Association | int:
+        if not isinstance(association, tuple):
+            return association
+        handle = self.association_at(association)
+        if handle is None:
+            raise ValueError(f"there is no association with {association!r}")
+        return handle
+
+    async def _peer_address(self, peer: Peer) -> Address:
+        """The address of a peer, looked up if need be; of several the first."""
+        if len(peer) < 2 or not isinstance(peer[0], str):
+            raise TypeError(f"a peer is a tuple (host, port), not {peer!r}")
+        if is_literal(peer[0]):
+            check_address(peer)
+            return peer
+        return (await self._resolve(peer[0], peer[1]))[0][0]
+
+    def _start_with(
+        self,
+        value: bytes | bytearray | memoryview,
+        peer: Address,
+        how: _How,
+        init: InitMsg | None,
+    ) -> ControlBlock:
+        """Set an association up with a message on its way, or raise and leave nothing."""
+        socket = self._socket
+        options = () if init is None else (init,)
+        check_options(options, at_connect=True)
+        streams = self.get_option(InitMsg).num_ostreams if init is None else init.num_ostreams
+        default = socket.sender.default_info(None)
+        given = [d if h is None else h for d, h in zip(default, how, strict=True)]
+        info = SendInfo(*given)  # type: ignore[arg-type]
+        socket.sender.check(value, info, streams or 65536, "the new association")
+        block = socket.start_association([peer], options, private=False)
+        try:
+            socket.sender.send_nowait(block, value, info)
+        except AssociationLost:
+            socket.extract(block.id)  # its end is told here
+            raise connect_failed(errno.ECONNREFUSED, [peer], block) from None
+        except BaseException:
+            socket.discard(block)
+            raise
+        return block
+
+    async def _send_first(
+        self,
+        value: bytes | bytearray | memoryview,
+        peer: Address,
+        how: _How,
+        eof: bool,
+        init: InitMsg | None,
+    ) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            try:
+                block = self._start_with(value, peer, how, init)
+                break
+            except trio.WouldBlock:
+                await self._socket.sender.wait_for_room()
+        if not eof:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        try:
+            await self._socket.shut_down(block)
+        except trio.Cancelled:
+            self._socket.discard(block)
+            raise
 
     async def receive(self) -> Message | Notification:
         """Receive the next message or event, whatever association it is of (gen_sctp ``recv/2``).
@@ -423,10 +601,29 @@ class Endpoint(trio.abc.AsyncResource):
 
     # -- closing -----------------------------------------------------------------------------
 
+    def detach(self) -> int:
+        """Give up the socket, with its associations, to another process.
+
+        Pass the descriptor on (``pass_fds=`` of a new process, or ``socket.send_fds``), close it
+        here, and let `from_socket` adopt it there.  The associations notice nothing (gen_sctp
+        ``controlling_process/2`` hands a socket to another Erlang process; tasks need nothing of
+        the kind).
+
+        Returns:
+          The descriptor, which is yours from here on.  All calls on the endpoint now raise
+          ``trio.ClosedResourceError``.
+
+        Raises:
+          trio.BusyResourceError: a task uses the endpoint, or records were read and not taken, as
+            `statistics` tells; nothing changed.
+        """
+        return self._socket.detach()
+
     async def aclose(self) -> None:
         """End all associations gracefully and close the socket (gen_sctp ``close/1``).
 
-        Waits until every peer has acknowledged everything; what is received meanwhile is discarded.
+        Waits until every peer has acknowledged everything, or for as long as `Linger` says; what is
+        received meanwhile is discarded.
         Everybody blocked in the endpoint wakes with ``trio.ClosedResourceError``.
 
         Cancellation: the socket is closed all the same; the stack goes on shutting down in the
@@ -460,7 +657,7 @@ def _never() -> None:
 
 
 async def open_endpoint(
-    port: int = 0,
+    port: Port = 0,
     *,
     hosts: Hosts = (),
     options: Sequence[Option] = (),
@@ -470,7 +667,7 @@ async def open_endpoint(
     """Open a one-to-many socket (gen_sctp ``open/2``).
 
     Args:
-      port: Port to bind, 0 to 65535; 0 means any.
+      port: Port to bind, 0 to 65535, or the name of a service; 0 means any.
       hosts: Local addresses to bind, several for multi-homing; an IPv6 address makes it an IPv6
         socket, which IPv4 peers reach too.  None means any IPv4 address, ``"::"`` any of both
         families.
@@ -487,13 +684,18 @@ async def open_endpoint(
     Cancellation: nothing was opened.  Source: RFC 6458 sections 3.1 and 9.1.
     """
     check_max_message_size(max_message_size)
+    check_options(options)
     chosen = choose_stack(stack)
-    local = await resolve_local(hosts, port)
+    bound = await resolve_port(port, lowest=0)
+    local = await resolve_local(hosts, bound)
     await trio.lowlevel.checkpoint()
-    socket = Socket(chosen.open(local, port, ipv6=any(map(is_ipv6, local))), max_message_size)
-    try:
-        socket.configure(options)
-    except BaseException:
-        socket.release(abort=True)
-        raise
-    return Endpoint(socket)
+    return Endpoint(
+        open_socket(
+            chosen,
+            local,
+            bound,
+            ipv6=any(map(is_ipv6, local)),
+            options=options,
+            max_message_size=max_message_size,
+        )
+    )

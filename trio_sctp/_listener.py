@@ -8,12 +8,12 @@ from typing import TypeVar, cast, final
 
 import trio
 
-from ._addresses import Hosts, is_ipv6, resolve_local
+from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import AssociationChannel, adopt_channel
 from ._control import ControlBlock
 from ._errors import AssociationLost
-from ._options import Option
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size
+from ._options import Option, check_options
+from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size, open_socket
 from ._stack import EndedSocket, Stack, StackSocket, choose_stack
 from ._values import Address, AssociationState
 
@@ -62,7 +62,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         _check_backlog(backlog)
         check_max_message_size(max_message_size)
         socket = Socket(choose_stack("kernel").adopt(sock, lambda _: None), max_message_size)
-        socket.configure(())
+        socket.adopt()
         return cls._listening(socket, backlog)
 
     @classmethod
@@ -168,6 +168,17 @@ class Listener(trio.abc.Listener[AssociationChannel]):
             else:
                 return adopt_channel(stack, self._socket.max_message_size)
 
+    def detach(self) -> int:
+        """Give up the socket to another process; see `Endpoint.detach`.
+
+        Associations that nobody accepted go with it.
+
+        Raises:
+          trio.BusyResourceError: a task accepts, or records of associations to be accepted were
+            read; nothing changed.
+        """
+        return self._socket.detach()
+
     async def aclose(self) -> None:
         """Stop listening; associations that nobody accepted are aborted."""
         self._socket.release(abort=True)
@@ -180,7 +191,7 @@ def _check_backlog(backlog: int) -> None:
 
 
 async def open_listener(
-    port: int,
+    port: Port,
     *,
     hosts: Hosts = (),
     options: Sequence[Option] = (),
@@ -191,7 +202,7 @@ async def open_listener(
     """Listen for associations.
 
     Args:
-      port: Port to bind, 0 to 65535; 0 means any.
+      port: Port to bind, 0 to 65535, or the name of a service; 0 means any.
       hosts: Local addresses to bind, several for multi-homing; none means any IPv4 address, and
         ``"::"`` any of both families.
       options: Set before it listens; accepted associations start with them.
@@ -208,13 +219,20 @@ async def open_listener(
     """
     _check_backlog(backlog)
     check_max_message_size(max_message_size)
+    check_options(options)
     chosen = choose_stack(stack)
-    local = await resolve_local(hosts, port)
+    bound = await resolve_port(port, lowest=0)
+    local = await resolve_local(hosts, bound)
     await trio.lowlevel.checkpoint()
-    raw = chosen.open(local, port, ipv6=any(map(is_ipv6, local)))
-    socket = Socket(raw, max_message_size)
+    socket = open_socket(
+        chosen,
+        local,
+        bound,
+        ipv6=any(map(is_ipv6, local)),
+        options=options,
+        max_message_size=max_message_size,
+    )
     try:
-        socket.configure(options)
         return Listener._listening(socket, backlog)
     except BaseException:
         socket.release(abort=True)
@@ -223,7 +241,7 @@ async def open_listener(
 
 async def serve(
     handler: Callable[[AssociationChannel], Awaitable[object]],
-    port: int,
+    port: Port,
     *,
     hosts: Hosts = (),
     options: Sequence[Option] = (),

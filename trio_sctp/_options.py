@@ -3,13 +3,18 @@
 An option is a value: ``set_option(RtoInfo(max=5000))`` changes one field and leaves the others,
 because a field that is None is read first.  ``get_option(RtoInfo)`` returns it with all fields
 filled.  How a stack encodes an option stands with the stack (`trio_sctp._kernel._options`).
+
+There is no association id 0 that means now this and now that, as in C: an option's `Scope` says
+what it may be set for, and the call says which of these is meant.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any, ClassVar
+import ipaddress
+from collections.abc import Iterable
+from typing import Any, ClassVar, cast
 
 from ._values import Address
 
@@ -18,39 +23,86 @@ class Scope(enum.Enum):
     """What an option may be set for."""
 
     SOCKET = "the whole socket"
+    NEW = "associations set up afterwards"
     ASSOCIATION = "one association, or the socket's default for future ones"
+    ONE_ASSOCIATION = "one association"
 
 
 class Option:
-    """The base of every socket option: a frozen dataclass whose fields are its values."""
+    """The base of every socket option: a frozen dataclass whose fields are its values.
+
+    Those with an ``address`` field may mean one address of a peer.
+    """
 
     __slots__ = ()
     scope: ClassVar[Scope]
     read_only: ClassVar[bool] = False
+    write_only: ClassVar[bool] = False
+    at_open_only: ClassVar[bool] = False
+    """Whether it has an effect only before the socket is bound."""
+    sparse: ClassVar[bool] = False
+    """Whether the stack itself leaves alone what is None, so that nothing is to be read first."""
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
+    def __post_init__(self) -> None:
+        _check(self)
 
-def _within(low: int, high: int) -> Any:
+
+def _within(low: int, high: int, default: int | None = None) -> Any:
     """An integer field that may be left as it is (None) or lie within ``low`` and ``high``."""
-    return dataclasses.field(default=None, metadata={"range": (low, high)})
+    return dataclasses.field(default=default, metadata={"range": (low, high)})
+
+
+def _required(low: int, high: int) -> Any:
+    """An integer field that has to be given."""
+    return dataclasses.field(metadata={"range": (low, high)})
 
 
 def _check(option: Option) -> None:
     for field in dataclasses.fields(option):
         value = getattr(option, field.name)
-        if value is None or "range" not in field.metadata:
-            continue
-        low, high = field.metadata["range"]
         name = f"{type(option).__name__}.{field.name}"
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be an integer, not {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{name} must lie within {low} and {high}, not {value}")
+        if "range" in field.metadata:
+            if value is None and field.default is None:
+                continue
+            low, high = field.metadata["range"]
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name} must be an integer, not {value!r}")
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie within {low} and {high}, not {value}")
+        elif field.type in ("bool", "bool | None"):
+            if not isinstance(value, bool) and not (value is None and field.default is None):
+                raise TypeError(f"{name} must be True or False, not {value!r}")
+        elif field.name == "address" and not (value is None and field.default is None):
+            check_address(value, name)
+
+
+def check_address(address: object, name: str = "an address") -> None:
+    """Refuse what is no transport address: ``(host, port)``, and two more for IPv6, in numbers."""
+    if not isinstance(address, tuple) or len(parts := cast("tuple[object, ...]", address)) not in (
+        2,
+        4,
+    ):
+        raise TypeError(f"{name} is a tuple (host, port), not {address!r}")
+    host, port = parts[:2]
+    if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"{name} is a tuple (host, port), not {address!r}")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(
+            f"{name} takes an IPv4 or IPv6 address, not {host!r}: names are for connect"
+        ) from None
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{name} takes a port within 0 and 65535, not {port}")
 
 
 _U16 = 2**16 - 1
 _U32 = 2**32 - 1
 _I32 = 2**31 - 1
+
+
+# -- SCTP ------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +120,11 @@ class InitMsg(Option):
     Source: RFC 6458 section 8.1.3.
     """
 
-    scope: ClassVar[Scope] = Scope.SOCKET
+    scope: ClassVar[Scope] = Scope.NEW
     num_ostreams: int | None = _within(1, _U16)
     max_instreams: int | None = _within(1, _U16)
     max_attempts: int | None = _within(0, _U16)
     max_init_timeo: int | None = _within(0, _U16)
-
-    def __post_init__(self) -> None:
-        _check(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +144,207 @@ class RtoInfo(Option):
     max: int | None = _within(1, _I32)
     min: int | None = _within(1, _I32)
 
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AssocParams(Option):
+    """Limits of an association (SCTP_ASSOCINFO; gen_sctp ``sctp_associnfo``).
+
+    Attributes:
+      asocmaxrxt: Retransmissions in a row, over all paths, after which the peer is given up, 1 to
+        65535; 0 is as it is.  Linux refuses more than the sum of the paths' own for a multi-homed
+        peer.
+      number_peer_destinations: Addresses of the peer; can only be read, what is set is ignored.
+      peer_rwnd: The peer's receiver window, bytes; can only be read.
+      local_rwnd: Our receiver window, bytes; can only be read.
+      cookie_life: How long a peer may take to answer our INIT ACK, milliseconds, 1 to 2**32 - 1;
+        0 is as it is.
+
+    Source: RFC 6458 section 8.1.2.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    asocmaxrxt: int | None = _within(0, _U16)
+    number_peer_destinations: int | None = _within(0, _U16)
+    peer_rwnd: int | None = _within(0, _U32)
+    local_rwnd: int | None = _within(0, _U32)
+    cookie_life: int | None = _within(0, _U32)
+
+
+class PeerAddressFlags(enum.IntFlag):
+    """What `PeerAddressParams` switches on and off (RFC 6458 section 8.1.12, its SPP_ flags)."""
+
+    HB_ENABLE = 0x01
+    """Send heartbeats on idle paths."""
+    HB_DISABLE = 0x02
+    HB_DEMAND = 0x04
+    """Send one heartbeat now; needs an association, on all its paths or on one."""
+    PMTUD_ENABLE = 0x08
+    """Discover the path MTU."""
+    PMTUD_DISABLE = 0x10
+    SACKDELAY_ENABLE = 0x20
+    """Acknowledge every second packet, or after `PeerAddressParams.sackdelay`."""
+    SACKDELAY_DISABLE = 0x40
+
+
+_CONTRARY = [
+    PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE,
+    PeerAddressFlags.PMTUD_ENABLE | PeerAddressFlags.PMTUD_DISABLE,
+    PeerAddressFlags.SACKDELAY_ENABLE | PeerAddressFlags.SACKDELAY_DISABLE,
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PeerAddressParams(Option):
+    """Parameters of paths (SCTP_PEER_ADDR_PARAMS; gen_sctp ``sctp_peer_addr_params``).
+
+    Attributes:
+      address: One address of the peer; None means all paths, and for an endpoint those of future
+        associations.
+      hbinterval: Milliseconds between heartbeats, to which a RTO is added, 0 to 2**32 - 1.  Ignored
+        where heartbeats are disabled.
+      pathmaxrxt: Retransmissions in a row after which a path is inactive, 1 to 65535; 0 is as
+        it is.
+      pathmtu: Path MTU where it is not discovered, bytes, 512 to 65535; 0 is as it is.  Linux
+        ignores it unless PMTUD_DISABLE is, or was, given.
+      sackdelay: Milliseconds by which an acknowledgement may be delayed, 1 to 500; 0 is as it is.
+        Ignored where delaying is disabled.
+      flags: `PeerAddressFlags`; an aspect that none of them names stays as it is.
+
+    Source: RFC 6458 section 8.1.12.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    sparse: ClassVar[bool] = True
+    address: Address | None = None
+    hbinterval: int | None = _within(0, _U32)
+    pathmaxrxt: int | None = _within(0, _U16)
+    pathmtu: int | None = _within(0, _U16)
+    sackdelay: int | None = _within(0, 500)
+    flags: PeerAddressFlags | None = None
+
     def __post_init__(self) -> None:
         _check(self)
+        if self.pathmtu is not None and 0 < self.pathmtu < 512:
+            raise ValueError(
+                f"PeerAddressParams.pathmtu must be 0 or within 512 and 65535, not {self.pathmtu}"
+            )
+        if self.flags is None:
+            return
+        if not isinstance(self.flags, PeerAddressFlags):
+            raise TypeError(f"PeerAddressParams.flags must be PeerAddressFlags, not {self.flags!r}")
+        for pair in _CONTRARY:
+            if self.flags & pair == pair:
+                raise ValueError(f"PeerAddressParams.flags: {pair!r} contradict each other")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PrimaryAddress(Option):
+    """The peer's address that we send to (SCTP_PRIMARY_ADDR; gen_sctp ``sctp_primary_addr``).
+
+    Attributes:
+      address: One of the peer's addresses.
+
+    Source: RFC 6458 section 8.1.9.
+    """
+
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    address: Address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetPeerPrimaryAddress(Option):
+    """Ask the peer to send to this address of ours (SCTP_SET_PEER_PRIMARY_ADDR; gen_sctp
+    ``sctp_set_peer_primary_addr``).
+
+    Needs a peer that takes ASCONF chunks, and ``net.sctp.addip_enable`` on Linux.  It can only be
+    set; the peer decides.
+
+    Attributes:
+      address: One of our addresses.
+
+    Source: RFC 6458 section 8.3.1; RFC 5061 section 4.2.4.
+    """
+
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    write_only: ClassVar[bool] = True
+    address: Address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AdaptationLayer(Option):
+    """What `AdaptationIndication` tells the peer (SCTP_ADAPTATION_LAYER; gen_sctp
+    ``sctp_adaptation_layer``).
+
+    Attributes:
+      adaptation_ind: A host-order integer, 0 to 2**32 - 1.
+
+    Source: RFC 6458 section 8.1.10.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    adaptation_ind: int = _required(0, _U32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultSendParams(Option):
+    """What ``send`` takes where it is given None (SCTP_DEFAULT_SEND_PARAM; gen_sctp
+    ``sctp_default_send_param``).
+
+    An association starts with the endpoint's and keeps them when those change.
+
+    Attributes:
+      stream: Outbound stream, 0 to 65535.
+      ppid: Payload protocol identifier, a host-order integer, 0 to 2**32 - 1.
+      unordered: Whether messages may overtake others of their stream.
+      context: A number that comes back in a `SendFailed`, 0 to 2**32 - 1.
+      lifetime: Milliseconds after which an unsent message is given up; 0 is never.
+
+    Source: RFC 6458 sections 8.1.13 and 8.1.31.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    stream: int | None = _within(0, _U16)
+    ppid: int | None = _within(0, _U32)
+    unordered: bool | None = None
+    context: int | None = _within(0, _U32)
+    lifetime: int | None = _within(0, _U32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DelayedAck(Option):
+    """How long acknowledgements may wait (SCTP_DELAYED_SACK; gen_sctp ``sctp_delayed_ack_time``).
+
+    Attributes:
+      delay: Milliseconds, 1 to 500; read as 0 where they do not wait.
+      freq: Packets after which one is sent at once, 1 to 2**32 - 1; 1 means that none waits.
+
+    Source: RFC 6458 section 8.1.19; RFC 9260 section 6.2.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    sparse: ClassVar[bool] = True
+    delay: int | None = _within(0, 500)
+    freq: int | None = _within(1, _U32)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.delay == 0 and self.freq != 1:
+            raise ValueError("DelayedAck.delay must lie within 1 and 500; freq=1 is no delay")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AutoClose(Option):
+    """Idle associations are shut down (SCTP_AUTOCLOSE; gen_sctp ``sctp_autoclose``).
+
+    Attributes:
+      seconds: Seconds without a message either way, 0 to 2**32 - 1; 0 is never.  Linux bounds it by
+        net.sctp.max_autoclose, which `get_option` then shows.
+
+    Source: RFC 6458 section 8.1.8.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    seconds: int = _required(0, _U32)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,38 +361,44 @@ class NoDelay(Option):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SendBuffer(Option):
-    """Size of the send buffer (SO_SNDBUF; gen_sctp ``sndbuf``).
+class DisableFragments(Option):
+    """Whether messages that do not fit into one packet are refused (SCTP_DISABLE_FRAGMENTS;
+    gen_sctp ``sctp_disable_fragments``).
 
-    It bounds the largest message (`Endpoint.max_send_size`) and, for all associations of the
-    socket together, what is waiting to be sent and acknowledged.
+    ``send`` then raises ``ValueError`` for a message larger than `Status.fragmentation_point`.
 
-    Attributes:
-      size: Bytes, 1 to 2**30.  Linux doubles what is asked for, within net.core.wmem_max, and
-        reads back the double.
+    Source: RFC 6458 section 8.1.11.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
-    size: int = _within(1, 2**30)
-
-    def __post_init__(self) -> None:
-        _check(self)
+    enabled: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ReceiveBuffer(Option):
-    """Size of the receive buffer (SO_RCVBUF; gen_sctp ``recbuf``).
+class MappedV4(Option):
+    """Whether an IPv6 socket writes IPv4 addresses as IPv6 ones (SCTP_I_WANT_MAPPED_V4_ADDR;
+    gen_sctp ``sctp_i_want_mapped_v4_addr``): ``::ffff:192.0.2.1`` for ``192.0.2.1``.
 
-    Attributes:
-      size: Bytes, 1 to 2**30.  Linux doubles what is asked for, within net.core.rmem_max, and
-        reads back the double.
+    Source: RFC 6458 section 8.1.15.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
-    size: int = _within(1, 2**30)
+    enabled: bool
 
-    def __post_init__(self) -> None:
-        _check(self)
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MaxSegment(Option):
+    """Largest part of a message in one packet (SCTP_MAXSEG; gen_sctp ``sctp_maxseg``).
+
+    Attributes:
+      size: Bytes, 0 to 65535; 0 means that the path MTU alone decides.  Linux refuses what is too
+        small to be of use, or larger than a chunk can be.
+
+    Source: RFC 6458 section 8.1.16.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    size: int = _required(0, _U16)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +464,17 @@ class PathState(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PeerAddressInfo:
-    """One path to the peer (gen_sctp ``#sctp_paddrinfo``).
+class PeerAddressInfo(Option):
+    """One path to the peer, read-only (SCTP_GET_PEER_ADDR_INFO; gen_sctp
+    ``sctp_get_peer_addr_info``).
+
+    Where the stack hides a path that has potentially failed (``net.sctp.pf_expose=1`` on Linux),
+    its numbers are 0.
 
     Attributes:
       address: The peer's address.
       state: Its state; one that is not known stays a plain number.
+      primary: Whether it is the primary path.
       cwnd: Congestion window, bytes.
       srtt: Smoothed round-trip time, milliseconds.
       rto: Retransmission timeout, milliseconds.
@@ -224,8 +483,11 @@ class PeerAddressInfo:
     Source: RFC 6458 section 8.2.2.
     """
 
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    read_only: ClassVar[bool] = True
     address: Address
     state: PathState | int
+    primary: bool
     cwnd: int
     srtt: int
     rto: int
@@ -249,7 +511,7 @@ class Status(Option):
     Source: RFC 6458 section 8.2.1.
     """
 
-    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
     read_only: ClassVar[bool] = True
     association_id: int
     state: StatusState | int
@@ -260,6 +522,198 @@ class Status(Option):
     outstrms: int
     fragmentation_point: int
     primary: PeerAddressInfo
+
+
+# -- sockets in general ----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SendBuffer(Option):
+    """Size of the send buffer (SO_SNDBUF; gen_sctp ``sndbuf``).
+
+    It bounds the largest message (`Endpoint.max_send_size`) and, for all associations of the
+    socket together, what is waiting to be sent and acknowledged.
+
+    Attributes:
+      size: Bytes, 1 to 2**30.  Linux doubles what is asked for, within net.core.wmem_max, and
+        reads back the double.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    size: int = _required(1, 2**30)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReceiveBuffer(Option):
+    """Size of the receive buffer (SO_RCVBUF; gen_sctp ``recbuf``).
+
+    Attributes:
+      size: Bytes, 1 to 2**30.  Linux doubles what is asked for, within net.core.rmem_max, and
+        reads back the double.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    size: int = _required(1, 2**30)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Linger(Option):
+    """What ``aclose`` does about messages that are not acknowledged (SO_LINGER; gen_sctp
+    ``linger``).
+
+    ``Linger(True, 0)``: it aborts.  ``Linger(True, 5)``: it waits for at most five seconds, and
+    leaves the rest to the stack, in the background.  ``Linger(False)``, the default: it waits for
+    as long as it is let, and leaves the rest to the stack when it is cancelled.
+
+    Attributes:
+      enabled: Whether ``seconds`` bound it.
+      seconds: 0 to 65535.
+
+    Source: RFC 6458 section 8.1.4.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    enabled: bool
+    seconds: int = _within(0, _U16, 0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tos(Option):
+    """Type of service of IPv4 packets (IP_TOS; gen_sctp ``tos``).
+
+    Attributes:
+      value: 0 to 255, the DSCP in the upper six bits.  Linux sets its own `Priority` along.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    value: int = _required(0, 255)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrafficClass(Option):
+    """Traffic class of IPv6 packets (IPV6_TCLASS; gen_sctp ``tclass``); needs an IPv6 socket.
+
+    Attributes:
+      value: 0 to 255, the DSCP in the upper six bits.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    value: int = _required(0, 255)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Priority(Option):
+    """Priority of packets in the queues of this machine (SO_PRIORITY; gen_sctp ``priority``).
+
+    On Linux it does not set `Tos`, whatever gen_sctp's manual says: set both, `Tos` first.
+
+    Attributes:
+      value: 0 to 2**31 - 1; above 6 only with CAP_NET_ADMIN (``PermissionError``).
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    value: int = _required(0, _I32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DontRoute(Option):
+    """Whether only hosts on our own links are reached (SO_DONTROUTE; gen_sctp ``dontroute``)."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    enabled: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReuseAddress(Option):
+    """Whether another socket may be bound to the same port, while neither listens (SO_REUSEADDR;
+    gen_sctp ``reuseaddr``).  For opening."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    at_open_only: ClassVar[bool] = True
+    enabled: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReusePort(Option):
+    """Whether sockets that all set it may listen on the same port, each for some of the peers
+    (SO_REUSEPORT; gen_sctp ``reuseport``).  For opening."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    at_open_only: ClassVar[bool] = True
+    enabled: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IPv6Only(Option):
+    """Whether an IPv6 socket is for IPv6 peers alone (IPV6_V6ONLY; gen_sctp ``ipv6_v6only``).
+    For opening; off by default."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    at_open_only: ClassVar[bool] = True
+    enabled: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BindToDevice(Option):
+    """Send and receive through one network interface (SO_BINDTODEVICE; gen_sctp
+    ``bind_to_device``).
+
+    Attributes:
+      name: Of the interface, at most 15 bytes; ``""`` is any.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"BindToDevice.name must be a str, not {self.name!r}")
+        if len(self.name.encode()) > 15 or "\0" in self.name:
+            raise ValueError(f"BindToDevice.name has at most 15 bytes, unlike {self.name!r}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkNamespace(Option):
+    """Open the socket in another network namespace (gen_sctp ``netns``).  For opening, and
+    write-only; needs CAP_SYS_ADMIN.
+
+    Host names are looked up, and scope ids of interfaces, where the program runs.
+
+    Attributes:
+      path: A file that stands for the namespace, such as ``/run/netns/blue``.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    at_open_only: ClassVar[bool] = True
+    write_only: ClassVar[bool] = True
+    path: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReceiveTos(Option):
+    """Report the type of service with each message (gen_sctp ``recvtos``): Linux cannot."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    enabled: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReceiveTrafficClass(Option):
+    """Report the traffic class with each message (gen_sctp ``recvtclass``): Linux cannot."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    enabled: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReceiveTtl(Option):
+    """Report the time to live with each message (gen_sctp ``recvttl``): Linux cannot."""
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    enabled: bool
+
+
+# -- defaults --------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -334,3 +788,26 @@ def merge(option: Option, current: Option) -> Option:
 def is_complete(option: Option) -> bool:
     """Whether every field has a value."""
     return all(getattr(option, field.name) is not None for field in dataclasses.fields(option))
+
+
+def check_options(options: Iterable[Option], *, at_connect: bool = False) -> None:
+    """Refuse what is no option, or cannot be set, or not for one association that is set up."""
+    for option in options:
+        if not isinstance(option, Option):
+            raise TypeError(f"options are values such as InitMsg(num_ostreams=5), not {option!r}")
+        kind = type(option)
+        if kind.read_only:
+            raise ValueError(f"{kind.__name__} can only be read")
+        if not at_connect:
+            continue
+        if kind.scope is Scope.SOCKET:
+            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}: set it there")
+        if kind is SetPeerPrimaryAddress:
+            raise ValueError(f"{kind.__name__} can only be set once the association is up")
+
+
+def needs_peer(option: Option) -> bool:
+    """Whether it can only be set where there is a peer: it has to do with one of its addresses."""
+    return option.scope is Scope.ONE_ASSOCIATION or (
+        isinstance(option, PeerAddressParams) and option.address is not None
+    )

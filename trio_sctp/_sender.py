@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._control import ControlBlock
-from ._errors import ASSOCIATION_GONE
+from ._errors import ASSOCIATION_GONE, OptionUnsupported
+from ._options import DefaultSendParams, check_address
 from ._stack import SendInfo
+from ._values import Address
 
 if TYPE_CHECKING:
     from ._socket import Socket
@@ -22,12 +24,16 @@ _SEND_RETRY = 0.05
 """Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
 association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has room."""
 
+_NO_DEFAULTS = SendInfo(0, 0, False, 0, 0)
+
 
 class Sender:
     """The sending half of a socket."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
+        self.sent: int = 0  # messages
+        self.sent_octets: int = 0  # their payload
         self._max_send: tuple[int, str] | None = None
         self._writer: trio.CancelScope | None = None
         self._blocked = trio.lowlevel.ParkingLot()
@@ -41,14 +47,50 @@ class Sender:
         self._socket.check_not_released()
         return self._socket.stack.max_send_size()[0]
 
-    def _check_sendable(
+    def info(
         self,
         block: ControlBlock,
-        value: bytes | bytearray | memoryview,
-        info: SendInfo,
+        stream: int | None,
+        ppid: int | None,
+        unordered: bool | None,
+        context: int | None,
+        lifetime: int | None,
+        address: Address | None,
+    ) -> SendInfo:
+        """How a message is to be sent: the association's defaults stand in for None."""
+        default = block.default_send
+        if default is None:
+            self._check_alive(block)
+            try:
+                default = block.default_send = self.default_info(block.id)
+            except OSError:
+                default = _NO_DEFAULTS  # the association is gone, as sending will find out
+        if address is not None:
+            check_address(address)
+        return SendInfo(
+            default[0] if stream is None else stream,
+            default[1] if ppid is None else ppid,
+            default[2] if unordered is None else unordered,
+            default[3] if context is None else context,
+            default[4] if lifetime is None else lifetime,
+            address,
+        )
+
+    def default_info(self, association_id: int | None) -> SendInfo:
+        """The `DefaultSendParams` of an association, or of those to come."""
+        default = self._socket.stack.get_option(DefaultSendParams, association_id)
+        return SendInfo(
+            default.stream or 0,
+            default.ppid or 0,
+            default.unordered or False,
+            default.context or 0,
+            default.lifetime or 0,
+        )
+
+    def check(
+        self, value: bytes | bytearray | memoryview, info: SendInfo, streams: int, whose: str
     ) -> None:
         """Refuse, before anything is sent, what cannot be sent."""
-        self._check_alive(block)
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
         size = value.nbytes if isinstance(value, memoryview) else len(value)
@@ -62,15 +104,21 @@ class Sender:
                 f"a message of {size} bytes is larger than the {largest} bytes of the send "
                 f"buffer: {remedy}"
             )
-        stream, ppid, _, context, lifetime = info
-        if not 0 <= stream < (block.outbound_streams if block.up else 65536):
+        stream, ppid, _, context, lifetime, _ = info
+        if not 0 <= stream < streams:
             raise ValueError(
-                f"there is no outbound stream {stream!r}: association {block.id} has "
-                f"{block.outbound_streams}, from 0"
+                f"there is no outbound stream {stream!r}: {whose} has {streams}, from 0"
             )
         for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
             if not 0 <= number < 2**32:
                 raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
+
+    def _check_sendable(
+        self, block: ControlBlock, value: bytes | bytearray | memoryview, info: SendInfo
+    ) -> None:
+        self._check_alive(block)
+        streams = block.outbound_streams if block.up else 65536
+        self.check(value, info, streams, f"association {block.id}")
 
     def _check_alive(self, block: ControlBlock) -> None:
         """Raise if nothing can be sent on an association any more."""
@@ -87,6 +135,7 @@ class Sender:
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
         info: SendInfo,
+        eof: bool,
     ) -> None:
         """Hand one message to the stack; BlockingIOError if it has no room."""
         self._check_alive(block)
@@ -96,8 +145,14 @@ class Sender:
             raise
         except OSError as error:
             raise self._send_error(error, block, info) from None
+        self.sent += 1
+        self.sent_octets += value.nbytes if isinstance(value, memoryview) else len(value)
+        if eof:
+            self._socket.start_shutdown(block)
 
     def _send_error(self, error: OSError, block: ControlBlock, info: SendInfo) -> Exception:
+        if isinstance(error, OptionUnsupported):
+            return error
         if error.errno in ASSOCIATION_GONE:
             # Say how it ended, if its end is within reach.
             self._socket.read_ahead()
@@ -118,13 +173,16 @@ class Sender:
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
         info: SendInfo,
+        eof: bool = False,
     ) -> None:
         """Send one message, after those of other tasks on the same association."""
         self._check_sendable(block, value, info)
         await trio.lowlevel.checkpoint_if_cancelled()
+        if eof and not block.up:
+            await block.wait_up()  # see Socket.shut_down
         if block.send_lock is None or not block.send_lock.locked():
             try:
-                self._send_now(block, value, info)
+                self._send_now(block, value, info, eof)
             except BlockingIOError:
                 pass
             else:
@@ -138,9 +196,9 @@ class Sender:
                 while True:
                     sender = block.socket.sender  # another, if it was peeled off meanwhile
                     try:
-                        sender._send_now(block, value, info)
+                        sender._send_now(block, value, info, eof)
                     except BlockingIOError:
-                        await sender._wait_for_room()
+                        await sender.wait_for_room()
                     else:
                         return
             finally:
@@ -152,17 +210,20 @@ class Sender:
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
         info: SendInfo,
+        eof: bool = False,
     ) -> None:
         """Send one message, or raise `trio.WouldBlock`."""
         self._check_sendable(block, value, info)
+        if eof and not block.up:
+            raise trio.WouldBlock
         if block.send_lock is not None and block.send_lock.locked():
             raise trio.WouldBlock
         try:
-            self._send_now(block, value, info)
+            self._send_now(block, value, info, eof)
         except BlockingIOError:
             raise trio.WouldBlock from None
 
-    async def _wait_for_room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until a message may be taken; one waits for the stack, the others for that one."""
         if self._writer is not None:
             await self._blocked.park()

@@ -16,7 +16,9 @@ Who sends is settled in `_sender`; what is known of an association stands in `_c
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,19 +35,27 @@ from ._errors import (
 )
 from ._options import (
     DEFAULTS,
+    DefaultSendParams,
+    DelayedAck,
     EventSubscription,
     InitMsg,
+    Linger,
     Option,
+    PeerAddressInfo,
+    PeerAddressParams,
+    PrimaryAddress,
     RtoInfo,
     Scope,
     StatusState,
+    check_address,
+    check_options,
     default_subscription,
     is_complete,
     merge,
 )
 from ._reader import READ_BATCH, STORE_BYTES, STORE_RECORDS, Reader, Waiter
 from ._sender import Sender
-from ._stack import Arrival, FailedFragment, Piece, StackSocket
+from ._stack import Arrival, FailedFragment, Piece, Stack, StackSocket
 from ._values import (
     AdaptationIndication,
     Address,
@@ -106,6 +116,11 @@ _NEEDED = EventSubscription(
 )
 
 
+# What may name an address of the peer, or have no value of the socket's to go back to, is set for
+# the association once it has an id; everything else before the INIT, so that a refusal comes first.
+_SET_ON_ASSOCIATION = (PrimaryAddress, PeerAddressParams, DelayedAck, EventSubscription)
+
+
 class _Partial:
     """A message of which pieces have come."""
 
@@ -138,6 +153,33 @@ class _Partial:
         )
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SocketStatistics:
+    """What an endpoint or channel holds at this moment, and what went through it.
+
+    Attributes:
+      associations: Associations, half-open ones included.
+      buffered_records: Records received and not yet taken, those in an inbox left out.
+      buffered_bytes: Their payload, and that of messages of which more has to come.
+      credit: Credit of the open inbox; None in passive mode.
+      tasks_waiting_send: Tasks whose ``send`` waits for room.
+      messages_received, octets_received: Whole messages taken in, and their payload (gen_sctp
+        ``recv_cnt`` and ``recv_oct``, which count events too).
+      messages_sent, octets_sent: Messages that the stack took, and their payload (gen_sctp
+        ``send_cnt`` and ``send_oct``).
+    """
+
+    associations: int
+    buffered_records: int
+    buffered_bytes: int
+    credit: int | None
+    tasks_waiting_send: int
+    messages_received: int
+    octets_received: int
+    messages_sent: int
+    octets_sent: int
+
+
 class Socket:
     """See the module's docstring."""
 
@@ -160,6 +202,8 @@ class Socket:
         self._draining: list[ControlBlock] = []  # ended gracefully, records left, somebody waits
         # Only a small bound can be exceeded by a message that the stack hands up in one piece.
         self._check_size = max_message_size < 2**17
+        self.received: int = 0  # messages, whole
+        self.received_octets: int = 0  # their payload
         self.reader: Reader = Reader(self)
         self.sender: Sender = Sender(self)
         self._receiver: Waiter | None = None
@@ -168,11 +212,30 @@ class Socket:
     # -- setting up --------------------------------------------------------------------------
 
     def configure(self, options: Sequence[Option]) -> None:
-        """Set the defaults, then the caller's options."""
+        """Set the defaults, then the caller's options; those for opening are set already."""
         for default in DEFAULTS:
             self.set_option(default.option, None)
         for option in options:
-            self.set_option(option, None)
+            if not option.at_open_only:
+                self.set_option(option, None)
+
+    def adopt(self) -> None:
+        """Take over a socket that somebody else made: its options and its associations.
+
+        It keeps what it was set to.  But no socket is born with a subscription: one that has none
+        gets the default.
+        """
+        found = self.stack.subscription(None)
+        if any(getattr(found, field) for field in _EVENT_FIELDS):
+            own = {id: self.stack.subscription(id) for id in self.stack.association_ids()}
+            self._subscribe(found, None)
+        else:
+            own = {}
+            self._subscribe(self.subscription, None)
+        self.adopt_associations()
+        for id, subscription in own.items():
+            if subscription != found and id in self.blocks:
+                self._subscribe(subscription, id)
 
     def adopt_associations(self) -> None:
         """Learn of the associations that a socket made by somebody else already has."""
@@ -228,6 +291,20 @@ class Socket:
         """Payload held for those who take records."""
         partial = sum(partial.size for partial in self._partials.values())
         return partial + sum(len(r.data) for r in self.store if type(r) is Message)
+
+    def statistics(self) -> SocketStatistics:
+        """What it holds at this moment, and what went through."""
+        return SocketStatistics(
+            associations=len(self.blocks),
+            buffered_records=len(self.store),
+            buffered_bytes=self.buffered_bytes(),
+            credit=None if self.inbox is None else self.inbox.credit,
+            tasks_waiting_send=self.sender.waiting(),
+            messages_received=self.received,
+            octets_received=self.received_octets,
+            messages_sent=self.sender.sent,
+            octets_sent=self.sender.sent_octets,
+        )
 
     def poll_state(self, block: ControlBlock) -> None:
         try:
@@ -287,6 +364,8 @@ class Socket:
             or self.closing
         ) and set(map(type, arrivals)) == {Message}:
             self.store.extend(arrivals)  # type: ignore[arg-type]
+            self.received += len(arrivals)
+            self.received_octets += sum([len(message.data) for message in arrivals])  # type: ignore[union-attr, misc]
             return
         for arrival in arrivals:
             if self._ending is not None and (
@@ -318,6 +397,8 @@ class Socket:
             self._too_large(id)
         else:
             self.store.append(partial.whole(message) if partial else message)
+            self.received += 1
+            self.received_octets += size
 
     def _piece(self, piece: Message) -> None:
         id = piece.association_id
@@ -417,7 +498,7 @@ class Socket:
                     private = False
                 block.wake()
                 if self.closing:
-                    self._shut_down(block)
+                    self.start_shutdown(block)
             case (
                 AssociationState.COMM_LOST
                 | AssociationState.SHUTDOWN_COMP
@@ -562,14 +643,17 @@ class Socket:
     ) -> ControlBlock:
         """Send the INIT.  ``options`` hold for this association alone."""
         self.check_open()
+        check_options(options, at_connect=True)
+        for option in options:
+            _check_peer_address(option, addresses)
         # The answer is dropped, and the INIT repeated after RTO.Initial, if the receive buffer is
         # full of others' messages.
         self.read_ahead()
-        subscriptions = [option for option in options if isinstance(option, EventSubscription)]
-        others = [option for option in options if not isinstance(option, EventSubscription)]
-        before = [self.get_option(type(option), None) for option in others]
+        later = [option for option in options if isinstance(option, _SET_ON_ASSOCIATION)]
+        first = [option for option in options if not isinstance(option, _SET_ON_ASSOCIATION)]
+        before = [self.get_option(type(option), None) for option in first]
         try:
-            for option in others:
+            for option in first:
                 self.set_option(option, None)
             patience = self._handshake_patience()
             id = self.stack.connect(addresses)
@@ -579,8 +663,12 @@ class Socket:
         block = self.add_block(id)
         block.private = private
         block.patience = patience
-        for subscription in subscriptions:
-            self.set_option(subscription, id)
+        try:
+            for option in later:
+                self.set_option(option, id)
+        except BaseException:
+            self.discard(block)
+            raise
         return block
 
     async def connect(
@@ -609,8 +697,7 @@ class Socket:
         else:
             refused = seconds < block.patience
             number = errno.ECONNREFUSED if refused else errno.ETIMEDOUT
-        peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
-        return ConnectFailed(number, peer, block.last_event)
+        return connect_failed(number, addresses, block)
 
     def _handshake_patience(self) -> float:
         """Seconds within which the stack has certainly not given up waiting for an INIT ACK."""
@@ -642,14 +729,15 @@ class Socket:
         await block.wait_up()
         block.socket.check_open()
         if block.end is None:
-            block.socket._shut_down(block)
+            block.socket.start_shutdown(block)
         elif block.local_end is not None:
             raise trio.ClosedResourceError(f"association {block.id} was aborted here")
         elif not block.end.graceful:
             raise block.lost()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def _shut_down(self, block: ControlBlock) -> None:
+    def start_shutdown(self, block: ControlBlock) -> None:
+        """Start the graceful end of an association that is up; a half-open one is given up."""
         block.closed_by_us = True
         try:
             if block.up:
@@ -719,46 +807,78 @@ class Socket:
 
     # -- options -----------------------------------------------------------------------------
 
-    def get_option(self, kind: type[T], association_id: int | None) -> T:
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
         self.check_not_released()
-        if association_id is not None and kind.scope is not Scope.ASSOCIATION:
-            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+        if kind.write_only:
+            raise ValueError(f"{kind.__name__} can only be set")
+        _check_scope(kind, association_id)
+        if address is not None or kind is PeerAddressInfo:
+            _check_address_of(kind, association_id, address)
         if issubclass(kind, EventSubscription):
             block = None if association_id is None else self.blocks.get(association_id)
             subscription = block.subscription if block is not None else None
             return subscription or self.subscription  # type: ignore[return-value]
         try:
-            return self.stack.get_option(kind, association_id)
-        except OptionUnsupported:
-            raise
+            return self.stack.get_option(kind, association_id, address)
         except OSError as error:
-            if error.errno == errno.EINVAL and association_id is not None:
-                block = self.block(association_id) or ControlBlock(association_id, self)
-                raise block.lost() from None
-            raise
+            raise self._option_error(error, kind.__name__, association_id, address) from None
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         self.check_not_released()
+        check_options([option])
         kind = type(option)
-        if kind.read_only:
-            raise ValueError(f"{kind.__name__} can only be read")
-        if association_id is not None and kind.scope is not Scope.ASSOCIATION:
-            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
-        if not is_complete(option):
+        if kind.at_open_only:
+            raise ValueError(f"{kind.__name__} is for opening: give it to open_... in options=")
+        _check_scope(kind, association_id)
+        address = getattr(option, "address", None)
+        if isinstance(option, PeerAddressParams) and address is not None:
+            _check_address_of(kind, association_id, address)
+        if not kind.sparse and not is_complete(option):
             option = merge(option, self.get_option(kind, association_id))
         try:
             if isinstance(option, EventSubscription):
                 self._subscribe(option, association_id)
             else:
                 self.stack.set_option(option, association_id)
-        except OptionUnsupported:
-            raise
         except OSError as error:
-            if error.errno == errno.EINVAL:
-                raise ValueError(f"the stack refuses {option!r}") from None
-            raise
+            raise self._option_error(error, repr(option), association_id, address) from None
         finally:
             self.sender.forget_size()
+        if isinstance(option, DefaultSendParams) and association_id is not None:
+            block = self.blocks.get(association_id)
+            if block is not None:
+                block.default_send = None
+
+    def _option_error(
+        self, error: OSError, what: str, association_id: int | None, address: Address | None
+    ) -> Exception:
+        """What the refusal of an option means."""
+        if isinstance(error, OptionUnsupported):
+            return error
+        if association_id is not None:
+            try:
+                self.stack.status(association_id)
+            except OSError:
+                # It is the association that is gone.
+                self.read_ahead()
+                block = self.block(association_id) or ControlBlock(association_id, self)
+                return block.lost()
+        if error.errno == errno.EINVAL:
+            hint = f": is {address!r} an address of this association?" if address else ""
+            return ValueError(f"the stack refuses {what}{hint}")
+        return error
+
+    def paths(self, block: ControlBlock) -> list[PeerAddressInfo]:
+        """All paths of an association."""
+        try:
+            return [
+                self.stack.get_option(PeerAddressInfo, block.id, address)
+                for address in self.stack.peer_addresses(block.id)
+            ]
+        except OSError as error:
+            raise self._option_error(error, "to tell of paths", block.id, None) from None
 
     def _subscribe(self, subscription: EventSubscription, association_id: int | None) -> None:
         seen = merge(_NEEDED, subscription)
@@ -801,16 +921,22 @@ class Socket:
             await trio.lowlevel.checkpoint()
             return
         first = not self.closing
+        linger = self._linger()
+        if linger == 0:
+            self._abort_all()
+            await trio.lowlevel.checkpoint()
+            return
         try:
             if first:
                 self._begin_close()
                 with contextlib.suppress(OSError):
                     self.stack.listen(0)
                 for block in list(self.blocks.values()):
-                    self._shut_down(block)
+                    self.start_shutdown(block)
             await trio.lowlevel.checkpoint()
-            while self.blocks and not self.released:
-                await self._wait_for_an_end()
+            with trio.move_on_after(linger):
+                while self.blocks and not self.released:
+                    await self._wait_for_an_end()
             abort = False
         finally:
             if not self.released:
@@ -819,6 +945,23 @@ class Socket:
                     if not self.read():
                         break
                 self.release(abort=abort)
+
+    def _linger(self) -> float:
+        """Seconds for which closing may wait."""
+        try:
+            linger = self.stack.get_option(Linger, None)
+        except OSError:
+            return math.inf  # no socket is left
+        return linger.seconds if linger.enabled else math.inf
+
+    def _abort_all(self) -> None:
+        """End every association at once, then give the socket up."""
+        for block in list(self.blocks.values()):
+            self.abort(block, b"")
+        self._begin_close()
+        while self.blocks and self.read():
+            pass
+        self.release(abort=True)
 
     async def _wait_for_an_end(self) -> None:
         waiter = Waiter(ahead=False)
@@ -844,6 +987,100 @@ class Socket:
             block.wake()
         self.reader.wake_all()
         self.sender.retry()
+
+    def detach(self) -> int:
+        """Give the stack's socket up and leave it, and its associations, as they are."""
+        self.check_open()
+        self._check_idle()
+        # What the library wanted to see is not what its program asked for.
+        self.stack.subscribe(self.subscription, None)
+        for block in self.blocks.values():
+            if block.subscription is not None:
+                self.stack.subscribe(block.subscription, block.id)
+        self._begin_close()
+        self.released = True
+        return self.stack.detach()
+
+    def _check_idle(self) -> None:
+        """Refuse to give up a socket of which somebody, or something, would be left behind."""
+        records = len(self.store)
+        if self.data_only:
+            records = sum(type(record) is Message for record in self.store)
+        if self.inbox is not None:
+            reason = "it is in active mode"
+        elif self._receiver is not None:
+            reason = "a task receives from it"
+        elif self.sender.waiting() or any(block.waiters for block in self.blocks.values()):
+            reason = "a task waits to send, or for an association"
+        elif records:
+            reason = f"{records} records were read and not taken: receive them first"
+        elif self._partials:
+            reason = "a message has come in part: receive it first"
+        else:
+            return
+        raise trio.BusyResourceError(f"this socket cannot be detached: {reason}")
+
+
+def open_socket(
+    stack: Stack,
+    local_addresses: Sequence[Address],
+    port: int,
+    *,
+    ipv6: bool,
+    options: Sequence[Option],
+    max_message_size: int,
+) -> Socket:
+    """A new socket of a stack, with its options set."""
+    check_options(options)
+    at_open = [option for option in options if option.at_open_only]
+    try:
+        raw = stack.open(local_addresses, port, ipv6=ipv6, options=at_open)
+    except OSError as error:
+        if error.errno == errno.EINVAL and at_open:
+            raise ValueError(f"the stack refuses one of {at_open!r}") from None
+        raise
+    socket = Socket(raw, max_message_size)
+    try:
+        socket.configure(options)
+    except BaseException:
+        socket.release(abort=True)
+        raise
+    return socket
+
+
+def _check_scope(kind: type[Option], association_id: int | None) -> None:
+    """Refuse an option of the socket for one association, and one of an association for all."""
+    if association_id is None:
+        if kind.scope is Scope.ONE_ASSOCIATION:
+            raise ValueError(f"{kind.__name__} is of one association: say which")
+    elif kind.scope in (Scope.SOCKET, Scope.NEW):
+        raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+
+
+def _check_address_of(
+    kind: type[Option], association_id: int | None, address: Address | None
+) -> None:
+    if kind not in (PeerAddressInfo, PeerAddressParams):
+        raise ValueError(f"{kind.__name__} is not of one address")
+    if association_id is None:
+        raise ValueError(f"{kind.__name__} of one address needs the association")
+    if address is None:
+        raise ValueError(f"{kind.__name__} needs address=, one of the peer's")
+    check_address(address)
+
+
+def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:
+    """Refuse, before the INIT, an option for an address that is not connected to."""
+    if isinstance(option, (PrimaryAddress, PeerAddressParams)):
+        address = option.address
+        if address is not None and address[:2] not in [known[:2] for known in addresses]:
+            raise ValueError(f"{option!r}: that is none of the peer's addresses, {addresses!r}")
+
+
+def connect_failed(number: int, addresses: Sequence[Address], block: ControlBlock) -> ConnectFailed:
+    """The error for an association that could not be set up."""
+    peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
+    return ConnectFailed(number, peer, block.last_event)
 
 
 def check_max_message_size(size: int) -> None:

@@ -21,13 +21,15 @@ T = TypeVar("T", bound=Option)
 
 
 class SendInfo(NamedTuple):
-    """How a message is to be sent (RFC 6458 section 5.3.4, and its lifetime in milliseconds)."""
+    """How a message is to be sent (RFC 6458 section 5.3.4, its lifetime in milliseconds, and the
+    peer's address that it is to go to, if not the primary one)."""
 
     stream: int
     ppid: int
     unordered: bool
     context: int
     lifetime: int
+    address: Address | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -118,12 +120,30 @@ class StackSocket(Protocol):
 
     def peer_addresses(self, association_id: int) -> list[Address]: ...
 
-    def get_option(self, kind: type[T], association_id: int | None) -> T: ...
+    def association_at(self, address: Address) -> int | None:
+        """The association with the peer that has this address."""
+        ...
 
-    def set_option(self, option: Option, association_id: int | None) -> None: ...
+    def bind(self, address: Address) -> None:
+        """Add a local address, also to the associations that there are (ASCONF)."""
+        ...
+
+    def unbind(self, address: Address) -> None: ...
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T: ...
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        """Set all fields of an option; of a sparse one, those that are not None."""
+        ...
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         """Report these events; all its fields are set."""
+        ...
+
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        """The events that are reported."""
         ...
 
     def max_send_size(self) -> tuple[int, str]:
@@ -132,6 +152,10 @@ class StackSocket(Protocol):
 
     def close(self, *, abort: bool) -> None:
         """Give the socket up: associations shut down in the background, or are aborted."""
+        ...
+
+    def detach(self) -> int:
+        """Give the socket up and leave it open, as a descriptor."""
         ...
 
 
@@ -193,7 +217,18 @@ class EndedSocket:
     def peer_addresses(self, association_id: int) -> list[Address]:
         raise self._gone()
 
-    def get_option(self, kind: type[T], association_id: int | None) -> T:
+    def association_at(self, address: Address) -> int | None:
+        return None
+
+    def bind(self, address: Address) -> None:
+        raise self._gone()
+
+    def unbind(self, address: Address) -> None:
+        raise self._gone()
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
         raise self._gone()
 
     def set_option(self, option: Option, association_id: int | None) -> None:
@@ -202,11 +237,17 @@ class EndedSocket:
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         raise self._gone()
 
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        raise self._gone()
+
     def max_send_size(self) -> tuple[int, str]:
         return 0, "the association has ended"
 
     def close(self, *, abort: bool) -> None:
         pass
+
+    def detach(self) -> int:
+        raise self._gone()
 
 
 class Stack(Protocol):
@@ -214,8 +255,18 @@ class Stack(Protocol):
 
     name: str
 
-    def open(self, local_addresses: Sequence[Address], port: int, *, ipv6: bool) -> StackSocket:
-        """A one-to-many socket bound to ``local_addresses`` (none: any) and ``port``."""
+    def open(
+        self,
+        local_addresses: Sequence[Address],
+        port: int,
+        *,
+        ipv6: bool,
+        options: Sequence[Option],
+    ) -> StackSocket:
+        """A one-to-many socket bound to ``local_addresses`` (none: any) and ``port``.
+
+        ``options`` are those that have to be set before it is bound.
+        """
         ...
 
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:

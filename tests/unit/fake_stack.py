@@ -13,8 +13,10 @@ import trio
 from trio_sctp import (
     AssociationChange,
     AssociationState,
+    DefaultSendParams,
     EventSubscription,
     InitMsg,
+    Linger,
     Message,
     RtoInfo,
     StackReport,
@@ -165,7 +167,7 @@ class FakeSocket:
         if association_id not in self.states:
             raise os_error(errno.EINVAL)
         path = PeerAddressInfo(
-            address=PEER, state=PathState.ACTIVE, cwnd=0, srtt=0, rto=0, mtu=1500
+            address=PEER, state=PathState.ACTIVE, primary=True, cwnd=0, srtt=0, rto=0, mtu=1500
         )
         return Status(
             association_id=association_id,
@@ -188,9 +190,24 @@ class FakeSocket:
     def peer_addresses(self, association_id: int) -> list[Address]:
         return [PEER]
 
-    def get_option(self, kind: type[T], association_id: int | None) -> T:
+    def association_at(self, address: Address) -> int | None:
+        return None
+
+    def bind(self, address: Address) -> None:
+        raise AssertionError("no test of this stack does that")
+
+    def unbind(self, address: Address) -> None:
+        raise AssertionError("no test of this stack does that")
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
         option: object
-        if kind is InitMsg:
+        if kind is DefaultSendParams:
+            option = DefaultSendParams(stream=0, ppid=0, unordered=False, context=0, lifetime=0)
+        elif kind is Linger:
+            option = Linger(False)
+        elif kind is InitMsg:
             option = InitMsg(num_ostreams=10, max_instreams=10, max_attempts=2, max_init_timeo=0)
         else:
             assert kind is RtoInfo
@@ -203,6 +220,9 @@ class FakeSocket:
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         pass
 
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        raise AssertionError("no test of this stack does that")
+
     def max_send_size(self) -> tuple[int, str]:
         return 10_000, "use a larger one"
 
@@ -211,6 +231,9 @@ class FakeSocket:
         self._readable.unpark_all()
         self._writable.unpark_all()
 
+    def detach(self) -> int:
+        raise AssertionError("no test of this stack does that")
+
 
 class FakeStack:
     name = "fake"
@@ -218,7 +241,14 @@ class FakeStack:
     def __init__(self) -> None:
         self.sockets: list[FakeSocket] = []
 
-    def open(self, local_addresses: Sequence[Address], port: int, *, ipv6: bool) -> FakeSocket:
+    def open(
+        self,
+        local_addresses: Sequence[Address],
+        port: int,
+        *,
+        ipv6: bool,
+        options: Sequence[Option],
+    ) -> FakeSocket:
         self.sockets.append(FakeSocket())
         return self.sockets[-1]
 

@@ -90,14 +90,23 @@ def test_fixed_settings_are_those_of_the_code(setting: str, value: str) -> None:
     assert f"\n| {setting} | {value} |" in (ROOT / "docs/defaults.md").read_text()
 
 
+SCOPES = {
+    Scope.SOCKET: "socket",
+    Scope.NEW: "new associations",
+    Scope.ASSOCIATION: "association",
+    Scope.ONE_ASSOCIATION: "one association",
+}
+
+
 def test_the_options_scopes_are_those_of_the_code() -> None:
     guide = (ROOT / "docs/guide.md").read_text()
     kinds = [k for k in PUBLIC.values() if isinstance(k, type) and issubclass(k, trio_sctp.Option)]
     for kind in kinds:
         if kind is not trio_sctp.Option:
-            scope = "socket" if kind.scope is Scope.SOCKET else "association"
-            read_only = ", read-only" if kind.read_only else ""
-            assert f"| `{kind.__name__}` | {scope}{read_only} |" in guide
+            scope = SCOPES[kind.scope]
+            scope += ", read-only" * kind.read_only + ", write-only" * kind.write_only
+            scope += ", at opening" * kind.at_open_only
+            assert f"| `{kind.__name__}` | {scope} |" in guide
 
 
 def test_default_subscriptions_are_those_of_the_code() -> None:

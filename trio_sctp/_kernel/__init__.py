@@ -3,13 +3,13 @@
     _layouts.py        numbers and structs of linux/sctp.h, declared once
     _notifications.py  bytes of a notification -> an event
     _options.py        option types <-> socket options
-    _getsockopt.py     the one call that the standard library lacks
+    _libc.py           the calls that the standard library lacks
     _socket.py         sockets: the data path, connect, peel off, abort, close
 
 Why so little of pysctp: its receive leaks memory with every message and can be crashed by a peer's
 ERROR chunk, its connectx returns no id while the handshake is under way, its peeloff leaks a
 descriptor, and its address lists drop IPv6 scope ids.  The standard library sends and receives
-faster; one call through ctypes does the rest.  Programs that hold sockets made by pysctp hand them
+faster; two calls through ctypes do the rest.  Programs that hold sockets made by pysctp hand them
 over with ``from_socket``.
 """
 

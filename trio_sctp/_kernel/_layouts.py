@@ -12,21 +12,34 @@ import struct
 from .._values import Address
 
 SOL_SCTP = 132
+SIOCGSKNS = 0x894C  # ioctl: a descriptor of a socket's network namespace
 
 
 class Opt(enum.IntEnum):
     """Socket options of level SOL_SCTP."""
 
     RTOINFO = 0
+    ASSOCINFO = 1
     INITMSG = 2
     NODELAY = 3
+    AUTOCLOSE = 4
+    SET_PEER_PRIMARY_ADDR = 5
+    PRIMARY_ADDR = 6
+    ADAPTATION_LAYER = 7
+    DISABLE_FRAGMENTS = 8
+    PEER_ADDR_PARAMS = 9
+    DEFAULT_SEND_PARAM = 10
     I_WANT_MAPPED_V4_ADDR = 12
+    MAXSEG = 13
     STATUS = 14
+    GET_PEER_ADDR_INFO = 15
+    DELAYED_SACK = 16
     FRAGMENT_INTERLEAVE = 18
     GET_ASSOC_NUMBER = 28
     GET_ASSOC_ID_LIST = 29
     RECVRCVINFO = 32
     SOCKOPT_BINDX_ADD = 100
+    SOCKOPT_BINDX_REM = 101
     GET_PEER_ADDRS = 108
     GET_LOCAL_ADDRS = 109
     SOCKOPT_CONNECTX3 = 111
@@ -46,6 +59,7 @@ PRINFO_STRUCT = struct.Struct("=HxxI")  # policy, value
 
 # Flags of a sent message; policy of its lifetime.
 UNORDERED = 0x0001
+ADDR_OVER = 0x0002
 ABORT = 0x0004
 EOF = 0x0200
 PR_SCTP_TTL = 0x0010
@@ -59,7 +73,21 @@ PEELOFF_FLAGS_STRUCT = struct.Struct("=iii")  # id, descriptor, flags
 CONNECTX3_STRUCT = struct.Struct("=iiQ")  # id, length of the addresses, pointer to them
 ADDRS_STRUCT = struct.Struct("=iI")  # id, number of addresses that follow
 
+STORAGE_SIZE = 128  # sockaddr_storage, in the structs below: 128s
+
+ASSOCPARAMS_STRUCT = struct.Struct("=iHHIII")
+INITMSG_STRUCT = struct.Struct("=HHHH")
+PADDRINFO_STRUCT = struct.Struct("=i128siIIII")
+PADDRPARAMS_STRUCT = struct.Struct("=i128sIHIIIIBx")  # ..., flags, IPv6 flow label, DSCP
+PRIM_STRUCT = struct.Struct("=i128s")
+RTOINFO_STRUCT = struct.Struct("=iIII")
+SACK_INFO_STRUCT = struct.Struct("=iII")
+SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
+ASSOC_VALUE_STRUCT = struct.Struct("=iI")
+
+# A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 is meant, and not "as it is".
+SPP_HB_TIME_IS_ZERO = 0x80
 
 
 DATA_IO_EVENT = 0x8000  # no notification: SNDRCVINFO with each message
@@ -121,8 +149,11 @@ def pack_address(address: Address, port: int | None = None) -> bytes:
         port = address[1]
     if ":" not in host:
         return _FAMILY.pack(socket.AF_INET) + _IN.pack(port, socket.inet_aton(host))
+    host, _, zone = host.partition("%")
     flow, scope = address[2:] if len(address) == 4 else (0, 0)
-    packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    if zone:
+        scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    packed = socket.inet_pton(socket.AF_INET6, host)
     return _FAMILY.pack(socket.AF_INET6) + _IN6.pack(port, flow, packed) + _SCOPE.pack(scope)
 
 

@@ -11,22 +11,70 @@ from typing import Any, TypeVar
 
 from .._errors import OptionUnsupported
 from .._options import (
+    AdaptationLayer,
+    AssocParams,
+    AutoClose,
+    BindToDevice,
+    DefaultSendParams,
+    DelayedAck,
+    DisableFragments,
+    DontRoute,
+    EventSubscription,
     InitMsg,
+    IPv6Only,
+    Linger,
+    MappedV4,
+    MaxSegment,
     NoDelay,
     Option,
     PathState,
+    PeerAddressFlags,
     PeerAddressInfo,
+    PeerAddressParams,
+    PrimaryAddress,
+    Priority,
     ReceiveBuffer,
+    ReceiveTos,
+    ReceiveTrafficClass,
+    ReceiveTtl,
+    ReuseAddress,
+    ReusePort,
     RtoInfo,
     SendBuffer,
+    SetPeerPrimaryAddress,
     Status,
     StatusState,
+    Tos,
+    TrafficClass,
 )
-from ._getsockopt import getsockopt
-from ._layouts import FUTURE_ASSOCIATIONS, SOL_SCTP, STATUS_STRUCT, Opt, unpack_address
+from .._values import Address
+from ._layouts import (
+    ASSOC_VALUE_STRUCT,
+    ASSOCPARAMS_STRUCT,
+    EVENT_STRUCT,
+    FUTURE_ASSOCIATIONS,
+    INITMSG_STRUCT,
+    PADDRINFO_STRUCT,
+    PADDRPARAMS_STRUCT,
+    PRIM_STRUCT,
+    RTOINFO_STRUCT,
+    SACK_INFO_STRUCT,
+    SNDRCVINFO_STRUCT,
+    SOL_SCTP,
+    SPP_HB_TIME_IS_ZERO,
+    STATUS_STRUCT,
+    STORAGE_SIZE,
+    UNORDERED,
+    Note,
+    Opt,
+    pack_address,
+    unpack_address,
+)
+from ._libc import getsockopt
 from ._notifications import known
 
 T = TypeVar("T", bound=Option)
+Fields = dict[str, Any]
 
 ID = "association id"
 """The place of the association id in a struct."""
@@ -36,51 +84,271 @@ ID = "association id"
 class Layout:
     """How one option type is a socket option: its number, its struct, and the struct's fields.
 
-    ``decode`` is for the few whose struct is not simply their fields.
+    A field that the option type lacks has a name with an underscore in front, and is 0.  ``decode``
+    makes an option of the fields, ``encode`` the fields of an option, where they differ.
     """
 
     level: int
     number: int
     struct: struct.Struct
     fields: tuple[str, ...]
-    decode: Callable[[tuple[Any, ...]], Any] | None = None
+    decode: Callable[[Fields], Option] | None = None
+    encode: Callable[[Any], Fields] | None = None
+
+    def pack(self, fields: Fields) -> bytes:
+        """The struct; fields that are not given are 0, addresses are packed."""
+        empty = bytes(STORAGE_SIZE)
+        values = [fields.get(name, empty if name == "address" else 0) for name in self.fields]
+        return self.struct.pack(*values)
 
 
-def _status(f: tuple[Any, ...]) -> Status:
-    return Status(
-        association_id=f[0],
-        state=known(StatusState, f[1]),
-        rwnd=f[2],
-        unackdata=f[3],
-        penddata=f[4],
-        instrms=f[5],
-        outstrms=f[6],
-        fragmentation_point=f[7],
-        primary=PeerAddressInfo(
-            address=unpack_address(f[9])[0],
-            state=known(PathState, f[10]),
-            cwnd=f[11],
-            srtt=f[12],
-            rto=f[13],
-            mtu=f[14],
-        ),
+_INT = struct.Struct("=i")
+
+
+def _socket_option(number: int, field: str) -> Layout:
+    return Layout(socket.SOL_SOCKET, number, _INT, (field,))
+
+
+def _storage(address: Address) -> bytes:
+    return pack_address(address).ljust(STORAGE_SIZE, b"\0")
+
+
+def _path(f: Fields, *, primary: bool) -> PeerAddressInfo:
+    return PeerAddressInfo(
+        address=unpack_address(f["address"])[0],
+        state=known(PathState, f["state"]),
+        primary=primary,
+        cwnd=f["cwnd"],
+        srtt=f["srtt"],
+        rto=f["rto"],
+        mtu=f["mtu"],
     )
 
+
+def _status(f: Fields) -> Status:
+    return Status(
+        association_id=f[ID],
+        state=known(StatusState, f["_state"]),
+        rwnd=f["rwnd"],
+        unackdata=f["unackdata"],
+        penddata=f["penddata"],
+        instrms=f["instrms"],
+        outstrms=f["outstrms"],
+        fragmentation_point=f["fragmentation_point"],
+        primary=_path(f, primary=True),
+    )
+
+
+def _default_send_params(f: Fields) -> DefaultSendParams:
+    return DefaultSendParams(
+        stream=f["stream"],
+        ppid=socket.ntohl(f["ppid"]),
+        unordered=f["_flags"] & UNORDERED != 0,
+        context=f["context"],
+        lifetime=f["lifetime"],
+    )
+
+
+def _sndrcvinfo(option: DefaultSendParams) -> Fields:
+    fields = {name: getattr(option, name) for name in ("stream", "context", "lifetime")}
+    return fields | {
+        "ppid": socket.htonl(option.ppid or 0),
+        "_flags": UNORDERED if option.unordered else 0,
+    }
+
+
+def _paddrparams(option: PeerAddressParams) -> Fields:
+    """To Linux, a 0 means that something stays as it is, and so does the lack of a flag."""
+    flags = int(option.flags or 0)
+    if option.hbinterval == 0:
+        flags |= SPP_HB_TIME_IS_ZERO
+    return {
+        "address": _storage(option.address) if option.address else bytes(STORAGE_SIZE),
+        "hbinterval": option.hbinterval or 0,
+        "pathmaxrxt": option.pathmaxrxt or 0,
+        "pathmtu": option.pathmtu or 0,
+        "sackdelay": option.sackdelay or 0,
+        "flags": flags,
+    }
+
+
+_FLAGS = sum(PeerAddressFlags)
+_SWITCHES = {
+    "hbinterval": PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE,
+    "pathmtu": PeerAddressFlags.PMTUD_ENABLE | PeerAddressFlags.PMTUD_DISABLE,
+    "sackdelay": PeerAddressFlags.SACKDELAY_ENABLE | PeerAddressFlags.SACKDELAY_DISABLE,
+}
+"""Linux takes a value only together with a flag that says whether it is in use."""
 
 LAYOUTS: dict[type[Any], Layout] = {
     InitMsg: Layout(
         SOL_SCTP,
         Opt.INITMSG,
-        struct.Struct("=HHHH"),
+        INITMSG_STRUCT,
         ("num_ostreams", "max_instreams", "max_attempts", "max_init_timeo"),
     ),
-    RtoInfo: Layout(SOL_SCTP, Opt.RTOINFO, struct.Struct("=iIII"), (ID, "initial", "max", "min")),
-    NoDelay: Layout(
-        SOL_SCTP, Opt.NODELAY, struct.Struct("=i"), ("enabled",), lambda f: NoDelay(bool(f[0]))
+    RtoInfo: Layout(SOL_SCTP, Opt.RTOINFO, RTOINFO_STRUCT, (ID, "initial", "max", "min")),
+    AssocParams: Layout(
+        SOL_SCTP,
+        Opt.ASSOCINFO,
+        ASSOCPARAMS_STRUCT,
+        (
+            ID,
+            "asocmaxrxt",
+            "number_peer_destinations",
+            "peer_rwnd",
+            "local_rwnd",
+            "cookie_life",
+        ),
     ),
-    SendBuffer: Layout(socket.SOL_SOCKET, socket.SO_SNDBUF, struct.Struct("=i"), ("size",)),
-    ReceiveBuffer: Layout(socket.SOL_SOCKET, socket.SO_RCVBUF, struct.Struct("=i"), ("size",)),
-    Status: Layout(SOL_SCTP, Opt.STATUS, STATUS_STRUCT, (ID,), _status),
+    PeerAddressParams: Layout(
+        SOL_SCTP,
+        Opt.PEER_ADDR_PARAMS,
+        PADDRPARAMS_STRUCT,
+        (
+            ID,
+            "address",
+            "hbinterval",
+            "pathmaxrxt",
+            "pathmtu",
+            "sackdelay",
+            "flags",
+            "_ipv6_flowlabel",
+            "_dscp",
+        ),
+        lambda f: PeerAddressParams(
+            address=unpack_address(f["address"])[0] if any(f["address"][:2]) else None,
+            hbinterval=f["hbinterval"],
+            pathmaxrxt=f["pathmaxrxt"],
+            pathmtu=f["pathmtu"],
+            sackdelay=f["sackdelay"],
+            flags=PeerAddressFlags(f["flags"] & _FLAGS),
+        ),
+        _paddrparams,
+    ),
+    PrimaryAddress: Layout(
+        SOL_SCTP,
+        Opt.PRIMARY_ADDR,
+        PRIM_STRUCT,
+        (ID, "address"),
+        lambda f: PrimaryAddress(unpack_address(f["address"])[0]),
+        lambda option: {"address": _storage(option.address)},
+    ),
+    SetPeerPrimaryAddress: Layout(
+        SOL_SCTP,
+        Opt.SET_PEER_PRIMARY_ADDR,
+        PRIM_STRUCT,
+        (ID, "address"),
+        encode=lambda option: {"address": _storage(option.address)},
+    ),
+    AdaptationLayer: Layout(
+        SOL_SCTP, Opt.ADAPTATION_LAYER, struct.Struct("=I"), ("adaptation_ind",)
+    ),
+    DefaultSendParams: Layout(
+        SOL_SCTP,
+        Opt.DEFAULT_SEND_PARAM,
+        SNDRCVINFO_STRUCT,
+        (
+            "stream",
+            "_ssn",
+            "_flags",
+            "ppid",
+            "context",
+            "lifetime",
+            "_tsn",
+            "_cumtsn",
+            ID,
+        ),
+        _default_send_params,
+        _sndrcvinfo,
+    ),
+    DelayedAck: Layout(
+        SOL_SCTP,
+        Opt.DELAYED_SACK,
+        SACK_INFO_STRUCT,
+        (ID, "delay", "freq"),
+        encode=lambda option: {"delay": option.delay or 0, "freq": option.freq or 0},
+    ),
+    AutoClose: Layout(SOL_SCTP, Opt.AUTOCLOSE, struct.Struct("=I"), ("seconds",)),
+    NoDelay: Layout(SOL_SCTP, Opt.NODELAY, _INT, ("enabled",)),
+    DisableFragments: Layout(SOL_SCTP, Opt.DISABLE_FRAGMENTS, _INT, ("enabled",)),
+    MappedV4: Layout(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, _INT, ("enabled",)),
+    MaxSegment: Layout(SOL_SCTP, Opt.MAXSEG, ASSOC_VALUE_STRUCT, (ID, "size")),
+    PeerAddressInfo: Layout(
+        SOL_SCTP,
+        Opt.GET_PEER_ADDR_INFO,
+        PADDRINFO_STRUCT,
+        (ID, "address", "state", "cwnd", "srtt", "rto", "mtu"),
+    ),
+    Status: Layout(
+        SOL_SCTP,
+        Opt.STATUS,
+        STATUS_STRUCT,
+        (
+            ID,
+            "_state",
+            "rwnd",
+            "unackdata",
+            "penddata",
+            "instrms",
+            "outstrms",
+            "fragmentation_point",
+            "_primary_id",
+            "address",
+            "state",
+            "cwnd",
+            "srtt",
+            "rto",
+            "mtu",
+        ),
+        _status,
+    ),
+    SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
+    ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
+    Linger: Layout(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.Struct("=ii"), ("enabled", "seconds")
+    ),
+    Tos: Layout(socket.IPPROTO_IP, socket.IP_TOS, _INT, ("value",)),
+    TrafficClass: Layout(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT, ("value",)),
+    Priority: _socket_option(socket.SO_PRIORITY, "value"),
+    DontRoute: _socket_option(socket.SO_DONTROUTE, "enabled"),
+    ReuseAddress: _socket_option(socket.SO_REUSEADDR, "enabled"),
+    ReusePort: _socket_option(socket.SO_REUSEPORT, "enabled"),
+    IPv6Only: Layout(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _INT, ("enabled",)),
+    BindToDevice: Layout(
+        socket.SOL_SOCKET,
+        socket.SO_BINDTODEVICE,
+        struct.Struct("=16s"),
+        ("name",),
+        lambda f: BindToDevice(f["name"].rstrip(b"\0").decode()),
+        lambda option: {"name": option.name.encode()},
+    ),
+}
+
+_NOT_DELIVERED = "Linux accepts it and then delivers nothing"
+_UNSUPPORTED: dict[type[Any], str] = {
+    ReceiveTos: _NOT_DELIVERED,
+    ReceiveTrafficClass: _NOT_DELIVERED,
+    ReceiveTtl: _NOT_DELIVERED,
+}
+
+NOT_INHERITED: tuple[type[Option], ...] = (Tos, TrafficClass, Priority)
+"""What a peeled-off or accepted socket does not take over by itself.  In this order: Linux changes
+the priority with the TOS."""
+
+SUBSCRIPTIONS = {
+    "association_event": Note.ASSOC_CHANGE,
+    "address_event": Note.PEER_ADDR_CHANGE,
+    "send_failure_event": Note.SEND_FAILED_EVENT,
+    "peer_error_event": Note.REMOTE_ERROR,
+    "shutdown_event": Note.SHUTDOWN_EVENT,
+    "partial_delivery_event": Note.PARTIAL_DELIVERY_EVENT,
+    "adaptation_layer_event": Note.ADAPTATION_INDICATION,
+    "authentication_event": Note.AUTHENTICATION_EVENT,
+    "sender_dry_event": Note.SENDER_DRY_EVENT,
+    "stream_reset_event": Note.STREAM_RESET_EVENT,
+    "association_reset_event": Note.ASSOC_RESET_EVENT,
+    "stream_change_event": Note.STREAM_CHANGE_EVENT,
 }
 
 
@@ -88,30 +356,145 @@ def _layout(kind: type[Any]) -> Layout:
     try:
         return LAYOUTS[kind]
     except KeyError:
+        reason = _UNSUPPORTED.get(kind, "it has no such option")
         raise OptionUnsupported(
-            errno.ENOPROTOOPT, f"the kernel stack has no option {kind.__name__}"
+            errno.EOPNOTSUPP, f"the kernel stack cannot do {kind.__name__}: {reason}"
         ) from None
 
 
-def get_option(sock: socket.socket, kind: type[T], association_id: int | None) -> T:
-    """Read an option, all fields filled."""
-    layout = _layout(kind)
-    id = FUTURE_ASSOCIATIONS if association_id is None else association_id
-    if layout.level == SOL_SCTP:
-        request = b"".join(struct.pack("=i", id) for name in layout.fields if name == ID)
-        _, data = getsockopt(sock.fileno(), layout.number, request, layout.struct.size)
+def _translated(error: OSError, kind: type[Any]) -> OSError:
+    """The error that says whose fault it is."""
+    if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
+        needs = " (it needs an IPv6 socket)" if kind in (TrafficClass, IPv6Only) else ""
+        return OptionUnsupported(
+            error.errno, f"this socket has no {kind.__name__}{needs}: {error.strerror}"
+        )
+    if error.errno == errno.EPERM and kind is SetPeerPrimaryAddress:
+        return OptionUnsupported(
+            errno.EPERM,
+            "the peer takes no ASCONF chunks, or the sysctl net.sctp.addip_enable is 0 here",
+        )
+    return error
+
+
+def _read(sock: socket.socket, layout: Layout, request: Fields) -> Fields:
+    if ID in layout.fields:
+        _, data = getsockopt(sock.fileno(), layout.number, layout.pack(request))
     else:
-        data = sock.getsockopt(layout.level, layout.number, layout.struct.size)
-    values = layout.struct.unpack(data)
-    if layout.decode is not None:
-        return layout.decode(values)  # type: ignore[no-any-return]
-    fields = {name: value for name, value in zip(layout.fields, values, strict=True) if name != ID}
-    return kind(**fields)
+        size = layout.struct.size
+        data = sock.getsockopt(layout.level, layout.number, size).ljust(size, b"\0")
+    return dict(zip(layout.fields, layout.struct.unpack(data), strict=True))
+
+
+def get_option(
+    sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
+) -> T:
+    """Read an option, with all its fields."""
+    layout = _layout(kind)
+    request: Fields = {ID: FUTURE_ASSOCIATIONS if association_id is None else association_id}
+    if address is not None:
+        request["address"] = _storage(address)
+    result: Option
+    try:
+        if kind is PeerAddressInfo:
+            assert address is not None
+            result = _get_path(sock, layout, request, address)
+        else:
+            fields = _read(sock, layout, request)
+            if layout.decode is not None:
+                result = layout.decode(fields)
+            else:
+                types = {field.name: field.type for field in dataclasses.fields(kind)}
+                result = kind(
+                    **{
+                        name: bool(value) if types[name] == "bool" else value
+                        for name, value in fields.items()
+                        if name != ID
+                    }
+                )
+    except OSError as error:
+        raise _translated(error, kind) from None
+    return result  # type: ignore[return-value]
+
+
+def _get_path(
+    sock: socket.socket, layout: Layout, request: Fields, address: Address
+) -> PeerAddressInfo:
+    primary = _read(sock, LAYOUTS[Status], {ID: request[ID]})
+    try:
+        fields = _read(sock, layout, request)
+    except OSError as error:
+        if error.errno != errno.EACCES:
+            raise
+        # So Linux hides, if it is told to, a path that has potentially failed.
+        fields = dict(request)
+        fields.update(state=PathState.POTENTIALLY_FAILED, cwnd=0, srtt=0, rto=0, mtu=0)
+    ours, theirs = (unpack_address(f["address"])[0] for f in (fields, primary))
+    return _path(fields, primary=ours == theirs)
+
+
+def association_at(sock: socket.socket, address: Address) -> int:
+    """The id of the association with this peer; OSError if there is none, or it is hidden."""
+    layout = LAYOUTS[PeerAddressInfo]
+    fields = _read(sock, layout, {"address": _storage(address)})
+    id: int = fields[ID]
+    return id
 
 
 def set_option(sock: socket.socket, option: Option, association_id: int | None) -> None:
-    """Write an option, every field of which must be set."""
-    layout = _layout(type(option))
-    id = FUTURE_ASSOCIATIONS if association_id is None else association_id
-    values = [id if name == ID else getattr(option, name) for name in layout.fields]
-    sock.setsockopt(layout.level, layout.number, layout.struct.pack(*values))
+    """Write an option, every field of which must be set, unless it is sparse."""
+    kind = type(option)
+    layout = _layout(kind)
+    if isinstance(option, PeerAddressParams):
+        option = _with_switches(sock, option, association_id)
+    if layout.encode is not None:
+        fields = layout.encode(option)
+    else:
+        fields = {name: getattr(option, name) for name in layout.fields if name != ID}
+    fields[ID] = FUTURE_ASSOCIATIONS if association_id is None else association_id
+    try:
+        sock.setsockopt(layout.level, layout.number, layout.pack(fields))
+    except OSError as error:
+        raise _translated(error, kind) from None
+
+
+def _with_switches(
+    sock: socket.socket, option: PeerAddressParams, association_id: int | None
+) -> PeerAddressParams:
+    """The option with the flags without which Linux would ignore its values."""
+    flags = option.flags or PeerAddressFlags(0)
+    missing = PeerAddressFlags(0)
+    for field, switch in _SWITCHES.items():
+        if getattr(option, field) is not None and not flags & switch:
+            missing |= switch
+    if not missing:
+        return option
+    now = get_option(sock, PeerAddressParams, association_id, option.address)
+    assert now.flags is not None
+    return dataclasses.replace(option, flags=flags | now.flags & missing)
+
+
+def subscribe(sock: socket.socket, events: EventSubscription, id: int) -> None:
+    """Report these events; all fields are set."""
+    for field, note in SUBSCRIPTIONS.items():
+        sock.setsockopt(SOL_SCTP, Opt.EVENT, EVENT_STRUCT.pack(id, note, getattr(events, field)))
+
+
+def subscription(sock: socket.socket, id: int) -> EventSubscription:
+    """The events that are reported."""
+    on: dict[str, bool] = {}
+    for field, note in SUBSCRIPTIONS.items():
+        _, data = getsockopt(sock.fileno(), Opt.EVENT, EVENT_STRUCT.pack(id, note, 0))
+        on[field] = bool(EVENT_STRUCT.unpack(data)[2])
+    return EventSubscription(**on)
+
+
+def copy_uninherited(source: socket.socket, target: socket.socket) -> None:
+    """Give a peeled-off or accepted socket what it did not take over by itself."""
+    for kind in NOT_INHERITED:
+        if kind is TrafficClass and source.family != socket.AF_INET6:
+            continue
+        layout = LAYOUTS[kind]
+        value = source.getsockopt(layout.level, layout.number)
+        if value != target.getsockopt(layout.level, layout.number):
+            target.setsockopt(layout.level, layout.number, value)

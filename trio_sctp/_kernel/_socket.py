@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -12,13 +13,14 @@ from typing import TypeVar
 
 import trio
 
-from .._options import EventSubscription, Option, Status
+from .._errors import OptionUnsupported
+from .._options import EventSubscription, NetworkNamespace, Option, Status
 from .._stack import Arrival, Piece, SendInfo, StackReport, StackSocket
 from .._values import Address, MessageDraft, freeze
 from . import _options
-from ._getsockopt import connectx3, getsockopt
 from ._layouts import (
     ABORT,
+    ADDR_OVER,
     ADDRS_STRUCT,
     ALL_ASSOCIATIONS,
     DATA_IO_EVENT,
@@ -32,15 +34,16 @@ from ._layouts import (
     PRINFO,
     PRINFO_STRUCT,
     RCVINFO_STRUCT,
+    SIOCGSKNS,
     SNDINFO,
     SNDINFO_STRUCT,
     SOL_SCTP,
     UNORDERED,
-    Note,
     Opt,
     pack_address,
     unpack_address,
 )
+from ._libc import connectx3, getsockopt, network_namespace
 from ._notifications import parse_notification
 
 T = TypeVar("T", bound=Option)
@@ -52,22 +55,14 @@ _READ_SIZE, _LARGE_READ_SIZE = 4096, 65536
 # Room for SNDRCVINFO and RCVINFO together: with less, the kernel drops the association id.
 _ANCILLARY_SIZE = 256
 
-_SUBSCRIPTIONS = {
-    "association_event": Note.ASSOC_CHANGE,
-    "address_event": Note.PEER_ADDR_CHANGE,
-    "send_failure_event": Note.SEND_FAILED_EVENT,
-    "peer_error_event": Note.REMOTE_ERROR,
-    "shutdown_event": Note.SHUTDOWN_EVENT,
-    "partial_delivery_event": Note.PARTIAL_DELIVERY_EVENT,
-    "adaptation_layer_event": Note.ADAPTATION_INDICATION,
-    "authentication_event": Note.AUTHENTICATION_EVENT,
-    "sender_dry_event": Note.SENDER_DRY_EVENT,
-    "stream_reset_event": Note.STREAM_RESET_EVENT,
-    "association_reset_event": Note.ASSOC_RESET_EVENT,
-    "stream_change_event": Note.STREAM_CHANGE_EVENT,
-}
-
 _WMEM_MAX = "/proc/sys/net/core/wmem_max"
+
+
+def _for_family(family: int, address: Address) -> Address:
+    """As sockets of this family are to be given it."""
+    if family == socket.AF_INET6 and ":" not in address[0]:
+        return ("::ffff:" + address[0], address[1])
+    return address
 
 
 class KernelSocket:
@@ -91,9 +86,6 @@ class KernelSocket:
         old = EVENT_STRUCT.pack(ALL_ASSOCIATIONS, DATA_IO_EVENT, 0)
         self._sock.setsockopt(SOL_SCTP, Opt.EVENT, old)
         self._sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
-        if self._sock.family == socket.AF_INET6:
-            # Off: the addresses of IPv4 peers are IPv4 addresses.
-            self._sock.setsockopt(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, 0)
 
     def receive(self, limit: int) -> list[Arrival]:
         arrivals: list[Arrival] = []
@@ -152,8 +144,10 @@ class KernelSocket:
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
-        stream, ppid, unordered, context, lifetime = info
+        stream, ppid, unordered, context, lifetime, address = info
         flags = UNORDERED if unordered else 0
+        if address is not None:
+            flags |= ADDR_OVER
         try:
             packed = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
             ancillary = [(SOL_SCTP, SNDINFO, packed)]
@@ -161,9 +155,32 @@ class KernelSocket:
                 ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
         except struct.error:
             raise TypeError(
-                f"stream, ppid, context and lifetime are integers, not all of {info[:2] + info[3:]}"
+                "stream, ppid, context and lifetime are integers, not all of "
+                f"{(stream, ppid, context, lifetime)}"
             ) from None
-        self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
+        if address is None:
+            self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
+        else:
+            self._check_destination(association_id, address)
+            name = _for_family(self._sock.family, address)
+            self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL, name)
+
+    def _check_destination(self, association_id: int, address: Address) -> None:
+        """Linux goes by the address alone, and sets an association up if none has it."""
+        try:
+            self.status(FUTURE_ASSOCIATIONS)
+        except OSError:
+            pass  # only a socket of one association has a status without an id
+        else:
+            raise OptionUnsupported(
+                errno.EOPNOTSUPP,
+                "Linux ignores the address of a message on a socket of one association: set "
+                "PrimaryAddress, or send on an endpoint",
+            )
+        if self.association_at(address) != association_id:
+            raise ValueError(
+                f"{address!r} is no address of the peer of association {association_id}"
+            )
 
     async def wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._sock)
@@ -198,13 +215,31 @@ class KernelSocket:
         self._sock.listen(backlog)
 
     def accept(self) -> KernelSocket:
-        return KernelSocket(self._sock.accept()[0])
+        sock = self._sock.accept()[0]
+        _options.copy_uninherited(self._sock, sock)
+        return KernelSocket(sock)
 
     def peel_off(self, association_id: int) -> KernelSocket:
+        try:
+            descriptor = self._peel_off(association_id)
+        except OSError as error:
+            if error.errno != errno.EINVAL or association_id not in self.association_ids():
+                raise
+            # Linux peels off nothing for a program that is in another network namespace.
+            namespace = fcntl.ioctl(self._sock, SIOCGSKNS)
+            try:
+                with network_namespace(namespace):
+                    descriptor = self._peel_off(association_id)
+            finally:
+                os.close(namespace)
+        sock = socket.socket(fileno=descriptor)
+        _options.copy_uninherited(self._sock, sock)
+        return KernelSocket(sock)
+
+    def _peel_off(self, association_id: int) -> int:
         flags = os.O_NONBLOCK | os.O_CLOEXEC
         request = PEELOFF_FLAGS_STRUCT.pack(association_id, 0, flags)
-        descriptor, _ = getsockopt(self._sock.fileno(), Opt.SOCKOPT_PEELOFF_FLAGS, request)
-        return KernelSocket(socket.socket(fileno=descriptor))
+        return getsockopt(self._sock.fileno(), Opt.SOCKOPT_PEELOFF_FLAGS, request)[0]
 
     def association_ids(self) -> list[int]:
         if self.one_to_one:
@@ -251,17 +286,40 @@ class KernelSocket:
             offset += length
         return addresses
 
-    def get_option(self, kind: type[T], association_id: int | None) -> T:
-        return _options.get_option(self._sock, kind, association_id)
+    def association_at(self, address: Address) -> int | None:
+        try:
+            return _options.association_at(self._sock, address)
+        except OSError as error:
+            if error.errno != errno.EACCES:
+                return None
+        # The path has potentially failed, and Linux was told to hide that.
+        for id in self.association_ids():
+            with contextlib.suppress(OSError):
+                if address[:2] in [peer[:2] for peer in self.peer_addresses(id)]:
+                    return id
+        return None
+
+    def bind(self, address: Address) -> None:
+        self._sock.setsockopt(SOL_SCTP, Opt.SOCKOPT_BINDX_ADD, pack_address(address))
+
+    def unbind(self, address: Address) -> None:
+        self._sock.setsockopt(SOL_SCTP, Opt.SOCKOPT_BINDX_REM, pack_address(address))
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
+        return _options.get_option(self._sock, kind, association_id, address)
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         _options.set_option(self._sock, option, association_id)
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         id = ALL_ASSOCIATIONS if association_id is None else association_id
-        for field, note in _SUBSCRIPTIONS.items():
-            value = EVENT_STRUCT.pack(id, note, getattr(events, field))
-            self._sock.setsockopt(SOL_SCTP, Opt.EVENT, value)
+        _options.subscribe(self._sock, events, id)
+
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        id = FUTURE_ASSOCIATIONS if association_id is None else association_id
+        return _options.subscription(self._sock, id)
 
     def max_send_size(self) -> tuple[int, str]:
         size = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
@@ -278,11 +336,15 @@ class KernelSocket:
     def close(self, *, abort: bool) -> None:
         if self._sock.fileno() < 0:
             return
-        if abort:
-            linger = struct.pack("=ii", 1, 0)
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        # What SO_LINGER was set to is for aclose: here it would block, or abort.
+        linger = struct.pack("=ii", abort, 0)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
+
+    def detach(self) -> int:
+        trio.lowlevel.notify_closing(self._sock)
+        return self._sock.detach()
 
 
 class KernelStack:
@@ -290,16 +352,25 @@ class KernelStack:
 
     name = "kernel"
 
-    def open(self, local_addresses: Sequence[Address], port: int, *, ipv6: bool) -> KernelSocket:
-        family = socket.AF_INET6 if ipv6 else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
+    def open(
+        self,
+        local_addresses: Sequence[Address],
+        port: int,
+        *,
+        ipv6: bool,
+        options: Sequence[Option] = (),
+    ) -> KernelSocket:
+        sock = self._new_socket(socket.AF_INET6 if ipv6 else socket.AF_INET, options)
         try:
             first = local_addresses[0] if local_addresses else ("::" if ipv6 else "0.0.0.0", port)
             if ipv6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                if ":" not in first[0]:
-                    first = ("::ffff:" + first[0], first[1])
-            sock.bind(first)
+                # Off: the addresses of IPv4 peers are IPv4 addresses.
+                sock.setsockopt(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, 0)
+            for option in options:
+                if not isinstance(option, NetworkNamespace):
+                    _options.set_option(sock, option, None)
+            sock.bind(_for_family(sock.family, first))
             bound = sock.getsockname()[1]
             for address in local_addresses[1:]:
                 packed = pack_address(address, bound)
@@ -310,6 +381,13 @@ class KernelStack:
         except BaseException:
             sock.close()
             raise
+
+    def _new_socket(self, family: int, options: Sequence[Option]) -> socket.socket:
+        for option in options:
+            if isinstance(option, NetworkNamespace):
+                with open(option.path) as there, network_namespace(there.fileno()):
+                    return socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
+        return socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
 
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> KernelSocket:
         # pysctp's objects wrap a standard socket, as Trio's do.

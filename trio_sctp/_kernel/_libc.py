@@ -1,4 +1,4 @@
-"""getsockopt with an input, which SCTP needs and the standard library does not have.
+"""Calls that SCTP needs and the standard library does not have.
 
 Python's ``socket.getsockopt`` hands the kernel an uninitialised buffer.  SCTP reads the association
 id, or an address, from that buffer: a call for one association would answer for another, and a
@@ -7,8 +7,10 @@ peel-off would peel off whatever id old memory held.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Generator
 
 from ._layouts import CONNECTX3_STRUCT, SOL_SCTP, Opt
 
@@ -51,3 +53,21 @@ def connectx3(descriptor: int, addresses: bytes) -> tuple[int, int]:
     )
     number = ctypes.get_errno() if result < 0 else 0
     return ctypes.c_int32.from_buffer(buffer).value, number
+
+
+@contextlib.contextmanager
+def network_namespace(descriptor: int) -> Generator[None, None, None]:
+    """Be in another network namespace for the length of a block, which must not suspend."""
+    with open("/proc/thread-self/ns/net") as here:
+        _setns(descriptor)
+        try:
+            yield
+        finally:
+            _setns(here.fileno())
+
+
+def _setns(descriptor: int) -> None:
+    # The standard library has it from Python 3.12 on.
+    if _libc.setns(descriptor, 0) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
