@@ -24,6 +24,7 @@ import trio
 from trio_sctp import AssociationChannel, Endpoint
 from trio_sctp._kernel import KernelSocket
 from trio_sctp._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket
+from trio_sctp._stack import SendInfo
 
 from . import measuring
 from .measuring import Costs, Table, Wanted, in_rounds
@@ -71,6 +72,7 @@ def ours_over(sock: socket.socket) -> Socket:
     block = ours.add_block(ASSOCIATION)
     block.up = True
     block.outbound_streams = 10
+    block.default_send = SendInfo(0, 0, False, 0, 0)  # what a real socket would be asked for once
     return ours
 
 

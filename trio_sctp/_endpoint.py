@@ -528,7 +528,7 @@ class Endpoint(trio.abc.AsyncResource):
         default = socket.sender.default_info(None)
         given = [d if h is None else h for d, h in zip(default, how, strict=True)]
         info = SendInfo(*given)  # type: ignore[arg-type]
-        socket.sender.check(value, info, streams or 65536, "the new association")
+        socket.sender.check(value, info, streams or 65536, None)
         block = socket.start_association([peer], options, private=False)
         try:
             socket.sender.send_nowait(block, value, info)

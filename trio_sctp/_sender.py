@@ -67,6 +67,8 @@ class Sender:
                 default = _NO_DEFAULTS  # the association is gone, as sending will find out
         if address is not None:
             check_address(address)
+        elif stream is ppid is unordered is context is lifetime is None:
+            return default
         return SendInfo(
             default[0] if stream is None else stream,
             default[1] if ppid is None else ppid,
@@ -88,9 +90,13 @@ class Sender:
         )
 
     def check(
-        self, value: bytes | bytearray | memoryview, info: SendInfo, streams: int, whose: str
-    ) -> None:
-        """Refuse, before anything is sent, what cannot be sent."""
+        self,
+        value: bytes | bytearray | memoryview,
+        info: SendInfo,
+        streams: int,
+        association_id: int | None,
+    ) -> int:
+        """Refuse, before anything is sent, what cannot be sent; give the size of what can."""
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
         size = value.nbytes if isinstance(value, memoryview) else len(value)
@@ -106,19 +112,20 @@ class Sender:
             )
         stream, ppid, _, context, lifetime, _ = info
         if not 0 <= stream < streams:
+            whose = "the new one" if association_id is None else association_id
             raise ValueError(
-                f"there is no outbound stream {stream!r}: {whose} has {streams}, from 0"
+                f"there is no outbound stream {stream!r}: association {whose} has {streams}, from 0"
             )
         for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
             if not 0 <= number < 2**32:
                 raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
+        return size
 
     def _check_sendable(
         self, block: ControlBlock, value: bytes | bytearray | memoryview, info: SendInfo
-    ) -> None:
+    ) -> int:
         self._check_alive(block)
-        streams = block.outbound_streams if block.up else 65536
-        self.check(value, info, streams, f"association {block.id}")
+        return self.check(value, info, block.outbound_streams if block.up else 65536, block.id)
 
     def _check_alive(self, block: ControlBlock) -> None:
         """Raise if nothing can be sent on an association any more."""
@@ -134,6 +141,7 @@ class Sender:
         self,
         block: ControlBlock,
         value: bytes | bytearray | memoryview,
+        size: int,
         info: SendInfo,
         eof: bool,
     ) -> None:
@@ -146,7 +154,7 @@ class Sender:
         except OSError as error:
             raise self._send_error(error, block, info) from None
         self.sent += 1
-        self.sent_octets += value.nbytes if isinstance(value, memoryview) else len(value)
+        self.sent_octets += size
         if eof:
             self._socket.start_shutdown(block)
 
@@ -176,13 +184,13 @@ class Sender:
         eof: bool = False,
     ) -> None:
         """Send one message, after those of other tasks on the same association."""
-        self._check_sendable(block, value, info)
+        size = self._check_sendable(block, value, info)
         await trio.lowlevel.checkpoint_if_cancelled()
         if eof and not block.up:
             await block.wait_up()  # see Socket.shut_down
         if block.send_lock is None or not block.send_lock.locked():
             try:
-                self._send_now(block, value, info, eof)
+                self._send_now(block, value, size, info, eof)
             except BlockingIOError:
                 pass
             else:
@@ -196,7 +204,7 @@ class Sender:
                 while True:
                     sender = block.socket.sender  # another, if it was peeled off meanwhile
                     try:
-                        sender._send_now(block, value, info, eof)
+                        sender._send_now(block, value, size, info, eof)
                     except BlockingIOError:
                         await sender.wait_for_room()
                     else:
@@ -213,13 +221,13 @@ class Sender:
         eof: bool = False,
     ) -> None:
         """Send one message, or raise `trio.WouldBlock`."""
-        self._check_sendable(block, value, info)
+        size = self._check_sendable(block, value, info)
         if eof and not block.up:
             raise trio.WouldBlock
         if block.send_lock is not None and block.send_lock.locked():
             raise trio.WouldBlock
         try:
-            self._send_now(block, value, info, eof)
+            self._send_now(block, value, size, info, eof)
         except BlockingIOError:
             raise trio.WouldBlock from None
 
