@@ -13,6 +13,8 @@ import trio
 import trio_sctp
 from trio_sctp import AssociationChannel, Endpoint
 
+from .network import Network, network
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -74,6 +76,19 @@ def sysctl() -> Iterator[Callable[[str, object], None]]:
     yield set_it
     for name, value in before.items():
         set_sysctl(name, value)
+
+
+@pytest.fixture(scope="session")
+def _hosts() -> Iterator[Network]:
+    with network() as net:
+        yield net
+
+
+@pytest.fixture
+def net(_hosts: Network) -> Iterator[Network]:
+    """Two hosts with two links between them, whole again after each test."""
+    yield _hosts
+    _hosts.mend()
 
 
 def resident_kib() -> int:
