@@ -582,7 +582,8 @@ class Tos(Option):
     """Type of service of IPv4 packets (IP_TOS; gen_sctp ``tos``).
 
     Attributes:
-      value: 0 to 255, the DSCP in the upper six bits.  Linux sets its own `Priority` along.
+      value: 0 to 255, the DSCP in the upper six bits.  The lower two are ECN's, and Linux sets
+        them as it sends.  It sets its own `Priority` along.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import trio
 
-from .helpers import KERNEL, StackUnderTest
+from .helpers import KERNEL, Pair, StackUnderTest
 
 TIMEOUT = 40
 
@@ -17,6 +18,13 @@ def stack(request: pytest.FixtureRequest) -> StackUnderTest:
     """The stack that a test runs on."""
     assert isinstance(request.param, StackUnderTest)
     return request.param
+
+
+@pytest.fixture
+async def pair(stack: StackUnderTest) -> AsyncIterator[Pair]:
+    """Two endpoints with one association, which is up; both queues are empty."""
+    async with stack.pair() as pair:
+        yield pair
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

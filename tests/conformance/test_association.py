@@ -46,12 +46,6 @@ Channels = tuple[AssociationChannel, AssociationChannel]
 
 
 @pytest.fixture
-async def pair(stack: StackUnderTest) -> Any:
-    async with stack.pair() as pair:
-        yield pair
-
-
-@pytest.fixture
 async def channels(stack: StackUnderTest) -> Any:
     async with stack.channels() as channels:
         yield channels

@@ -39,12 +39,6 @@ from .helpers import (
 )
 
 
-@pytest.fixture
-async def pair(stack: StackUnderTest) -> Any:
-    async with stack.pair() as pair:
-        yield pair
-
-
 async def cancelled_before(function: Callable[..., Awaitable[object]], *args: object) -> None:
     """Call it in a scope that is cancelled already; it has to notice."""
     with trio.CancelScope() as scope:

@@ -505,12 +505,6 @@ async def test_half_open_associations_are_listed(stack: StackUnderTest, black_ho
 # -- send ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def pair(stack: StackUnderTest) -> Any:
-    async with stack.pair() as pair:
-        yield pair
-
-
 async def test_send_by_handle_by_id_and_on_the_handle(pair: Pair) -> None:
     await pair.client.send(b"0", pair.association)
     await pair.client.send(b"1", pair.association.id)

@@ -365,8 +365,8 @@ class KernelStack:
             first = local_addresses[0] if local_addresses else ("::" if ipv6 else "0.0.0.0", port)
             if ipv6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                # Off: the addresses of IPv4 peers are IPv4 addresses.
-                sock.setsockopt(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, 0)
+            # Off: the addresses of IPv4 peers are IPv4 addresses.
+            sock.setsockopt(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, 0)
             for option in options:
                 if not isinstance(option, NetworkNamespace):
                     _options.set_option(sock, option, None)
