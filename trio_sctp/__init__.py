@@ -8,6 +8,7 @@ A map of the package; each layer imports only from those below it:
     _inbox        active mode: delivery against credit
     _socket       one socket under Trio: its queue, its associations, closing
     _sender       sending on it: who waits, whose turn it is
+    _settings     its options: what each may be set for, what a refusal means
     _control      what is known of an association
     _reader       who reads a socket, for all who wait
     _background   a task of ours beside a block of the program's

@@ -14,7 +14,7 @@ from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resol
 from ._background import background
 from ._control import ControlBlock
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
-from ._options import Option, PeerAddressInfo, Scope, Status, check_options, needs_peer
+from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
 from ._socket import (
     DEFAULT_MAX_MESSAGE_SIZE,
     Socket,
@@ -134,7 +134,7 @@ class Association:
         """
         self._check()
         self._socket.check_not_released()
-        return self._socket.paths(self._block)
+        return self._socket.settings.paths(self._block)
 
     def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
         """Read an option of this association, all fields filled.
@@ -152,7 +152,7 @@ class Association:
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        return self._socket.get_option(kind, self.id, address)
+        return self._socket.settings.get(kind, self._block, address)
 
     def set_option(self, value: Option) -> None:
         """Set an option for this association; fields that are None stay as they are.
@@ -167,7 +167,7 @@ class Association:
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        self._socket.set_option(value, self.id)
+        self._socket.settings.set(value, self._block)
 
     # -- sending -----------------------------------------------------------------------------
 
@@ -413,23 +413,6 @@ class AssociationChannel(
         return adopt_channel(
             choose_stack("kernel").adopt(sock, _check_one_association), max_message_size
         )
-
-    def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
-        self._check()
-        return self._socket.get_option(kind, self._id_for(kind), address)
-
-    def set_option(self, value: Option) -> None:
-        self._check()
-        if isinstance(value, Option) and value.scope is Scope.NEW:
-            raise ValueError(
-                f"{type(value).__name__} holds for {value.scope.value}, and this one is"
-            )
-        self._socket.set_option(value, self._id_for(type(value)))
-
-    def _id_for(self, kind: type[Option]) -> int | None:
-        """The socket is the channel's own, so its options are the channel's too."""
-        scope = getattr(kind, "scope", None)
-        return None if scope in (Scope.SOCKET, Scope.NEW) else self.id
 
     def statistics(self) -> SocketStatistics:
         """What the channel holds at this moment, and what went through; for monitoring."""

@@ -260,8 +260,8 @@ class Endpoint(trio.abc.AsyncResource):
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
-        id = None if association is None else self._block(association).id
-        return self._socket.get_option(kind, id, address)
+        block = None if association is None else self._block(association)
+        return self._socket.settings.get(kind, block, address)
 
     def set_option(self, value: Option, association: Association | int | None = None) -> None:
         """Set an option; fields that are None stay as they are.
@@ -275,8 +275,8 @@ class Endpoint(trio.abc.AsyncResource):
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
-        id = None if association is None else self._block(association).id
-        self._socket.set_option(value, id)
+        block = None if association is None else self._block(association)
+        self._socket.settings.set(value, block)
 
     # -- associations ------------------------------------------------------------------------
 

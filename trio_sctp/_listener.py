@@ -86,11 +86,11 @@ class Listener(trio.abc.Listener[AssociationChannel]):
 
     def get_option(self, kind: type[T]) -> T:
         """Read an option that accepted associations start with; see `Endpoint.get_option`."""
-        return self._socket.get_option(kind, None)
+        return self._socket.settings.get(kind, None)
 
     def set_option(self, value: Option) -> None:
         """Set an option that accepted associations start with; see `Endpoint.set_option`."""
-        self._socket.set_option(value, None)
+        self._socket.settings.set(value, None)
 
     async def accept(self) -> AssociationChannel:
         """Wait for the next association.

@@ -31,30 +31,21 @@ from ._errors import (
     OUT_OF_RESOURCE,
     USER_INITIATED_ABORT,
     ConnectFailed,
-    OptionUnsupported,
 )
 from ._options import (
-    DEFAULTS,
-    DefaultSendParams,
-    DelayedAck,
     EventSubscription,
     InitMsg,
     Linger,
     Option,
-    PeerAddressInfo,
-    PeerAddressParams,
-    PrimaryAddress,
     RtoInfo,
-    Scope,
     StatusState,
-    check_address,
     check_options,
     default_subscription,
-    is_complete,
     merge,
 )
 from ._reader import READ_BATCH, STORE_BYTES, STORE_RECORDS, Reader, Waiter
 from ._sender import Sender
+from ._settings import Settings
 from ._stack import Arrival, FailedFragment, Piece, Stack, StackSocket
 from ._values import (
     AdaptationIndication,
@@ -114,11 +105,6 @@ _NEEDED = EventSubscription(
     partial_delivery_event=True,
     stream_change_event=True,
 )
-
-
-# What may name an address of the peer, or have no value of the socket's to go back to, is set for
-# the association once it has an id; everything else before the INIT, so that a refusal comes first.
-_SET_ON_ASSOCIATION = (PrimaryAddress, PeerAddressParams, DelayedAck, EventSubscription)
 
 
 class _Partial:
@@ -206,18 +192,11 @@ class Socket:
         self.received_octets: int = 0  # their payload
         self.reader: Reader = Reader(self)
         self.sender: Sender = Sender(self)
+        self.settings: Settings = Settings(self)
         self._receiver: Waiter | None = None
         self._receive_waiter = Waiter(ahead=False)
 
     # -- setting up --------------------------------------------------------------------------
-
-    def configure(self, options: Sequence[Option]) -> None:
-        """Set the defaults, then the caller's options; those for opening are set already."""
-        for default in DEFAULTS:
-            self.set_option(default.option, None)
-        for option in options:
-            if not option.at_open_only:
-                self.set_option(option, None)
 
     def adopt(self) -> None:
         """Take over a socket that somebody else made: its options and its associations.
@@ -228,14 +207,14 @@ class Socket:
         found = self.stack.subscription(None)
         if any(getattr(found, field) for field in _EVENT_FIELDS):
             own = {id: self.stack.subscription(id) for id in self.stack.association_ids()}
-            self._subscribe(found, None)
+            self.subscribe(found, None)
         else:
             own = {}
-            self._subscribe(self.subscription, None)
+            self.subscribe(self.subscription, None)
         self.adopt_associations()
         for id, subscription in own.items():
             if subscription != found and id in self.blocks:
-                self._subscribe(subscription, id)
+                self.subscribe(subscription, self.blocks[id])
 
     def adopt_associations(self) -> None:
         """Learn of the associations that a socket made by somebody else already has."""
@@ -643,29 +622,17 @@ class Socket:
     ) -> ControlBlock:
         """Send the INIT.  ``options`` hold for this association alone."""
         self.check_open()
-        check_options(options, at_connect=True)
-        for option in options:
-            _check_peer_address(option, addresses)
         # The answer is dropped, and the INIT repeated after RTO.Initial, if the receive buffer is
         # full of others' messages.
         self.read_ahead()
-        later = [option for option in options if isinstance(option, _SET_ON_ASSOCIATION)]
-        first = [option for option in options if not isinstance(option, _SET_ON_ASSOCIATION)]
-        before = [self.get_option(type(option), None) for option in first]
-        try:
-            for option in first:
-                self.set_option(option, None)
+        with self.settings.lent(options, addresses) as set_later:
             patience = self._handshake_patience()
             id = self.stack.connect(addresses)
-        finally:
-            for option in reversed(before):
-                self.set_option(option, None)
         block = self.add_block(id)
         block.private = private
         block.patience = patience
         try:
-            for option in later:
-                self.set_option(option, id)
+            set_later(block)
         except BaseException:
             self.discard(block)
             raise
@@ -805,95 +772,22 @@ class Socket:
         self.took()
         return other
 
-    # -- options -----------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------
 
-    def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
-    ) -> T:
-        self.check_not_released()
-        if kind.write_only:
-            raise ValueError(f"{kind.__name__} can only be set")
-        _check_scope(kind, association_id)
-        if address is not None or kind is PeerAddressInfo:
-            _check_address_of(kind, association_id, address)
-        if issubclass(kind, EventSubscription):
-            block = None if association_id is None else self.blocks.get(association_id)
-            subscription = block.subscription if block is not None else None
-            return subscription or self.subscription  # type: ignore[return-value]
-        try:
-            return self.stack.get_option(kind, association_id, address)
-        except OSError as error:
-            raise self._option_error(error, kind.__name__, association_id, address) from None
-
-    def set_option(self, option: Option, association_id: int | None) -> None:
-        self.check_not_released()
-        check_options([option])
-        kind = type(option)
-        if kind.at_open_only:
-            raise ValueError(f"{kind.__name__} is for opening: give it to open_... in options=")
-        _check_scope(kind, association_id)
-        address = getattr(option, "address", None)
-        if isinstance(option, PeerAddressParams) and address is not None:
-            _check_address_of(kind, association_id, address)
-        if not kind.sparse and not is_complete(option):
-            option = merge(option, self.get_option(kind, association_id))
-        try:
-            if isinstance(option, EventSubscription):
-                self._subscribe(option, association_id)
-            else:
-                self.stack.set_option(option, association_id)
-        except OSError as error:
-            raise self._option_error(error, repr(option), association_id, address) from None
-        finally:
-            self.sender.forget_size()
-        if isinstance(option, DefaultSendParams) and association_id is not None:
-            block = self.blocks.get(association_id)
-            if block is not None:
-                block.default_send = None
-
-    def _option_error(
-        self, error: OSError, what: str, association_id: int | None, address: Address | None
-    ) -> Exception:
-        """What the refusal of an option means."""
-        if isinstance(error, OptionUnsupported):
-            return error
-        if association_id is not None:
-            try:
-                self.stack.status(association_id)
-            except OSError:
-                # It is the association that is gone.
-                self.read_ahead()
-                block = self.block(association_id) or ControlBlock(association_id, self)
-                return block.lost()
-        if error.errno == errno.EINVAL:
-            hint = f": is {address!r} an address of this association?" if address else ""
-            return ValueError(f"the stack refuses {what}{hint}")
-        return error
-
-    def paths(self, block: ControlBlock) -> list[PeerAddressInfo]:
-        """All paths of an association."""
-        try:
-            return [
-                self.stack.get_option(PeerAddressInfo, block.id, address)
-                for address in self.stack.peer_addresses(block.id)
-            ]
-        except OSError as error:
-            raise self._option_error(error, "to tell of paths", block.id, None) from None
-
-    def _subscribe(self, subscription: EventSubscription, association_id: int | None) -> None:
+    def subscribe(self, subscription: EventSubscription, block: ControlBlock | None) -> None:
+        """Deliver these events: of one association, or of all that have no choice of their own."""
         seen = merge(_NEEDED, subscription)
         assert isinstance(seen, EventSubscription)
-        self.stack.subscribe(seen, association_id)
-        if association_id is None:
-            self.subscription = subscription
-            self._delivered = _event_types(subscription)
-            # The stack has now set it for all; some have one of their own.
-            for other in self.blocks.values():
-                if other.subscription is not None:
-                    self._subscribe(other.subscription, other.id)
-        elif (block := self.blocks.get(association_id)) is not None:
+        self.stack.subscribe(seen, None if block is None else block.id)
+        if block is not None:
             block.subscription = subscription
             block.delivered = _event_types(subscription)
+            return
+        self.subscription = subscription
+        self._delivered = _event_types(subscription)
+        for other in self.blocks.values():
+            if other.subscription is not None:
+                self.subscribe(other.subscription, other)  # the stack has set it for all
 
     # -- closing -----------------------------------------------------------------------------
 
@@ -1041,40 +935,11 @@ def open_socket(
         raise
     socket = Socket(raw, max_message_size)
     try:
-        socket.configure(options)
+        socket.settings.configure(options)
     except BaseException:
         socket.release(abort=True)
         raise
     return socket
-
-
-def _check_scope(kind: type[Option], association_id: int | None) -> None:
-    """Refuse an option of the socket for one association, and one of an association for all."""
-    if association_id is None:
-        if kind.scope is Scope.ONE_ASSOCIATION:
-            raise ValueError(f"{kind.__name__} is of one association: say which")
-    elif kind.scope in (Scope.SOCKET, Scope.NEW):
-        raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
-
-
-def _check_address_of(
-    kind: type[Option], association_id: int | None, address: Address | None
-) -> None:
-    if kind not in (PeerAddressInfo, PeerAddressParams):
-        raise ValueError(f"{kind.__name__} is not of one address")
-    if association_id is None:
-        raise ValueError(f"{kind.__name__} of one address needs the association")
-    if address is None:
-        raise ValueError(f"{kind.__name__} needs address=, one of the peer's")
-    check_address(address)
-
-
-def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:
-    """Refuse, before the INIT, an option for an address that is not connected to."""
-    if isinstance(option, (PrimaryAddress, PeerAddressParams)):
-        address = option.address
-        if address is not None and address[:2] not in [known[:2] for known in addresses]:
-            raise ValueError(f"{option!r}: that is none of the peer's addresses, {addresses!r}")
 
 
 def connect_failed(number: int, addresses: Sequence[Address], block: ControlBlock) -> ConnectFailed:
