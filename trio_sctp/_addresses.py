@@ -41,7 +41,12 @@ def _host_list(hosts: Hosts) -> list[str]:
 
 
 async def _lookup(host: str, port: int) -> list[Address]:
-    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise ValueError(f"a host is a name or an address, not {host!r}") from None
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, f"{host!r}: {error.strerror}") from None
     addresses: list[Address] = []
     for family, _, _, _, address in found:
         if family in (socket.AF_INET, socket.AF_INET6) and address not in addresses:

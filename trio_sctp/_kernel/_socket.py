@@ -55,6 +55,9 @@ _READ_SIZE, _LARGE_READ_SIZE = 4096, 65536
 # Room for SNDRCVINFO and RCVINFO together: with less, the kernel drops the association id.
 _ANCILLARY_SIZE = 256
 
+_SCOPES = 1000
+"""Link-local peers whose interface is remembered."""
+
 _WMEM_MAX = "/proc/sys/net/core/wmem_max"
 
 
@@ -77,6 +80,8 @@ class KernelSocket:
         self.one_to_one = sock.type == socket.SOCK_STREAM
         self._notification = b""
         self._read_size = _READ_SIZE
+        self._ipv6 = sock.family == socket.AF_INET6
+        self._scopes: dict[tuple[int, str], int] = {}
         self._error = 0
 
     def configure(self) -> None:
@@ -94,6 +99,7 @@ class KernelSocket:
         unpack = RCVINFO_STRUCT.unpack
         ntohl = socket.ntohl
         read_size = self._read_size
+        ipv6 = self._ipv6
         try:
             for _ in range(limit):
                 data, ancillary, flags, address = recvmsg(read_size, _ANCILLARY_SIZE)
@@ -106,6 +112,8 @@ class KernelSocket:
                 if not data:
                     break  # a one-to-one socket whose association has ended
                 stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
+                if ipv6 and address[0][:2] == "fe":
+                    address = (*address[:3], self._scope(id, address[0]))
                 message = freeze(
                     MessageDraft(
                         data,
@@ -134,6 +142,17 @@ class KernelSocket:
                 raise
             self._error = error.errno or 0
         return arrivals
+
+    def _scope(self, association_id: int, host: str) -> int:
+        """The interface of a link-local peer: with a message Linux gives a number at random."""
+        key = association_id, host
+        if key not in self._scopes:
+            if len(self._scopes) >= _SCOPES:
+                self._scopes.clear()
+            with contextlib.suppress(OSError):
+                for peer in self.peer_addresses(association_id):
+                    self._scopes[association_id, peer[0]] = peer[3] if len(peer) == 4 else 0
+        return self._scopes.get(key, 0)
 
     def has_unread(self) -> bool:
         try:
@@ -398,8 +417,13 @@ class KernelStack:
                 f"not {sock!r}"
             )
         descriptor = given if isinstance(given, int) else given.fileno()
-        blocking = os.get_blocking(descriptor)
-        own = socket.socket(fileno=descriptor)
+        try:
+            blocking = os.get_blocking(descriptor)
+            own = socket.socket(fileno=descriptor)
+        except OSError as error:
+            raise ValueError(
+                f"from_socket takes an SCTP socket, not {sock!r}: {error.strerror}"
+            ) from None
         try:
             if own.proto != SOL_SCTP:
                 raise ValueError(f"from_socket takes an SCTP socket, not {sock!r}")
