@@ -70,6 +70,9 @@ def _check(option: Option) -> None:
                 raise TypeError(f"{name} must be an integer, not {value!r}")
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie within {low} and {high}, not {value}")
+        elif field.type == "str":
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, not {value!r}")
         elif field.type in ("bool", "bool | None"):
             if not isinstance(value, bool) and not (value is None and field.default is None):
                 raise TypeError(f"{name} must be True or False, not {value!r}")
@@ -667,8 +670,7 @@ class BindToDevice(Option):
     name: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise TypeError(f"BindToDevice.name must be a str, not {self.name!r}")
+        _check(self)
         if len(self.name.encode()) > 15 or "\0" in self.name:
             raise ValueError(f"BindToDevice.name has at most 15 bytes, unlike {self.name!r}")
 

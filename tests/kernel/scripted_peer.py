@@ -38,6 +38,10 @@ class ScriptedPeer:
         self._their_tag = 0
         self._tsn = 1
 
+    def address(self, port: int) -> None:
+        """Speak to this port, as long as nothing has come from another."""
+        self._their_port = port
+
     async def receive(self, wanted: int) -> bytes:
         """The value of the next chunk of this type; everything else is ignored."""
         while True:

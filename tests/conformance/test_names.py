@@ -1,0 +1,241 @@
+"""Names of hosts and services, looked up where a program may be cancelled."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import trio_sctp
+from trio_sctp import (
+    AssociationState,
+    ConnectFailed,
+    InitMsg,
+    RtoInfo,
+    open_endpoint,
+    open_listener,
+)
+
+from .helpers import StackUnderTest, next_change, raises, take
+
+IMPATIENT = [RtoInfo(initial=20, max=40, min=20), InitMsg(max_attempts=2)]
+
+
+class Resolver(trio.abc.HostnameResolver):
+    """Answers for names that end in .test, and for services of which a test says the number."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, list[str]] = {}
+        self.services: dict[tuple[str, int], int] = {}
+        self.asked: list[object] = []
+        self.blocks = False
+
+    async def getaddrinfo(
+        self,
+        host: bytes | None,
+        port: bytes | str | int | None,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        self.asked.append(host or port)
+        if self.blocks:
+            await trio.sleep_forever()
+        if host is None:
+            assert isinstance(port, (str, bytes))
+            name = port if isinstance(port, str) else port.decode()
+            if (name, proto) not in self.services:
+                raise socket.gaierror(socket.EAI_SERVICE, "no such service")
+            return [(socket.AF_INET, type, proto, "", ("0.0.0.0", self.services[name, proto]))]
+        found = self.hosts.get(host.decode())
+        if found is None:
+            raise socket.gaierror(socket.EAI_NONAME, "no such host")
+        return [
+            (socket.AF_INET6, type, proto, "", (address, port, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, type, proto, "", (address, port))
+            for address in found
+        ]
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
+        raise AssertionError("nobody asks for names")
+
+
+@pytest.fixture
+async def resolver() -> Resolver:
+    resolver = Resolver()
+    trio.socket.set_custom_hostname_resolver(resolver)  # for this test's run of Trio
+    return resolver
+
+
+# -- hosts -------------------------------------------------------------------------------------
+
+
+async def test_a_names_addresses_are_tried_in_turn(
+    stack: StackUnderTest, resolver: Resolver, black_hole: str
+) -> None:
+    async with stack.listening() as server, stack.endpoint(hosts=()) as client:
+        resolver.hosts["two.test"] = [stack.second_host, black_hole, stack.host]
+        association = await client.connect("two.test", server.port, options=IMPATIENT)
+        assert association.peer_addresses == [(stack.host, server.port)]
+        assert list(client.associations) == [association.id]
+        assert client.statistics().buffered_records == 0
+        channel = await stack.open_association(server.port, hosts="two.test", options=IMPATIENT)
+        assert channel.peer_addresses == [(stack.host, server.port)]
+        channel.abort()
+
+
+async def test_a_names_addresses_are_never_one_peer(
+    stack: StackUnderTest, resolver: Resolver
+) -> None:
+    async with (
+        stack.listening(hosts=[stack.host, stack.second_host]) as server,
+        stack.endpoint(hosts=()) as client,
+    ):
+        resolver.hosts["two.test"] = [stack.host, stack.second_host]
+        association = await client.connect("two.test", server.port)
+        # Both are the server's, but only the first was connected to: the server tells of the other.
+        assert association.status().primary.address == (stack.host, server.port)
+
+
+async def test_when_all_of_them_fail_the_last_says_why(
+    stack: StackUnderTest, resolver: Resolver, black_hole: str
+) -> None:
+    resolver.hosts["two.test"] = [black_hole, stack.host]
+    async with stack.endpoint(hosts=()) as client:
+        with pytest.raises(ConnectFailed) as failed:
+            await client.connect("two.test", 9, options=IMPATIENT)
+        assert failed.value.errno == errno.ECONNREFUSED
+        assert not client.associations
+
+
+async def test_names_of_one_peer_in_a_list(stack: StackUnderTest, resolver: Resolver) -> None:
+    resolver.hosts |= {"one.test": [stack.host], "other.test": [stack.second_host]}
+    names = ["one.test", "other.test"]
+    async with stack.listening(hosts=names) as server, stack.endpoint(hosts=names) as client:
+        assert {address[0] for address in server.local_addresses()} == {
+            stack.host,
+            stack.second_host,
+        }
+        association = await client.connect(names, server.port)
+        assert len(association.peer_addresses) == 2
+
+
+async def test_an_ipv4_endpoint_takes_the_ipv4_addresses_of_a_name(
+    stack: StackUnderTest, resolver: Resolver
+) -> None:
+    resolver.hosts["two.test"] = [stack.host6, stack.host]
+    async with stack.listening() as server, stack.endpoint() as client:
+        association = await client.connect("two.test", server.port)
+        assert association.peer_addresses == [(stack.host, server.port)]
+
+
+async def test_a_host_that_is_not_known_is_named(stack: StackUnderTest, resolver: Resolver) -> None:
+    async with stack.endpoint() as client:
+        for call in (
+            lambda: client.connect("nobody.test", 2905),
+            lambda: client.connect_init("nobody.test", 2905),
+            lambda: client.send(b"x", ("nobody.test", 2905)),
+            lambda: stack.open_endpoint(hosts="nobody.test"),
+            lambda: stack.open_association(2905, hosts="nobody.test"),
+        ):
+            with pytest.raises(OSError, match=r"nobody\.test"):
+                await call()
+
+
+async def test_what_is_no_name(stack: StackUnderTest) -> None:
+    async with stack.endpoint() as client:
+        for host in "", ".", "a..b":
+            with pytest.raises(ValueError, match="a host is a name or an address, not"):
+                await client.connect(host, 2905)
+
+
+# -- services ----------------------------------------------------------------------------------
+
+
+async def test_a_port_may_be_a_service(stack: StackUnderTest, resolver: Resolver) -> None:
+    async with stack.listening() as server, stack.endpoint() as client:
+        resolver.services["m3ua-test", 132] = server.port
+        await client.connect(stack.host, "m3ua-test")
+        assert (await next_change(server)).state is AssociationState.COMM_UP
+        channel = await trio_sctp.open_association(stack.host, "m3ua-test", stack=stack.name)
+        await channel.send(b"0")
+        assert (await next_change(server)).state is AssociationState.COMM_UP
+        assert await take(server.receive, 1) == [0]
+        channel.abort()
+
+
+async def test_a_service_of_tcp_serves_as_well(stack: StackUnderTest, resolver: Resolver) -> None:
+    """Few are registered for SCTP, and the numbers are the same."""
+    async with stack.endpoint() as free:
+        port = free.port
+    resolver.services["diameter-test", 0] = port
+    endpoint = await open_endpoint("diameter-test", hosts=stack.host, stack=stack.name)
+    assert endpoint.port == port
+    await endpoint.aclose()
+    async with await open_listener("diameter-test", hosts=stack.host, stack=stack.name) as one:
+        assert one.port == port
+
+
+async def test_a_service_that_is_not_known_is_named(
+    stack: StackUnderTest, resolver: Resolver
+) -> None:
+    async with stack.endpoint() as client:
+        for call in (
+            lambda: client.connect(stack.host, "no-such-service"),
+            lambda: open_endpoint("no-such-service", stack=stack.name),
+            lambda: open_listener("no-such-service", stack=stack.name),
+            lambda: trio_sctp.open_association(stack.host, "no-such-service", stack=stack.name),
+        ):
+            with pytest.raises(OSError, match="'no-such-service' is no service"):
+                await call()
+        with pytest.raises(ValueError, match="name of a service"):
+            await client.connect(stack.host, "")
+
+
+# -- cancellation ------------------------------------------------------------------------------
+
+
+async def test_a_look_up_may_be_cancelled(stack: StackUnderTest, resolver: Resolver) -> None:
+    async with stack.endpoint() as client:
+        resolver.blocks = True
+        for call in (
+            lambda: client.connect("slow.test", 2905),
+            lambda: client.connect_init("slow.test", 2905),
+            lambda: client.connect(stack.host, "slow-service"),
+            lambda: client.send(b"x", ("slow.test", 2905)),
+            lambda: stack.open_endpoint(hosts="slow.test"),
+            lambda: open_endpoint("slow-service", stack=stack.name),
+            lambda: stack.open_association(2905, hosts="slow.test"),
+        ):
+            with trio.move_on_after(0.01) as scope:
+                await call()
+            assert scope.cancelled_caught
+        assert not client.associations
+        assert len(resolver.asked) == 7
+
+
+async def test_an_endpoint_that_is_closed_during_the_look_up(
+    stack: StackUnderTest, resolver: Resolver
+) -> None:
+    resolver.hosts["late.test"] = [stack.host]
+    started, go_on = trio.Event(), trio.Event()
+    answer = resolver.getaddrinfo
+
+    async def wait(*arguments: Any, **more: Any) -> Any:
+        started.set()
+        await go_on.wait()
+        return await answer(*arguments, **more)
+
+    resolver.getaddrinfo = wait  # type: ignore[method-assign]
+    async with stack.endpoint() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(raises, trio.ClosedResourceError, client.connect, "late.test", 2905)
+        nursery.start_soon(raises, trio.ClosedResourceError, client.send, b"x", ("late.test", 2905))
+        await started.wait()
+        await client.aclose()
+        go_on.set()
