@@ -212,6 +212,7 @@ class Association:
         self._check()
         if abort:
             check_only_abort(eof)
+            check_reason(value)
             self.abort(bytes(value))
             await trio.lowlevel.checkpoint()
             return
@@ -365,7 +366,7 @@ def check_only_abort(eof: bool) -> None:
         raise ValueError("a message either aborts the association or is its last, eof")
 
 
-def check_reason(reason: bytes) -> None:
+def check_reason(reason: bytes | bytearray | memoryview) -> None:
     """Refuse what does not fit into an ABORT chunk."""
     if not isinstance(reason, (bytes, bytearray, memoryview)):
         raise TypeError(f"the reason of an abort is bytes, not {reason!r}")

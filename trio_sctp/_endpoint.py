@@ -148,9 +148,10 @@ class Endpoint(trio.abc.AsyncResource):
         id = self._socket.stack.association_at(address)
         if id is None:
             return None
-        self._socket.adopt_associations()
-        block = self._socket.blocks.get(id)
-        return None if block is None else block.get_handle()
+        blocks = self._socket.blocks
+        if id not in blocks:
+            self._socket.adopt_associations()  # its COMM_UP may be unread yet
+        return blocks[id].get_handle() if id in blocks else None
 
     def add_address(self, host: str) -> None:
         """Bind one more local address, and offer it to the peers of existing associations.
@@ -444,6 +445,7 @@ class Endpoint(trio.abc.AsyncResource):
             raise ValueError("init= is for a peer, (host, port), without an association")
         if abort:
             check_only_abort(eof)
+            check_reason(value)
             self.abort(self._existing(association), bytes(value))
             await trio.lowlevel.checkpoint()
             return

@@ -186,11 +186,13 @@ class Sender:
         """Send one message, after those of other tasks on the same association."""
         size = self._check_sendable(block, value, info)
         await trio.lowlevel.checkpoint_if_cancelled()
+        sender = self
         if eof and not block.up:
             await block.wait_up()  # see Socket.shut_down
+            sender = block.socket.sender
         if block.send_lock is None or not block.send_lock.locked():
             try:
-                self._send_now(block, value, size, info, eof)
+                sender._send_now(block, value, size, info, eof)
             except BlockingIOError:
                 pass
             else:
@@ -198,7 +200,6 @@ class Sender:
                 return
         if block.send_lock is None:
             block.send_lock = trio.StrictFIFOLock()
-        sender = self
         async with block.send_lock:
             try:
                 while True:

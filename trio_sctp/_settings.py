@@ -57,6 +57,8 @@ class Settings:
         """Read an option: of an association, or of the socket, where there is none."""
         socket = self._socket
         socket.check_not_released()
+        if not isinstance(kind, type) or not issubclass(kind, Option):
+            raise TypeError(f"an option is read by its class, such as InitMsg, not {kind!r}")
         if kind.write_only:
             raise ValueError(f"{kind.__name__} can only be set")
         id = self._id(kind, block)

@@ -385,6 +385,10 @@ async def test_what_is_no_option(stack: StackUnderTest, pair: Pair) -> None:
             await stack.open_endpoint(options=[wrong])
         with pytest.raises(TypeError, match="options"):
             await pair.client.connect(stack.host, 9, options=[wrong])  # type: ignore[list-item]
+    no_kinds: list[Any] = ["NoDelay", NoDelay(True), int]
+    for kind in no_kinds:
+        with pytest.raises(TypeError, match="by its class"):
+            pair.client.get_option(kind)
 
 
 async def test_a_value_that_the_stack_refuses(pair: Pair) -> None:

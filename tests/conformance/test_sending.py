@@ -318,6 +318,17 @@ async def test_an_abort_to_a_peer(pair: Pair) -> None:
     assert (await pair.peer.wait_ended()).reason == b"no more"
 
 
+async def test_what_is_no_reason_of_an_abort(pair: Pair) -> None:
+    for wrong in "no more", 5, None:
+        with pytest.raises(TypeError, match="reason"):
+            await pair.association.send(wrong, abort=True)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="reason"):
+            await pair.client.send(wrong, pair.association, abort=True)  # type: ignore[arg-type]
+    await pair.association.send(memoryview(b"no more"), abort=True)
+    assert (await pair.peer.wait_ended()).reason == b"no more"
+    assert (await pair.association.wait_ended()).reason == b"no more"
+
+
 async def test_an_abort_is_not_the_last_message(pair: Pair) -> None:
     with pytest.raises(ValueError, match="either"):
         await pair.association.send(b"x", abort=True, eof=True)
