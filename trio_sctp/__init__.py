@@ -2,6 +2,7 @@
 
 A map of the package; each layer imports only from those below it:
 
+    testing       a simulated network, for tests in virtual time
     _endpoint     Endpoint: many associations, one queue
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
@@ -14,6 +15,7 @@ A map of the package; each layer imports only from those below it:
     _background   a task of ours beside a block of the program's
     _addresses    host names and ports into addresses
     _kernel       the kernel stack: Linux SCTP sockets
+    _userland     the userland engine: SCTP as a function of packets and time
     _stack        the seam: what a stack supplies
     _errors       errors and cause codes
     _options      the socket options

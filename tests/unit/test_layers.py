@@ -11,7 +11,7 @@ import pytest
 import trio_sctp
 
 PACKAGE = Path(trio_sctp.__file__).parent
-LAYERS = re.findall(r"^    (_\w+)  ", trio_sctp.__doc__ or "", re.MULTILINE)
+LAYERS = re.findall(r"^    (\w+)  ", trio_sctp.__doc__ or "", re.MULTILINE)
 """From the top down."""
 
 

@@ -1,0 +1,125 @@
+"""The state cookie (RFC 9260 section 5.1.3): what we need to know of an INIT, kept by the peer.
+
+Whoever sends an INIT costs us no memory: all that an association needs is in the cookie, signed.
+Signed with it are both ports and the verification tags, which section 5.2.4 compares, and the UDP
+port that the INIT came from (RFC 6951 section 5.4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+_FIXED = struct.Struct("!BdIIQQHHIIHHIIHIHHBH")
+_MAC_SIZE = 32
+_VERSION = 1
+KEY_LIFE = 3600.0
+"""Seconds after which a new key signs; the one before is still good for the cookies it signed."""
+
+
+class Cookie(NamedTuple):
+    """What is in a cookie; ``their_`` is what the INIT said."""
+
+    created: float
+    our_tag: int
+    their_tag: int
+    our_tie_tag: int
+    their_tie_tag: int
+    our_port: int
+    their_port: int
+    our_tsn: int
+    their_tsn: int
+    outbound_streams: int
+    inbound_streams: int
+    their_rwnd: int
+    extensions: int  # a bit for each extension that both know
+    adaptation: int | None
+    udp_local: int
+    udp_remote: int
+    local: str
+    remote: str
+    addresses: tuple[str, ...]
+
+
+FORWARD_TSN = 1
+"""A bit of `Cookie.extensions`."""
+
+
+class CookieJar:
+    """Makes and opens cookies, with keys that nobody else knows."""
+
+    def __init__(self, randomness: Callable[[int], bytes]) -> None:
+        self._randomness = randomness
+        self._keys = [randomness(32), randomness(32)]
+        self._renewed: float | None = None
+
+    def _rotate(self, now: float) -> None:
+        if self._renewed is None:
+            self._renewed = now
+        elif now - self._renewed > KEY_LIFE:
+            self._keys = [self._randomness(32), self._keys[0]]
+            self._renewed = now
+
+    def seal(self, cookie: Cookie, now: float) -> bytes:
+        """The cookie as bytes."""
+        self._rotate(now)
+        names = "\n".join((cookie.local, cookie.remote, *cookie.addresses)).encode()
+        fixed = _FIXED.pack(
+            _VERSION,
+            cookie.created,
+            cookie.our_tag,
+            cookie.their_tag,
+            cookie.our_tie_tag,
+            cookie.their_tie_tag,
+            cookie.our_port,
+            cookie.their_port,
+            cookie.our_tsn,
+            cookie.their_tsn,
+            cookie.outbound_streams,
+            cookie.inbound_streams,
+            cookie.their_rwnd,
+            cookie.adaptation or 0,
+            cookie.extensions,
+            0 if cookie.adaptation is None else 1,
+            cookie.udp_local,
+            cookie.udp_remote,
+            0,
+            len(names),
+        )
+        body = fixed + names
+        return body + hmac.digest(self._keys[0], body, hashlib.sha256)
+
+    def open_untrusted(self, data: bytes, now: float) -> Cookie | None:
+        """The cookie, if one of our keys signed it; its age is for the caller to look at."""
+        self._rotate(now)
+        body, mac = data[:-_MAC_SIZE], data[-_MAC_SIZE:]
+        if len(body) < _FIXED.size or not any(
+            hmac.compare_digest(mac, hmac.digest(key, body, hashlib.sha256)) for key in self._keys
+        ):
+            return None
+        f = _FIXED.unpack_from(body)
+        local, remote, *addresses = body[_FIXED.size :].decode().split("\n")
+        return Cookie(
+            created=f[1],
+            our_tag=f[2],
+            their_tag=f[3],
+            our_tie_tag=f[4],
+            their_tie_tag=f[5],
+            our_port=f[6],
+            their_port=f[7],
+            our_tsn=f[8],
+            their_tsn=f[9],
+            outbound_streams=f[10],
+            inbound_streams=f[11],
+            their_rwnd=f[12],
+            adaptation=f[13] if f[15] else None,
+            extensions=f[14],
+            udp_local=f[16],
+            udp_remote=f[17],
+            local=local,
+            remote=remote,
+            addresses=tuple(addresses),
+        )

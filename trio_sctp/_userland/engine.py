@@ -1,0 +1,648 @@
+"""An SCTP endpoint without sockets, clock or tasks: packets and time in, packets and events out.
+
+    engine = Engine(2905, ["192.0.2.1"])
+    engine.receive_packet(data, route, now)        what came
+    for packet in engine.packets_to_send(): ...    what has to leave
+    engine.next_deadline(), engine.handle_timeout(now)
+    engine.receive(limit)                          messages and events, for the program
+
+Which association a packet is of is decided here, and what is answered to packets of none: the
+handshake's first half, which keeps no state (RFC 9260 section 5.1), its collisions (5.2), and what
+is out of the blue (8.4).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import functools
+import heapq
+import ipaddress
+import os
+import secrets
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from typing import NamedTuple
+
+from .._options import Status, StatusState
+from .._stack import Arrival, FailedFragment, Piece, SendInfo
+from .._values import Message, Notification
+from . import wire
+from .association import KNOWN_PARAMETERS, Association
+from .cookie import FORWARD_TSN, Cookie, CookieJar
+from .parameters import Parameters
+from .path import Path, Route
+from .wire import Cause, ChunkType, Option, ParameterType
+
+_MASK = 2**32 - 1
+
+
+class Outgoing(NamedTuple):
+    """A packet that has to leave."""
+
+    data: bytes
+    route: Route
+    tos: int
+
+
+class Engine:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        port: int,
+        addresses: Sequence[str],
+        *,
+        parameters: Parameters | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """An endpoint of this port and these local addresses.
+
+        Args:
+          port: 1 to 65535.
+          addresses: Local IP addresses that peers are told of; with one or none, only the address
+            that a packet leaves from is theirs to know.
+          parameters: What new associations start with; they get a copy.
+          randomness: Gives so many random bytes; another source makes a run repeatable.
+        """
+        self.port = port
+        self.addresses = list(addresses)
+        self.parameters = parameters or Parameters()
+        self.randomness = randomness
+        self.listening = False
+        self.tos = 0
+        self.associations: dict[int, Association] = {}
+        self._by_peer: dict[tuple[str, int], Association] = {}
+        self._next_id = 1
+        self._jar = CookieJar(randomness)
+        self._out: list[Outgoing] = []
+        self._events: deque[Arrival] = deque()
+        self._deadlines: list[tuple[float, int, Association]] = []
+        self._scheduled: dict[int, float] = {}
+        self._now = 0.0
+        self._replies = 0.0
+        self._replies_at = 0.0
+
+    # -- for programs ---
+
+    def connect(
+        self, routes: Sequence[Route], port: int, now: float, parameters: Parameters | None = None
+    ) -> int:
+        """Send an INIT to one peer.
+
+        Args:
+          routes: One for each address of the peer, in the order in which they are tried.
+          port: The peer's.
+          now: Seconds.
+          parameters: For this association alone.
+
+        Returns:
+          The association's id.
+
+        Raises:
+          OSError: EISCONN or EALREADY, there is one with that peer.
+        """
+        self._now = now
+        for route in routes:
+            other = self._by_peer.get((route.remote, port))
+            if other is not None:
+                half_open = other.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED)
+                number = errno.EALREADY if half_open else errno.EISCONN
+                raise OSError(number, os.strerror(number))
+        association = self._new(port, self._tag(), self._number(), parameters)
+        for route in routes:
+            association.add_path(route, confirmed=True)
+        association.start(now)
+        self._reschedule(association)
+        return association.id
+
+    def send(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
+        """Take one message whole.
+
+        Raises:
+          OSError: EPIPE, there is no such association, or it takes no more; EINVAL, no such stream,
+            or no data.
+          BlockingIOError: there is no room.
+        """
+        self.queue(id, data, info, now)
+        self.flush(id, now)
+
+    def queue(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
+        """Take one message; `flush` lets it go.  Several that are queued share packets."""
+        association = self._association(id)
+        if association.state in (
+            StatusState.SHUTDOWN_PENDING,
+            StatusState.SHUTDOWN_SENT,
+            StatusState.SHUTDOWN_RECEIVED,
+            StatusState.SHUTDOWN_ACK_SENT,
+        ):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        if not data or not 0 <= info.stream < association.outbound_streams:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        association.enqueue(data, info, now)
+
+    def flush(self, id: int, now: float) -> None:
+        """Let what was queued leave, as far as windows allow."""
+        association = self.associations.get(id)
+        if association is not None:
+            association.flush(now)
+            self._reschedule(association)
+
+    def shutdown(self, id: int, now: float) -> None:
+        """Start the graceful end (section 9.2)."""
+        association = self._association(id)
+        association.shutdown(now)
+        self._reschedule(association)
+
+    def abort(self, id: int, reason: bytes, now: float, cause: int = 12) -> None:
+        """End it at once (section 9.1)."""
+        association = self._association(id)
+        association.abort(now, cause, reason)
+        self._reschedule(association)
+
+    def request_heartbeat(self, id: int, address: str, now: float) -> None:
+        """Send a heartbeat there now (section 8.3)."""
+        association = self._association(id)
+        association.request_heartbeat(association.paths[address], now)
+        self._reschedule(association)
+
+    def status(self, id: int) -> Status:
+        """The state of an association; OSError if there is none."""
+        return self._association(id).status()
+
+    def receive(self, limit: int, now: float) -> list[Arrival]:
+        """Take messages and events, in the order in which they came; room is made for others."""
+        events = self._events
+        taken: list[Arrival] = []
+        freed: dict[int, int] = {}
+        while events and len(taken) < limit:
+            arrival = events.popleft()
+            taken.append(arrival)
+            message = arrival if type(arrival) is Message else getattr(arrival, "message", None)
+            if message is not None:
+                association = self.associations.get(message.association_id)
+                if association is not None:
+                    association.taken(len(message.data), now)
+                    freed[association.id] = 1
+        for id in freed:
+            self._reschedule(self.associations.get(id))
+        return taken
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `receive` would return something."""
+        return bool(self._events)
+
+    # -- time and packets ---
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timeout` has to be called; None for never."""
+        heap = self._deadlines
+        while heap:
+            deadline, id, association = heap[0]
+            if self._scheduled.get(id) == deadline and not association.ended:
+                return deadline
+            heapq.heappop(heap)
+        return None
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what has fallen due by now."""
+        self._now = now
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            association = heapq.heappop(self._deadlines)[2]
+            self._scheduled.pop(association.id, None)
+            association.handle_timeout(now)
+            self._reschedule(association)
+
+    def packets_to_send(self) -> list[Outgoing]:
+        """Take the packets that have to leave."""
+        packets, self._out = self._out, []
+        return packets
+
+    def receive_packet(self, data: bytes, route: Route, now: float) -> None:
+        """Process what has arrived, whatever it is; never raises for it.
+
+        Args:
+          data: The packet from its common header on.
+          route: Where it came from, and to which of our addresses.
+          now: Seconds.
+        """
+        self._now = now
+        packet = wire.parse_packet_untrusted(data)
+        if isinstance(packet, wire.Malformed) or packet.destination_port != self.port:
+            return
+        if not packet.chunks or not _unicast(route.remote):
+            return
+        association = self._by_peer.get((route.remote, packet.source_port))
+        first = packet.chunks[0]
+        if type(first) is wire.Init:
+            if len(packet.chunks) == 1 and packet.tag == 0 and not packet.truncated:
+                self._init(first, packet, route, association, now)
+            return
+        if any(type(chunk) is wire.Init for chunk in packet.chunks):
+            return  # an INIT is alone in its packet (6.10)
+        if isinstance(first, wire.BadChunk) and first.type == ChunkType.INIT:
+            self._bad_init(first, packet, route)
+            return
+        if association is None:
+            association = self._by_cookie_or_tag(packet, route)
+        if association is None:
+            self._out_of_the_blue(packet, route, now)
+        elif type(first) is wire.CookieEcho:
+            self._cookie_echo(first, packet, route, association, now)
+        elif self._tag_fits(packet, association):
+            association.receive(packet, route, now)
+            self._reschedule(association)
+        elif (
+            packet.tag != association.our_tag
+            and isinstance(first, wire.ShutdownAck)
+            and association.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED)
+        ):
+            # Section 8.5.1 E: it belongs to an earlier association.
+            self._reply(
+                packet, route, packet.tag, [wire.shutdown_complete_chunk(reflected=True)], now
+            )
+
+    def _tag_fits(self, packet: wire.Packet, association: Association) -> bool:
+        """Section 8.5, with the exceptions of 8.5.1."""
+        for chunk in packet.chunks:
+            if isinstance(chunk, (wire.Abort, wire.ShutdownComplete)):
+                if (
+                    isinstance(chunk, wire.ShutdownComplete)
+                    and association.state is not StatusState.SHUTDOWN_ACK_SENT
+                ):
+                    return False
+                if chunk.reflected:
+                    return packet.tag == association.their_tag and packet.tag != 0
+                return packet.tag == association.our_tag
+        return packet.tag == association.our_tag
+
+    def _by_cookie_or_tag(self, packet: wire.Packet, route: Route) -> Association | None:
+        """An association whose peer speaks from an address that we do not know of."""
+        for association in self.associations.values():
+            if association.peer_port == packet.source_port and packet.tag == association.our_tag:
+                return association if isinstance(packet.chunks[0], wire.InitAck) else None
+        return None
+
+    # -- set-up (5.1, 5.2) ---
+
+    def _init(
+        self,
+        init: wire.Init,
+        packet: wire.Packet,
+        route: Route,
+        association: Association | None,
+        now: float,
+    ) -> None:
+        if not init.tag or not init.outbound_streams or not init.inbound_streams:
+            # Section 3.3.2: no reply without a tag; else an ABORT.
+            if init.tag:
+                cause = Option(Cause.INVALID_PARAMETER, b"")
+                self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
+            return
+        if association is None:
+            if not self.listening:
+                self._reply(packet, route, init.tag, [wire.abort_chunk()], now)
+                return
+            self._init_ack(init, packet, route, self._tag(), self._number(), (0, 0), now)
+            return
+        if association.state is StatusState.SHUTDOWN_ACK_SENT:
+            association.repeat_shutdown_ack(now)
+            return
+        if route.remote_udp != association.paths[route.remote].route.remote_udp:
+            # RFC 6951 section 5.4: a restart may not come from another UDP port.
+            cause = Option(Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT, b"")
+            self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
+            return
+        if association.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED):
+            # Section 5.2.1: both sides send an INIT; ours keeps its tag.
+            assert association.init is not None
+            ties = (0, 0)
+            if association.state is StatusState.COOKIE_ECHOED:
+                ties = (association.our_tag, association.their_tag)
+            self._init_ack(
+                init, packet, route, association.our_tag, association.init.tsn, ties, now
+            )
+            return
+        added = [a for a in self._addresses_of(init) if a not in association.paths]
+        if added:
+            cause = Option(
+                Cause.RESTART_WITH_NEW_ADDRESSES,
+                wire.options(wire.address_parameter(address) for address in added),
+            )
+            self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
+            return
+        ties = (association.our_tag, association.their_tag)
+        self._init_ack(init, packet, route, self._tag(), self._number(), ties, now)
+
+    def _bad_init(self, chunk: wire.BadChunk, packet: wire.Packet, route: Route) -> None:
+        """An INIT that makes no sense is answered only if it says with which tag."""
+        if packet.tag or len(chunk.raw) < 20 or not self.listening:
+            return
+        tag = int.from_bytes(chunk.raw[4:8], "big")
+        if tag:
+            cause = Option(Cause.PROTOCOL_VIOLATION, chunk.reason.encode())
+            self._reply(packet, route, tag, [wire.abort_chunk([cause])], self._now)
+
+    def _addresses_of(self, init: wire.Init) -> list[str]:
+        addresses: list[str] = []
+        for parameter in init.parameters:
+            address = wire.address_untrusted(parameter)
+            if address is not None and address not in addresses:
+                addresses.append(address)
+        return addresses
+
+    def _init_ack(
+        self,
+        init: wire.Init,
+        packet: wire.Packet,
+        route: Route,
+        tag: int,
+        tsn: int,
+        ties: tuple[int, int],
+        now: float,
+    ) -> None:
+        """Answer, and forget: all that is to be known is in the cookie."""
+        parameters = self.parameters
+        extensions = 0
+        adaptation: int | None = None
+        unknown: list[Option] = []
+        for parameter in init.parameters:
+            if parameter.type == ParameterType.FORWARD_TSN_SUPPORTED:
+                extensions |= FORWARD_TSN if parameters.partial_reliability else 0
+            elif parameter.type == ParameterType.ADAPTATION_INDICATION:
+                if len(parameter.value) == 4:
+                    adaptation = int.from_bytes(parameter.value, "big")
+            elif parameter.type == ParameterType.HOST_NAME:
+                cause = Option(Cause.UNRESOLVABLE_ADDRESS, wire.option(*parameter))
+                self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
+                return
+            elif parameter.type not in KNOWN_PARAMETERS:
+                if parameter.type & 0x4000:
+                    unknown.append(wire.unrecognized(parameter))
+                if not parameter.type & 0x8000:
+                    break
+        others = [a for a in self._addresses_of(init) if a != route.remote]
+        cookie = Cookie(
+            created=now,
+            our_tag=tag,
+            their_tag=init.tag,
+            our_tie_tag=ties[0],
+            their_tie_tag=ties[1],
+            our_port=self.port,
+            their_port=packet.source_port,
+            our_tsn=tsn,
+            their_tsn=init.tsn,
+            outbound_streams=min(parameters.outbound_streams, init.inbound_streams),
+            inbound_streams=min(parameters.inbound_streams, init.outbound_streams),
+            their_rwnd=init.rwnd,
+            extensions=extensions,
+            adaptation=adaptation,
+            udp_local=route.local_udp,
+            udp_remote=route.remote_udp,
+            local=route.local,
+            remote=route.remote,
+            addresses=tuple(others[: parameters.max_peer_addresses - 1]),
+        )
+        listed = [Option(ParameterType.STATE_COOKIE, self._jar.seal(cookie, now))]
+        listed += [wire.address_parameter(a) for a in self.addresses_for(route)]
+        if extensions & FORWARD_TSN:
+            listed.append(Option(ParameterType.FORWARD_TSN_SUPPORTED, b""))
+        if parameters.adaptation_indication is not None:
+            value = parameters.adaptation_indication.to_bytes(4, "big")
+            listed.append(Option(ParameterType.ADAPTATION_INDICATION, value))
+        # What we send back to whoever claims to be the sender is bounded.
+        room = parameters.max_cookie_size
+        for report in unknown:
+            room -= len(report.value) + 8
+            if room < 0:
+                break
+            listed.append(report)
+        ack = wire.InitAck(
+            tag,
+            parameters.receive_window,
+            cookie.outbound_streams,
+            parameters.inbound_streams,
+            tsn,
+            listed,
+        )
+        self.transmit(route, packet.source_port, init.tag, [wire.init_chunk(ack)])
+
+    def _cookie_echo(
+        self,
+        echo: wire.CookieEcho,
+        packet: wire.Packet,
+        route: Route,
+        association: Association | None,
+        now: float,
+    ) -> None:
+        cookie = self._jar.open_untrusted(echo.cookie, now)
+        if (
+            cookie is None
+            or (cookie.our_port, cookie.their_port) != (self.port, packet.source_port)
+            or packet.tag != cookie.our_tag
+        ):
+            return
+        age = now - cookie.created
+        if age > self.parameters.cookie_life:
+            same = association is not None and (
+                (association.our_tag, association.their_tag) == (cookie.our_tag, cookie.their_tag)
+            )
+            if not same:
+                staleness = struct.pack("!I", min(int(age * 1e6), _MASK))
+                cause = Option(Cause.STALE_COOKIE, staleness)
+                self._reply(packet, route, cookie.their_tag, [wire.error_chunk([cause])], now)
+                return
+        if association is None:
+            if not self.listening:
+                self._reply(packet, route, cookie.their_tag, [wire.abort_chunk()], now)
+                return
+            association = self._new(packet.source_port, cookie.our_tag, cookie.our_tsn, None)
+            association.accept(cookie, route, now)
+            association.establish(now)
+        elif not self._existing(cookie, association, route, now):
+            return
+        ack = wire.chunk(ChunkType.COOKIE_ACK)
+        self.transmit(route, packet.source_port, association.their_tag, [ack])
+        rest = dataclasses.replace(packet, chunks=packet.chunks[1:])
+        association.receive(rest, route, now)
+        self._reschedule(association)
+
+    def _existing(self, cookie: Cookie, association: Association, route: Route, now: float) -> bool:
+        """Section 5.2.4, table 12; returns whether a COOKIE ACK is due."""
+        ours = cookie.our_tag == association.our_tag
+        theirs = cookie.their_tag == association.their_tag
+        ties = (cookie.our_tie_tag, cookie.their_tie_tag)
+        tied = ties == (association.our_tag, association.their_tag)
+        if not ours and not theirs and tied:  # A: the peer has restarted
+            if association.state is StatusState.SHUTDOWN_ACK_SENT:
+                association.repeat_shutdown_ack(now)
+                cause = Option(Cause.COOKIE_WHILE_SHUTTING_DOWN, b"")
+                chunk = wire.error_chunk([cause])
+                self.transmit(route, association.peer_port, association.their_tag, [chunk])
+                return False
+            association.restart(cookie, route, now)
+            return True
+        if ours and not theirs:  # B: both sides started
+            association.collided(cookie, route, now)
+            return True
+        if not ours and theirs and ties == (0, 0):  # C: it comes late
+            return False
+        if ours and theirs:  # D: a repetition, or the answer to a collision
+            if association.state is StatusState.COOKIE_ECHOED:
+                association.establish(now)
+            return True
+        return False
+
+    # -- out of the blue (8.4) ---
+
+    def _out_of_the_blue(self, packet: wire.Packet, route: Route, now: float) -> None:
+        first = packet.chunks[0]
+        if any(isinstance(chunk, wire.Abort) for chunk in packet.chunks):
+            return
+        if isinstance(first, wire.CookieEcho):
+            self._cookie_echo(first, packet, route, None, now)
+            return
+        if any(isinstance(chunk, wire.ShutdownAck) for chunk in packet.chunks):
+            complete = wire.shutdown_complete_chunk(reflected=True)
+            self._reply(packet, route, packet.tag, [complete], now)
+            return
+        for chunk in packet.chunks:
+            if isinstance(chunk, (wire.ShutdownComplete, wire.CookieAck)):
+                return
+            if isinstance(chunk, wire.Error) and any(
+                cause.type == Cause.STALE_COOKIE for cause in chunk.causes
+            ):
+                return
+        self._reply(packet, route, packet.tag, [wire.abort_chunk(reflected=True)], now)
+
+    def _reply(
+        self, packet: wire.Packet, route: Route, tag: int, chunks: Iterable[bytes], now: float
+    ) -> None:
+        """Answer somebody of whom nothing is known, but not too often."""
+        rate = self.parameters.max_replies_per_second
+        self._replies = max(0.0, self._replies - (now - self._replies_at) * rate)
+        self._replies_at = now
+        if self._replies >= rate:
+            return
+        self._replies += 1
+        self.transmit(route, packet.source_port, tag, chunks)
+
+    # -- for associations ---
+
+    def transmit(self, route: Route, port: int, tag: int, chunks: Iterable[bytes]) -> None:
+        """A packet has to leave."""
+        self._out.append(Outgoing(wire.seal(self.port, port, tag, chunks), route, self.tos))
+
+    def emit(self, event: Notification | FailedFragment) -> None:
+        """An event for the program."""
+        self._events.append(event)
+
+    def deliver(self, association: Association) -> None:
+        """Messages for the program."""
+        self._events.extend(association.pending)
+        association.pending.clear()
+
+    def register(self, address: str, association: Association) -> None:
+        """Packets from there are this association's."""
+        self._by_peer[address, association.peer_port] = association
+
+    def forget(self, association: Association) -> None:
+        """It is gone."""
+        self.associations.pop(association.id, None)
+        self._scheduled.pop(association.id, None)
+        for address in association.paths:
+            if self._by_peer.get((address, association.peer_port)) is association:
+                del self._by_peer[address, association.peer_port]
+
+    def addresses_for(self, route: Route) -> list[str]:
+        """Which of our addresses a peer there is told of: none unless there are several, and none
+        that mean nothing to it."""
+        if len(self.addresses) < 2:
+            return []
+        reach = _scope(route.remote)
+        return [address for address in self.addresses if _scope(address) >= reach]
+
+    def local_for(self, address: str, route: Route) -> str | None:
+        """The address of ours from which that one is reached."""
+        six = ":" in address
+        if (":" in route.local) == six and len(self.addresses) < 2:
+            return route.local
+        network = _network(address)
+        same = [a for a in self.addresses if (":" in a) == six]
+        for candidate in same:
+            if _network(candidate) == network:
+                return candidate
+        if same:
+            return same[0]
+        return route.local if (":" in route.local) == six else None
+
+    def random(self) -> float:
+        """From 0 to 1."""
+        return int.from_bytes(self.randomness(4), "big") / 2**32
+
+    # -- inside ---
+
+    def _tag(self) -> int:
+        return int.from_bytes(self.randomness(4), "big") or 1
+
+    def _number(self) -> int:
+        return int.from_bytes(self.randomness(4), "big")
+
+    def _new(self, port: int, tag: int, tsn: int, parameters: Parameters | None) -> Association:
+        id, self._next_id = self._next_id, self._next_id + 1
+        own = dataclasses.replace(parameters or self.parameters)
+        association = Association(self, id, port, tag, tsn, own)
+        self.associations[id] = association
+        return association
+
+    def _association(self, id: int) -> Association:
+        association = self.associations.get(id)
+        if association is None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        return association
+
+    def reschedule(self, id: int) -> None:
+        """An association's timers may have changed."""
+        self._reschedule(self.associations.get(id))
+
+    def _reschedule(self, association: Association | None) -> None:
+        if association is None or association.ended:
+            return
+        deadline = association.deadline()
+        id = association.id
+        if deadline == inf:
+            self._scheduled.pop(id, None)
+        elif self._scheduled.get(id) != deadline:
+            self._scheduled[id] = deadline
+            heapq.heappush(self._deadlines, (deadline, id, association))
+
+
+@functools.lru_cache(maxsize=4096)
+def _unicast(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return not (ip.is_multicast or ip.is_unspecified or address == "255.255.255.255")
+
+
+@functools.lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    """The usual subnet of an address: enough to pair those of two hosts."""
+    if ":" in address:
+        return str(ipaddress.ip_network(address.partition("%")[0] + "/64", strict=False))
+    return address.rpartition(".")[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _scope(address: str) -> int:
+    """0 loopback, 1 link-local, 2 private, 3 global."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if ip.is_loopback:
+        return 0
+    if ip.is_link_local:
+        return 1
+    return 2 if ip.is_private else 3
+
+
+__all__ = ["Engine", "Outgoing", "Path", "Piece", "Route"]

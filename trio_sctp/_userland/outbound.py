@@ -1,0 +1,454 @@
+"""Sending user data (RFC 9260 sections 6.1, 6.2.1, 6.3, 6.9, 7.2; RFC 3758, RFC 7496).
+
+TSNs are counted without wrapping around: on the wire go their lower 32 bits.
+
+    queue ──fragment──> outstanding ──cumulative TSN ack──> gone
+                         │   ^
+                         │   └── retransmitted
+                         └── marked: by T3-rtx, or when reported missing three times
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from math import inf
+
+from .._stack import FailedFragment, SendInfo
+from .parameters import Parameters
+from .path import Path
+from .wire import DATA_OVERHEAD, Sack, data_chunk, forward_tsn_chunk
+
+_WRAP = 2**32
+_MASK = _WRAP - 1
+_HALF = 2**31
+
+MISSING_REPORTS = 3
+"""After so many a chunk is retransmitted (section 7.2.4)."""
+
+
+class Message:
+    """A user message on its way, until its last chunk is acknowledged."""
+
+    __slots__ = (
+        "abandoned",
+        "data",
+        "expires",
+        "info",
+        "left",
+        "offset",
+        "priority",
+        "retransmissions",
+        "ssn",
+        "transmitted",
+    )
+
+    def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
+        self.data = data
+        self.info = info
+        self.expires = expires  # RFC 3758: given up if it was not sent by then
+        self.retransmissions: int | None = None  # RFC 7496: given up after so many
+        self.priority: int | None = None  # RFC 7496: given up for lower numbers
+        self.offset = 0  # bytes that have become chunks
+        self.ssn = 0
+        self.left = 0  # chunks that are not acknowledged
+        self.transmitted = False
+        self.abandoned = False
+
+
+class Chunk:
+    """A DATA chunk that was sent and is not acknowledged for good."""
+
+    __slots__ = (
+        "acked",
+        "counted",
+        "fast",
+        "marked",
+        "message",
+        "missing",
+        "path",
+        "sent",
+        "sent_at",
+        "size",
+        "tsn",
+        "wire",
+    )
+
+    def __init__(self, tsn: int, wire: bytes, size: int, message: Message, path: Path) -> None:
+        self.tsn = tsn
+        self.wire = wire
+        self.size = size
+        self.message = message
+        self.path = path  # that it was last sent on
+        self.sent = 0  # times
+        self.sent_at = 0.0
+        self.counted = False  # in its path's flight
+        self.acked = False  # by a gap block
+        self.marked = False  # to be retransmitted
+        self.missing = 0
+        self.fast = False  # was retransmitted fast; a second time is T3's
+
+
+class Outbound:
+    """The sending half of an association."""
+
+    def __init__(self, parameters: Parameters, initial_tsn: int) -> None:
+        self.parameters = parameters
+        self.next_tsn = initial_tsn
+        self.cumulative = initial_tsn - 1  # acknowledged
+        self.advanced = initial_tsn - 1  # Advanced.Peer.Ack.Point of RFC 3758
+        self.rwnd = 0  # what the peer can take beyond what is in flight
+        self.closed_window = False  # the peer said that it has no room
+        self.flight = 0
+        self.queue: deque[Message] = deque()
+        self.outstanding: dict[int, Chunk] = {}  # in order of TSN
+        self.marked: list[int] = []  # a heap
+        self.buffered = 0  # bytes of messages that are not acknowledged
+        self.messages = 0
+        self.failed: list[FailedFragment] = []
+        self.forward_due = False
+        self._ssns: dict[int, int] = {}
+        self._gap_acked = 0  # outstanding chunks that gap blocks acknowledged
+
+    # -- what is to be sent ---
+
+    @property
+    def empty(self) -> bool:
+        """Whether all was sent and acknowledged."""
+        return not self.queue and not self.outstanding
+
+    def has_room(self) -> bool:
+        """Whether one more message may be queued."""
+        return (
+            self.buffered < self.parameters.send_buffer
+            and self.messages < self.parameters.send_buffer_messages
+        )
+
+    def enqueue(self, data: bytes, info: SendInfo, now: float) -> Message:
+        """Take one message."""
+        message = Message(data, info, now + info.lifetime / 1000 if info.lifetime else inf)
+        self.queue.append(message)
+        self.buffered += len(data)
+        self.messages += 1
+        return message
+
+    def payload_limit(self, path: Path) -> int:
+        """Bytes of the largest fragment."""
+        limit = (path.mtu - 12 - DATA_OVERHEAD) & ~3
+        segment = self.parameters.max_segment
+        return min(limit, segment) if segment else limit
+
+    def next_new(self, space: int, path: Path, now: float, *, immediate: bool) -> Chunk | None:
+        """A chunk of the first message in the queue that fits into ``space``, on its way."""
+        while self.queue:
+            message = self.queue[0]
+            if message.abandoned or message.expires <= now:
+                self.queue.popleft()
+                if not message.abandoned:
+                    self.abandon(message)
+                continue
+            data = message.data
+            size = len(data) - message.offset
+            limit = self.payload_limit(path)
+            if size > limit:
+                size = limit
+            if DATA_OVERHEAD + size > space:
+                return None
+            if self.rwnd < size and self.flight:
+                return None
+            info = message.info
+            flags = 4 if info.unordered else 0
+            if message.offset == 0:
+                flags |= 2
+                if not info.unordered:
+                    message.ssn = self._ssns.get(info.stream, 0)
+                    self._ssns[info.stream] = (message.ssn + 1) & 0xFFFF
+            end = message.offset + size
+            if end == len(data):
+                flags |= 1
+                self.queue.popleft()
+                if immediate and not self.queue:
+                    flags |= 8
+            payload = data if flags & 3 == 3 else data[message.offset : end]
+            message.offset = end
+            message.left += 1
+            tsn = self.next_tsn
+            self.next_tsn = tsn + 1
+            wire = data_chunk(tsn & _MASK, info.stream, message.ssn, info.ppid, payload, flags)
+            chunk = Chunk(tsn, wire, size, message, path)
+            self.outstanding[tsn] = chunk
+            return chunk
+        return None
+
+    def next_marked(self, space: int, now: float) -> Chunk | None:
+        """The first chunk to be retransmitted, if it fits."""
+        while self.marked:
+            chunk = self.outstanding.get(self.marked[0])
+            if chunk is None or not chunk.marked:
+                heapq.heappop(self.marked)
+                continue
+            if self._over(chunk.message, chunk, now):
+                self.abandon(chunk.message)
+                continue
+            if len(chunk.wire) > space:
+                return None
+            heapq.heappop(self.marked)
+            chunk.marked = False
+            return chunk
+        return None
+
+    def peek_marked(self) -> Chunk | None:
+        """The first chunk to be retransmitted."""
+        while self.marked:
+            chunk = self.outstanding.get(self.marked[0])
+            if chunk is not None and chunk.marked:
+                return chunk
+            heapq.heappop(self.marked)
+        return None
+
+    def transmitted(self, chunk: Chunk, path: Path, now: float) -> None:
+        """The chunk is in a packet on that path."""
+        chunk.path = path
+        chunk.sent += 1
+        chunk.sent_at = now
+        chunk.missing = 0
+        chunk.message.transmitted = True
+        if not chunk.counted:
+            chunk.counted = True
+            path.flight += chunk.size
+            self.flight += chunk.size
+            self.rwnd = max(0, self.rwnd - chunk.size)
+        if chunk.sent > 1:
+            if path.timed_tsn == chunk.tsn:
+                path.timed_tsn = None
+        elif path.timed_tsn is None:
+            path.timed_tsn = chunk.tsn
+
+    def uncount(self, chunk: Chunk) -> None:
+        """It is no longer in flight."""
+        if chunk.counted:
+            chunk.counted = False
+            chunk.path.flight -= chunk.size
+            self.flight -= chunk.size
+
+    def mark(self, chunk: Chunk) -> None:
+        """To be retransmitted."""
+        self.uncount(chunk)
+        if not chunk.marked:
+            chunk.marked = True
+            heapq.heappush(self.marked, chunk.tsn)
+            if chunk.path.timed_tsn == chunk.tsn:
+                chunk.path.timed_tsn = None
+
+    # -- acknowledgements (6.2.1, 7.2) ---
+
+    def cumulative_of(self, wire: int) -> int:
+        """A cumulative TSN ack without wrap-around; less than ours is old."""
+        delta = (wire - self.cumulative) & _MASK
+        return self.cumulative + (delta if delta < _HALF else delta - _WRAP)
+
+    def valid(self, cumulative: int) -> bool:
+        """Whether it acknowledges nothing that was not sent."""
+        return cumulative < self.next_tsn
+
+    def acknowledge(self, cumulative: int, now: float) -> dict[Path, int]:
+        """Take out all chunks up to there; returns the bytes of each path that are news."""
+        news: dict[Path, int] = {}
+        outstanding = self.outstanding
+        for tsn in range(self.cumulative + 1, cumulative + 1):
+            chunk = outstanding.pop(tsn, None)
+            if chunk is None:
+                continue
+            path = chunk.path
+            if chunk.acked:
+                self._gap_acked -= 1
+            else:
+                self._news(chunk, news, now)
+            if chunk.counted:
+                chunk.counted = False
+                path.flight -= chunk.size
+                self.flight -= chunk.size
+            message = chunk.message
+            message.left -= 1
+            if message.left == 0 and message.offset == len(message.data) and not message.abandoned:
+                self.buffered -= len(message.data)
+                self.messages -= 1
+        self.cumulative = cumulative
+        self.advanced = max(self.advanced, cumulative)
+        return news
+
+    def _news(self, chunk: Chunk, news: dict[Path, int], now: float) -> None:
+        path = chunk.path
+        news[path] = news.get(path, 0) + chunk.size
+        if path.timed_tsn == chunk.tsn:
+            path.timed_tsn = None
+            if chunk.sent == 1:
+                path.measured(now - chunk.sent_at)
+
+    def sack(
+        self, sack: Sack, cumulative: int, now: float
+    ) -> tuple[dict[Path, int], bool, set[Path], bool]:
+        """Process a SACK that is not old.
+
+        Returns the bytes newly acknowledged on each path; whether the cumulative TSN advanced; the
+        paths on which chunks were lost; and whether the peer went back on an earlier gap block.
+        """
+        advanced = cumulative > self.cumulative
+        news = self.acknowledge(cumulative, now)
+        lost: set[Path] = set()
+        reneged = False
+        if sack.gaps or self._gap_acked:
+            lost, reneged = self._gaps(sack, news, advanced, now)
+        self.rwnd = max(0, sack.rwnd - self.flight)
+        self.closed_window = sack.rwnd == 0
+        return news, advanced, lost, reneged
+
+    def _gaps(
+        self, sack: Sack, news: dict[Path, int], advanced: bool, now: float
+    ) -> tuple[set[Path], bool]:
+        outstanding = self.outstanding
+        acked: set[int] = set()
+        for first, last in sack.gaps:
+            low = self.cumulative + first
+            high = min(self.cumulative + last, self.next_tsn - 1)
+            acked.update(range(low, high + 1))
+        highest_news = self.cumulative
+        highest = max(acked, default=self.cumulative)
+        reneged = False
+        for tsn, chunk in outstanding.items():
+            if tsn in acked:
+                if not chunk.acked:
+                    chunk.acked = True
+                    chunk.marked = False
+                    self._gap_acked += 1
+                    self._news(chunk, news, now)
+                    self.uncount(chunk)
+                    highest_news = tsn
+            elif chunk.acked:
+                # Reneged (6.2.1 D iii): it is outstanding again.
+                chunk.acked = False
+                self._gap_acked -= 1
+                reneged = True
+                chunk.counted = True
+                chunk.path.flight += chunk.size
+                self.flight += chunk.size
+        lost: set[Path] = set()
+        for tsn, chunk in outstanding.items():
+            if tsn >= highest:
+                break
+            if chunk.acked or chunk.marked or chunk.message.abandoned:
+                continue
+            # Highest TSN newly acknowledged (7.2.4): later reports say nothing of earlier losses.
+            if tsn < highest_news or (chunk.path.fast_recovery and advanced):
+                chunk.missing += 1
+                if chunk.missing >= MISSING_REPORTS and not chunk.fast:
+                    chunk.fast = True
+                    lost.add(chunk.path)
+                    self.mark(chunk)
+        return lost, reneged
+
+    def earliest_on(self, path: Path) -> Chunk | None:
+        """The first outstanding chunk that was last sent there."""
+        for chunk in self.outstanding.values():
+            if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
+                return chunk
+        return None
+
+    def waiting_on(self, path: Path) -> bool:
+        """Whether T3-rtx of a path has something to wait for."""
+        if path.flight:
+            return True
+        return any(chunk.path is path and not chunk.acked for chunk in self.outstanding.values())
+
+    def mark_all_on(self, path: Path, now: float) -> None:
+        """Section 6.3.3, E3: all that is outstanding there is to be retransmitted."""
+        for chunk in list(self.outstanding.values()):
+            if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
+                if self._over(chunk.message, chunk, now):
+                    self.abandon(chunk.message)
+                else:
+                    self.mark(chunk)
+                    chunk.fast = False
+
+    # -- partial reliability ---
+
+    def _over(self, message: Message, chunk: Chunk, now: float) -> bool:
+        if message.expires <= now:
+            return True
+        return message.retransmissions is not None and chunk.sent > message.retransmissions
+
+    def abandon(self, message: Message) -> None:
+        """Give a message up, with all of its chunks, and say so."""
+        message.abandoned = True
+        self.buffered -= len(message.data)
+        self.messages -= 1
+        self._fail(message, 0)
+        for chunk in self.outstanding.values():
+            if chunk.message is message:
+                self.uncount(chunk)
+                chunk.marked = False
+        if self.queue and self.queue[0] is message:
+            self.queue.popleft()
+        self.advance()
+
+    def advance(self) -> None:
+        """Move the Advanced.Peer.Ack.Point past what is abandoned (RFC 3758 section 3.5, C2)."""
+        point = max(self.advanced, self.cumulative)
+        while (chunk := self.outstanding.get(point + 1)) is not None and chunk.message.abandoned:
+            point += 1
+        self.advanced = point
+        self.forward_due = point > self.cumulative
+
+    def forward_tsn(self, space: int) -> bytes:
+        """A FORWARD TSN up to there."""
+        streams: dict[int, int] = {}
+        for tsn in range(self.cumulative + 1, self.advanced + 1):
+            chunk = self.outstanding.get(tsn)
+            if chunk is not None and not chunk.message.info.unordered:
+                streams[chunk.message.info.stream] = chunk.message.ssn
+        room = max(0, (space - 8) // 4)
+        return forward_tsn_chunk(self.advanced & _MASK, list(streams.items())[:room])
+
+    # -- the end ---
+
+    def _fail(self, message: Message, error: int) -> None:
+        info = message.info
+        self.failed.append(
+            FailedFragment(
+                association_id=0,
+                data=message.data,
+                first=True,
+                last=True,
+                sent=message.transmitted,
+                error=error,
+                stream=info.stream,
+                ppid=info.ppid,
+                unordered=info.unordered,
+                context=info.context,
+            )
+        )
+
+    def fail_all(self, error: int) -> None:
+        """The association is gone: none of these messages will be acknowledged."""
+        seen: dict[int, Message] = {}
+        for chunk in self.outstanding.values():
+            seen.setdefault(id(chunk.message), chunk.message)
+        for message in self.queue:
+            seen.setdefault(id(message), message)
+        for message in seen.values():
+            if not message.abandoned:
+                self._fail(message, error)
+        self.outstanding.clear()
+        self._gap_acked = 0
+        self.queue.clear()
+        self.marked.clear()
+
+    def restart(self, initial_tsn: int) -> None:
+        """The peer has lost its state: what it had not acknowledged is lost (section 5.2.4 A)."""
+        self.fail_all(0)
+        self.next_tsn = initial_tsn
+        self.cumulative = self.advanced = initial_tsn - 1
+        self.flight = 0
+        self.buffered = self.messages = 0
+        self.forward_due = False
+        self._ssns.clear()

@@ -1,0 +1,62 @@
+"""Protocol parameters (RFC 9260 section 16) and limits, each with the reason for its default."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(slots=True)
+class Parameters:
+    """What an association is set up with.  Times are seconds, sizes bytes."""
+
+    # Section 16.
+    rto_initial: float = 1.0
+    rto_min: float = 1.0
+    rto_max: float = 60.0
+    max_burst: int = 4
+    cookie_life: float = 60.0
+    association_max_retrans: int = 10
+    path_max_retrans: int = 5
+    max_init_retrans: int = 8
+    max_init_timeout: float = 0.0  # 0: RTO.Max
+    heartbeat_interval: float = 30.0
+    heartbeats: bool = True
+    heartbeat_burst: int = 1  # HB.Max.Burst: unconfirmed addresses probed in one RTO
+    sack_delay: float = 0.2
+    sack_frequency: int = 2
+
+    # RFC 7829.
+    pf_threshold: int = 0
+    potentially_failed: bool = True
+
+    # Streams: what Linux asks for and allows.
+    outbound_streams: int = 10
+    inbound_streams: int = 65535
+
+    # The common size that passes tunnels; an IPv6 link has to pass 1280 (RFC 8200 section 5).
+    path_mtu: int = 1280
+    # Bytes of IP and UDP headers in front of an SCTP packet are subtracted by whoever sets it.
+
+    receive_window: int = 2**20
+    # A chunk costs memory beside its payload.  Without that a window would hold a million
+    # one-byte messages, each with objects of some 250 bytes.
+    chunk_overhead: int = 256
+    send_buffer: int = 2**20
+    send_buffer_messages: int = 16384
+
+    max_message_size: int = 2**24
+    max_peer_addresses: int = 16  # a peer could make us probe as many hosts of others
+    max_cookie_size: int = 2048  # what an INIT can make us send back, of its own bytes
+    max_duplicates: int = 64  # reported in one SACK
+    max_replies_per_second: int = 100  # out of the blue (section 8.4), as ICMP's limits are
+
+    no_delay: bool = True
+    disable_fragments: bool = False
+    max_segment: int = 0
+    autoclose: float = 0.0
+    adaptation_indication: int | None = None
+    partial_reliability: bool = True
+
+    def rto(self, value: float) -> float:
+        """Bounded by RTO.Min and RTO.Max (section 6.3.1, C6 and C7)."""
+        return min(max(value, self.rto_min), self.rto_max)

@@ -1,0 +1,188 @@
+"""One destination address of the peer (RFC 9260 sections 6.3, 7 and 8).
+
+A path has a round-trip time and a retransmission timeout (6.3.1), a congestion window (7.2), an
+error counter and a state (8.2), and heartbeats (8.3).  RFC 7829 adds the state potentially failed.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+from .._options import PathState
+from .parameters import Parameters
+
+_ALPHA, _BETA = 1 / 8, 1 / 4
+
+
+class Route(NamedTuple):
+    """Where a packet came from, or is to go; UDP ports as in RFC 6951, 0 if there is no UDP."""
+
+    local: str
+    remote: str
+    local_udp: int = 0
+    remote_udp: int = 0
+
+
+class Path:
+    """See the module's docstring."""
+
+    __slots__ = (
+        "confirmed",
+        "cwnd",
+        "error_count",
+        "exit_point",
+        "fast_recovery",
+        "flight",
+        "heartbeat_at",
+        "heartbeat_deadline",
+        "heartbeat_nonce",
+        "heartbeat_sent",
+        "heartbeats",
+        "interval",
+        "last_sent",
+        "max_retrans",
+        "mtu",
+        "parameters",
+        "partial_bytes_acked",
+        "potentially_failed",
+        "route",
+        "rto",
+        "rto_pending",
+        "rttvar",
+        "srtt",
+        "ssthresh",
+        "t3",
+        "timed_tsn",
+        "unreachable",
+    )
+
+    def __init__(self, route: Route, parameters: Parameters, *, confirmed: bool) -> None:
+        self.route = route
+        self.parameters = parameters
+        self.mtu = parameters.path_mtu
+        self.confirmed = confirmed
+        self.unreachable = False
+        self.potentially_failed = False
+        self.error_count = 0
+        self.max_retrans = parameters.path_max_retrans
+
+        self.rto = parameters.rto_initial
+        self.srtt = 0.0
+        self.rttvar = 0.0
+        self.timed_tsn: int | None = None  # the chunk whose acknowledgement is timed
+
+        self.flight = 0  # bytes outstanding
+        self.cwnd = self.initial_cwnd()
+        self.ssthresh = 2**32
+        self.partial_bytes_acked = 0
+        self.fast_recovery = False
+        self.exit_point = 0
+        self.last_sent = 0.0
+        self.t3 = inf
+
+        self.heartbeats = parameters.heartbeats
+        self.interval = parameters.heartbeat_interval
+        self.heartbeat_at = inf  # when to send the next
+        self.heartbeat_deadline = inf  # when the one that was sent has failed
+        self.heartbeat_nonce = b""
+        self.heartbeat_sent = 0.0
+        self.rto_pending = False
+
+    @property
+    def address(self) -> str:
+        """The peer's."""
+        return self.route.remote
+
+    @property
+    def state(self) -> PathState:
+        """As RFC 6458 section 8.2.2 and RFC 7829 name them."""
+        if not self.confirmed:
+            return PathState.UNCONFIRMED
+        if self.unreachable:
+            return PathState.INACTIVE
+        if self.potentially_failed:
+            return PathState.POTENTIALLY_FAILED
+        return PathState.ACTIVE
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may carry user data, and is not known to fail."""
+        return self.confirmed and not self.unreachable and not self.potentially_failed
+
+    # -- round trips (6.3.1) ---
+
+    def measured(self, seconds: float) -> None:
+        """A round trip took that long."""
+        if self.srtt == 0.0:
+            self.srtt = max(seconds, 1e-9)
+            self.rttvar = seconds / 2
+        else:
+            self.rttvar += _BETA * (abs(self.srtt - seconds) - self.rttvar)
+            self.srtt += _ALPHA * (seconds - self.srtt)
+        self.rto = self.parameters.rto(self.srtt + 4 * self.rttvar)
+
+    def back_off(self) -> None:
+        """Section 6.3.3, E2."""
+        self.rto = min(self.rto * 2, self.parameters.rto_max)
+
+    # -- congestion (7.2) ---
+
+    def initial_cwnd(self) -> int:
+        """Section 7.2.1."""
+        return min(4 * self.mtu, max(2 * self.mtu, 4404))
+
+    def acknowledged(self, acked: int, flight_before: int, advanced: bool) -> None:
+        """Grow the window for bytes of this path that a SACK acknowledged for the first time."""
+        if self.fast_recovery or not advanced:
+            return
+        # Only a window that was in use tells that the network can take more.
+        in_use = flight_before + self.mtu > self.cwnd
+        if self.cwnd <= self.ssthresh:
+            if in_use:
+                self.cwnd += min(acked, self.mtu)
+            return
+        self.partial_bytes_acked += acked
+        if self.partial_bytes_acked >= self.cwnd and in_use:
+            self.partial_bytes_acked -= self.cwnd
+            self.cwnd += self.mtu
+        elif self.partial_bytes_acked > self.cwnd:
+            self.partial_bytes_acked = self.cwnd
+
+    def lost(self, highest_outstanding: int) -> None:
+        """Section 7.2.3, for a loss that SACKs told of; enters fast recovery (7.2.4)."""
+        if self.fast_recovery:
+            return
+        self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
+        self.cwnd = self.ssthresh
+        self.partial_bytes_acked = 0
+        self.fast_recovery = True
+        self.exit_point = highest_outstanding
+
+    def timed_out(self) -> None:
+        """Section 7.2.3, for T3-rtx."""
+        self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
+        self.cwnd = self.mtu
+        self.partial_bytes_acked = 0
+        self.fast_recovery = False
+        self.timed_tsn = None
+
+    def idle(self, now: float) -> None:
+        """Section 7.2.1: a window that was not used for long is no longer known to be good."""
+        quiet = now - self.last_sent
+        while quiet > self.rto and self.cwnd > 4 * self.mtu:
+            self.cwnd = max(self.cwnd // 2, 4 * self.mtu)
+            quiet -= self.rto
+        if self.flight == 0:
+            self.partial_bytes_acked = 0
+
+    # -- heartbeats (8.3) ---
+
+    def schedule_heartbeat(self, now: float, random: float) -> None:
+        """Interval and RTO, with a jitter of half of the RTO either way; ``random`` is 0 to 1."""
+        wait = self.rto * (0.5 + random)
+        if self.confirmed and not self.potentially_failed:
+            wait += self.interval
+            if not self.heartbeats:
+                wait = inf
+        self.heartbeat_at = now + wait
