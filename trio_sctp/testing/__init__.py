@@ -1,0 +1,15 @@
+"""A simulated network, for tests of programs that speak SCTP.
+
+`Network` carries packets between IP addresses over links that delay, lose, reorder, duplicate and
+corrupt them.  It knows no clock: each call is told the time, so a test of minutes takes
+milliseconds, and the same seed gives the same test.
+"""
+
+from __future__ import annotations
+
+from ._capture import Capture as Capture
+from ._network import Delivery as Delivery
+from ._network import Link as Link
+from ._network import LinkStatistics as LinkStatistics
+from ._network import Network as Network
+from ._network import RoutedPacket as RoutedPacket

@@ -1,0 +1,101 @@
+"""Packets into a pcapng file, for Wireshark and its kin."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import ipaddress
+import os
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO, final
+
+_LINKTYPE_RAW = 101
+_SCTP = 132
+_HOPS = 64
+_DONT_FRAGMENT = 0x4000
+_MAX_LENGTH = 65535  # no network carries more, but captures show what was dropped
+_IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
+_IPV6_HEADER = struct.Struct("!IHBB16s16s")
+
+
+def ip_packet(data: bytes, source: str, destination: str) -> bytes:
+    """An SCTP packet with the IP header that it has between these addresses."""
+    src = ipaddress.ip_address(source)
+    dst = ipaddress.ip_address(destination)
+    if src.version == 6:
+        length = min(len(data), _MAX_LENGTH)
+        return _IPV6_HEADER.pack(6 << 28, length, _SCTP, _HOPS, src.packed, dst.packed) + data
+
+    def header(checksum: int) -> bytes:
+        length = min(_IPV4_HEADER.size + len(data), _MAX_LENGTH)
+        return _IPV4_HEADER.pack(
+            0x45, 0, length, 0, _DONT_FRAGMENT, _HOPS, _SCTP, checksum, src.packed, dst.packed
+        )
+
+    # The sum of RFC 1071 is the remainder by 0xFFFF: 0x10000 carries over as 1.
+    return header(-int.from_bytes(header(0), "big") % 0xFFFF) + data
+
+
+@final
+class Capture:
+    """A pcapng file that is being written; see `Network.capture`, which makes it.
+
+    A context manager: leaving the block closes it.
+    """
+
+    def __init__(
+        self, file: str | os.PathLike[str] | BinaryIO, closed: Callable[[Capture], None]
+    ) -> None:
+        try:
+            pcapng: Any = importlib.import_module("pcapng")
+            self._blocks: Any = importlib.import_module("pcapng.blocks")
+        except ImportError as error:
+            raise ImportError(
+                "capturing needs the package python-pcapng: pip install trio_sctp[testing]"
+            ) from error
+        self._closed: Callable[[Capture], None] | None = closed
+        self._section: Any = self._blocks.SectionHeader(options={"shb_userappl": "trio_sctp"})
+        self._section.new_member(
+            self._blocks.InterfaceDescription,
+            link_type=_LINKTYPE_RAW,
+            options={"if_name": "simulated"},
+        )
+        self._own = contextlib.ExitStack()
+        if isinstance(file, (str, os.PathLike)):
+            file = self._own.enter_context(open(file, "wb"))  # noqa: SIM115 - close() does
+        self._writer: Any = pcapng.FileWriter(file, self._section)
+
+    def write(
+        self, data: bytes, source: str, destination: str, now: float, comment: str = ""
+    ) -> None:
+        """Append one SCTP packet.
+
+        Args:
+          data: Without an IP header, which it is given here.
+          now: Seconds, 0 or more; written in microseconds.
+          comment: What Wireshark shows with it.
+        """
+        microseconds = round(now * 1e6)  # the format's resolution, unless an option says other
+        self._writer.write_block(
+            self._section.new_member(
+                self._blocks.EnhancedPacket,
+                timestamp_high=microseconds >> 32,
+                timestamp_low=microseconds & 0xFFFFFFFF,
+                packet_data=ip_packet(data, source, destination),
+                options={"opt_comment": comment} if comment else {},
+            )
+        )
+
+    def close(self) -> None:
+        """Stop capturing.  Closes the file if it was given as a path; may be called again."""
+        if self._closed is not None:
+            self._closed(self)
+            self._closed = None
+        self._own.close()
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
