@@ -51,7 +51,13 @@ def _kernel_has_sctp() -> bool:
 
 
 @pytest.fixture
-def black_hole() -> Iterator[str]:
+def black_hole(kernel_black_hole: str) -> str:
+    """An address that packets go to and nothing comes back from."""
+    return kernel_black_hole
+
+
+@pytest.fixture
+def kernel_black_hole() -> Iterator[str]:
     """An address that packets go to and nothing comes back from."""
     try:
         for command in (

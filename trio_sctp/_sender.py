@@ -99,7 +99,12 @@ class Sender:
         """Refuse, before anything is sent, what cannot be sent; give the size of what can."""
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
-        size = value.nbytes if isinstance(value, memoryview) else len(value)
+        if isinstance(value, memoryview):
+            if not value.contiguous:
+                raise ValueError("a message is contiguous bytes, unlike this memoryview")
+            size = value.nbytes
+        else:
+            size = len(value)
         if size == 0:
             raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
         if self._max_send is None:

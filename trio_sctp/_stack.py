@@ -7,6 +7,7 @@ Everything that the library promises beyond that is made of these calls, once, f
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import errno
 import os
@@ -293,6 +294,12 @@ class StackReport:
     remedy: str = ""
 
 
+current_stack: contextvars.ContextVar[Stack | None] = contextvars.ContextVar(
+    "trio_sctp stack", default=None
+)
+"""What ``stack=None`` is inside the block of a stack, and in the tasks that are started there."""
+
+
 def _stack(name: str) -> Stack:
     if name == "kernel":
         # Not at the top: the kernel stack is for Linux, this module for everybody.
@@ -314,6 +321,8 @@ def stacks() -> list[StackReport]:
 
 def choose_stack(stack: Stack | str | None) -> Stack:
     """The stack that ``stack=`` means; raises `StackUnavailable` if it does not work here."""
+    if stack is None:
+        stack = current_stack.get()
     if stack is None:
         stack = os.environ.get("TRIO_SCTP_STACK") or "kernel"
     if isinstance(stack, str):

@@ -51,7 +51,8 @@ class Pair:
 class StackUnderTest:
     """A stack and the addresses that it may use."""
 
-    name: str
+    stack: Any
+    """What the ``open_`` functions take."""
     host: str
     second_host: str
     host6: str
@@ -68,7 +69,7 @@ class StackUnderTest:
             port,
             hosts=self.host if hosts is None else hosts,
             options=[QUIET, *options],
-            stack=self.name,
+            stack=self.stack,
             **more,
         )
 
@@ -76,7 +77,7 @@ class StackUnderTest:
         self, port: int = 0, *, options: Sequence[Any] = (), **more: Any
     ) -> Listener:
         return await trio_sctp.open_listener(
-            port, hosts=self.host, options=[QUIET, *options], stack=self.name, **more
+            port, hosts=self.host, options=[QUIET, *options], stack=self.stack, **more
         )
 
     async def open_association(
@@ -91,7 +92,7 @@ class StackUnderTest:
             self.host if hosts is None else hosts,
             port,
             options=[QUIET, *options],
-            stack=self.name,
+            stack=self.stack,
             **more,
         )
 
@@ -165,7 +166,7 @@ class StackUnderTest:
             await trio.aclose_forcefully(server)
 
 
-KERNEL = StackUnderTest(name="kernel", host="127.0.0.1", second_host="127.0.0.2", host6="::1")
+KERNEL = StackUnderTest(stack="kernel", host="127.0.0.1", second_host="127.0.0.2", host6="::1")
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -1115,7 +1115,7 @@ async def test_send_after_the_peers_eof(pair: Pair) -> None:
 
 async def test_send_after_the_peers_abort(pair: Pair) -> None:
     pair.peer.abort(b"why")
-    await pair.peer.wait_ended()
+    await pair.association.wait_ended()
     for association in pair.association, pair.association.id:
         with pytest.raises(AssociationLost) as caught:
             await pair.client.send(b"x", association)

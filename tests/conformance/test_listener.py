@@ -348,7 +348,7 @@ def serve(stack: StackUnderTest) -> Calls:
             handler,
             0,
             hosts=stack.host,
-            stack=stack.name,
+            stack=stack.stack,
             handler_nursery=handler_nursery,
             task_status=task_status,
         )

@@ -163,7 +163,7 @@ async def test_a_port_may_be_a_service(stack: StackUnderTest, resolver: Resolver
         resolver.services["m3ua-test", 132] = server.port
         await client.connect(stack.host, "m3ua-test")
         assert (await next_change(server)).state is AssociationState.COMM_UP
-        channel = await trio_sctp.open_association(stack.host, "m3ua-test", stack=stack.name)
+        channel = await trio_sctp.open_association(stack.host, "m3ua-test", stack=stack.stack)
         await channel.send(b"0")
         assert (await next_change(server)).state is AssociationState.COMM_UP
         assert await take(server.receive, 1) == [0]
@@ -175,10 +175,10 @@ async def test_a_service_of_tcp_serves_as_well(stack: StackUnderTest, resolver: 
     async with stack.endpoint() as free:
         port = free.port
     resolver.services["diameter-test", 0] = port
-    endpoint = await open_endpoint("diameter-test", hosts=stack.host, stack=stack.name)
+    endpoint = await open_endpoint("diameter-test", hosts=stack.host, stack=stack.stack)
     assert endpoint.port == port
     await endpoint.aclose()
-    async with await open_listener("diameter-test", hosts=stack.host, stack=stack.name) as one:
+    async with await open_listener("diameter-test", hosts=stack.host, stack=stack.stack) as one:
         assert one.port == port
 
 
@@ -188,9 +188,9 @@ async def test_a_service_that_is_not_known_is_named(
     async with stack.endpoint() as client:
         for call in (
             lambda: client.connect(stack.host, "no-such-service"),
-            lambda: open_endpoint("no-such-service", stack=stack.name),
-            lambda: open_listener("no-such-service", stack=stack.name),
-            lambda: trio_sctp.open_association(stack.host, "no-such-service", stack=stack.name),
+            lambda: open_endpoint("no-such-service", stack=stack.stack),
+            lambda: open_listener("no-such-service", stack=stack.stack),
+            lambda: trio_sctp.open_association(stack.host, "no-such-service", stack=stack.stack),
         ):
             with pytest.raises(OSError, match="'no-such-service' is no service"):
                 await call()
@@ -210,7 +210,7 @@ async def test_a_look_up_may_be_cancelled(stack: StackUnderTest, resolver: Resol
             lambda: client.connect(stack.host, "slow-service"),
             lambda: client.send(b"x", ("slow.test", 2905)),
             lambda: stack.open_endpoint(hosts="slow.test"),
-            lambda: open_endpoint("slow-service", stack=stack.name),
+            lambda: open_endpoint("slow-service", stack=stack.stack),
             lambda: stack.open_association(2905, hosts="slow.test"),
         ):
             with trio.move_on_after(0.01) as scope:

@@ -63,14 +63,16 @@ ECN = 3
 SOCKET: list[Option] = [
     NoDelay(False),
     DisableFragments(True),
-    MappedV4(True),
     Linger(True, 7),
     Tos(0xB8),
-    Priority(3),
-    DontRoute(True),
-    BindToDevice("lo"),
 ]
 """Options of a whole socket; none of these is what it starts with."""
+
+LINUX: list[Option] = [MappedV4(True), Priority(3), DontRoute(True), BindToDevice("lo")]
+"""Options of a whole socket that have to do with the system's own ways to send."""
+
+linux = pytest.mark.kernel_only("an option of the system's sockets")
+LINUX_CASES = [pytest.param(option, marks=linux) for option in LINUX]
 
 NEW: list[Option] = [
     InitMsg(num_ostreams=7, max_instreams=8, max_attempts=3, max_init_timeo=500),
@@ -86,7 +88,7 @@ ASSOCIATION: list[Option] = [
         hbinterval=5000,
         pathmaxrxt=3,
         sackdelay=100,
-        flags=FLAGS.HB_ENABLE | FLAGS.PMTUD_ENABLE | FLAGS.SACKDELAY_ENABLE,
+        flags=FLAGS.HB_ENABLE | FLAGS.SACKDELAY_ENABLE,
     ),
     PeerAddressParams(flags=FLAGS.HB_DISABLE | FLAGS.PMTUD_DISABLE | FLAGS.SACKDELAY_DISABLE),
     PeerAddressParams(pathmtu=1000, flags=FLAGS.PMTUD_DISABLE),
@@ -120,7 +122,7 @@ def name(option: Option | type[Option]) -> str:
 # -- set and read ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("option", SOCKET, ids=name)
+@pytest.mark.parametrize("option", [*SOCKET, *LINUX_CASES], ids=name)
 async def test_an_option_of_the_socket(stack: StackUnderTest, option: Option) -> None:
     kind = type(option)
     async with stack.pair() as pair:
@@ -139,7 +141,7 @@ async def test_an_option_of_the_socket(stack: StackUnderTest, option: Option) ->
         pair.client.set_option(before)
 
 
-@pytest.mark.parametrize("option", SOCKET, ids=name)
+@pytest.mark.parametrize("option", [*SOCKET, *LINUX_CASES], ids=name)
 async def test_a_channel_has_the_options_of_its_socket(
     stack: StackUnderTest, option: Option
 ) -> None:
@@ -148,7 +150,7 @@ async def test_a_channel_has_the_options_of_its_socket(
         assert has(channel.get_option(type(option)), option)
 
 
-@pytest.mark.parametrize("option", [*SOCKET, *NEW, *ASSOCIATION], ids=name)
+@pytest.mark.parametrize("option", [*SOCKET, *LINUX_CASES, *NEW, *ASSOCIATION], ids=name)
 async def test_a_peeled_off_channel_inherits_the_endpoints_options(
     stack: StackUnderTest, option: Option
 ) -> None:
@@ -159,6 +161,7 @@ async def test_a_peeled_off_channel_inherits_the_endpoints_options(
         channel.abort()
 
 
+@linux
 async def test_priority_does_not_come_from_tos_when_peeled_off(stack: StackUnderTest) -> None:
     """Setting the one changes the other; both have to arrive as they were."""
     async with stack.pair() as pair:
@@ -231,7 +234,8 @@ async def test_only_the_fields_that_are_given_change(
         return  # can only be read
     async with stack.endpoint() as endpoint:
         before = endpoint.get_option(kind)
-        value = getattr(before, field) + (-1 if getattr(before, field) == 65535 else 1)
+        value = getattr(before, field)
+        value += -1 if value == 65535 or field == "min" else 1
         endpoint.set_option(kind(**{field: value}))
         assert endpoint.get_option(kind) == dataclasses.replace(before, **{field: value})
 
@@ -403,10 +407,15 @@ async def test_a_value_that_the_stack_refuses(pair: Pair) -> None:
 async def test_a_value_that_the_stack_changes_is_read_back(pair: Pair) -> None:
     pair.client.set_option(SendBuffer(32768))
     assert pair.client.get_option(SendBuffer).size >= 32768
+
+
+@pytest.mark.kernel_only("a bound of Linux")
+async def test_autoclose_is_bounded(pair: Pair) -> None:
     pair.client.set_option(AutoClose(2**32 - 1))
     assert 0 < pair.client.get_option(AutoClose).seconds < 2**32 - 1
 
 
+@pytest.mark.kernel_only("what Linux says")
 @pytest.mark.parametrize("kind", [ReceiveTos, ReceiveTrafficClass, ReceiveTtl], ids=name)
 async def test_what_linux_takes_and_never_delivers(stack: StackUnderTest, kind: Any) -> None:
     async with stack.endpoint() as endpoint:
@@ -417,6 +426,7 @@ async def test_what_linux_takes_and_never_delivers(stack: StackUnderTest, kind: 
         await stack.open_endpoint(options=[kind(True)])
 
 
+@linux
 async def test_an_option_of_ipv6_sockets(stack: StackUnderTest) -> None:
     async with stack.endpoint() as four, stack.endpoint(hosts=stack.host6) as six:
         six.set_option(TrafficClass(0xB8))
@@ -427,6 +437,7 @@ async def test_an_option_of_ipv6_sockets(stack: StackUnderTest) -> None:
             four.get_option(IPv6Only)
 
 
+@linux
 async def test_an_interface_that_does_not_exist(stack: StackUnderTest) -> None:
     async with stack.endpoint() as endpoint:
         with pytest.raises(OSError, match="No such device"):
@@ -454,6 +465,7 @@ async def test_options_of_an_association_that_has_ended(pair: Pair) -> None:
 # -- at opening --------------------------------------------------------------------------------
 
 
+@linux
 @pytest.mark.parametrize("option", [ReuseAddress(True), ReusePort(True)], ids=name)
 async def test_an_option_for_opening(stack: StackUnderTest, option: Option) -> None:
     async with stack.endpoint(options=[option]) as endpoint:
@@ -464,6 +476,7 @@ async def test_an_option_for_opening(stack: StackUnderTest, option: Option) -> N
         assert endpoint.get_option(type(option)) == type(option)(False)  # type: ignore[call-arg]
 
 
+@linux
 async def test_a_port_that_is_shared(stack: StackUnderTest) -> None:
     async with stack.listening(options=[ReusePort(True)]) as first:
         async with stack.listening(port=first.port, options=[ReusePort(True)]) as second:
@@ -472,6 +485,7 @@ async def test_a_port_that_is_shared(stack: StackUnderTest) -> None:
             await stack.open_endpoint(first.port)
 
 
+@linux
 async def test_a_port_that_is_bound_twice_while_nobody_listens(stack: StackUnderTest) -> None:
     reuse = [ReuseAddress(True)]
     async with (
@@ -481,6 +495,7 @@ async def test_a_port_that_is_bound_twice_while_nobody_listens(stack: StackUnder
         assert first.port == second.port
 
 
+@linux
 async def test_ipv6_only(stack: StackUnderTest) -> None:
     async with stack.endpoint(hosts="::", options=[IPv6Only(True)]) as endpoint:
         assert endpoint.get_option(IPv6Only) == IPv6Only(True)
@@ -493,6 +508,7 @@ async def test_ipv6_only(stack: StackUnderTest) -> None:
         await stack.open_endpoint(hosts=[stack.host6, stack.host], options=[IPv6Only(True)])
 
 
+@linux
 async def test_mapped_addresses(stack: StackUnderTest) -> None:
     async with (
         stack.listening() as server,
@@ -553,7 +569,11 @@ async def test_parallel_connects_with_streams_of_their_own(stack: StackUnderTest
     assert before.num_ostreams == 10
 
 
-@pytest.mark.parametrize("option", [*SOCKET, ReuseAddress(True), SendBuffer(65536)], ids=name)
+@pytest.mark.parametrize(
+    "option",
+    [*SOCKET, *LINUX_CASES, pytest.param(ReuseAddress(True), marks=linux), SendBuffer(65536)],
+    ids=name,
+)
 async def test_an_option_of_the_socket_is_not_for_connect(
     stack: StackUnderTest, pair: Pair, option: Option
 ) -> None:
@@ -757,8 +777,23 @@ async def test_linger_does_not_make_a_graceful_end_of_an_abort(stack: StackUnder
         assert (await server.wait_ended()).reason == b"no more"
 
 
+async def test_what_a_stack_lacks_is_refused_by_name(stack: StackUnderTest) -> None:
+    if stack.stack == "kernel":
+        return  # it has them all but those above
+    async with stack.pair() as pair:
+        for option in LINUX:
+            for call in (
+                lambda option=option: pair.client.set_option(option),
+                lambda option=option: pair.client.get_option(type(option)),
+            ):
+                with pytest.raises(OptionUnsupported, match=f"simulated stack.*{name(option)}"):
+                    call()
+    with pytest.raises(OptionUnsupported, match="ReusePort"):
+        await stack.open_endpoint(options=[ReusePort(True)])
+
+
 def test_every_option_is_tested_here() -> None:
-    tested = {type(option) for option in (*SOCKET, *NEW, *ASSOCIATION)}
+    tested = {type(option) for option in (*SOCKET, *LINUX, *NEW, *ASSOCIATION)}
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}

@@ -11,6 +11,7 @@ answered without one, in `engine`.
 
 from __future__ import annotations
 
+import errno
 import struct
 from math import inf
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ from .._values import (
 from . import wire
 from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
-from .outbound import Outbound
+from .outbound import Chunk, Outbound
 from .parameters import Parameters
 from .path import Path, Route
 from .wire import Cause, ChunkType, Option, ParameterType
@@ -48,6 +49,7 @@ _SHUTTING_DOWN = frozenset(
     {_S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT, _S.SHUTDOWN_RECEIVED, _S.SHUTDOWN_ACK_SENT}
 )
 _MASK = 2**32 - 1
+_SMALLEST_SACK = 32
 _HEARTBEAT = struct.Struct("!d8s")
 _STREAM_CAUSE = struct.Struct("!HH")
 
@@ -69,6 +71,7 @@ class Association:
         self.peer_port = peer_port
         self.our_tag = our_tag
         self.their_tag = 0
+        self.tie_tags = self._new_tie_tags()
         self.parameters = parameters
         self.state = StatusState.CLOSED
         self.paths: dict[str, Path] = {}
@@ -89,6 +92,7 @@ class Association:
         self._t1_timeout = 0.0
         self._t1_count = 0
         self._stale_retries = 0
+        self._cookie_sent = 0.0
         self._t2 = inf
         self._t5 = inf
         self._autoclose = inf
@@ -96,6 +100,7 @@ class Association:
         self._sack_now = False
         self._sack_path: Path | None = None
         self._packets = 0  # with DATA, since the last SACK
+        self._acknowledging = False  # a first SACK was due
         self._control: list[tuple[Path, bytes]] = []
         self._retransmit_one = False
         self._init_path = 0
@@ -194,7 +199,7 @@ class Association:
         local = self.engine.addresses_for(self.primary.route)
         self.init = wire.Init(
             self.our_tag,
-            self.parameters.receive_window,
+            max(self.parameters.receive_window, wire.LEAST_RWND),
             self.parameters.outbound_streams,
             self.parameters.inbound_streams,
             self.outbound.next_tsn & _MASK,
@@ -243,20 +248,30 @@ class Association:
         """Section 5.1 C."""
         if self.state is not StatusState.COOKIE_WAIT:
             return
-        if not ack.tag or not ack.outbound_streams or not ack.inbound_streams:
-            self._t1 = inf
+        host_names = [p for p in ack.parameters if p.type == ParameterType.HOST_NAME]
+        if not ack.tag:
+            # Section 3.3.3: there is no tag of theirs to answer with.
+            path = self.paths.get(route.remote) or self.data_path()
+            self._emit(path, [wire.abort_chunk(reflected=True)], tag=self.our_tag)
+            self._end(AssociationState.CANT_ASSOC)
+            return
+        self.their_tag = ack.tag
+        if not ack.outbound_streams or not ack.inbound_streams or ack.rwnd < wire.LEAST_RWND:
+            self._abort_with(Option(Cause.INVALID_PARAMETER, b""))
+            self._end(AssociationState.CANT_ASSOC)
+            return
+        if host_names:
+            self._abort_with(Option(Cause.UNRESOLVABLE_ADDRESS, wire.option(*host_names[0])))
             self._end(AssociationState.CANT_ASSOC)
             return
         cookie = next(
             (p.value for p in ack.parameters if p.type == ParameterType.STATE_COOKIE), None
         )
         if cookie is None:
-            self.their_tag = ack.tag
             missing = struct.pack("!IH", 1, ParameterType.STATE_COOKIE)
             self._abort_with(Option(Cause.MISSING_PARAMETER, missing))
             self._end(AssociationState.CANT_ASSOC)
             return
-        self.their_tag = ack.tag
         self._learn(ack, route)
         reports = self._parameters(ack.parameters, route)
         self.inbound = Inbound(self.parameters, ack.tsn, self.inbound_streams)
@@ -265,12 +280,15 @@ class Association:
         self._t1_count = 0
         self._t1_timeout = self.parameters.rto_initial
         path = self.paths[route.remote]
-        path.confirmed = True
-        self.primary = path
+        if path.confirmed:
+            self.primary = path
+        else:
+            path = self.data_path()  # it is the peer's word only that it is there (5.4)
         chunks = [wire.chunk(ChunkType.COOKIE_ECHO, self.cookie)]
         if reports:
             chunks.append(wire.error_chunk(reports))
         self._emit(path, chunks)
+        self._cookie_sent = now
         self._t1 = now + self._t1_timeout
 
     def _learn(self, init: wire.Init, route: Route) -> None:
@@ -279,7 +297,7 @@ class Association:
         self.inbound_streams = min(self.parameters.inbound_streams, init.outbound_streams)
         self.outbound.rwnd = init.rwnd
         if route.remote not in self.paths:
-            self.add_path(route, confirmed=True)
+            self.add_path(route, confirmed=False)
 
     def _parameters(self, parameters: list[Option], route: Route) -> list[Option]:
         """Take in the peer's parameters; returns those that it has to be told we do not know."""
@@ -291,6 +309,7 @@ class Association:
                     address is not None
                     and address not in self.paths
                     and len(self.paths) < self.parameters.max_peer_addresses
+                    and self.engine.owner(address, self.peer_port) is None
                 ):
                     local = self.engine.local_for(address, route)
                     if local is not None:
@@ -298,6 +317,7 @@ class Association:
                         self.add_path(other, confirmed=False)
             elif parameter.type == ParameterType.FORWARD_TSN_SUPPORTED:
                 self.forward_tsn = self.parameters.partial_reliability
+                self.outbound.may_skip = self.forward_tsn
             elif parameter.type == ParameterType.ADAPTATION_INDICATION:
                 if len(parameter.value) == 4:
                     self.adaptation = int.from_bytes(parameter.value, "big")
@@ -316,10 +336,11 @@ class Association:
         self.outbound.rwnd = cookie.their_rwnd
         self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams)
         self.forward_tsn = bool(cookie.extensions & FORWARD_TSN)
+        self.outbound.may_skip = self.forward_tsn
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         for host in (cookie.remote, *cookie.addresses):
-            if host in self.paths:
+            if host in self.paths or self.engine.owner(host, self.peer_port) is not None:
                 continue
             local = first.local if host == first.remote else self.engine.local_for(host, first)
             if local is not None:
@@ -327,9 +348,6 @@ class Association:
                     Route(local, host, first.local_udp, first.remote_udp),
                     confirmed=host == first.remote,
                 )
-        if route.remote in self.paths:
-            # The COOKIE ECHO came from there, so the peer is there (5.4).
-            self.paths[route.remote].confirmed = True
 
     def establish(self, now: float, event: AssociationState = AssociationState.COMM_UP) -> None:
         """It is up."""
@@ -442,21 +460,22 @@ class Association:
 
     def _error(self, chunk: wire.Error, now: float) -> None:
         for cause in chunk.causes:
-            if cause.type == Cause.STALE_COOKIE and self.state is StatusState.COOKIE_ECHOED:
-                self._stale(cause, now)
+            if cause.type == Cause.STALE_COOKIE:
+                if self.state is StatusState.COOKIE_ECHOED:
+                    self._stale(now)
                 return
             raw = wire.option(*cause)
             self.engine.emit(RemoteError(association_id=self.id, error=cause.type, data=raw))
 
-    def _stale(self, cause: Option, now: float) -> None:
+    def _stale(self, now: float) -> None:
         """Section 5.2.6: ask for a cookie that lives longer, a few times."""
         self._stale_retries += 1
         if self._stale_retries > self.parameters.max_init_retrans or self.init is None:
             self._end(AssociationState.CANT_ASSOC, Cause.STALE_COOKIE)
             return
-        staleness = int.from_bytes(cause.value[:4], "big") // 1000 + 1000
+        longer = round((now - self._cookie_sent + 1) * 1000)
         preservative = Option(
-            ParameterType.COOKIE_PRESERVATIVE, min(staleness, 60_000).to_bytes(4, "big")
+            ParameterType.COOKIE_PRESERVATIVE, min(longer, 60_000).to_bytes(4, "big")
         )
         self.init.parameters = [
             p for p in self.init.parameters if p.type != ParameterType.COOKIE_PRESERVATIVE
@@ -495,6 +514,9 @@ class Association:
         if path is not None and path.confirmed:
             self._sack_path = path
         self._used(now)
+        if not self._acknowledging:
+            # Section 5.1: the first is acknowledged at once.
+            self._acknowledging = self._sack_now = True
         if self.state is StatusState.SHUTDOWN_SENT:
             # Section 9.2: the peer has not seen our SHUTDOWN yet.
             self._sack_now = True
@@ -551,6 +573,7 @@ class Association:
             )
             return
         before = {path: path.flight for path in self.paths.values() if path.flight}
+        earliest = {path: outbound.earliest_on(path) for path in before}
         news, advanced, lost, reneged = outbound.sack(sack, cumulative, now)
         for path, acked in news.items():
             path.acknowledged(acked, before.get(path, 0), advanced)
@@ -562,10 +585,15 @@ class Association:
         for path in self.paths.values():
             if path.fast_recovery and cumulative >= path.exit_point:
                 path.fast_recovery = False
-        if news or reneged or lost:
-            self._restart_t3(set(news) | lost, now)
-        if outbound.advanced > outbound.cumulative or self.outbound.forward_due:
-            outbound.advance()
+        again = outbound.peek_marked() if lost else None
+        for path, chunk in earliest.items():
+            # Section 6.3.2, R3, and section 7.2.4, 4: not for later chunks, which would let an
+            # early one wait for as long as others are acknowledged.
+            if chunk is None or chunk.done or chunk is again:
+                self._restart_t3({path}, now)
+            elif path.t3 == inf:
+                path.t3 = now + path.rto  # R4
+        outbound.advance()
         if not outbound.outstanding:
             for path in before:
                 path.t3 = inf
@@ -602,6 +630,7 @@ class Association:
         """Section 6.3.3."""
         path.t3 = inf
         outbound = self.outbound
+        outbound.advance()
         if outbound.earliest_on(path) is None:
             if outbound.advanced > outbound.cumulative:
                 outbound.forward_due = True
@@ -610,8 +639,9 @@ class Association:
                 if not self.ended:
                     path.t3 = now + path.rto
             return
-        # A window that the peer keeps closed is no failure of the path (6.1 A).
-        probing = outbound.closed_window and len(outbound.outstanding) == 1
+        # A window that the peer keeps closed, but tells of, is no failure of the path (6.1 A).
+        probing = outbound.closed_window
+        outbound.closed_window = False  # until the next SACK says so
         path.timed_out()
         path.back_off()
         outbound.mark_all_on(path, now)
@@ -649,6 +679,13 @@ class Association:
             self._path_change(path, PeerAddressState.ADDR_POTENTIALLY_FAILED)
             if len(self.paths) > 1:
                 path.heartbeat_at = min(path.heartbeat_at, now)
+
+    def make_primary(self, address: str) -> None:
+        """New data goes there, while it works."""
+        path = self.paths[address]
+        if path is not self.primary:
+            self.primary = path
+            self._path_change(path, PeerAddressState.ADDR_MADE_PRIM)
 
     def data_path(self) -> Path:
         """Where new data goes: the primary, while it works (6.4, 8.2; RFC 7829 section 5)."""
@@ -695,7 +732,7 @@ class Association:
         ):
             path.heartbeat_at = inf
             return
-        if path.flight and path.usable:
+        if path.timed_tsn is not None and path.usable:
             path.schedule_heartbeat(now, self.engine.random())  # data tells as much
             return
         path.heartbeat_nonce = self.engine.randomness(8)
@@ -749,6 +786,9 @@ class Association:
             case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
                 self._end(AssociationState.CANT_ASSOC)
                 return
+            case StatusState.SHUTDOWN_RECEIVED:
+                # The peer shuts down already, but may not take what is still to be sent.
+                self._t5 = min(self._t5, now + 5 * self.parameters.rto_max)
             case _:
                 pass
         self.flush(now)
@@ -800,7 +840,6 @@ class Association:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
                 self.state = StatusState.SHUTDOWN_RECEIVED
                 self.engine.emit(ShutdownReceived(association_id=self.id))
-                self._t5 = inf
                 if outbound.empty:
                     self._send_shutdown_ack(now)
             case StatusState.SHUTDOWN_RECEIVED:
@@ -815,9 +854,6 @@ class Association:
         if self.state in (StatusState.SHUTDOWN_SENT, StatusState.SHUTDOWN_ACK_SENT):
             self._emit(self.data_path(), [wire.shutdown_complete_chunk()])
             self._end(AssociationState.SHUTDOWN_COMP)
-        elif self.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED):
-            # Section 8.5.1 E: as if it were out of the blue.
-            self._emit(self.data_path(), [wire.shutdown_complete_chunk(reflected=True)])
 
     def repeat_shutdown_ack(self, now: float) -> None:
         """The peer has not seen it (9.2)."""
@@ -845,6 +881,10 @@ class Association:
         if self.ended:
             return
         self.ended = True
+        if state is AssociationState.CANT_ASSOC:
+            unanswered = self._t1_count > self.parameters.max_init_retrans
+            number = errno.ETIMEDOUT if unanswered else errno.ECONNREFUSED
+            self.engine.set_up_failed(self.id, number)
         self.state = StatusState.CLOSED
         self.outbound.fail_all(error)
         self._control.clear()
@@ -854,9 +894,15 @@ class Association:
 
     # -- restart (5.2.4) ---
 
+    def _new_tie_tags(self) -> tuple[int, int]:
+        """They stand for our tags in cookies, which are no secret (1.3, 5.2.2)."""
+        first, second = struct.unpack("!II", self.engine.randomness(8))
+        return (first, second)
+
     def restart(self, cookie: Cookie, route: Route, now: float) -> None:
         """Action A: the peer has lost its state and comes anew."""
         self.our_tag = cookie.our_tag
+        self.tie_tags = self._new_tie_tags()
         self.outbound.restart(cookie.our_tsn)
         self._failures()
         self.pending.clear()
@@ -865,6 +911,7 @@ class Association:
         self._t2 = self._t5 = self._sack_at = inf
         self._sack_now = False
         self._packets = 0
+        self._acknowledging = False
         self._control.clear()
         self.accept(cookie, route, now)
         self.establish(now, AssociationState.RESTART)
@@ -950,7 +997,7 @@ class Association:
         max_burst = self.parameters.max_burst
         while True:
             marked = outbound.peek_marked()
-            path = self._alternate_of(marked.path) if marked is not None else new_path
+            path = self._path_again(marked) if marked is not None else new_path
             if path not in bursts:
                 if path.flight == 0:
                     path.idle(now)
@@ -958,9 +1005,10 @@ class Association:
             limit = bursts[path]
             space = path.mtu - 12
             chunks, space = self._take_control(path, space) if self._control else ([], space)
+            may_send = path.flight < limit or forced
             if self.inbound is not None and (self._sack_now or self._sack_at != inf):
                 where = self._sack_path or new_path
-                if where is path:
+                if where is path and may_send and space >= _SMALLEST_SACK:
                     sack = self._make_sack(space)
                     chunks.append(sack)
                     space -= len(sack)
@@ -972,19 +1020,23 @@ class Association:
                 if path.t3 == inf:
                     path.t3 = now + path.rto
             sent = 0
-            if path.flight < limit or forced:
+            # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
+            narrow = path.cwnd <= path.mtu and path.flight > 0
+            if (path.flight < limit and not narrow) or forced:
                 while (chunk := outbound.next_marked(space, now)) is not None:
                     space -= len(chunk.wire)
                     chunks.append(chunk.wire)
                     outbound.transmitted(chunk, path, now)
                     sent += 1
-                if path is new_path and path.flight < limit:
+                if path is new_path and path.flight < limit and not narrow:
                     sent += self._new_data(path, space, chunks, now, immediate)
-            forced = False
             if chunks:
                 self._emit(path, chunks)
             if not sent:
-                return
+                if not chunks:
+                    return
+                continue  # what went first may have left no room for data
+            forced = False
             path.last_sent = now
             if path.t3 == inf:
                 path.t3 = now + path.rto
@@ -1009,8 +1061,10 @@ class Association:
                 break
         return sent
 
-    def _alternate_of(self, path: Path) -> Path:
-        if len(self.paths) == 1:
+    def _path_again(self, chunk: Chunk) -> Path:
+        """Where to retransmit a chunk: what SACKs told of went by a path that works (6.4)."""
+        path = chunk.path
+        if len(self.paths) == 1 or (chunk.fast and path.usable):
             return path
         return self._alternate(path)
 

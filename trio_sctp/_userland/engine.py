@@ -18,6 +18,7 @@ import errno
 import functools
 import heapq
 import ipaddress
+import math
 import os
 import secrets
 import struct
@@ -28,7 +29,7 @@ from typing import NamedTuple
 
 from .._options import Status, StatusState
 from .._stack import Arrival, FailedFragment, Piece, SendInfo
-from .._values import Message, Notification
+from .._values import Message, Notification, SenderDry
 from . import wire
 from .association import KNOWN_PARAMETERS, Association
 from .cookie import FORWARD_TSN, Cookie, CookieJar
@@ -37,6 +38,7 @@ from .path import Path, Route
 from .wire import Cause, ChunkType, Option, ParameterType
 
 _MASK = 2**32 - 1
+_ALONE = frozenset({wire.Init, wire.InitAck, wire.ShutdownComplete})
 
 
 class Outgoing(NamedTuple):
@@ -79,6 +81,8 @@ class Engine:
         self._jar = CookieJar(randomness)
         self._out: list[Outgoing] = []
         self._events: deque[Arrival] = deque()
+        self._own_events: dict[int, deque[Arrival]] = {}  # of associations that were peeled off
+        self._failures: dict[int, int] = {}  # errnos of such that did not come up
         self._deadlines: list[tuple[float, int, Association]] = []
         self._scheduled: dict[int, float] = {}
         self._now = 0.0
@@ -168,13 +172,29 @@ class Engine:
         association.request_heartbeat(association.paths[address], now)
         self._reschedule(association)
 
+    def tell_if_dry(self, id: int) -> None:
+        """Report an association that has nothing to send and nothing unacknowledged."""
+        association = self._association(id)
+        if association.outbound.empty:
+            self.emit(SenderDry(association_id=id))
+
+    def set_primary(self, id: int, address: str) -> None:
+        """Send to this address of the peer (RFC 6458 section 8.1.9)."""
+        self._association(id).make_primary(address)
+
     def status(self, id: int) -> Status:
         """The state of an association; OSError if there is none."""
         return self._association(id).status()
 
-    def receive(self, limit: int, now: float) -> list[Arrival]:
-        """Take messages and events, in the order in which they came; room is made for others."""
-        events = self._events
+    def receive(self, limit: int, now: float, id: int | None = None) -> list[Arrival]:
+        """Take messages and events, in the order in which they came; room is made for others.
+
+        Args:
+          limit: At the most.
+          now: Seconds.
+          id: Those of this association, which was peeled off.
+        """
+        events = self._events if id is None else self._own_events[id]
         taken: list[Arrival] = []
         freed: dict[int, int] = {}
         while events and len(taken) < limit:
@@ -190,10 +210,32 @@ class Engine:
             self._reschedule(self.associations.get(id))
         return taken
 
-    @property
-    def has_events(self) -> bool:
+    def has_events(self, id: int | None = None) -> bool:
         """Whether `receive` would return something."""
-        return bool(self._events)
+        return bool(self._events if id is None else self._own_events.get(id))
+
+    def peel_off(self, id: int) -> None:
+        """Give an association's messages and events a queue of their own.
+
+        Raises:
+          OSError: EINVAL, it has ended.
+        """
+        if id not in self.associations:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        own: deque[Arrival] = deque()
+        rest: deque[Arrival] = deque()
+        for arrival in self._events:
+            (own if _association_of(arrival) == id else rest).append(arrival)
+        self._events = rest
+        self._own_events[id] = own
+
+    def drop_events(self, id: int | None = None) -> None:
+        """Nobody will take them any more."""
+        if id is None:
+            self._events.clear()
+        else:
+            self._own_events.pop(id, None)
+            self._failures.pop(id, None)
 
     # -- time and packets ---
 
@@ -233,37 +275,41 @@ class Engine:
         packet = wire.parse_packet_untrusted(data)
         if isinstance(packet, wire.Malformed) or packet.destination_port != self.port:
             return
-        if not packet.chunks or not _unicast(route.remote):
+        if not packet.chunks or not _unicast(route.remote) or _of_many(route.local):
             return
         association = self._by_peer.get((route.remote, packet.source_port))
         first = packet.chunks[0]
         if type(first) is wire.Init:
             if len(packet.chunks) == 1 and packet.tag == 0 and not packet.truncated:
+                association = association or self._owner_of_any(
+                    self._addresses_of(first), packet.source_port
+                )
                 self._init(first, packet, route, association, now)
             return
-        if any(type(chunk) is wire.Init for chunk in packet.chunks):
-            return  # an INIT is alone in its packet (6.10)
+        if len(packet.chunks) > 1 and any(type(chunk) in _ALONE for chunk in packet.chunks):
+            return  # such are not bundled (6.10)
         if isinstance(first, wire.BadChunk) and first.type == ChunkType.INIT:
             self._bad_init(first, packet, route)
             return
+        if not packet.tag:
+            return  # only an INIT has none (8.5.1 A)
         if association is None:
             association = self._by_cookie_or_tag(packet, route)
         if association is None:
             self._out_of_the_blue(packet, route, now)
         elif type(first) is wire.CookieEcho:
             self._cookie_echo(first, packet, route, association, now)
-        elif self._tag_fits(packet, association):
-            association.receive(packet, route, now)
-            self._reschedule(association)
-        elif (
-            packet.tag != association.our_tag
-            and isinstance(first, wire.ShutdownAck)
-            and association.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED)
+        elif isinstance(first, wire.ShutdownAck) and association.state in (
+            StatusState.COOKIE_WAIT,
+            StatusState.COOKIE_ECHOED,
         ):
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(
                 packet, route, packet.tag, [wire.shutdown_complete_chunk(reflected=True)], now
             )
+        elif self._tag_fits(packet, association):
+            association.receive(packet, route, now)
+            self._reschedule(association)
 
     def _tag_fits(self, packet: wire.Packet, association: Association) -> bool:
         """Section 8.5, with the exceptions of 8.5.1."""
@@ -281,9 +327,22 @@ class Engine:
 
     def _by_cookie_or_tag(self, packet: wire.Packet, route: Route) -> Association | None:
         """An association whose peer speaks from an address that we do not know of."""
+        if not isinstance(packet.chunks[0], wire.InitAck):
+            return None
         for association in self.associations.values():
             if association.peer_port == packet.source_port and packet.tag == association.our_tag:
-                return association if isinstance(packet.chunks[0], wire.InitAck) else None
+                return association
+        return None
+
+    def owner(self, address: str, port: int) -> Association | None:
+        """The association that has this transport address of a peer."""
+        return self._by_peer.get((address, port))
+
+    def _owner_of_any(self, addresses: Iterable[str], port: int) -> Association | None:
+        for address in addresses:
+            owner = self.owner(address, port)
+            if owner is not None:
+                return owner
         return None
 
     # -- set-up (5.1, 5.2) ---
@@ -296,7 +355,12 @@ class Engine:
         association: Association | None,
         now: float,
     ) -> None:
-        if not init.tag or not init.outbound_streams or not init.inbound_streams:
+        if (
+            not init.tag
+            or not init.outbound_streams
+            or not init.inbound_streams
+            or init.rwnd < wire.LEAST_RWND
+        ):
             # Section 3.3.2: no reply without a tag; else an ABORT.
             if init.tag:
                 cause = Option(Cause.INVALID_PARAMETER, b"")
@@ -311,31 +375,32 @@ class Engine:
         if association.state is StatusState.SHUTDOWN_ACK_SENT:
             association.repeat_shutdown_ack(now)
             return
-        if route.remote_udp != association.paths[route.remote].route.remote_udp:
+        known = association.paths.get(route.remote)
+        if known is not None and route.remote_udp != known.route.remote_udp:
             # RFC 6951 section 5.4: a restart may not come from another UDP port.
-            cause = Option(Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT, b"")
+            ports = struct.pack("!HH", known.route.remote_udp, route.remote_udp)
+            cause = Option(Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT, ports)
             self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
             return
-        if association.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED):
-            # Section 5.2.1: both sides send an INIT; ours keeps its tag.
-            assert association.init is not None
-            ties = (0, 0)
-            if association.state is StatusState.COOKIE_ECHOED:
-                ties = (association.our_tag, association.their_tag)
-            self._init_ack(
-                init, packet, route, association.our_tag, association.init.tsn, ties, now
-            )
-            return
-        added = [a for a in self._addresses_of(init) if a not in association.paths]
-        if added:
+        listed = [route.remote, *self._addresses_of(init)]
+        added = [address for address in listed if address not in association.paths]
+        if added and association.state is not StatusState.COOKIE_WAIT:
             cause = Option(
                 Cause.RESTART_WITH_NEW_ADDRESSES,
                 wire.options(wire.address_parameter(address) for address in added),
             )
             self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
             return
-        ties = (association.our_tag, association.their_tag)
-        self._init_ack(init, packet, route, self._tag(), self._number(), ties, now)
+        if association.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED):
+            # Section 5.2.1: both sides send an INIT; ours keeps its tag.
+            assert association.init is not None
+            half = association.state is StatusState.COOKIE_WAIT
+            ties = (0, 0) if half else association.tie_tags
+            self._init_ack(
+                init, packet, route, association.our_tag, association.init.tsn, ties, now
+            )
+            return
+        self._init_ack(init, packet, route, self._tag(), self._number(), association.tie_tags, now)
 
     def _bad_init(self, chunk: wire.BadChunk, packet: wire.Packet, route: Route) -> None:
         """An INIT that makes no sense is answered only if it says with which tag."""
@@ -349,6 +414,8 @@ class Engine:
     def _addresses_of(self, init: wire.Init) -> list[str]:
         addresses: list[str] = []
         for parameter in init.parameters:
+            if parameter.type not in KNOWN_PARAMETERS and not parameter.type & 0x8000:
+                break  # nothing behind it is looked at (3.2.1)
             address = wire.address_untrusted(parameter)
             if address is not None and address not in addresses:
                 addresses.append(address)
@@ -368,6 +435,8 @@ class Engine:
         parameters = self.parameters
         extensions = 0
         adaptation: int | None = None
+        longer = 0.0
+        families: tuple[int, ...] = ()
         unknown: list[Option] = []
         for parameter in init.parameters:
             if parameter.type == ParameterType.FORWARD_TSN_SUPPORTED:
@@ -375,6 +444,12 @@ class Engine:
             elif parameter.type == ParameterType.ADAPTATION_INDICATION:
                 if len(parameter.value) == 4:
                     adaptation = int.from_bytes(parameter.value, "big")
+            elif parameter.type == ParameterType.COOKIE_PRESERVATIVE:
+                asked = int.from_bytes(parameter.value[:4], "big") / 1000
+                longer = min(asked, parameters.cookie_life)
+            elif parameter.type == ParameterType.SUPPORTED_ADDRESS_TYPES:
+                count = len(parameter.value) // 2
+                families = struct.unpack_from(f"!{count}H", parameter.value)
             elif parameter.type == ParameterType.HOST_NAME:
                 cause = Option(Cause.UNRESOLVABLE_ADDRESS, wire.option(*parameter))
                 self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
@@ -386,7 +461,7 @@ class Engine:
                     break
         others = [a for a in self._addresses_of(init) if a != route.remote]
         cookie = Cookie(
-            created=now,
+            created=now + longer,
             our_tag=tag,
             their_tag=init.tag,
             our_tie_tag=ties[0],
@@ -407,7 +482,14 @@ class Engine:
             addresses=tuple(others[: parameters.max_peer_addresses - 1]),
         )
         listed = [Option(ParameterType.STATE_COOKIE, self._jar.seal(cookie, now))]
-        listed += [wire.address_parameter(a) for a in self.addresses_for(route)]
+        listed += [
+            address
+            for address in map(wire.address_parameter, self.addresses_for(route))
+            # The family that the INIT came in is supported, whatever it says (5.1.2).
+            if not families
+            or address.type in families
+            or (":" in route.remote) == (address.type == ParameterType.IPV6_ADDRESS)
+        ]
         if extensions & FORWARD_TSN:
             listed.append(Option(ParameterType.FORWARD_TSN_SUPPORTED, b""))
         if parameters.adaptation_indication is not None:
@@ -422,7 +504,7 @@ class Engine:
             listed.append(report)
         ack = wire.InitAck(
             tag,
-            parameters.receive_window,
+            max(parameters.receive_window, wire.LEAST_RWND),
             cookie.outbound_streams,
             parameters.inbound_streams,
             tsn,
@@ -445,13 +527,17 @@ class Engine:
             or packet.tag != cookie.our_tag
         ):
             return
+        if association is None:
+            # It may have left from an address that is listed in it only for later.
+            association = self._owner_of_any((cookie.remote, *cookie.addresses), packet.source_port)
         age = now - cookie.created
         if age > self.parameters.cookie_life:
             same = association is not None and (
                 (association.our_tag, association.their_tag) == (cookie.our_tag, cookie.their_tag)
             )
             if not same:
-                staleness = struct.pack("!I", min(int(age * 1e6), _MASK))
+                late = math.ceil((age - self.parameters.cookie_life) * 1e6)
+                staleness = struct.pack("!I", min(late, _MASK))
                 cause = Option(Cause.STALE_COOKIE, staleness)
                 self._reply(packet, route, cookie.their_tag, [wire.error_chunk([cause])], now)
                 return
@@ -475,7 +561,7 @@ class Engine:
         ours = cookie.our_tag == association.our_tag
         theirs = cookie.their_tag == association.their_tag
         ties = (cookie.our_tie_tag, cookie.their_tie_tag)
-        tied = ties == (association.our_tag, association.their_tag)
+        tied = ties == association.tie_tags
         if not ours and not theirs and tied:  # A: the peer has restarted
             if association.state is StatusState.SHUTDOWN_ACK_SENT:
                 association.repeat_shutdown_ack(now)
@@ -538,12 +624,21 @@ class Engine:
 
     def emit(self, event: Notification | FailedFragment) -> None:
         """An event for the program."""
-        self._events.append(event)
+        self._own_events.get(event.association_id, self._events).append(event)
 
     def deliver(self, association: Association) -> None:
         """Messages for the program."""
-        self._events.extend(association.pending)
+        self._own_events.get(association.id, self._events).extend(association.pending)
         association.pending.clear()
+
+    def set_up_failed(self, id: int, number: int) -> None:
+        """An association did not come up; kept for whoever peeled it off."""
+        if id in self._own_events:
+            self._failures[id] = number
+
+    def failure(self, id: int) -> int:
+        """The errno for which a peeled-off association did not come up, 0 if it did."""
+        return self._failures.get(id, 0)
 
     def register(self, address: str, association: Association) -> None:
         """Packets from there are this association's."""
@@ -620,10 +715,22 @@ class Engine:
             heapq.heappush(self._deadlines, (deadline, id, association))
 
 
+def _association_of(arrival: Arrival) -> int:
+    if isinstance(arrival, Piece):
+        return arrival.message.association_id
+    return arrival.association_id
+
+
 @functools.lru_cache(maxsize=4096)
 def _unicast(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    return not (ip.is_multicast or ip.is_unspecified or address == "255.255.255.255")
+    return not (ip.is_unspecified or _of_many(address))
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_many(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return ip.is_multicast or address == "255.255.255.255"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -82,11 +82,9 @@ class Inbound:
     def window(self) -> int:
         """What to advertise: nothing at all rather than a silly little (RFC 1122, 4.2.3.3)."""
         free = self.parameters.receive_window - self.held
-        return (
-            free
-            if free >= min(self.parameters.path_mtu, self.parameters.receive_window // 2)
-            else 0
-        )
+        # A chunk that fills a packet has to fit, or the peer would take refusals for losses.
+        packet = self.parameters.path_mtu + self.parameters.chunk_overhead
+        return free if free >= min(packet, self.parameters.receive_window) else 0
 
     def taken(self, size: int) -> bool:
         """A message was taken; returns whether the peer should be told of the room."""

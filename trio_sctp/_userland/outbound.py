@@ -88,6 +88,11 @@ class Chunk:
         self.missing = 0
         self.fast = False  # was retransmitted fast; a second time is T3's
 
+    @property
+    def done(self) -> bool:
+        """Whether it need not be waited for any more."""
+        return self.acked or self.message.abandoned
+
 
 class Outbound:
     """The sending half of an association."""
@@ -142,7 +147,9 @@ class Outbound:
         """A chunk of the first message in the queue that fits into ``space``, on its way."""
         while self.queue:
             message = self.queue[0]
-            if message.abandoned or message.expires <= now:
+            # Of a message that is on its way, the rest follows: the peer could not be told to skip
+            # fragments that have no TSN yet.
+            if message.abandoned or (message.expires <= now and not message.offset):
                 self.queue.popleft()
                 if not message.abandoned:
                     self.abandon(message)
@@ -373,6 +380,8 @@ class Outbound:
     # -- partial reliability ---
 
     def _over(self, message: Message, chunk: Chunk, now: float) -> bool:
+        if not self.may_skip:
+            return False
         if message.expires <= now:
             return True
         return message.retransmissions is not None and chunk.sent > message.retransmissions

@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 import google_crc32c
 
 HEADER_SIZE: Final = 12
+LEAST_RWND: Final = 1500
+"""What an INIT has to allow (section 3.3.2)."""
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
 

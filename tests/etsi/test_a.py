@@ -1,0 +1,61 @@
+"""ETSI TS 102 369, acknowledgement (A)."""
+
+from __future__ import annotations
+
+from trio_sctp._userland import wire
+
+from .tester import ScriptedPeer, active, passive
+
+
+def acknowledged(t: ScriptedPeer, sack: wire.Sack) -> None:
+    """It acknowledges all that the script has sent, and nothing else."""
+    assert (sack.cumulative_tsn, sack.gaps, sack.duplicates) == (t.tsn - 1, [], [])
+
+
+def test_a_v_9_1() -> None:
+    for t in (active(), passive()):
+        t.send(t.data(b"first"))
+        acknowledged(t, t.expect(wire.Sack))
+        for _ in range(3):
+            t.send(t.data(b"later"))
+            t.advance(0.5)  # section 6.2: at the latest
+            acknowledged(t, t.expect(wire.Sack))
+        assert t.messages() == [b"first", *[b"later"] * 3]
+
+
+def test_a_v_9_2() -> None:
+    t = passive()
+    t.send(t.data(b"1"), t.data(b"2"), t.data(b"3"))
+    acknowledged(t, t.expect(wire.Sack))
+    t.send(t.data(b"4"))
+    t.silent()
+    t.send(t.data(b"5"))
+    acknowledged(t, t.expect(wire.Sack))
+    assert t.messages() == [b"1", b"2", b"3", b"4", b"5"]
+    # With data of its own it acknowledges at once.
+    t.send(t.data(b"6"))
+    t.user_sends(b"by the way")
+    received = t.packet(wire.Sack, wire.Data)
+    acknowledged(t, received.get(wire.Sack))
+
+
+def test_a_o_9_3() -> None:
+    t = passive()
+    t.send(t.data(b"1"))
+    acknowledged(t, t.expect(wire.Sack))
+    first = t.tsn - 1
+    t.send(t.data(b"3", tsn=first + 2, ssn=2))
+    sack = t.expect(wire.Sack)
+    assert (sack.cumulative_tsn, sack.gaps) == (first, [(2, 2)])
+    t.send(t.data(b"5", tsn=first + 4, ssn=4))
+    sack = t.expect(wire.Sack)
+    assert (sack.cumulative_tsn, sack.gaps) == (first, [(2, 2), (4, 4)])
+    assert t.messages() == [b"1"]
+    t.send(t.data(b"4", tsn=first + 3, ssn=3))
+    sack = t.expect(wire.Sack)
+    assert (sack.cumulative_tsn, sack.gaps) == (first, [(2, 4)])
+    t.send(t.data(b"2", tsn=first + 1, ssn=1))
+    assert t.messages() == [b"2", b"3", b"4", b"5"]
+    t.advance(0.5)
+    sack = t.expect(wire.Sack)
+    assert (sack.cumulative_tsn, sack.gaps) == (first + 4, [])

@@ -1,0 +1,647 @@
+"""The engine as a stack under Trio: sockets for `_socket`, and the packets' way in and out.
+
+`UserlandStack` knows nothing of how packets travel; a carrier does: UDP, raw IP, or a simulated
+network.  The carrier hands in what arrives (`packet_arrived`), calls `handle_timeouts` when
+`next_deadline` has come, and takes what leaves (`transmit`).
+"""
+
+from __future__ import annotations
+
+import abc
+import errno
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import trio
+
+from .._errors import OptionUnsupported
+from .._options import (
+    AdaptationLayer,
+    AssocParams,
+    AutoClose,
+    DefaultSendParams,
+    DelayedAck,
+    DisableFragments,
+    EventSubscription,
+    InitMsg,
+    Linger,
+    MaxSegment,
+    NoDelay,
+    Option,
+    PeerAddressFlags,
+    PeerAddressInfo,
+    PeerAddressParams,
+    PrimaryAddress,
+    ReceiveBuffer,
+    RtoInfo,
+    SendBuffer,
+    Status,
+    Tos,
+    default_subscription,
+)
+from .._stack import Arrival, SendInfo, StackReport, StackSocket
+from .._values import Address
+from .association import Association
+from .engine import Engine, Outgoing
+from .parameters import Parameters
+from .path import Path, Route
+
+T = TypeVar("T", bound=Option)
+
+_EPHEMERAL = range(49152, 65536)
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+class UserlandStack(abc.ABC):
+    """Endpoints of one host."""
+
+    name = "userland"
+
+    def __init__(self) -> None:
+        self.engines: dict[int, Engine] = {}  # by port
+        self._sockets: list[UserlandSocket] = []
+        self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
+        self._next_port = _EPHEMERAL.start
+        self._nobody = Engine(0, [])
+
+    # -- the carrier's side ---
+
+    @abc.abstractmethod
+    def addresses(self) -> list[str]:
+        """All addresses of this host."""
+
+    @abc.abstractmethod
+    def route_to(self, remote: str, bound: Sequence[str]) -> Route:
+        """The way to an address, from one of those that are bound; OSError if there is none."""
+
+    @abc.abstractmethod
+    def transmit(self, packet: Outgoing) -> None:
+        """Send a packet."""
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """Something is to be done: `flush` has to be called soon."""
+
+    def packet_arrived(self, data: bytes, route: Route) -> None:
+        """A packet has come."""
+        if len(data) < 4:
+            return
+        port = int.from_bytes(data[2:4], "big")
+        engine = self.engines.get(port)
+        if engine is None or (engine.addresses and route.local not in engine.addresses):
+            engine = self._nobody  # who answers for ports that nobody has (8.4)
+            engine.port = port
+        engine.receive_packet(data, route, trio.current_time())
+        self._after(engine)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timeouts` is to be called."""
+        deadlines = [engine.next_deadline() for engine in self.engines.values()]
+        return min((d for d in deadlines if d is not None), default=None)
+
+    def handle_timeouts(self) -> None:
+        """Do what has fallen due."""
+        now = trio.current_time()
+        for engine in list(self.engines.values()):
+            deadline = engine.next_deadline()
+            if deadline is not None and deadline <= now:
+                engine.handle_timeout(now)
+                self._after(engine)
+
+    def flush(self) -> None:
+        """Let what was queued since the last time leave."""
+        if self._dirty is not None:
+            engine, id = self._dirty
+            self._dirty = None
+            engine.flush(id, trio.current_time())
+            self._after(engine)
+
+    def later(self, engine: Engine, id: int) -> None:
+        """An association has more to send: what follows at once on the same one shares packets.
+
+        Messages on others do not overtake it.
+        """
+        if self._dirty != (engine, id):
+            self.flush()
+            self._dirty = (engine, id)
+            self.wake()
+
+    def after(self, engine: Engine) -> None:
+        """An engine was used: its packets leave, and its timers may have changed."""
+        self._after(engine)
+        self.wake()
+
+    def _after(self, engine: Engine) -> None:
+        for packet in engine.packets_to_send():
+            self.transmit(packet)
+        for socket in self._sockets:
+            if socket.engine is engine:
+                socket.changed()
+        if self.engines.get(engine.port) is engine and not self._in_use(engine):
+            del self.engines[engine.port]
+
+    def _in_use(self, engine: Engine) -> bool:
+        """Whether a socket has it, or an association is still shutting down."""
+        return bool(engine.associations) or any(s.engine is engine for s in self._sockets)
+
+    # -- the seam ---
+
+    def open(
+        self,
+        local_addresses: Sequence[Address],
+        port: int,
+        *,
+        ipv6: bool,
+        options: Sequence[Option] = (),
+    ) -> UserlandSocket:
+        for option in options:
+            raise OptionUnsupported(
+                errno.EOPNOTSUPP, f"the {self.name} stack has no {type(option).__name__}"
+            )
+        own = self.addresses()
+        bound = [address[0] for address in local_addresses]
+        for host in bound:
+            if host not in own and host not in ("0.0.0.0", "::"):
+                raise _error(errno.EADDRNOTAVAIL)
+        bound = [host for host in bound if host not in ("0.0.0.0", "::")]
+        if not port:
+            port = self._free_port()
+        elif port in self.engines:
+            raise _error(errno.EADDRINUSE)
+        engine = Engine(port, bound)
+        self.engines[port] = engine
+        usable = [host for host in own if ipv6 or ":" not in host]
+        socket = UserlandSocket(self, engine, bound or usable, None)
+        self._sockets.append(socket)
+        return socket
+
+    def _free_port(self) -> int:
+        for _ in _EPHEMERAL:
+            port = self._next_port
+            self._next_port = port + 1 if port + 1 in _EPHEMERAL else _EPHEMERAL.start
+            if port not in self.engines:
+                return port
+        raise _error(errno.EADDRINUSE)
+
+    def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
+        raise OptionUnsupported(errno.EOPNOTSUPP, f"the {self.name} stack has no descriptors")
+
+    def report(self) -> StackReport:
+        return StackReport(name=self.name, available=True, reason="it needs nothing of the kernel")
+
+    def forget(self, socket: UserlandSocket) -> None:
+        """A socket was closed."""
+        self._sockets.remove(socket)
+
+
+class UserlandSocket:
+    """One socket of the userland stack (see `StackSocket` for what its methods promise)."""
+
+    one_to_one = False
+
+    def __init__(
+        self, stack: UserlandStack, engine: Engine, bound: Sequence[str], only: int | None
+    ) -> None:
+        self._stack = stack
+        self.engine = engine
+        self._bound = list(bound)
+        self._only = only  # the association that was peeled off
+        self._closed = False
+        self._readable = trio.lowlevel.ParkingLot()
+        self._writable = trio.lowlevel.ParkingLot()
+        self._settings: dict[type[Option], Option] = {}
+        self._defaults: dict[int, DefaultSendParams] = {}
+        self._subscription = default_subscription()
+
+    def changed(self) -> None:
+        """Packets or time have passed."""
+        if self.engine.has_events(self._only):
+            self._readable.unpark_all()
+        if self._writable:
+            self._writable.unpark_all()
+
+    # -- messages ---
+
+    def receive(self, limit: int) -> list[Arrival]:
+        if self._closed or not self.engine.has_events(self._only):
+            return []
+        arrivals = self.engine.receive(limit, trio.current_time(), self._only)
+        for packet in self.engine.packets_to_send():
+            self._stack.transmit(packet)
+        return arrivals
+
+    def has_unread(self) -> bool:
+        return self.engine.has_events(self._only)
+
+    def send(
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
+    ) -> None:
+        association = self._association(association_id)
+        numbers = (info.stream, info.ppid, info.context, info.lifetime)
+        if not all(isinstance(number, int) for number in numbers):
+            raise TypeError(
+                f"stream, ppid, context and lifetime are integers, not all of {numbers}"
+            )
+        if info.address is not None and (
+            info.address[0] not in association.paths or info.address[1] != association.peer_port
+        ):
+            raise ValueError(
+                f"{info.address!r} is no address of the peer of association {association_id}"
+            )
+        if association.parameters.disable_fragments:
+            limit = association.outbound.payload_limit(association.data_path())
+            if len(data) > limit:
+                raise _error(errno.EMSGSIZE)
+        self.engine.queue(association_id, bytes(data), info, trio.current_time())
+        self._stack.later(self.engine, association_id)
+
+    async def wait_readable(self) -> None:
+        self._check_open()
+        if self.engine.has_events(self._only):
+            await trio.lowlevel.checkpoint()
+            return
+        await self._readable.park()
+        self._check_open()
+
+    async def wait_writable(self) -> None:
+        self._check_open()
+        await self._writable.park()
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError
+
+    # -- associations ---
+
+    def connect(self, addresses: Sequence[Address]) -> int:
+        routes = [self._stack.route_to(address[0], self._bound) for address in addresses]
+        id = self.engine.connect(routes, addresses[0][1], trio.current_time())
+        self._stack.after(self.engine)
+        return id
+
+    def shutdown(self, association_id: int) -> None:
+        self.engine.shutdown(association_id, trio.current_time())
+        self._stack.after(self.engine)
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        self._stack.flush()  # what was sent before leaves before
+        self.engine.abort(association_id, bytes(reason), trio.current_time())
+        self._stack.after(self.engine)
+
+    def listen(self, backlog: int) -> None:
+        if self._only is None:
+            self.engine.listening = backlog > 0
+
+    def accept(self) -> StackSocket:
+        raise _error(errno.EOPNOTSUPP)
+
+    def peel_off(self, association_id: int) -> UserlandSocket:
+        self.engine.peel_off(association_id)
+        other = UserlandSocket(self._stack, self.engine, self._bound, association_id)
+        other._settings = dict(self._settings)
+        other._subscription = self._subscription
+        if association_id in self._defaults:
+            other._defaults[association_id] = self._defaults[association_id]
+        self._stack._sockets.append(other)
+        return other
+
+    def association_ids(self) -> list[int]:
+        if self._only is not None:
+            return [self._only] if self._only in self.engine.associations else []
+        peeled = {s._only for s in self._stack._sockets if s.engine is self.engine}
+        return [id for id in self.engine.associations if id not in peeled]
+
+    def _association(self, id: int) -> Association:
+        association = self.engine.associations.get(id)
+        if association is None:
+            raise _error(errno.EPIPE)
+        return association
+
+    def status(self, association_id: int) -> Status:
+        if association_id not in self.engine.associations:
+            raise _error(errno.EINVAL)
+        return self.engine.status(association_id)
+
+    def pending_error(self) -> int:
+        return 0 if self._only is None else self.engine.failure(self._only)
+
+    def local_addresses(self, association_id: int | None) -> list[Address]:
+        if association_id is not None and association_id not in self.engine.associations:
+            raise _error(errno.EINVAL)
+        hosts: Iterable[str] = self._bound
+        if association_id is not None and len(self.engine.addresses) < 2:
+            paths = self.engine.associations[association_id].paths.values()
+            hosts = dict.fromkeys(path.route.local for path in paths)
+        return [self._transport(host, self.engine.port) for host in hosts]
+
+    def peer_addresses(self, association_id: int) -> list[Address]:
+        if association_id not in self.engine.associations:
+            raise _error(errno.EINVAL)
+        association = self.engine.associations[association_id]
+        return [association.address_of(host) for host in association.paths]
+
+    def _transport(self, host: str, port: int) -> Address:
+        return (host, port, 0, 0) if ":" in host else (host, port)
+
+    def association_at(self, address: Address) -> int | None:
+        for id in self.association_ids():
+            association = self.engine.associations[id]
+            if association.peer_port == address[1] and address[0] in association.paths:
+                return id
+        return None
+
+    def bind(self, address: Address) -> None:
+        raise OptionUnsupported(
+            errno.EOPNOTSUPP, f"the {self._stack.name} stack sends no ASCONF chunks yet"
+        )
+
+    def unbind(self, address: Address) -> None:
+        self.bind(address)
+
+    # -- options ---
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
+        association = None
+        if association_id is not None:
+            association = self.engine.associations.get(association_id)
+            if association is None:
+                raise _error(errno.EINVAL)
+        path = None
+        if address is not None:
+            assert association is not None
+            path = association.paths.get(address[0])
+            if path is None or address[1] != association.peer_port:
+                raise _error(errno.EINVAL)
+        parameters = association.parameters if association else self.engine.parameters
+        return self._get(kind, parameters, association, path)  # type: ignore[no-any-return]
+
+    def _get(
+        self,
+        kind: type[Any],
+        p: Parameters,
+        association: Association | None,
+        path: Path | None,
+    ) -> Any:
+        if kind is InitMsg:
+            return InitMsg(
+                num_ostreams=p.outbound_streams,
+                max_instreams=p.inbound_streams,
+                max_attempts=p.max_init_retrans,
+                max_init_timeo=min(65535, round(p.max_init_timeout * 1000)),
+            )
+        if kind is RtoInfo:
+            return RtoInfo(
+                initial=round(p.rto_initial * 1000),
+                max=round(p.rto_max * 1000),
+                min=round(p.rto_min * 1000),
+            )
+        if kind is AssocParams:
+            inbound = association.inbound if association else None
+            return AssocParams(
+                asocmaxrxt=p.association_max_retrans,
+                number_peer_destinations=len(association.paths) if association else 0,
+                peer_rwnd=association.outbound.rwnd if association else 0,
+                local_rwnd=inbound.window() if inbound else p.receive_window,
+                cookie_life=round(p.cookie_life * 1000),
+            )
+        if kind is PeerAddressParams:
+            on = path.heartbeats if path else p.heartbeats
+            flags = PeerAddressFlags.HB_ENABLE if on else PeerAddressFlags.HB_DISABLE
+            flags |= PeerAddressFlags.PMTUD_DISABLE
+            if p.sack_delay:
+                flags |= PeerAddressFlags.SACKDELAY_ENABLE
+            else:
+                flags |= PeerAddressFlags.SACKDELAY_DISABLE
+            return PeerAddressParams(
+                address=association.address_of(path.address) if association and path else None,
+                hbinterval=round((path.interval if path else p.heartbeat_interval) * 1000),
+                pathmaxrxt=path.max_retrans if path else p.path_max_retrans,
+                pathmtu=path.mtu if path else p.path_mtu,
+                sackdelay=round(p.sack_delay * 1000),
+                flags=flags,
+            )
+        if kind is PrimaryAddress:
+            assert association is not None
+            assert association.primary is not None
+            return PrimaryAddress(association.address_of(association.primary.address))
+        if kind is PeerAddressInfo:
+            assert association is not None
+            assert path is not None
+            return association.path_info(path)
+        if kind is Status:
+            assert association is not None
+            return association.status()
+        if kind is AdaptationLayer:
+            return AdaptationLayer(p.adaptation_indication or 0)
+        if kind is DefaultSendParams:
+            default = self._settings.get(DefaultSendParams)
+            if association is not None:
+                default = self._defaults.get(association.id, default)
+            return default or DefaultSendParams(
+                stream=0, ppid=0, unordered=False, context=0, lifetime=0
+            )
+        if kind is DelayedAck:
+            if not p.sack_delay or p.sack_frequency == 1:
+                return DelayedAck(0, 1)
+            return DelayedAck(round(p.sack_delay * 1000), p.sack_frequency)
+        if kind is MaxSegment:
+            return MaxSegment(p.max_segment)
+        if kind is AutoClose:
+            return AutoClose(round(p.autoclose))
+        if kind is NoDelay:
+            return NoDelay(p.no_delay)
+        if kind is DisableFragments:
+            return DisableFragments(p.disable_fragments)
+        if kind is SendBuffer:
+            return SendBuffer(p.send_buffer)
+        if kind is ReceiveBuffer:
+            return ReceiveBuffer(p.receive_window)
+        if kind is Linger:
+            return self._settings.get(Linger, Linger(False))
+        if kind is Tos:
+            return Tos(self.engine.tos)
+        raise OptionUnsupported(
+            errno.EOPNOTSUPP, f"the {self._stack.name} stack has no {kind.__name__}"
+        )
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        now = trio.current_time()
+        associations: list[Association] = []
+        targets = [self.engine.parameters]
+        if association_id is not None:
+            association = self.engine.associations.get(association_id)
+            if association is None:
+                raise _error(errno.EINVAL)
+            associations = [association]
+            targets = [association.parameters]
+        elif isinstance(option, (NoDelay, DisableFragments, SendBuffer, ReceiveBuffer)):
+            # Of the whole socket: those that there are, too.
+            ids = self.association_ids()
+            targets += [self.engine.associations[id].parameters for id in ids]
+        for parameters in targets:
+            self._set(option, parameters)
+        match option:
+            case PrimaryAddress(address=address):
+                path = associations[0].paths.get(address[0])
+                if path is None or address[1] != associations[0].peer_port:
+                    raise _error(errno.EINVAL)
+                self.engine.set_primary(associations[0].id, path.address)
+                self._stack.after(self.engine)
+            case PeerAddressParams():
+                self._set_paths(option, associations, now)
+            case DefaultSendParams():
+                if association_id is None:
+                    # An association keeps what it started with.
+                    before = self.get_option(DefaultSendParams, None)
+                    for id in self.association_ids():
+                        self._defaults.setdefault(id, before)
+                    self._settings[DefaultSendParams] = option
+                else:
+                    self._defaults[association_id] = option
+            case Linger():
+                self._settings[Linger] = option
+            case Tos(value=value):
+                self.engine.tos = value
+            case _:
+                pass
+
+    def _set(self, option: Option, p: Parameters) -> None:
+        match option:
+            case InitMsg():
+                p.outbound_streams = option.num_ostreams or p.outbound_streams
+                p.inbound_streams = option.max_instreams or p.inbound_streams
+                p.max_init_retrans = option.max_attempts or Parameters().max_init_retrans
+                p.max_init_timeout = (option.max_init_timeo or 0) / 1000
+            case RtoInfo():
+                low, first, high = option.min or 0, option.initial or 0, option.max or 0
+                if not low <= first <= high:
+                    raise _error(errno.EINVAL)
+                p.rto_min, p.rto_initial, p.rto_max = low / 1000, first / 1000, high / 1000
+            case AssocParams():
+                p.association_max_retrans = option.asocmaxrxt or p.association_max_retrans
+                p.cookie_life = (option.cookie_life or 0) / 1000 or p.cookie_life
+            case AdaptationLayer():
+                p.adaptation_indication = option.adaptation_ind
+            case DelayedAck():
+                if option.freq == 1:
+                    p.sack_frequency = 1
+                else:
+                    p.sack_delay = (option.delay or 0) / 1000 or p.sack_delay or 0.2
+                    p.sack_frequency = option.freq or max(p.sack_frequency, 2)
+            case MaxSegment():
+                if 0 < option.size < 512:
+                    raise _error(errno.EINVAL)
+                p.max_segment = option.size
+            case AutoClose():
+                p.autoclose = option.seconds
+            case NoDelay():
+                p.no_delay = option.enabled
+            case DisableFragments():
+                p.disable_fragments = option.enabled
+            case SendBuffer():
+                p.send_buffer = option.size
+            case ReceiveBuffer():
+                p.receive_window = option.size
+            case PeerAddressParams() | PrimaryAddress() | DefaultSendParams() | Linger() | Tos():
+                pass
+            case _:
+                raise OptionUnsupported(
+                    errno.EOPNOTSUPP, f"the {self._stack.name} stack has no {type(option).__name__}"
+                )
+
+    def _set_paths(
+        self, option: PeerAddressParams, associations: list[Association], now: float
+    ) -> None:
+        flags = option.flags or PeerAddressFlags(0)
+        if flags & PeerAddressFlags.PMTUD_ENABLE:
+            raise OptionUnsupported(
+                errno.EOPNOTSUPP, f"the {self._stack.name} stack does not discover the path MTU yet"
+            )
+        if flags & PeerAddressFlags.HB_DEMAND and not associations:
+            raise _error(errno.EINVAL)
+        p = associations[0].parameters if associations else self.engine.parameters
+        # The delay is the association's: what a SACK waits for is the next packet on any path.
+        if flags & PeerAddressFlags.SACKDELAY_DISABLE:
+            p.sack_delay = 0.0
+        elif option.sackdelay or flags & PeerAddressFlags.SACKDELAY_ENABLE:
+            p.sack_delay = (option.sackdelay or 0) / 1000 or p.sack_delay or 0.2
+        if option.address is None:
+            if option.hbinterval is not None:
+                p.heartbeat_interval = option.hbinterval / 1000
+            p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
+            p.path_mtu = option.pathmtu or p.path_mtu
+            if flags & PeerAddressFlags.HB_ENABLE:
+                p.heartbeats = True
+            if flags & PeerAddressFlags.HB_DISABLE:
+                p.heartbeats = False
+        for association in associations:
+            for path in list(association.paths.values()):
+                if option.address is not None and path.address != option.address[0]:
+                    continue
+                path.max_retrans = option.pathmaxrxt or path.max_retrans
+                path.mtu = option.pathmtu or path.mtu
+                if option.hbinterval is not None:
+                    path.interval = option.hbinterval / 1000
+                if flags & PeerAddressFlags.HB_ENABLE:
+                    path.heartbeats = True
+                if flags & PeerAddressFlags.HB_DISABLE:
+                    path.heartbeats = False
+                if flags & PeerAddressFlags.HB_DEMAND:
+                    self.engine.request_heartbeat(association.id, path.address, now)
+                elif option.hbinterval is not None or flags & (
+                    PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE
+                ):
+                    path.schedule_heartbeat(now, self.engine.random())
+            if option.address is not None and option.address[0] not in association.paths:
+                raise _error(errno.EINVAL)
+            self.engine.reschedule(association.id)
+        self._stack.after(self.engine)
+
+    def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
+        # What is not subscribed to is dropped above.
+        before = self._subscription
+        if association_id is None:
+            self._subscription = events
+        if events.sender_dry_event and (association_id is not None or not before.sender_dry_event):
+            # Who asks is told at once of what is dry already (RFC 6458 section 6.1.9).
+            for id in self.association_ids() if association_id is None else [association_id]:
+                self.engine.tell_if_dry(id)
+            self.changed()
+
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        return self._subscription
+
+    def max_send_size(self) -> tuple[int, str]:
+        return self.engine.parameters.send_buffer, "set a larger SendBuffer"
+
+    # -- closing ---
+
+    def close(self, *, abort: bool) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        now = trio.current_time()
+        for id in self.association_ids():
+            if abort:
+                self.engine.abort(id, b"", now)
+            else:
+                self.engine.shutdown(id, now)
+        if self._only is None:
+            self.engine.listening = False
+        self.engine.drop_events(self._only)
+        self._stack.forget(self)
+        self._readable.unpark_all()
+        self._writable.unpark_all()
+        self._stack.after(self.engine)
+
+    def detach(self) -> int:
+        raise OptionUnsupported(
+            errno.EOPNOTSUPP, f"sockets of the {self._stack.name} stack have no descriptors"
+        )
