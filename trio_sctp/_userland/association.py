@@ -110,10 +110,10 @@ class Association:
 
     def deadline(self) -> float:
         """When `handle_timeout` has something to do."""
-        earliest = min(self._t1, self._t2, self._t5, self._autoclose, self._sack_at)
+        times = [self._t1, self._t2, self._t5, self._autoclose, self._sack_at]
         for path in self.paths.values():
-            earliest = min(earliest, path.t3, path.heartbeat_at, path.heartbeat_deadline)
-        return earliest
+            times += (path.t3, path.heartbeat_at, path.heartbeat_deadline)
+        return min(times)
 
     def handle_timeout(self, now: float) -> None:
         """Do what has fallen due."""
@@ -1005,7 +1005,9 @@ class Association:
             limit = bursts[path]
             space = path.mtu - 12
             chunks, space = self._take_control(path, space) if self._control else ([], space)
-            may_send = path.flight < limit or forced
+            # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
+            narrow = path.cwnd <= path.mtu and path.flight > 0
+            may_send = (path.flight < limit and not narrow) or forced
             if self.inbound is not None and (self._sack_now or self._sack_at != inf):
                 where = self._sack_path or new_path
                 if where is path and may_send and space >= _SMALLEST_SACK:
@@ -1020,9 +1022,7 @@ class Association:
                 if path.t3 == inf:
                     path.t3 = now + path.rto
             sent = 0
-            # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
-            narrow = path.cwnd <= path.mtu and path.flight > 0
-            if (path.flight < limit and not narrow) or forced:
+            if may_send:
                 while (chunk := outbound.next_marked(space, now)) is not None:
                     space -= len(chunk.wire)
                     chunks.append(chunk.wire)

@@ -278,6 +278,10 @@ class Engine:
         if not packet.chunks or not _unicast(route.remote) or _of_many(route.local):
             return
         association = self._by_peer.get((route.remote, packet.source_port))
+        if packet.plain and association is not None and packet.tag == association.our_tag:
+            association.receive(packet, route, now)
+            self._reschedule(association)
+            return
         first = packet.chunks[0]
         if type(first) is wire.Init:
             if len(packet.chunks) == 1 and packet.tag == 0 and not packet.truncated:

@@ -70,6 +70,7 @@ class Inbound:
         self.streams = streams
         self.duplicates: list[int] = []
         self.held = 0  # bytes, with overhead, that are not taken yet
+        self.delivered = 0  # those of them that only have to be taken
         self._ahead: dict[int, int] = {}  # TSNs above the cumulative one, and what they cost
         self._highest = initial_tsn - 1
         self._streams: dict[int, _Stream] = {}
@@ -90,6 +91,7 @@ class Inbound:
         """A message was taken; returns whether the peer should be told of the room."""
         before = self.window()
         self.held -= size + self.parameters.chunk_overhead
+        self.delivered -= size + self.parameters.chunk_overhead
         now = self.window()
         quarter = self.parameters.receive_window // 4
         return before < quarter <= now
@@ -108,7 +110,7 @@ class Inbound:
 
     def gaps(self, limit: int) -> list[tuple[int, int]]:
         """Gap blocks, at most so many."""
-        if not self._ahead:
+        if not self._ahead or limit < 1:
             return []
         blocks: list[tuple[int, int]] = []
         first = last = 0
@@ -139,6 +141,8 @@ class Inbound:
         if tsn <= self.cumulative or tsn in self._ahead:
             if len(self.duplicates) < self.parameters.max_duplicates:
                 self.duplicates.append(data.tsn)
+            return False
+        if tsn - self.cumulative > self.parameters.max_ahead:
             return False
         cost = len(data.payload) + self.parameters.chunk_overhead
         fills = tsn < self._highest
@@ -204,12 +208,17 @@ class Inbound:
         if stream is None:
             stream = self._streams[data.stream] = _Stream()
         if data.ssn != stream.next_ssn:
-            stream.waiting[data.ssn] = _Run(0, data)
+            self._wait(stream, data.ssn, _Run(0, data))
             return
         out.append(self._message(data, data.payload, address, id))
         stream.next_ssn = (data.ssn + 1) & 0xFFFF
         if stream.waiting:
             self._next_turns(stream, out, address, id)
+
+    def _wait(self, stream: _Stream, ssn: int, run: _Run) -> None:
+        if ssn in stream.waiting:
+            raise Violation("two messages with the same stream sequence number")
+        stream.waiting[ssn] = run
 
     def _next_turns(
         self, stream: _Stream, out: list[Message | Piece], address: Address, id: int
@@ -265,7 +274,7 @@ class Inbound:
         if stream is None:
             stream = self._streams[first.stream] = _Stream()
         if first.ssn != stream.next_ssn:
-            stream.waiting[first.ssn] = run
+            self._wait(stream, first.ssn, run)
             return
         out.append(self._joined(run, address, id))
         stream.next_ssn = (first.ssn + 1) & 0xFFFF
@@ -317,6 +326,7 @@ class Inbound:
         return self._message(parts[0], b"".join(part.payload for part in parts), address, id)
 
     def _message(self, data: Data, payload: bytes, address: Address, id: int) -> Message:
+        self.delivered += len(payload) + self.parameters.chunk_overhead
         return freeze(
             MessageDraft(
                 payload,
@@ -360,15 +370,20 @@ class Inbound:
             if run is self._partial:
                 self._partial = None
                 aborted = True
-        for number, ssn in streams:
+        for number, ssn in dict(streams).items():
+            if number >= self.streams:
+                continue
             stream = self._streams.setdefault(number, _Stream())
-            if (ssn - stream.next_ssn) & 0xFFFF >= 0x8000:
+            skipped = (ssn - stream.next_ssn) & 0xFFFF
+            if skipped >= 0x8000:
                 continue
             # What is whole and before it is delivered; what is missing there is skipped.
-            while (ssn - stream.next_ssn) & 0xFFFF < 0x8000:
-                whole = stream.waiting.pop(stream.next_ssn, None)
-                stream.next_ssn = (stream.next_ssn + 1) & 0xFFFF
-                if whole is not None:
-                    out.append(self._joined(whole, address, id))
+            whole = sorted((early - stream.next_ssn) & 0xFFFF for early in stream.waiting)
+            for offset in whole:
+                if offset > skipped:
+                    break
+                run = stream.waiting.pop((stream.next_ssn + offset) & 0xFFFF)
+                out.append(self._joined(run, address, id))
+            stream.next_ssn = (ssn + 1) & 0xFFFF
             self._next_turns(stream, out, address, id)
         return aborted

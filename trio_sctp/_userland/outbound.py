@@ -112,6 +112,7 @@ class Outbound:
         self.messages = 0
         self.failed: list[FailedFragment] = []
         self.forward_due = False
+        self.may_skip = False  # the peer knows FORWARD TSN
         self._ssns: dict[int, int] = {}
         self._gap_acked = 0  # outstanding chunks that gap blocks acknowledged
 
@@ -270,6 +271,7 @@ class Outbound:
             if chunk.acked:
                 self._gap_acked -= 1
             else:
+                chunk.acked = True
                 self._news(chunk, news, now)
             if chunk.counted:
                 chunk.counted = False
@@ -315,10 +317,12 @@ class Outbound:
     ) -> tuple[set[Path], bool]:
         outstanding = self.outstanding
         acked: set[int] = set()
-        for first, last in sack.gaps:
-            low = self.cumulative + first
+        done = self.cumulative
+        for first, last in sorted(sack.gaps):  # they may overlap, and no TSN is looked at twice
+            low = max(self.cumulative + first, done + 1)
             high = min(self.cumulative + last, self.next_tsn - 1)
             acked.update(range(low, high + 1))
+            done = max(done, high)
         highest_news = self.cumulative
         highest = max(acked, default=self.cumulative)
         reneged = False

@@ -48,10 +48,9 @@ class Parameters:
     max_peer_addresses: int = 16  # a peer could make us probe as many hosts of others
     max_cookie_size: int = 2048  # what an INIT can make us send back, of its own bytes
     max_duplicates: int = 64  # reported in one SACK
-    # TSNs that are remembered beyond a missing one.  Linux remembers 4096; a window of small
-    # messages has more in flight, and SACKs reach 65535 (section 3.3.4).
-    max_ahead: int = 16384
-    max_associations: int = 65536  # that peers may set up
+    max_ahead: int = 4096  # TSNs remembered beyond a missing one, as many as Linux
+    max_error_bytes: int = 2**16  # of what the peer reports and nobody has taken
+    max_associations: int = 65536  # of an endpoint, counted when a peer wants one more
     max_replies_per_second: int = 100  # out of the blue (section 8.4), as ICMP's limits are
 
     no_delay: bool = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import errno
 import os
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -61,12 +62,13 @@ class UserlandStack(abc.ABC):
 
     name = "userland"
 
-    def __init__(self) -> None:
+    def __init__(self, randomness: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._randomness = randomness
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: list[UserlandSocket] = []
         self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
         self._next_port = _EPHEMERAL.start
-        self._nobody = Engine(0, [])
+        self._nobody = Engine(0, [], randomness=randomness)
 
     # -- the carrier's side ---
 
@@ -172,7 +174,7 @@ class UserlandStack(abc.ABC):
             port = self._free_port()
         elif port in self.engines:
             raise _error(errno.EADDRINUSE)
-        engine = Engine(port, bound)
+        engine = Engine(port, bound, randomness=self._randomness)
         self.engines[port] = engine
         usable = [host for host in own if ipv6 or ":" not in host]
         socket = UserlandSocket(self, engine, bound or usable, None)

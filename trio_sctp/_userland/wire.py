@@ -255,7 +255,8 @@ Chunk = (
 class Packet:
     """A packet whose checksum is right.
 
-    ``truncated`` says that behind its chunks come bytes which are none.
+    ``truncated`` says that behind its chunks come bytes which are none, ``plain`` that all of them
+    are DATA and SACK chunks, as in nearly every packet.
     """
 
     source_port: int
@@ -263,6 +264,7 @@ class Packet:
     tag: int
     chunks: list[Chunk]
     truncated: bool = False
+    plain: bool = False
 
 
 class Malformed(enum.Enum):
@@ -307,6 +309,7 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
         return Malformed.PORT
     chunks: list[Chunk] = []
     append = chunks.append
+    plain = True
     offset, size = HEADER_SIZE, len(data)
     while offset + 4 <= size:
         kind, flags, length = _CHUNK.unpack_from(data, offset)
@@ -328,10 +331,15 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
                     flags & 8 != 0,
                 )
             )
+        elif kind == 3:
+            sack = _parse_sack_untrusted(data[offset + 4 : end], data[offset:end])
+            plain = plain and type(sack) is Sack
+            append(sack)
         else:
+            plain = False
             append(_parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end]))
         offset = end + (-length & 3)
-    return Packet(source, destination, tag, chunks, offset < size)
+    return Packet(source, destination, tag, chunks, offset < size, plain and bool(chunks))
 
 
 def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> Chunk:
@@ -339,8 +347,6 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
         case ChunkType.DATA:
             reason = "no user data" if len(value) == _DATA.size else "too short"
             return BadChunk(kind, reason, raw)
-        case ChunkType.SACK:
-            return _parse_sack_untrusted(value, raw)
         case ChunkType.INIT | ChunkType.INIT_ACK:
             if len(value) < _INIT.size:
                 return BadChunk(kind, "too short", raw)

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from contextvars import Token
 from math import inf
+from random import Random
 from types import TracebackType
 from typing import final
 
@@ -38,7 +39,7 @@ class SimulatedHost(UserlandStack):
 
     def __init__(self, network: SimulatedNetwork, addresses: Sequence[str]) -> None:
         """Not for programs to call."""
-        super().__init__()
+        super().__init__(network._random.randbytes)
         self._network = network
         self._addresses = list(addresses)
         self._token: Token[Stack | None] | None = None
@@ -105,6 +106,7 @@ class SimulatedNetwork:
     def __init__(self, seed: int) -> None:
         """Not for programs to call."""
         self.network = Network(seed)
+        self._random = Random(seed)
         self._hosts: list[SimulatedHost] = []
         self._by_address: dict[str, SimulatedHost] = {}
         self._woken = trio.Event()
@@ -159,7 +161,7 @@ async def simulated_network(seed: int = 0) -> AsyncGenerator[SimulatedNetwork, N
     """A network for the length of a block.
 
     Args:
-      seed: Makes what is random, losses for example, the same in each run.
+      seed: Makes what is random the same in each run: losses, tags, the jitter of heartbeats.
 
     The block runs a task that carries the packets; an exception of the block's own passes
     unchanged.  What is still open when the block is left is cut off.

@@ -1,0 +1,178 @@
+"""The simulated network as an author of tests meets it: hosts, fixtures, minutes in no time."""
+
+from __future__ import annotations
+
+import errno
+from io import BytesIO
+
+import pytest
+import trio
+import trio.testing
+
+from trio_sctp import (
+    AssociationChannel,
+    AssociationLost,
+    AssociationState,
+    ConnectFailed,
+    PeerAddressParams,
+    RtoInfo,
+    open_association,
+    open_endpoint,
+    open_listener,
+    serve,
+)
+from trio_sctp.testing import Link, SimulatedNetwork, association_pair, simulated_network
+
+pytest_plugins = ["trio_sctp.testing.fixtures"]
+
+Pair = tuple[AssociationChannel, AssociationChannel]
+
+
+async def test_a_connect_that_nobody_answers_takes_243_seconds(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    async with sctp_network.host("192.0.2.1"):
+        started = trio.current_time()
+        with pytest.raises(ConnectFailed) as failed:
+            await open_association("192.0.2.9", 2905)
+        assert failed.value.errno == errno.ETIMEDOUT
+        assert trio.current_time() - started == 243
+
+
+async def test_a_port_that_nobody_has_refuses(sctp_network: SimulatedNetwork) -> None:
+    sctp_network.host("192.0.2.2")
+    async with sctp_network.host("192.0.2.1"):
+        with pytest.raises(ConnectFailed) as failed:
+            await open_association("192.0.2.2", 2905)
+        assert failed.value.errno == errno.ECONNREFUSED
+
+
+async def test_a_pair(autojump_clock: trio.testing.MockClock, sctp_pair: Pair) -> None:
+    client, server = sctp_pair
+    await client.send(b"hello", stream=3, ppid=46)
+    message = await server.receive()
+    assert (message.data, message.stream, message.ppid) == (b"hello", 3, 46)
+    await server.eof()
+    with pytest.raises(trio.EndOfChannel):
+        await client.receive()
+
+
+async def test_hosts_are_what_no_stack_means(sctp_network: SimulatedNetwork) -> None:
+    """A program that says nothing of stacks runs unchanged, also in tasks that it starts."""
+    left, right = sctp_network.host("192.0.2.1"), sctp_network.host("192.0.2.2")
+
+    async def echo(channel: AssociationChannel) -> None:
+        async for message in channel:
+            await channel.send(message.data)
+
+    async with trio.open_nursery() as nursery:
+        async with right:
+            listener = await nursery.start(serve, echo, 2905)
+        assert listener.local_addresses == [("192.0.2.2", 2905)]
+        async with left, await open_association("192.0.2.2", 2905) as client:
+            await client.send(b"hello")
+            assert (await client.receive()).data == b"hello"
+        nursery.cancel_scope.cancel()
+
+
+async def test_half_of_the_packets_lost(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_network(seed=7) as network:
+        network.network.default_link.loss = 0.3
+        network.network.default_link.delay = 0.02
+        left, right = network.host("192.0.2.1"), network.host("192.0.2.2")
+        async with await open_listener(2905, stack=right) as listener:
+            client = await open_association("192.0.2.2", 2905, stack=left)
+            server = await listener.accept()
+        for number in range(200):
+            await client.send(b"%d" % number, stream=number % 5)
+        received = [await server.receive() for _ in range(200)]
+        for stream in range(5):
+            numbers = [int(message.data) for message in received if message.stream == stream]
+            assert numbers == list(range(stream, 200, 5))
+        client.abort()
+        await trio.aclose_forcefully(server)
+
+
+async def test_a_partition_is_noticed(autojump_clock: trio.testing.MockClock) -> None:
+    impatient = [RtoInfo(initial=100, max=400, min=100), PeerAddressParams(hbinterval=500)]
+    async with simulated_network() as network:
+        left, right = network.host("192.0.2.1"), network.host("192.0.2.2")
+        async with await open_listener(2905, stack=right, options=impatient) as listener:
+            client = await open_association("192.0.2.2", 2905, stack=left, options=impatient)
+            server = await listener.accept()
+        network.network.partition(["192.0.2.1"], ["192.0.2.2"])
+        with pytest.raises(AssociationLost) as lost:
+            async with client.while_up():
+                await trio.sleep_forever()
+        assert (lost.value.end.state, lost.value.end.cause) == (AssociationState.COMM_LOST, 0)
+        await server.wait_ended()
+
+
+async def test_two_paths_of_which_one_fails(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_network() as network:
+        left = network.host("10.1.0.1", "10.2.0.1")
+        right = network.host("10.1.0.2", "10.2.0.2")
+        hosts = ["10.1.0.2", "10.2.0.2"]
+        async with await open_listener(2905, hosts=hosts, stack=right) as listener:
+            client = await open_association(
+                hosts, 2905, local_hosts=["10.1.0.1", "10.2.0.1"], stack=left
+            )
+            server = await listener.accept()
+        assert {path.address[0] for path in client.paths()} == set(hosts)
+        await trio.sleep(5)  # the second path is confirmed by then
+        network.network.set_link("10.1.0.1", "10.1.0.2", Link(up=False))
+        await client.send(b"moves over")
+        message = await server.receive()
+        assert (message.data, message.address[0]) == (b"moves over", "10.2.0.1")
+        client.abort()
+        await trio.aclose_forcefully(server)
+
+
+async def test_a_capture_of_an_association(autojump_clock: trio.testing.MockClock) -> None:
+    file = BytesIO()
+    async with simulated_network() as network:
+        left, right = network.host("192.0.2.1"), network.host("192.0.2.2")
+        with network.network.capture(file):
+            async with await open_listener(2905, stack=right):
+                channel = await open_association("192.0.2.2", 2905, stack=left)
+                channel.abort(b"seen enough")
+    assert b"seen enough" in file.getvalue()
+
+
+async def test_a_host_needs_addresses_of_its_own(sctp_network: SimulatedNetwork) -> None:
+    with pytest.raises(ValueError, match="one address"):
+        sctp_network.host()
+    sctp_network.host("192.0.2.1")
+    with pytest.raises(ValueError, match=r"192\.0\.2\.1"):
+        sctp_network.host("192.0.2.1")
+
+
+async def test_what_is_open_when_the_block_is_left_is_cut_off() -> None:
+    async with association_pair() as (client, _):
+        await client.send(b"x")
+    with pytest.raises(trio.ClosedResourceError):
+        await client.send(b"y")
+
+
+async def test_the_same_seed_is_the_same_run(autojump_clock: trio.testing.MockClock) -> None:
+    async def run() -> list[float]:
+        times: list[float] = []
+        async with simulated_network(seed=3) as network:
+            network.network.default_link.loss = 0.2
+            network.network.default_link.delay = 0.01
+            left, right = network.host("192.0.2.1"), network.host("192.0.2.2")
+            async with await open_endpoint(2905, stack=right) as endpoint:
+                endpoint.listen()
+                channel = await open_association("192.0.2.2", 2905, stack=left)
+                started = trio.current_time()
+                for _ in range(50):
+                    await channel.send(b"x")
+                while len(times) < 50:
+                    if hasattr(await endpoint.receive(), "data"):
+                        times.append(round(trio.current_time() - started, 6))
+                channel.abort()
+        return times
+
+    first = await run()
+    assert len(set(first)) > 1
+    assert await run() == first
