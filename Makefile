@@ -32,6 +32,8 @@ check: .venv/ready
 
 bench: .venv/ready kernel-sctp
 	$(BIN)/python -m benchmarks native
+	$(BIN)/python -m pip install --quiet --group rivals
+	$(BIN)/python -m benchmarks engine
 	$(IN_GUEST) $(BIN)/python -m benchmarks kernel
 
 clean:

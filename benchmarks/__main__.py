@@ -1,4 +1,4 @@
-"""The command line: python -m benchmarks native|kernel [--markdown]"""
+"""The command line: python -m benchmarks native|engine|kernel [--markdown]"""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def main() -> None:
         prog="python -m benchmarks", description="How fast trio_sctp is beside what else there is."
     )
     parser.add_argument(
-        "where", choices=["native", "kernel"], help="native: any Linux; kernel: one with SCTP"
+        "where",
+        choices=["native", "engine", "kernel"],
+        help="native, engine: any machine; kernel: one with SCTP",
     )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     arguments = parser.parse_args()

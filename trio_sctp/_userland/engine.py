@@ -243,10 +243,17 @@ class Engine:
         """When `handle_timeout` has to be called; None for never."""
         heap = self._deadlines
         while heap:
-            deadline, id, association = heap[0]
-            if self._scheduled.get(id) == deadline and not association.ended:
+            scheduled, id, association = heap[0]
+            if association.ended or self._scheduled.get(id) != scheduled:
+                heapq.heappop(heap)
+                continue
+            deadline = association.deadline()
+            if deadline <= scheduled:
                 return deadline
+            # It was put off, as timers are with nearly every packet: only now does that matter.
             heapq.heappop(heap)
+            del self._scheduled[id]
+            self._reschedule(association)
         return None
 
     def handle_timeout(self, now: float) -> None:
@@ -712,9 +719,7 @@ class Engine:
             return
         deadline = association.deadline()
         id = association.id
-        if deadline == inf:
-            self._scheduled.pop(id, None)
-        elif self._scheduled.get(id) != deadline:
+        if deadline < self._scheduled.get(id, inf):
             self._scheduled[id] = deadline
             heapq.heappush(self._deadlines, (deadline, id, association))
 

@@ -161,7 +161,8 @@ async def simulated_network(seed: int = 0) -> AsyncGenerator[SimulatedNetwork, N
     """A network for the length of a block.
 
     Args:
-      seed: Makes what is random the same in each run: losses, tags, the jitter of heartbeats.
+      seed: Makes what is random here the same in each run: losses, tags, the jitter of heartbeats.
+        The order in which Trio runs tasks that are ready together is still Trio's.
 
     The block runs a task that carries the packets; an exception of the block's own passes
     unchanged.  What is still open when the block is left is cut off.
