@@ -110,10 +110,24 @@ class Association:
 
     def deadline(self) -> float:
         """When `handle_timeout` has something to do."""
-        times = [self._t1, self._t2, self._t5, self._autoclose, self._sack_at]
+        # Asked with every packet; comparing is twice as fast as min().
+        first = self._t1
+        if self._sack_at < first:
+            first = self._sack_at
+        if self._t2 < first:
+            first = self._t2
+        if self._t5 < first:
+            first = self._t5
+        if self._autoclose < first:
+            first = self._autoclose
         for path in self.paths.values():
-            times += (path.t3, path.heartbeat_at, path.heartbeat_deadline)
-        return min(times)
+            if path.t3 < first:
+                first = path.t3
+            if path.heartbeat_at < first:
+                first = path.heartbeat_at
+            if path.heartbeat_deadline < first:
+                first = path.heartbeat_deadline
+        return first
 
     def handle_timeout(self, now: float) -> None:
         """Do what has fallen due."""
@@ -1008,6 +1022,8 @@ class Association:
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
             narrow = path.cwnd <= path.mtu and path.flight > 0
             may_send = (path.flight < limit and not narrow) or forced
+            if not may_send and not chunks and not outbound.forward_due:
+                return
             if self.inbound is not None and (self._sack_now or self._sack_at != inf):
                 where = self._sack_path or new_path
                 if where is path and may_send and space >= _SMALLEST_SACK:
