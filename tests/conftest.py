@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -29,6 +30,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"TRIO_SCTP_REQUIRE_KERNEL is set, but {reason}")
     for item in kernel_tests:
         item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A peer that is not installed skips its tests, or fails them where all must run."""
+    programs = [name for marker in item.iter_markers("peer") for name in marker.args]
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        reason = f"not installed: {', '.join(missing)} (`make peers` does that)"
+        if os.environ.get("TRIO_SCTP_REQUIRE_KERNEL"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 def _limited(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

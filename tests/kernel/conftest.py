@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,18 +64,27 @@ def set_sysctl(name: str, value: object) -> None:
     Path("/proc/sys", *name.split(".")).write_text(str(value))
 
 
-@pytest.fixture
-def sysctl() -> Iterator[Callable[[str, object], None]]:
-    """Sets a sysctl for the length of a test."""
+@contextmanager
+def changed_sysctls() -> Iterator[Callable[[str, object], None]]:
+    """Sets sysctls for the length of a block."""
     before: dict[str, str] = {}
 
     def set_it(name: str, value: object) -> None:
         before.setdefault(name, Path("/proc/sys", *name.split(".")).read_text().strip())
         set_sysctl(name, value)
 
-    yield set_it
-    for name, value in before.items():
-        set_sysctl(name, value)
+    try:
+        yield set_it
+    finally:
+        for name, value in reversed(before.items()):  # some are the bounds of others
+            set_sysctl(name, value)
+
+
+@pytest.fixture
+def sysctl() -> Iterator[Callable[[str, object], None]]:
+    """Sets a sysctl for the length of a test."""
+    with changed_sysctls() as set_it:
+        yield set_it
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable
@@ -19,17 +17,6 @@ from trio_sctp import Endpoint, Event, Inbox, Message, Passive
 HOST = "127.0.0.1"
 CREDIT = 3
 PATIENCE = 30  # seconds, many times what a peer needs to say something
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A peer that is not installed skips its tests, or fails them where all must run."""
-    programs = [name for marker in item.iter_markers("peer") for name in marker.args]
-    missing = [name for name in programs if shutil.which(name) is None]
-    if missing:
-        reason = f"not installed: {', '.join(missing)} (`make peers` does that)"
-        if os.environ.get("TRIO_SCTP_REQUIRE_KERNEL"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
 
 
 class Peer:

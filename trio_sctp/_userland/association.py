@@ -84,6 +84,7 @@ class Association:
         self.error_count = 0
         self.adaptation: int | None = None
         self.pending: list[Message | Piece] = []
+        self.error_bytes = 0  # of the peer's reports that are not taken
         self.dry_wanted = True
 
         self.init: wire.Init | None = None  # ours
@@ -275,7 +276,7 @@ class Association:
             self._end(AssociationState.CANT_ASSOC)
             return
         if host_names:
-            self._abort_with(Option(Cause.UNRESOLVABLE_ADDRESS, wire.option(*host_names[0])))
+            self._abort_with(Option(Cause.UNRESOLVABLE_ADDRESS, wire.options(host_names[:1])))
             self._end(AssociationState.CANT_ASSOC)
             return
         cookie = next(
@@ -316,6 +317,7 @@ class Association:
     def _parameters(self, parameters: list[Option], route: Route) -> list[Option]:
         """Take in the peer's parameters; returns those that it has to be told we do not know."""
         reports: list[Option] = []
+        room = self.parameters.max_cookie_size
         for parameter in parameters:
             if parameter.type in (ParameterType.IPV4_ADDRESS, ParameterType.IPV6_ADDRESS):
                 address = wire.address_untrusted(parameter)
@@ -336,7 +338,8 @@ class Association:
                 if len(parameter.value) == 4:
                     self.adaptation = int.from_bytes(parameter.value, "big")
             elif parameter.type not in KNOWN_PARAMETERS:
-                if parameter.type & 0x4000:
+                room -= len(parameter.value) + 12
+                if parameter.type & 0x4000 and room >= 0:
                     reports.append(wire.unrecognized(parameter))
                 if not parameter.type & 0x8000:
                     break
@@ -348,7 +351,11 @@ class Association:
         self.outbound_streams = cookie.outbound_streams
         self.inbound_streams = cookie.inbound_streams
         self.outbound.rwnd = cookie.their_rwnd
+        earlier = self.inbound
         self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams)
+        if earlier is not None:
+            # What was delivered before a restart takes room until it is taken.
+            self.inbound.held = self.inbound.delivered = earlier.delivered
         self.forward_tsn = bool(cookie.extensions & FORWARD_TSN)
         self.outbound.may_skip = self.forward_tsn
         self.adaptation = cookie.adaptation
@@ -416,7 +423,9 @@ class Association:
             case wire.InitAck():
                 self._init_ack(chunk, route, now)
             case wire.Heartbeat():
-                if path is not None:
+                if not self.their_tag:
+                    pass  # there is no tag to answer with
+                elif path is not None:
                     self._control.append((path, wire.heartbeat_chunk(chunk.info, ack=True)))
                 else:
                     ack = wire.heartbeat_chunk(chunk.info, ack=True)
@@ -479,7 +488,10 @@ class Association:
                     self._stale(now)
                 return
             raw = wire.option(*cause)
-            self.engine.emit(RemoteError(association_id=self.id, error=cause.type, data=raw))
+            cost = len(raw) + self.parameters.chunk_overhead
+            if self.error_bytes + cost <= self.parameters.max_error_bytes:
+                self.error_bytes += cost
+                self.engine.emit(RemoteError(association_id=self.id, error=cause.type, data=raw))
 
     def _stale(self, now: float) -> None:
         """Section 5.2.6: ask for a cookie that lives longer, a few times."""
@@ -497,6 +509,7 @@ class Association:
         self.init.parameters.append(preservative)
         self.state = StatusState.COOKIE_WAIT
         self.their_tag = 0
+        self._control.clear()  # there is no tag to send it with
         self._t1_count = 0
         self._t1_timeout = self.parameters.rto_initial
         self._send_init(now)
@@ -546,6 +559,10 @@ class Association:
             self._sack_now = True
             self.flush(now)
 
+    def error_taken(self, error: RemoteError) -> None:
+        """The program took what the peer had reported."""
+        self.error_bytes -= len(error.data) + self.parameters.chunk_overhead
+
     def _forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None, now: float) -> None:
         if self.inbound is None or not self.forward_tsn or self.state not in _DATA_MAY_ARRIVE:
             return
@@ -553,12 +570,12 @@ class Association:
         aborted = self.inbound.forward(
             chunk.cumulative_tsn, chunk.streams, self.pending, self.address_of(host), self.id
         )
-        if self.pending:
-            self.engine.deliver(self)
         if aborted:
             self.engine.emit(
                 PartialDeliveryAborted(association_id=self.id, indication=0, stream=0, ssn=0)
             )
+        if self.pending:
+            self.engine.deliver(self)
         self._sack_now = True
 
     def _make_sack(self, space: int) -> bytes:
@@ -607,6 +624,10 @@ class Association:
                 self._restart_t3({path}, now)
             elif path.t3 == inf:
                 path.t3 = now + path.rto  # R4
+        if reneged:
+            for path in self.paths.values():
+                if path.flight and path.t3 == inf:
+                    path.t3 = now + path.rto  # R4, where nothing was in flight
         outbound.advance()
         if not outbound.outstanding:
             for path in before:
@@ -1015,14 +1036,14 @@ class Association:
             if path not in bursts:
                 if path.flight == 0:
                     path.idle(now)
-                bursts[path] = min(path.cwnd, path.flight + max_burst * path.mtu)
+                bursts[path] = min(path.cwnd, path.flight + max_burst * (path.mtu - 28))
             limit = bursts[path]
             space = path.mtu - 12
             chunks, space = self._take_control(path, space) if self._control else ([], space)
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
             narrow = path.cwnd <= path.mtu and path.flight > 0
             may_send = (path.flight < limit and not narrow) or forced
-            if not may_send and not chunks and not outbound.forward_due:
+            if not may_send and not chunks and not (outbound.forward_due and self.forward_tsn):
                 return
             if self.inbound is not None and (self._sack_now or self._sack_at != inf):
                 where = self._sack_path or new_path
@@ -1049,7 +1070,7 @@ class Association:
             if chunks:
                 self._emit(path, chunks)
             if not sent:
-                if not chunks:
+                if not chunks and not (outbound.forward_due and self.forward_tsn):
                     return
                 continue  # what went first may have left no room for data
             forced = False

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from .._options import Status, StatusState
 from .._stack import Arrival, FailedFragment, Piece, SendInfo
-from .._values import Message, Notification, SenderDry
+from .._values import Message, Notification, RemoteError, SenderDry
 from . import wire
 from .association import KNOWN_PARAMETERS, Association
 from .cookie import FORWARD_TSN, Cookie, CookieJar
@@ -83,7 +83,7 @@ class Engine:
         self._events: deque[Arrival] = deque()
         self._own_events: dict[int, deque[Arrival]] = {}  # of associations that were peeled off
         self._failures: dict[int, int] = {}  # errnos of such that did not come up
-        self._deadlines: list[tuple[float, int, Association]] = []
+        self._deadlines: list[tuple[float, int]] = []  # stale ones among them
         self._scheduled: dict[int, float] = {}
         self._now = 0.0
         self._replies = 0.0
@@ -206,6 +206,10 @@ class Engine:
                 if association is not None:
                     association.taken(len(message.data), now)
                     freed[association.id] = 1
+            elif type(arrival) is RemoteError:
+                association = self.associations.get(arrival.association_id)
+                if association is not None:
+                    association.error_taken(arrival)
         for id in freed:
             self._reschedule(self.associations.get(id))
         return taken
@@ -243,8 +247,9 @@ class Engine:
         """When `handle_timeout` has to be called; None for never."""
         heap = self._deadlines
         while heap:
-            scheduled, id, association = heap[0]
-            if association.ended or self._scheduled.get(id) != scheduled:
+            scheduled, id = heap[0]
+            association = self.associations.get(id)
+            if association is None or self._scheduled.get(id) != scheduled:
                 heapq.heappop(heap)
                 continue
             deadline = association.deadline()
@@ -260,8 +265,9 @@ class Engine:
         """Do what has fallen due by now."""
         self._now = now
         while (deadline := self.next_deadline()) is not None and deadline <= now:
-            association = heapq.heappop(self._deadlines)[2]
-            self._scheduled.pop(association.id, None)
+            id = heapq.heappop(self._deadlines)[1]
+            self._scheduled.pop(id, None)
+            association = self.associations[id]
             association.handle_timeout(now)
             self._reschedule(association)
 
@@ -393,7 +399,10 @@ class Engine:
             cause = Option(Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT, ports)
             self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
             return
-        listed = [route.remote, *self._addresses_of(init)]
+        # Those that were not taken in when it was set up either, as they lead nowhere, are not new.
+        others = [a for a in self._addresses_of(init) if a != route.remote]
+        others = others[: association.parameters.max_peer_addresses - 1]
+        listed = [route.remote, *(a for a in others if self.local_for(a, route) is not None)]
         added = [address for address in listed if address not in association.paths]
         if added and association.state is not StatusState.COOKIE_WAIT:
             cause = Option(
@@ -423,6 +432,7 @@ class Engine:
             self._reply(packet, route, tag, [wire.abort_chunk([cause])], self._now)
 
     def _addresses_of(self, init: wire.Init) -> list[str]:
+        """As many as an association has; thousands would be work for nothing."""
         addresses: list[str] = []
         for parameter in init.parameters:
             if parameter.type not in KNOWN_PARAMETERS and not parameter.type & 0x8000:
@@ -430,6 +440,8 @@ class Engine:
             address = wire.address_untrusted(parameter)
             if address is not None and address not in addresses:
                 addresses.append(address)
+                if len(addresses) == self.parameters.max_peer_addresses:
+                    break
         return addresses
 
     def _init_ack(
@@ -462,7 +474,7 @@ class Engine:
                 count = len(parameter.value) // 2
                 families = struct.unpack_from(f"!{count}H", parameter.value)
             elif parameter.type == ParameterType.HOST_NAME:
-                cause = Option(Cause.UNRESOLVABLE_ADDRESS, wire.option(*parameter))
+                cause = Option(Cause.UNRESOLVABLE_ADDRESS, wire.options([parameter]))
                 self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
                 return
             elif parameter.type not in KNOWN_PARAMETERS:
@@ -556,6 +568,10 @@ class Engine:
             if not self.listening:
                 self._reply(packet, route, cookie.their_tag, [wire.abort_chunk()], now)
                 return
+            if len(self.associations) >= self.parameters.max_associations:
+                abort = wire.abort_chunk([Option(Cause.OUT_OF_RESOURCE, b"")])
+                self._reply(packet, route, cookie.their_tag, [abort], now)
+                return
             association = self._new(packet.source_port, cookie.our_tag, cookie.our_tsn, None)
             association.accept(cookie, route, now)
             association.establish(now)
@@ -583,6 +599,12 @@ class Engine:
             association.restart(cookie, route, now)
             return True
         if ours and not theirs:  # B: both sides started
+            if association.state not in (
+                StatusState.COOKIE_WAIT,
+                StatusState.COOKIE_ECHOED,
+                StatusState.ESTABLISHED,
+            ):
+                return False
             association.collided(cookie, route, now)
             return True
         if not ours and theirs and ties == (0, 0):  # C: it comes late
@@ -721,7 +743,10 @@ class Engine:
         id = association.id
         if deadline < self._scheduled.get(id, inf):
             self._scheduled[id] = deadline
-            heapq.heappush(self._deadlines, (deadline, id, association))
+            heapq.heappush(self._deadlines, (deadline, id))
+            if len(self._deadlines) > 2 * len(self._scheduled) + 64:
+                self._deadlines[:] = [(deadline, id) for id, deadline in self._scheduled.items()]
+                heapq.heapify(self._deadlines)
 
 
 def _association_of(arrival: Arrival) -> int:

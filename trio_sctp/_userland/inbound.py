@@ -77,6 +77,8 @@ class Inbound:
         self._by_start: dict[int, _Run] = {}
         self._by_end: dict[int, _Run] = {}
         self._partial: _Run | None = None  # is being delivered in pieces
+        self._held_back: list[Message | Piece] = []  # until all of its pieces are
+        self._held_back_cost = 0
 
     # -- window ---
 
@@ -147,8 +149,9 @@ class Inbound:
         cost = len(data.payload) + self.parameters.chunk_overhead
         fills = tsn < self._highest
         if self.held + cost > self.parameters.receive_window and self.held:
-            # A full window still takes what fills a gap, or nothing would ever free it (6.2).
-            if tsn != self.cumulative + 1 and not fills:
+            # A full window still takes what fills a gap, or nothing would ever free it (6.2), and
+            # what comes next while the program has nothing to take.
+            if not fills and (tsn != self.cumulative + 1 or self.delivered > self._held_back_cost):
                 return False
             if not self._make_room(tsn, cost) and tsn != self.cumulative + 1:
                 return False
@@ -168,10 +171,13 @@ class Inbound:
         if data.stream >= self.streams:
             self.held -= cost
             return True  # acknowledged, reported as an error by the caller, and forgotten (6.5)
+        partial, before = self._partial, len(out)
         if data.first and data.last:
             self._whole(data, out, address, id)
         else:
             self._fragment(tsn, data, out, address, id)
+        if partial is not None:
+            self._keep_apart(out, before, over=self._partial is None)
         return True
 
     def _make_room(self, tsn: int, cost: int) -> bool:
@@ -285,7 +291,8 @@ class Inbound:
 
     def _is_stuck(self, run: _Run) -> bool:
         """Whether a message takes so much of the window that its rest may never fit."""
-        if self._partial is not None or run.size * 2 < self.parameters.receive_window:
+        cost = run.size + self.parameters.chunk_overhead * run.chunks
+        if self._partial is not None or cost * 2 < self.parameters.receive_window:
             return False
         first = run.parts[0]
         if not first.first or run.end > self.cumulative:
@@ -315,6 +322,24 @@ class Inbound:
         run.start = run.end
         run.size = 0
         self._by_start[run.start] = run
+
+    def _keep_apart(self, out: list[Message | Piece], before: int, *, over: bool) -> None:
+        """Let no other message come between the parts of one (RFC 6458 section 8.1.20)."""
+        news = out[before:]
+        del out[before:]
+        if over:
+            out += news[:1]  # its last part
+            out += self._held_back
+            out += news[1:]
+            self._held_back = []
+            self._held_back_cost = 0
+            return
+        for arrival in news:
+            if isinstance(arrival, Piece):
+                out.append(arrival)
+            else:
+                self._held_back.append(arrival)
+                self._held_back_cost += len(arrival.data) + self.parameters.chunk_overhead
 
     # -- values ---
 
@@ -355,6 +380,7 @@ class Inbound:
         """The peer gave up what is before this TSN; returns whether a partial delivery ended."""
         point = self.tsn_of(wire)
         aborted = False
+        partial, before = self._partial, len(out)
         if point <= self.cumulative:
             return False
         for tsn in [tsn for tsn in self._ahead if tsn <= point]:
@@ -386,4 +412,10 @@ class Inbound:
                 out.append(self._joined(run, address, id))
             stream.next_ssn = (ssn + 1) & 0xFFFF
             self._next_turns(stream, out, address, id)
+        if aborted:
+            out[before:before] = self._held_back
+            self._held_back = []
+            self._held_back_cost = 0
+        elif partial is not None:
+            self._keep_apart(out, before, over=False)
         return aborted

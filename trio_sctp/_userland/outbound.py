@@ -148,12 +148,11 @@ class Outbound:
         """A chunk of the first message in the queue that fits into ``space``, on its way."""
         while self.queue:
             message = self.queue[0]
-            # Of a message that is on its way, the rest follows: the peer could not be told to skip
-            # fragments that have no TSN yet.
-            if message.abandoned or (message.expires <= now and not message.offset):
+            over = message.expires <= now and (self.may_skip or not message.offset)
+            if message.abandoned or over:
                 self.queue.popleft()
                 if not message.abandoned:
-                    self.abandon(message)
+                    self.abandon(message, path)
                 continue
             data = message.data
             size = len(data) - message.offset
@@ -196,7 +195,7 @@ class Outbound:
                 heapq.heappop(self.marked)
                 continue
             if self._over(chunk.message, chunk, now):
-                self.abandon(chunk.message)
+                self.abandon(chunk.message, chunk.path)
                 continue
             if len(chunk.wire) > space:
                 return None
@@ -376,7 +375,7 @@ class Outbound:
         for chunk in list(self.outstanding.values()):
             if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
                 if self._over(chunk.message, chunk, now):
-                    self.abandon(chunk.message)
+                    self.abandon(chunk.message, path)
                 else:
                     self.mark(chunk)
                     chunk.fast = False
@@ -390,7 +389,7 @@ class Outbound:
             return True
         return message.retransmissions is not None and chunk.sent > message.retransmissions
 
-    def abandon(self, message: Message) -> None:
+    def abandon(self, message: Message, path: Path) -> None:
         """Give a message up, with all of its chunks, and say so."""
         message.abandoned = True
         self.buffered -= len(message.data)
@@ -402,6 +401,12 @@ class Outbound:
                 chunk.marked = False
         if self.queue and self.queue[0] is message:
             self.queue.popleft()
+        if 0 < message.offset < len(message.data):
+            # A TSN that is never sent stands for the rest: the peer has to be told to skip the
+            # message even if it has all that was sent of it.
+            stand_in = Chunk(self.next_tsn, b"", 0, message, path)
+            self.outstanding[stand_in.tsn] = stand_in
+            self.next_tsn += 1
         self.advance()
 
     def advance(self) -> None:

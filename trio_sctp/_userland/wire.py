@@ -433,7 +433,11 @@ def option(kind: int, value: bytes) -> bytes:
 
 def options(listed: Iterable[Option]) -> bytes:
     """Parameters or causes; the padding of the last is the chunk's."""
-    return b"".join(option(*one) for one in listed)
+    data, unpadded = b"", 0
+    for one in listed:
+        data += option(*one)
+        unpadded = len(data) - (-len(one.value) & 3)
+    return data[:unpadded]
 
 
 def data_chunk(
@@ -466,7 +470,7 @@ def sack_chunk(
 def heartbeat_chunk(info: bytes, *, ack: bool = False) -> bytes:
     """A HEARTBEAT, or its answer."""
     kind = ChunkType.HEARTBEAT_ACK if ack else ChunkType.HEARTBEAT
-    return chunk(kind, option(ParameterType.HEARTBEAT_INFO, info))
+    return chunk(kind, options([Option(ParameterType.HEARTBEAT_INFO, info)]))
 
 
 def abort_chunk(causes: Iterable[Option] = (), *, reflected: bool = False) -> bytes:

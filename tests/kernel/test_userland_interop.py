@@ -1,0 +1,569 @@
+"""The userland engine and Linux, each the other's peer, over UDP encapsulation (RFC 6951)."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import random
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+
+from trio_sctp import (
+    Association,
+    AssociationChange,
+    AssociationState,
+    ConnectFailed,
+    Endpoint,
+    EventSubscription,
+    Linger,
+    Message,
+    Option,
+    PathState,
+    PeerAddressFlags,
+    PeerAddressParams,
+    ReceiveBuffer,
+    SendBuffer,
+    ShutdownReceived,
+    StatusState,
+    open_endpoint,
+)
+from trio_sctp._stack import FailedFragment
+from trio_sctp._userland import Engine, Parameters, wire
+
+from .conftest import changed_sysctls
+from .udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
+
+PORT = 5001
+"""The engine's SCTP port."""
+
+SIZES = [1, 2, 1000, 1400, 10_000, 65_536, 262_144, 1_048_576]
+
+SYSCTLS = {
+    "encap_port": ENGINE_UDP,
+    "udp_port": KERNEL_UDP,
+    "rto_min": 100,
+    "rto_initial": 200,
+    "rto_max": 400,
+    "sack_timeout": 20,
+}
+"""Impatient, as the engine is here: a loss costs a tenth of a second, not a second."""
+
+LOCAL = Parameters(rto_initial=0.2, rto_min=0.1, rto_max=0.4, sack_delay=0.02)
+
+COMMON = [
+    EventSubscription(address_event=False),  # of every loss: a path has potentially failed
+    Linger(True, 0),
+]
+BUFFERS = [*COMMON, SendBuffer(2**21), ReceiveBuffer(2**21)]
+
+Sysctl = Callable[[str, object], None]
+
+
+def snmp(name: str) -> int:
+    """A counter of the kernel's SCTP."""
+    lines = Path("/proc/net/sctp/snmp").read_text().splitlines()
+    return int(dict(line.split() for line in lines)[name])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def encapsulation() -> Iterator[None]:
+    """Linux speaks SCTP in UDP."""
+    with changed_sysctls() as set_it:
+        for name, value in SYSCTLS.items():
+            set_it(f"net.sctp.{name}", value)
+        set_gso(1280)
+        yield
+        set_gso(65536)
+
+
+def set_gso(size: int) -> None:
+    """Largest packet that Linux leaves to the device to cut up: those in UDP get lost there."""
+    subprocess.run(f"ip link set lo gso_max_size {size}".split(), check=True)
+
+
+@pytest.fixture(autouse=True)
+def checksums() -> Iterator[None]:
+    """Every packet that Linux got had a good one."""
+    before = snmp("SctpChecksumErrors")
+    yield
+    assert snmp("SctpChecksumErrors") == before
+
+
+def new_engine(**parameters: Any) -> Engine:
+    engine = Engine(PORT, [HOST], parameters=dataclasses.replace(LOCAL, **parameters))
+    engine.listening = True
+    return engine
+
+
+@asynccontextmanager
+async def kernel_endpoint(
+    port: int = 0, options: Sequence[Option] = BUFFERS
+) -> AsyncIterator[Endpoint]:
+    endpoint = await open_endpoint(port, hosts=HOST, options=options, stack="kernel")
+    endpoint.listen()
+    try:
+        yield endpoint
+    finally:
+        await trio.aclose_forcefully(endpoint)
+
+
+class Pair(NamedTuple):
+    """An association: the engine's side, and the kernel's."""
+
+    carrier: Carrier
+    id: int
+    endpoint: Endpoint
+    association: Association
+
+
+async def engine_connects(carrier: Carrier, endpoint: Endpoint) -> Pair:
+    id = carrier.connect(endpoint.port)
+    ours = await carrier.expect(AssociationChange)
+    theirs = await endpoint.receive()
+    assert (ours.association_id, ours.state) == (id, AssociationState.COMM_UP)
+    assert isinstance(theirs, AssociationChange)
+    assert theirs.state is AssociationState.COMM_UP
+    assert ours.outbound_streams == theirs.inbound_streams
+    assert ours.inbound_streams == theirs.outbound_streams
+    return Pair(carrier, id, endpoint, endpoint.associations[theirs.association_id])
+
+
+async def kernel_connects(carrier: Carrier, endpoint: Endpoint) -> Pair:
+    association = await endpoint.connect(HOST, carrier.engine.port)
+    ours = await carrier.expect(AssociationChange)
+    assert ours.state is AssociationState.COMM_UP
+    assert ours.outbound_streams == association.inbound_streams
+    assert ours.inbound_streams == association.outbound_streams
+    return Pair(carrier, ours.association_id, endpoint, association)
+
+
+ROLES = {"engine connects": engine_connects, "kernel connects": kernel_connects}
+
+
+@asynccontextmanager
+async def associated(
+    role: str = "engine connects", options: Sequence[Option] = BUFFERS, **parameters: Any
+) -> AsyncIterator[Pair]:
+    async with (
+        carried(new_engine(**parameters)) as carrier,
+        kernel_endpoint(options=options) as endpoint,
+    ):
+        yield await ROLES[role](carrier, endpoint)
+
+
+@pytest.fixture(params=ROLES)
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    """An association, set up by either side."""
+    async with associated(request.param) as pair:
+        yield pair
+
+
+async def kernel_receives(endpoint: Endpoint) -> Message:
+    message = await endpoint.receive()
+    assert isinstance(message, Message), message
+    return message
+
+
+# -- messages ---
+
+
+async def test_set_up(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    assert carrier.engine.status(id).state is StatusState.ESTABLISHED
+    assert association.status().state is StatusState.ESTABLISHED
+    assert association.peer_addresses == [(HOST, PORT)]
+    assert carrier.engine.status(id).primary.address == (HOST, endpoint.port)
+    await carrier.send(id, b"to the kernel")
+    await association.send(b"to the engine")
+    assert (await kernel_receives(endpoint)).data == b"to the kernel"
+    assert (await carrier.expect(Message)).data == b"to the engine"
+
+
+async def test_messages_of_any_size_are_whole_and_in_order(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    messages = [random.Random(size).randbytes(size) for size in SIZES]
+
+    async def engine_sends() -> None:
+        for data in messages:
+            await carrier.send(id, data)
+
+    async def kernel_sends() -> None:
+        for data in messages:
+            await association.send(data)
+
+    async def engine_takes() -> None:
+        for data in messages:
+            assert (await carrier.expect(Message)).data == data
+
+    async def kernel_takes() -> None:
+        for data in messages:
+            assert (await kernel_receives(endpoint)).data == data
+
+    async with trio.open_nursery() as nursery:
+        for task in (engine_sends, kernel_sends, engine_takes, kernel_takes):
+            nursery.start_soon(task)
+
+
+async def test_streams_and_identifiers(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    how = [
+        (stream, stream * 0x11111111, number)
+        for number in range(3)
+        for stream in range(association.outbound_streams)
+    ]
+    for stream, ppid, _ in how:
+        await carrier.send(id, b"%d" % stream, stream=stream, ppid=ppid)
+        await association.send(b"%d" % stream, stream=stream, ppid=ppid)
+    for stream, ppid, ssn in how:
+        for message in (await carrier.expect(Message), await kernel_receives(endpoint)):
+            assert message.data == b"%d" % stream
+            assert (message.stream, message.ppid, message.ssn) == (stream, ppid, ssn)
+            assert not message.unordered
+
+
+async def test_unordered_messages(pair: Pair) -> None:
+    """They do not wait for an ordered one whose packet was lost."""
+    carrier, id, endpoint, association = pair
+    lost = Counter[bool]()
+
+    def lose_the_first(packet: wire.Packet, outbound: bool) -> bool:
+        if any(isinstance(chunk, wire.Data) for chunk in packet.chunks):
+            lost[outbound] += 1
+            return lost[outbound] == 1
+        return False
+
+    carrier.lose = lose_the_first
+    await carrier.send(id, b"ordered")
+    await association.send(b"ordered")
+    await carrier.until(lambda: len(lost) == 2)
+    await carrier.send(id, b"unordered", unordered=True, ppid=7)
+    await association.send(b"unordered", unordered=True, ppid=7)
+    for unordered in (True, False):
+        for message in (await carrier.expect(Message), await kernel_receives(endpoint)):
+            assert message.unordered is unordered
+            assert message.data == (b"unordered" if unordered else b"ordered")
+            assert message.ppid == (7 if unordered else 0)
+
+
+# -- the end ---
+
+
+async def test_the_engine_shuts_down(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    await carrier.send(id, bytes(10_000))
+    carrier.shutdown(id)
+    assert len((await kernel_receives(endpoint)).data) == 10_000
+    assert isinstance(await endpoint.receive(), ShutdownReceived)
+    assert (await association.wait_ended()).graceful
+    assert (await carrier.expect(AssociationChange)).state is AssociationState.SHUTDOWN_COMP
+    assert not carrier.engine.associations
+    assert not endpoint.associations
+    assert len(carrier.chunks(wire.ShutdownComplete, outbound=True)) == 1
+
+
+async def test_the_kernel_shuts_down(pair: Pair) -> None:
+    carrier, _, endpoint, association = pair
+    await association.send(bytes(10_000))
+    await association.eof()
+    assert len((await carrier.expect(Message)).data) == 10_000
+    await carrier.expect(ShutdownReceived)
+    assert (await carrier.expect(AssociationChange)).state is AssociationState.SHUTDOWN_COMP
+    assert (await association.wait_ended()).graceful
+    assert not carrier.engine.associations
+    assert not endpoint.associations
+    assert len(carrier.chunks(wire.ShutdownComplete, outbound=False)) == 1
+
+
+async def test_both_shut_down_at_once() -> None:
+    async with associated() as (carrier, id, _, association):
+        held: list[wire.Packet] = []
+
+        def lose_the_first(packet: wire.Packet, outbound: bool) -> bool:
+            is_shutdown = any(isinstance(chunk, wire.Shutdown) for chunk in packet.chunks)
+            if not outbound and is_shutdown and not held:
+                held.append(packet)
+                return True
+            return False
+
+        carrier.lose = lose_the_first
+        await association.eof()
+        await carrier.until(lambda: bool(held))
+        carrier.shutdown(id)
+        assert (await association.wait_ended()).graceful
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.SHUTDOWN_COMP
+
+
+async def test_the_engine_aborts(pair: Pair) -> None:
+    carrier, id, _, association = pair
+    carrier.abort(id, b"enough\xff")
+    end = await association.wait_ended()
+    assert (end.state, end.cause) == (AssociationState.COMM_LOST, 12)
+    assert end.reason == b"enough\xff"
+    change = await carrier.expect(AssociationChange)
+    assert (change.state, change.error) == (AssociationState.COMM_LOST, 12)
+
+
+async def test_the_kernel_aborts(pair: Pair) -> None:
+    carrier, _, _, association = pair
+    association.abort(b"enough\xff")
+    change = await carrier.expect(AssociationChange)
+    assert (change.state, change.error) == (AssociationState.COMM_LOST, 12)
+    assert change.reason == b"enough\xff"
+    assert not carrier.engine.associations
+
+
+async def test_nobody_listens() -> None:
+    """Neither there nor here."""
+    engine = new_engine()
+    engine.listening = False
+    async with carried(engine) as carrier, kernel_endpoint() as endpoint:
+        endpoint.stop_listening()
+        carrier.connect(endpoint.port)
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.CANT_ASSOC
+        with pytest.raises(ConnectFailed) as refused:
+            await endpoint.connect(HOST, PORT)
+        assert refused.value.errno == errno.ECONNREFUSED
+
+
+# -- restarts ---
+
+
+async def test_an_engine_that_starts_anew(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    await carrier.send(id, b"before")
+    assert (await kernel_receives(endpoint)).ssn == 0
+    carrier.engine = new_engine()
+    id = carrier.connect(endpoint.port)
+    assert (await carrier.expect(AssociationChange)).state is AssociationState.COMM_UP
+    change = await endpoint.receive()
+    assert isinstance(change, AssociationChange)
+    assert (change.state, change.association_id) == (AssociationState.RESTART, association.id)
+    await carrier.send(id, b"after")
+    message = await kernel_receives(endpoint)
+    assert (message.data, message.ssn) == (b"after", 0)
+    await association.send(b"on the same handle")
+    assert (await carrier.expect(Message)).data == b"on the same handle"
+
+
+async def test_a_kernel_that_starts_anew(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    await association.send(b"before")
+    assert (await carrier.expect(Message)).ssn == 0
+    port = endpoint.port
+    carrier.lose = lambda packet, outbound: not outbound
+    await trio.aclose_forcefully(endpoint)
+    await carrier.send(id, b"to nobody")
+    carrier.lose = lambda packet, outbound: any(isinstance(c, wire.Abort) for c in packet.chunks)
+    async with kernel_endpoint(port) as endpoint:
+        association = await endpoint.connect(HOST, PORT)
+        assert (await carrier.expect(FailedFragment)).data == b"to nobody"
+        change = await carrier.expect(AssociationChange)
+        assert (change.state, change.association_id) == (AssociationState.RESTART, id)
+        await association.send(b"after")
+        message = await carrier.expect(Message)
+        assert (message.data, message.ssn, message.association_id) == (b"after", 0, id)
+        await carrier.send(id, b"on the same id")
+        assert (await kernel_receives(endpoint)).data == b"on the same id"
+
+
+async def test_a_restart_of_the_engine_from_another_udp_port(pair: Pair) -> None:
+    """RFC 6951 section 5.4: it is refused, with cause 14."""
+    carrier, id, endpoint, _ = pair
+    async with carried(new_engine(), ENGINE_UDP + 1) as other:
+        other.connect(endpoint.port)
+        change = await other.expect(AssociationChange)
+        assert (change.state, change.error) == (AssociationState.CANT_ASSOC, 14)
+    await carrier.send(id, b"still there")
+    assert (await kernel_receives(endpoint)).data == b"still there"
+
+
+async def test_a_restart_of_the_kernel_from_another_udp_port(pair: Pair, sysctl: Sysctl) -> None:
+    carrier, id, endpoint, _ = pair
+    port = endpoint.port
+    carrier.lose = lambda packet, outbound: not outbound
+    await trio.aclose_forcefully(endpoint)
+    sysctl("net.sctp.udp_port", KERNEL_UDP + 2)
+    carrier.lose = lambda packet, outbound: (
+        not outbound and any(isinstance(c, wire.Abort) for c in packet.chunks)
+    )
+    async with kernel_endpoint(port) as endpoint:
+        with pytest.raises(ConnectFailed) as refused:
+            await endpoint.connect(HOST, PORT)
+        assert refused.value.errno == errno.ECONNREFUSED
+    (abort,) = carrier.chunks(wire.Abort, outbound=True)
+    assert [cause.type for cause in abort.causes] == [14]
+    assert carrier.engine.status(id).state is StatusState.ESTABLISHED
+
+
+# -- paths ---
+
+
+async def test_the_kernel_answers_heartbeats(pair: Pair) -> None:
+    carrier, id, _, _ = pair
+    for count in range(1, 4):
+        carrier.engine.request_heartbeat(id, HOST, carrier.now)
+        carrier.step()
+        await carrier.until(
+            lambda count=count: len(carrier.chunks(wire.HeartbeatAck, outbound=False)) == count  # type: ignore[misc]
+        )
+    sent = carrier.chunks(wire.Heartbeat, outbound=True)
+    answers = carrier.chunks(wire.HeartbeatAck, outbound=False)
+    assert [one.info for one in sent] == [one.info for one in answers]
+    path = carrier.engine.status(id).primary
+    assert path.state is PathState.ACTIVE
+    assert path.rto == 100
+
+
+async def test_the_engine_answers_heartbeats(pair: Pair) -> None:
+    """More of them than could fail without the kernel's giving the path up."""
+    carrier, _, _, association = pair
+    association.set_option(
+        PeerAddressParams(hbinterval=10, pathmaxrxt=1, flags=PeerAddressFlags.HB_ENABLE)
+    )
+    await carrier.until(lambda: len(carrier.chunks(wire.HeartbeatAck, outbound=True)) >= 4)
+    heartbeats = carrier.chunks(wire.Heartbeat, outbound=False)
+    answers = carrier.chunks(wire.HeartbeatAck, outbound=True)
+    assert [one.info for one in heartbeats] == [one.info for one in answers]
+    (path,) = association.paths()
+    assert path.state is PathState.ACTIVE
+
+
+# -- partial reliability ---
+
+
+def lose_data(outbound: bool) -> Callable[[wire.Packet, bool], bool]:
+    def lose(packet: wire.Packet, is_outbound: bool) -> bool:
+        return is_outbound is outbound and any(isinstance(c, wire.Data) for c in packet.chunks)
+
+    return lose
+
+
+def lose_nothing(packet: wire.Packet, outbound: bool) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+async def test_the_engine_gives_messages_up(pair: Pair, size: int) -> None:
+    carrier, id, endpoint, _ = pair
+    carrier.lose = lose_data(outbound=True)
+    await carrier.send(id, bytes(size), stream=1, lifetime=20)
+    await carrier.send(id, bytes(size), unordered=True, lifetime=20)
+    failures = [await carrier.expect(FailedFragment) for _ in range(2)]
+    assert [len(failed.data) for failed in failures] == [size, size]
+    carrier.lose = lose_nothing
+    await carrier.send(id, b"next", stream=1)
+    message = await kernel_receives(endpoint)
+    assert (message.data, message.ssn) == (b"next", 1)
+    assert carrier.chunks(wire.ForwardTsn, outbound=True)
+    await carrier.until(lambda: carrier.engine.status(id).unackdata == 0)
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_the_kernel_gives_messages_up(pair: Pair, size: int) -> None:
+    carrier, id, _, association = pair
+    carrier.lose = lose_data(outbound=False)
+    await association.send(bytes(size), stream=1, lifetime=20)
+    await association.send(bytes(size), unordered=True, lifetime=20)
+    await carrier.until(lambda: bool(carrier.chunks(wire.ForwardTsn, outbound=False)))
+    carrier.lose = lose_nothing
+    await association.send(b"next", stream=1)
+    message = await carrier.expect(Message)
+    assert (message.data, message.ssn, message.association_id) == (b"next", 1, id)
+
+
+# -- loss ---
+
+
+def lose_some(seed: int, share: float) -> Callable[[wire.Packet, bool], bool]:
+    chance = random.Random(seed)
+    return lambda packet, outbound: chance.random() < share
+
+
+async def test_messages_are_in_order_in_spite_of_loss(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    carrier.lose = lose_some(seed=1, share=0.05)
+    numbers = range(200)
+    for n in numbers:
+        await carrier.send(id, b"%d" % n * 100, stream=n % 5)
+        await association.send(b"%d" % n * 100, stream=n % 5)
+    received: list[list[Message]] = [[], []]
+    for _ in numbers:
+        received[0].append(await carrier.expect(Message))
+        received[1].append(await kernel_receives(endpoint))
+    for messages in received:
+        for stream in range(5):
+            expected = [b"%d" % n * 100 for n in numbers if n % 5 == stream]
+            assert [m.data for m in messages if m.stream == stream] == expected
+
+
+async def test_a_large_message_is_whole_in_spite_of_loss(pair: Pair) -> None:
+    carrier, id, endpoint, association = pair
+    # In packets of the engine's size, so that some are lost.
+    association.set_option(PeerAddressParams(pathmtu=1280, flags=PeerAddressFlags.PMTUD_DISABLE))
+    carrier.lose = lose_some(seed=2, share=0.05)
+    data = random.Random(0).randbytes(300_000)
+    await carrier.send(id, data)
+    assert (await kernel_receives(endpoint)).data == data
+    await association.send(data)
+    assert (await carrier.expect(Message)).data == data
+
+
+# -- windows ---
+
+
+async def test_a_kernel_that_does_not_read() -> None:
+    options = [*COMMON, SendBuffer(2**21), ReceiveBuffer(20_000)]
+    async with associated(options=options) as (carrier, id, endpoint, _):
+        messages = [b"%d" % n * 300 for n in range(200)]
+        for data in messages:
+            await carrier.send(id, data)
+        await carrier.until(
+            lambda: any(sack.rwnd == 0 for sack in carrier.chunks(wire.Sack, outbound=False))
+        )
+        assert carrier.engine.status(id).unackdata < 200
+        for data in messages:
+            assert (await kernel_receives(endpoint)).data == data
+
+
+async def test_an_engine_that_does_not_read() -> None:
+    async with associated(receive_window=20_000) as (carrier, _, _, association):
+        messages = [b"%d" % n * 300 for n in range(200)]
+        for data in messages:
+            await association.send(data)
+        await carrier.until(
+            lambda: any(sack.rwnd == 0 for sack in carrier.chunks(wire.Sack, outbound=True))
+        )
+        for data in messages:
+            assert (await carrier.expect(Message)).data == data
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_set_up_and_shutdown_in_spite_of_loss(role: str) -> None:
+    """The first packet of each kind is lost."""
+    lost = set[str]()
+
+    def lose_the_first(packet: wire.Packet, outbound: bool) -> bool:
+        kind = type(packet.chunks[0]).__name__
+        if kind in lost:
+            return False
+        lost.add(kind)
+        return True
+
+    async with carried(new_engine()) as carrier, kernel_endpoint() as endpoint:
+        carrier.lose = lose_the_first
+        _, id, _, association = await ROLES[role](carrier, endpoint)
+        carrier.shutdown(id)
+        assert (await association.wait_ended()).graceful
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.SHUTDOWN_COMP
+    set_up = {"Init", "InitAck", "CookieEcho", "CookieAck"}
+    assert lost == set_up | {"Shutdown", "ShutdownAck", "ShutdownComplete"}
