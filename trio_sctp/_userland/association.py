@@ -69,26 +69,26 @@ class Association:
         self.engine = engine
         self.id = id
         self.peer_port = peer_port
-        self.our_tag = our_tag
-        self.their_tag = 0
-        self.tie_tags = self._new_tie_tags()
+        self.our_tag: int = our_tag
+        self.their_tag: int = 0
+        self.tie_tags: tuple[int, int] = self._new_tie_tags()
         self.parameters = parameters
-        self.state = StatusState.CLOSED
+        self.state: StatusState = StatusState.CLOSED
         self.paths: dict[str, Path] = {}
         self.primary: Path | None = None
-        self.outbound = Outbound(parameters, our_tsn)
+        self.outbound: Outbound = Outbound(parameters, our_tsn)
         self.inbound: Inbound | None = None
-        self.outbound_streams = parameters.outbound_streams
-        self.inbound_streams = 0
-        self.forward_tsn = False
-        self.error_count = 0
+        self.outbound_streams: int = parameters.outbound_streams
+        self.inbound_streams: int = 0
+        self.forward_tsn: bool = False
+        self.error_count: int = 0
         self.adaptation: int | None = None
         self.pending: list[Message | Piece] = []
-        self.error_bytes = 0  # of the peer's reports that are not taken
-        self.dry_wanted = True
+        self.error_bytes: int = 0  # of the peer's reports that are not taken
+        self.dry_wanted: bool = True
 
         self.init: wire.Init | None = None  # ours
-        self.cookie = b""  # that we echo
+        self.cookie: bytes = b""  # that we echo
         self._t1 = inf
         self._t1_timeout = 0.0
         self._t1_count = 0
@@ -105,7 +105,7 @@ class Association:
         self._control: list[tuple[Path, bytes]] = []
         self._retransmit_one = False
         self._init_path = 0
-        self.ended = False
+        self.ended: bool = False
 
     # -- timers ---
 

@@ -70,8 +70,8 @@ class Engine:
           randomness: Gives so many random bytes; another source makes a run repeatable.
         """
         self.port = port
-        self.addresses = list(addresses)
-        self.parameters = parameters or Parameters()
+        self.addresses: list[str] = list(addresses)
+        self.parameters: Parameters = parameters or Parameters()
         self.randomness = randomness
         self.listening = False
         self.tos = 0

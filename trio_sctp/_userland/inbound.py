@@ -66,11 +66,11 @@ class Inbound:
 
     def __init__(self, parameters: Parameters, initial_tsn: int, streams: int) -> None:
         self.parameters = parameters
-        self.cumulative = initial_tsn - 1
+        self.cumulative: int = initial_tsn - 1
         self.streams = streams
         self.duplicates: list[int] = []
-        self.held = 0  # bytes, with overhead, that are not taken yet
-        self.delivered = 0  # those of them that only have to be taken
+        self.held: int = 0  # bytes, with overhead, that are not taken yet
+        self.delivered: int = 0  # those of them that only have to be taken
         self._ahead: dict[int, int] = {}  # TSNs above the cumulative one, and what they cost
         self._highest = initial_tsn - 1
         self._streams: dict[int, _Stream] = {}

@@ -44,16 +44,16 @@ class Message:
     )
 
     def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
-        self.data = data
-        self.info = info
-        self.expires = expires  # RFC 3758: given up if it was not sent by then
+        self.data: bytes = data
+        self.info: SendInfo = info
+        self.expires: float = expires  # RFC 3758: given up if it was not sent by then
         self.retransmissions: int | None = None  # RFC 7496: given up after so many
         self.priority: int | None = None  # RFC 7496: given up for lower numbers
-        self.offset = 0  # bytes that have become chunks
-        self.ssn = 0
-        self.left = 0  # chunks that are not acknowledged
-        self.transmitted = False
-        self.abandoned = False
+        self.offset: int = 0  # bytes that have become chunks
+        self.ssn: int = 0
+        self.left: int = 0  # chunks that are not acknowledged
+        self.transmitted: bool = False
+        self.abandoned: bool = False
 
 
 class Chunk:
@@ -75,18 +75,18 @@ class Chunk:
     )
 
     def __init__(self, tsn: int, wire: bytes, size: int, message: Message, path: Path) -> None:
-        self.tsn = tsn
-        self.wire = wire
-        self.size = size
-        self.message = message
-        self.path = path  # that it was last sent on
-        self.sent = 0  # times
-        self.sent_at = 0.0
-        self.counted = False  # in its path's flight
-        self.acked = False  # by a gap block
-        self.marked = False  # to be retransmitted
-        self.missing = 0
-        self.fast = False  # was retransmitted fast; a second time is T3's
+        self.tsn: int = tsn
+        self.wire: bytes = wire
+        self.size: int = size
+        self.message: Message = message
+        self.path: Path = path  # that it was last sent on
+        self.sent: int = 0  # times
+        self.sent_at: float = 0.0
+        self.counted: bool = False  # in its path's flight
+        self.acked: bool = False  # by a gap block
+        self.marked: bool = False  # to be retransmitted
+        self.missing: int = 0
+        self.fast: bool = False  # was retransmitted fast; a second time is T3's
 
     @property
     def done(self) -> bool:
@@ -99,19 +99,19 @@ class Outbound:
 
     def __init__(self, parameters: Parameters, initial_tsn: int) -> None:
         self.parameters = parameters
-        self.next_tsn = initial_tsn
-        self.cumulative = initial_tsn - 1  # acknowledged
-        self.advanced = initial_tsn - 1  # Advanced.Peer.Ack.Point of RFC 3758
-        self.rwnd = 0  # what the peer can take beyond what is in flight
-        self.closed_window = False  # the peer said that it has no room
-        self.flight = 0
+        self.next_tsn: int = initial_tsn
+        self.cumulative: int = initial_tsn - 1  # acknowledged
+        self.advanced: int = initial_tsn - 1  # Advanced.Peer.Ack.Point of RFC 3758
+        self.rwnd: int = 0  # what the peer can take beyond what is in flight
+        self.closed_window: bool = False  # the peer said that it has no room
+        self.flight: int = 0
         self.queue: deque[Message] = deque()
         self.outstanding: dict[int, Chunk] = {}  # in order of TSN
         self.marked: list[int] = []  # a heap
-        self.buffered = 0  # bytes of messages that are not acknowledged
-        self.messages = 0
+        self.buffered: int = 0  # bytes of messages that are not acknowledged
+        self.messages: int = 0
         self.failed: list[FailedFragment] = []
-        self.forward_due = False
+        self.forward_due: bool = False
         self.may_skip = False  # the peer knows FORWARD TSN
         self._ssns: dict[int, int] = {}
         self._gap_acked = 0  # outstanding chunks that gap blocks acknowledged

@@ -48,7 +48,6 @@ class Path:
         "potentially_failed",
         "route",
         "rto",
-        "rto_pending",
         "rttvar",
         "srtt",
         "ssthresh",
@@ -58,36 +57,35 @@ class Path:
     )
 
     def __init__(self, route: Route, parameters: Parameters, *, confirmed: bool) -> None:
-        self.route = route
-        self.parameters = parameters
-        self.mtu = parameters.path_mtu
-        self.confirmed = confirmed
-        self.unreachable = False
-        self.potentially_failed = False
-        self.error_count = 0
-        self.max_retrans = parameters.path_max_retrans
+        self.route: Route = route
+        self.parameters: Parameters = parameters
+        self.mtu: int = parameters.path_mtu
+        self.confirmed: bool = confirmed
+        self.unreachable: bool = False
+        self.potentially_failed: bool = False
+        self.error_count: int = 0
+        self.max_retrans: int = parameters.path_max_retrans
 
-        self.rto = parameters.rto_initial
-        self.srtt = 0.0
-        self.rttvar = 0.0
+        self.rto: float = parameters.rto_initial
+        self.srtt: float = 0.0
+        self.rttvar: float = 0.0
         self.timed_tsn: int | None = None  # the chunk whose acknowledgement is timed
 
-        self.flight = 0  # bytes outstanding
-        self.cwnd = self.initial_cwnd()
-        self.ssthresh = 2**32
-        self.partial_bytes_acked = 0
-        self.fast_recovery = False
-        self.exit_point = 0
-        self.last_sent = 0.0
-        self.t3 = inf
+        self.flight: int = 0  # bytes outstanding
+        self.cwnd: int = self.initial_cwnd()
+        self.ssthresh: int = 2**32
+        self.partial_bytes_acked: int = 0
+        self.fast_recovery: bool = False
+        self.exit_point: int = 0
+        self.last_sent: float = 0.0
+        self.t3: float = inf
 
-        self.heartbeats = parameters.heartbeats
-        self.interval = parameters.heartbeat_interval
-        self.heartbeat_at = inf  # when to send the next
-        self.heartbeat_deadline = inf  # when the one that was sent has failed
-        self.heartbeat_nonce = b""
-        self.heartbeat_sent = 0.0
-        self.rto_pending = False
+        self.heartbeats: bool = parameters.heartbeats
+        self.interval: float = parameters.heartbeat_interval
+        self.heartbeat_at: float = inf  # when to send the next
+        self.heartbeat_deadline: float = inf  # when the one that was sent has failed
+        self.heartbeat_nonce: bytes = b""
+        self.heartbeat_sent: float = 0.0
 
     @property
     def address(self) -> str:

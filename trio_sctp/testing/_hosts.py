@@ -105,7 +105,7 @@ class SimulatedNetwork:
 
     def __init__(self, seed: int) -> None:
         """Not for programs to call."""
-        self.network = Network(seed)
+        self.network: Network = Network(seed)
         self._random = Random(seed)
         self._hosts: list[SimulatedHost] = []
         self._by_address: dict[str, SimulatedHost] = {}
