@@ -59,7 +59,8 @@ kernel-sctp: .venv/ready
 # Other SCTP programs to test against.
 peers:
 	@tools/install-packages 'to test against other SCTP programs' \
-	  erlang-base:erl ncat socat iperf3 tshark iproute2:ip
+	  erlang-base:erl ncat socat iperf3 tshark iproute2:ip \
+	  libusrsctp-examples:/usr/lib/usrsctp/client
 
 define SUMMARY
 import xml.etree.ElementTree as tree

@@ -10,7 +10,7 @@ from trio_sctp._options import StatusState
 from . import fuzzing
 
 PACKETS = int(os.environ.get("TRIO_SCTP_FUZZ_PACKETS", "100000"))
-"""2000000 make a long run."""
+"""2000000 make a long run, for which pytest needs ``-o faulthandler_timeout=0``."""
 
 SEED = int(os.environ.get("TRIO_SCTP_FUZZ_SEED", "1"))
 AT_A_TIME = 60  # packets for one association at the most

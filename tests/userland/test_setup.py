@@ -507,6 +507,17 @@ def test_a_restart_may_not_bring_new_addresses() -> None:
     assert script.state is StatusState.ESTABLISHED
 
 
+def test_addresses_that_lead_nowhere_do_not_prevent_a_restart() -> None:
+    """A host with only IPv4 does not take IPv6 addresses in, neither at first nor then."""
+    script = Script()
+    association = script.accept(wire.address_parameter("2001:db8::2"))
+    assert list(association.paths) == [B]
+    ack = script.init_ack(tag=0x99)
+    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+    assert answer.has(wire.CookieAck)
+    assert list(script.association.paths) == [B]
+
+
 def test_an_init_may_not_bring_new_addresses_in_cookie_echoed() -> None:
     """Section 5.2.1."""
     script = Script()

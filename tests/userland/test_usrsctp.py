@@ -1,0 +1,200 @@
+"""The engine and libusrsctp, the stack of FreeBSD in a library, each the other's peer."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+
+from trio_sctp import (
+    AdaptationIndication,
+    AssociationChange,
+    AssociationState,
+    Message,
+    ShutdownReceived,
+)
+from trio_sctp._userland import Engine, Parameters, wire
+
+from ..kernel.udp_carrier import HOST, Carrier, carried
+
+PROGRAMS = "/usr/lib/usrsctp"
+CLIENT, ECHO = f"{PROGRAMS}/client", f"{PROGRAMS}/echo_server_upcall"
+DISCARD, TSCTP = f"{PROGRAMS}/discard_server", f"{PROGRAMS}/tsctp"
+ECHO_PORT, DISCARD_PORT = 7, 9
+
+PORT, CLIENT_PORT = 5001, 5002
+
+
+@pytest.fixture
+async def carrier() -> AsyncIterator[Carrier]:
+    parameters = Parameters(rto_initial=0.2, rto_min=0.1, rto_max=0.4, sack_delay=0.02)
+    engine = Engine(PORT, [HOST], parameters=parameters)
+    engine.listening = True
+    async with carried(engine, udp_port=0) as carrier:
+        yield carrier
+
+
+@pytest.fixture
+def their_udp() -> int:
+    """A UDP port for libusrsctp."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+        one.bind(("", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+@asynccontextmanager
+async def running(
+    *command: object, stdout: int = subprocess.DEVNULL
+) -> AsyncIterator[trio.Process]:
+    """Run a program, and kill it."""
+    async with trio.open_nursery() as nursery:
+        process = await nursery.start(
+            partial(
+                trio.run_process,
+                [str(argument) for argument in command],
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        )
+        with trio.fail_after(20):
+            yield process
+        process.kill()
+
+
+async def connected(carrier: Carrier, port: int, udp: int) -> int:
+    """Connect to a program that has just been started."""
+    id = carrier.connect(port, udp)
+    assert (await carrier.expect(AssociationChange)).state is AssociationState.COMM_UP
+    return id
+
+
+async def shut_down(carrier: Carrier, id: int) -> None:
+    carrier.shutdown(id)
+    assert (await carrier.expect(AssociationChange)).state is AssociationState.SHUTDOWN_COMP
+    assert not carrier.engine.associations
+
+
+@pytest.mark.peer(ECHO)
+async def test_a_server(carrier: Carrier, their_udp: int) -> None:
+    async with running(ECHO, their_udp, carrier.udp_port):
+        id = await connected(carrier, ECHO_PORT, their_udp)
+        for n, size in enumerate([1, 2, 3, 1000, 1252, 1253, 10_000]):
+            data = random.Random(size).randbytes(size)
+            await carrier.send(id, data, stream=n, ppid=n * 0x11111111, unordered=n % 2 == 1)
+            message = await carrier.expect(Message)
+            assert message.data == data
+            assert (message.stream, message.ppid) == (n, n * 0x11111111)
+            assert message.unordered is (n % 2 == 1)
+        await shut_down(carrier, id)
+
+        id = await connected(carrier, ECHO_PORT, their_udp)
+        carrier.abort(id, b"enough")
+        assert (await carrier.expect(AssociationChange)).state is AssociationState.COMM_LOST
+
+        id = await connected(carrier, ECHO_PORT, their_udp)
+        carrier.engine.request_heartbeat(id, HOST, carrier.now)
+        carrier.step()
+        await carrier.until(lambda: bool(carrier.chunks(wire.HeartbeatAck, outbound=False)))
+        await shut_down(carrier, id)
+
+
+@pytest.mark.peer(ECHO)
+async def test_a_server_in_spite_of_loss(carrier: Carrier, their_udp: int) -> None:
+    chance = random.Random(3)
+    async with running(ECHO, their_udp, carrier.udp_port):
+        id = await connected(carrier, ECHO_PORT, their_udp)
+        carrier.lose = lambda packet, outbound: chance.random() < 0.05
+        messages = [b"%d" % n * 300 for n in range(50)]
+        for data in messages:
+            await carrier.send(id, data, stream=1)
+        for data in messages:
+            assert (await carrier.expect(Message)).data == data
+        carrier.lose = lambda packet, outbound: False
+        await shut_down(carrier, id)
+
+
+@pytest.mark.peer(DISCARD)
+async def test_large_messages_to_a_server(carrier: Carrier, their_udp: int) -> None:
+    async with running(DISCARD, their_udp, carrier.udp_port):
+        id = await connected(carrier, DISCARD_PORT, their_udp)
+        for size in (100_000, 1_000_000):
+            await carrier.send(id, bytes(size))
+        await shut_down(carrier, id)
+
+
+@pytest.mark.peer(TSCTP)
+async def test_large_messages_from_a_client(carrier: Carrier, their_udp: int) -> None:
+    count, size = 20, 100_000
+    how = ["-n", count, "-l", size, "-p", PORT, "-E", their_udp, "-U", carrier.udp_port]
+    async with running(TSCTP, *how, HOST):
+        assert (await carrier.expect(AssociationChange)).state is AssociationState.COMM_UP
+        await carrier.expect(AdaptationIndication)
+        for _ in range(count):
+            assert len((await carrier.expect(Message)).data) == size
+        await carrier.expect(ShutdownReceived)
+        assert (await carrier.expect(AssociationChange)).state is AssociationState.SHUTDOWN_COMP
+
+
+@asynccontextmanager
+async def client(carrier: Carrier, udp: int) -> AsyncIterator[trio.Process]:
+    """One that sends what it reads, and writes what it receives, line by line."""
+    how = (HOST, PORT, CLIENT_PORT, udp, carrier.udp_port)
+    async with running("stdbuf", "-oL", CLIENT, *how, stdout=subprocess.PIPE) as process:
+        yield process
+
+
+async def said(process: trio.Process, text: bytes) -> None:
+    """Read what it writes until this comes."""
+    assert process.stdout is not None
+    output = b""
+    async for data in process.stdout:
+        output += data
+        if text in output:
+            return
+    raise AssertionError(output)
+
+
+@pytest.mark.peer(CLIENT)
+async def test_a_client_that_shuts_down(carrier: Carrier, their_udp: int) -> None:
+    async with client(carrier, their_udp) as process:
+        assert process.stdin is not None
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.COMM_UP
+        await process.stdin.send_all(b"from a client\n")
+        assert (await carrier.expect(Message)).data == b"from a client\n"
+        await carrier.send(change.association_id, b"to a client\n")
+        await said(process, b"to a client\n")
+        await process.stdin.aclose()
+        await carrier.expect(ShutdownReceived)
+        assert (await carrier.expect(AssociationChange)).state is AssociationState.SHUTDOWN_COMP
+
+
+@pytest.mark.peer(CLIENT)
+async def test_a_client_that_is_aborted(carrier: Carrier, their_udp: int) -> None:
+    async with client(carrier, their_udp) as process:
+        id = (await carrier.expect(AssociationChange)).association_id
+        carrier.abort(id, b"why")
+        cause = "0x00 0x0c 0x00 0x07 " + " ".join(f"{byte:#04x}" for byte in b"why")
+        await said(process, cause.encode())
+
+
+@pytest.mark.peer(CLIENT)
+async def test_a_client_that_starts_anew(carrier: Carrier, their_udp: int) -> None:
+    async with client(carrier, their_udp):
+        up = await carrier.expect(AssociationChange)
+        assert up.state is AssociationState.COMM_UP
+    async with client(carrier, their_udp) as process:
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.RESTART
+        assert change.association_id == up.association_id
+        await carrier.send(change.association_id, b"welcome back\n")
+        await said(process, b"welcome back\n")
