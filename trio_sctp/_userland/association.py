@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _S = StatusState
 _DATA_MAY_ARRIVE = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT})
 _DATA_MAY_LEAVE = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_RECEIVED})
+_HALF_OPEN = frozenset({_S.COOKIE_WAIT, _S.COOKIE_ECHOED})
 _SHUTTING_DOWN = frozenset(
     {_S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT, _S.SHUTDOWN_RECEIVED, _S.SHUTDOWN_ACK_SENT}
 )
@@ -106,6 +107,16 @@ class Association:
         self._retransmit_one = False
         self._init_path = 0
         self.ended: bool = False
+
+    @property
+    def half_open(self) -> bool:
+        """Whether it is still being set up."""
+        return self.state in _HALF_OPEN
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether either side has started the graceful end."""
+        return self.state in _SHUTTING_DOWN
 
     # -- timers ---
 
@@ -218,20 +229,14 @@ class Association:
             self.parameters.outbound_streams,
             self.parameters.inbound_streams,
             self.outbound.next_tsn & _MASK,
-            self._init_parameters(local),
+            [
+                *map(wire.address_parameter, local),
+                *extensions(self.parameters, self.parameters.partial_reliability),
+            ],
         )
         self.state = StatusState.COOKIE_WAIT
         self._t1_timeout = self.primary.rto
         self._send_init(now)
-
-    def _init_parameters(self, addresses: list[str]) -> list[Option]:
-        listed = [wire.address_parameter(address) for address in addresses]
-        if self.parameters.partial_reliability:
-            listed.append(Option(ParameterType.FORWARD_TSN_SUPPORTED, b""))
-        if self.parameters.adaptation_indication is not None:
-            value = self.parameters.adaptation_indication.to_bytes(4, "big")
-            listed.append(Option(ParameterType.ADAPTATION_INDICATION, value))
-        return listed
 
     def _send_init(self, now: float) -> None:
         """It goes alone in its packet, and to the next address each time (5.1, 6.10)."""
@@ -474,9 +479,8 @@ class Association:
 
     def _aborted(self, chunk: wire.Abort) -> None:
         error = chunk.causes[0].type if chunk.causes else 0
-        half_open = self.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED)
         self._end(
-            AssociationState.CANT_ASSOC if half_open else AssociationState.COMM_LOST,
+            AssociationState.CANT_ASSOC if self.half_open else AssociationState.COMM_LOST,
             error,
             chunk.raw_causes,
         )
@@ -621,7 +625,7 @@ class Association:
             # Section 6.3.2, R3, and section 7.2.4, 4: not for later chunks, which would let an
             # early one wait for as long as others are acknowledged.
             if chunk is None or chunk.done or chunk is again:
-                self._restart_t3({path}, now)
+                self._restart_t3(path, now)
             elif path.t3 == inf:
                 path.t3 = now + path.rto  # R4
         if reneged:
@@ -647,10 +651,9 @@ class Association:
                 self.engine.emit(SenderDry(association_id=self.id))
                 self.dry_wanted = False
 
-    def _restart_t3(self, paths: set[Path], now: float) -> None:
+    def _restart_t3(self, path: Path, now: float) -> None:
         """Section 6.3.2, R2 and R3."""
-        for path in paths:
-            path.t3 = now + path.rto if self.outbound.waiting_on(path) else inf
+        path.t3 = now + path.rto if self.outbound.waiting_on(path) else inf
 
     def _answered(self, path: Path, now: float) -> None:
         """The peer answered what was sent on a path (8.1, 8.2)."""
@@ -858,7 +861,7 @@ class Association:
             self._send_shutdown_ack(now)
 
     def _shutdown(self, chunk: wire.Shutdown, now: float) -> None:
-        if self.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED):
+        if self.half_open:
             return
         outbound = self.outbound
         cumulative = outbound.cumulative_of(chunk.cumulative_tsn)
@@ -870,7 +873,7 @@ class Association:
         if cumulative > outbound.cumulative:
             for path in outbound.acknowledge(cumulative, now):
                 self._answered(path, now)
-                self._restart_t3({path}, now)
+                self._restart_t3(path, now)
         match self.state:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
                 self.state = StatusState.SHUTDOWN_RECEIVED
@@ -903,9 +906,8 @@ class Association:
 
     def abort_with(self, now: float, cause: Option) -> None:
         """End it at once, for this cause."""
-        half_open = self.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED)
         self._abort_with(cause)
-        state = AssociationState.CANT_ASSOC if half_open else AssociationState.COMM_LOST
+        state = AssociationState.CANT_ASSOC if self.half_open else AssociationState.COMM_LOST
         self._end(state, cause.type, wire.option(*cause))
 
     def _abort_with(self, cause: Option) -> None:
@@ -1136,3 +1138,14 @@ class Association:
 
 
 KNOWN_PARAMETERS = frozenset(ParameterType)
+
+
+def extensions(parameters: Parameters, forward_tsn: bool) -> list[Option]:
+    """What an INIT or INIT ACK of ours says beyond RFC 9260."""
+    listed: list[Option] = []
+    if forward_tsn:
+        listed.append(Option(ParameterType.FORWARD_TSN_SUPPORTED, b""))
+    if parameters.adaptation_indication is not None:
+        value = parameters.adaptation_indication.to_bytes(4, "big")
+        listed.append(Option(ParameterType.ADAPTATION_INDICATION, value))
+    return listed

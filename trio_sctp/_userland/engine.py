@@ -31,10 +31,10 @@ from .._options import Status, StatusState
 from .._stack import Arrival, FailedFragment, Piece, SendInfo
 from .._values import Message, Notification, RemoteError, SenderDry
 from . import wire
-from .association import KNOWN_PARAMETERS, Association
+from .association import KNOWN_PARAMETERS, Association, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
 from .parameters import Parameters
-from .path import Path, Route
+from .path import Route
 from .wire import Cause, ChunkType, Option, ParameterType
 
 _MASK = 2**32 - 1
@@ -112,8 +112,7 @@ class Engine:
         for route in routes:
             other = self._by_peer.get((route.remote, port))
             if other is not None:
-                half_open = other.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED)
-                number = errno.EALREADY if half_open else errno.EISCONN
+                number = errno.EALREADY if other.half_open else errno.EISCONN
                 raise OSError(number, os.strerror(number))
         association = self._new(port, self._tag(), self._number(), parameters)
         for route in routes:
@@ -136,12 +135,7 @@ class Engine:
     def queue(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
         """Take one message; `flush` lets it go.  Several that are queued share packets."""
         association = self._association(id)
-        if association.state in (
-            StatusState.SHUTDOWN_PENDING,
-            StatusState.SHUTDOWN_SENT,
-            StatusState.SHUTDOWN_RECEIVED,
-            StatusState.SHUTDOWN_ACK_SENT,
-        ):
+        if association.shutting_down:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         if not data or not 0 <= info.stream < association.outbound_streams:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -311,15 +305,12 @@ class Engine:
         if not packet.tag:
             return  # only an INIT has none (8.5.1 A)
         if association is None:
-            association = self._by_cookie_or_tag(packet, route)
+            association = self._by_tag(packet)
         if association is None:
             self._out_of_the_blue(packet, route, now)
         elif type(first) is wire.CookieEcho:
             self._cookie_echo(first, packet, route, association, now)
-        elif isinstance(first, wire.ShutdownAck) and association.state in (
-            StatusState.COOKIE_WAIT,
-            StatusState.COOKIE_ECHOED,
-        ):
+        elif isinstance(first, wire.ShutdownAck) and association.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(
                 packet, route, packet.tag, [wire.shutdown_complete_chunk(reflected=True)], now
@@ -342,7 +333,7 @@ class Engine:
                 return packet.tag == association.our_tag
         return packet.tag == association.our_tag
 
-    def _by_cookie_or_tag(self, packet: wire.Packet, route: Route) -> Association | None:
+    def _by_tag(self, packet: wire.Packet) -> Association | None:
         """An association whose peer speaks from an address that we do not know of."""
         if not isinstance(packet.chunks[0], wire.InitAck):
             return None
@@ -411,7 +402,7 @@ class Engine:
             )
             self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
             return
-        if association.state in (StatusState.COOKIE_WAIT, StatusState.COOKIE_ECHOED):
+        if association.half_open:
             # Section 5.2.1: both sides send an INIT; ours keeps its tag.
             assert association.init is not None
             half = association.state is StatusState.COOKIE_WAIT
@@ -456,14 +447,14 @@ class Engine:
     ) -> None:
         """Answer, and forget: all that is to be known is in the cookie."""
         parameters = self.parameters
-        extensions = 0
+        forward_tsn = False
         adaptation: int | None = None
         longer = 0.0
         families: tuple[int, ...] = ()
         unknown: list[Option] = []
         for parameter in init.parameters:
             if parameter.type == ParameterType.FORWARD_TSN_SUPPORTED:
-                extensions |= FORWARD_TSN if parameters.partial_reliability else 0
+                forward_tsn = parameters.partial_reliability
             elif parameter.type == ParameterType.ADAPTATION_INDICATION:
                 if len(parameter.value) == 4:
                     adaptation = int.from_bytes(parameter.value, "big")
@@ -496,7 +487,7 @@ class Engine:
             outbound_streams=min(parameters.outbound_streams, init.inbound_streams),
             inbound_streams=min(parameters.inbound_streams, init.outbound_streams),
             their_rwnd=init.rwnd,
-            extensions=extensions,
+            extensions=FORWARD_TSN if forward_tsn else 0,
             adaptation=adaptation,
             udp_local=route.local_udp,
             udp_remote=route.remote_udp,
@@ -513,11 +504,7 @@ class Engine:
             or address.type in families
             or (":" in route.remote) == (address.type == ParameterType.IPV6_ADDRESS)
         ]
-        if extensions & FORWARD_TSN:
-            listed.append(Option(ParameterType.FORWARD_TSN_SUPPORTED, b""))
-        if parameters.adaptation_indication is not None:
-            value = parameters.adaptation_indication.to_bytes(4, "big")
-            listed.append(Option(ParameterType.ADAPTATION_INDICATION, value))
+        listed += extensions(parameters, forward_tsn)
         # What we send back to whoever claims to be the sender is bounded.
         room = parameters.max_cookie_size
         for report in unknown:
@@ -599,11 +586,7 @@ class Engine:
             association.restart(cookie, route, now)
             return True
         if ours and not theirs:  # B: both sides started
-            if association.state not in (
-                StatusState.COOKIE_WAIT,
-                StatusState.COOKIE_ECHOED,
-                StatusState.ESTABLISHED,
-            ):
+            if not association.half_open and association.state is not StatusState.ESTABLISHED:
                 return False
             association.collided(cookie, route, now)
             return True
@@ -709,12 +692,12 @@ class Engine:
 
     def random(self) -> float:
         """From 0 to 1."""
-        return int.from_bytes(self.randomness(4), "big") / 2**32
+        return self._number() / 2**32
 
     # -- inside ---
 
     def _tag(self) -> int:
-        return int.from_bytes(self.randomness(4), "big") or 1
+        return self._number() or 1
 
     def _number(self) -> int:
         return int.from_bytes(self.randomness(4), "big")
@@ -784,6 +767,3 @@ def _scope(address: str) -> int:
     if ip.is_link_local:
         return 1
     return 2 if ip.is_private else 3
-
-
-__all__ = ["Engine", "Outgoing", "Path", "Piece", "Route"]

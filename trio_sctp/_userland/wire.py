@@ -520,5 +520,4 @@ def address_untrusted(parameter: Option) -> str | None:
 
 def unrecognized(parameter: Option) -> Option:
     """What reports an unknown parameter of an INIT: itself, whole (section 3.2.1)."""
-    whole = _OPTION.pack(parameter.type, 4 + len(parameter.value)) + parameter.value
-    return Option(ParameterType.UNRECOGNIZED, whole)
+    return Option(ParameterType.UNRECOGNIZED, options([parameter]))

@@ -7,6 +7,8 @@ Programs use them as they use a kernel: a host is a stack, and inside its block 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import AsyncGenerator, Sequence
 from contextvars import Token
 from math import inf
@@ -56,7 +58,7 @@ class SimulatedHost(UserlandStack):
         six = ":" in remote
         candidates = [host for host in bound or self._addresses if (":" in host) == six]
         if not candidates:
-            raise OSError(101, "Network is unreachable")
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
         def shared(host: str) -> int:
             return next(
