@@ -36,7 +36,7 @@ from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
 from .outbound import Chunk, Outbound
 from .parameters import Parameters
-from .path import Path, Route
+from .path import Path, Route, transport_address
 from .wire import Cause, ChunkType, Option, ParameterType
 
 if TYPE_CHECKING:
@@ -198,9 +198,7 @@ class Association:
 
     def address_of(self, host: str) -> Address:
         """A transport address of the peer."""
-        if ":" in host:
-            return (host, self.peer_port, 0, 0)
-        return (host, self.peer_port)
+        return transport_address(host, self.peer_port)
 
     def _failures(self) -> None:
         """Report messages that are given up."""

@@ -10,6 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from .._options import PathState
+from .._values import Address
 from .parameters import Parameters
 
 _ALPHA, _BETA = 1 / 8, 1 / 4
@@ -22,6 +23,11 @@ class Route(NamedTuple):
     remote: str
     local_udp: int = 0
     remote_udp: int = 0
+
+
+def transport_address(host: str, port: int) -> Address:
+    """As programs see it."""
+    return (host, port, 0, 0) if ":" in host else (host, port)
 
 
 class Path:

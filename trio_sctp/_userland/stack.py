@@ -46,11 +46,12 @@ from .._values import Address
 from .association import Association
 from .engine import Engine, Outgoing
 from .parameters import Parameters
-from .path import Path, Route
+from .path import Path, Route, transport_address
 
 T = TypeVar("T", bound=Option)
 
 _EPHEMERAL = range(49152, 65536)
+_DEFAULT = Parameters()
 
 
 def _error(number: int) -> OSError:
@@ -242,7 +243,7 @@ class UserlandSocket:
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
-        association = self._association(association_id)
+        association = self._association(association_id, errno.EPIPE)
         numbers = (info.stream, info.ppid, info.context, info.lifetime)
         if not all(isinstance(number, int) for number in numbers):
             raise TypeError(
@@ -318,37 +319,29 @@ class UserlandSocket:
         peeled = {s._only for s in self._stack._sockets if s.engine is self.engine}
         return [id for id in self.engine.associations if id not in peeled]
 
-    def _association(self, id: int) -> Association:
+    def _association(self, id: int, otherwise: int = errno.EINVAL) -> Association:
         association = self.engine.associations.get(id)
         if association is None:
-            raise _error(errno.EPIPE)
+            raise _error(otherwise)
         return association
 
     def status(self, association_id: int) -> Status:
-        if association_id not in self.engine.associations:
-            raise _error(errno.EINVAL)
-        return self.engine.status(association_id)
+        return self._association(association_id).status()
 
     def pending_error(self) -> int:
         return 0 if self._only is None else self.engine.failure(self._only)
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
-        if association_id is not None and association_id not in self.engine.associations:
-            raise _error(errno.EINVAL)
         hosts: Iterable[str] = self._bound
-        if association_id is not None and len(self.engine.addresses) < 2:
-            paths = self.engine.associations[association_id].paths.values()
-            hosts = dict.fromkeys(path.route.local for path in paths)
-        return [self._transport(host, self.engine.port) for host in hosts]
+        if association_id is not None:
+            paths = self._association(association_id).paths.values()
+            if len(self.engine.addresses) < 2:
+                hosts = dict.fromkeys(path.route.local for path in paths)
+        return [transport_address(host, self.engine.port) for host in hosts]
 
     def peer_addresses(self, association_id: int) -> list[Address]:
-        if association_id not in self.engine.associations:
-            raise _error(errno.EINVAL)
-        association = self.engine.associations[association_id]
+        association = self._association(association_id)
         return [association.address_of(host) for host in association.paths]
-
-    def _transport(self, host: str, port: int) -> Address:
-        return (host, port, 0, 0) if ":" in host else (host, port)
 
     def association_at(self, address: Address) -> int | None:
         for id in self.association_ids():
@@ -370,11 +363,7 @@ class UserlandSocket:
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
     ) -> T:
-        association = None
-        if association_id is not None:
-            association = self.engine.associations.get(association_id)
-            if association is None:
-                raise _error(errno.EINVAL)
+        association = None if association_id is None else self._association(association_id)
         path = None
         if address is not None:
             assert association is not None
@@ -478,11 +467,8 @@ class UserlandSocket:
         associations: list[Association] = []
         targets = [self.engine.parameters]
         if association_id is not None:
-            association = self.engine.associations.get(association_id)
-            if association is None:
-                raise _error(errno.EINVAL)
-            associations = [association]
-            targets = [association.parameters]
+            associations = [self._association(association_id)]
+            targets = [associations[0].parameters]
         elif isinstance(option, (NoDelay, DisableFragments, SendBuffer, ReceiveBuffer)):
             # Of the whole socket: those that there are, too.
             ids = self.association_ids()
@@ -519,7 +505,7 @@ class UserlandSocket:
             case InitMsg():
                 p.outbound_streams = option.num_ostreams or p.outbound_streams
                 p.inbound_streams = option.max_instreams or p.inbound_streams
-                p.max_init_retrans = option.max_attempts or Parameters().max_init_retrans
+                p.max_init_retrans = option.max_attempts or _DEFAULT.max_init_retrans
                 p.max_init_timeout = (option.max_init_timeo or 0) / 1000
             case RtoInfo():
                 low, first, high = option.min or 0, option.initial or 0, option.max or 0
@@ -535,7 +521,7 @@ class UserlandSocket:
                 if option.freq == 1:
                     p.sack_frequency = 1
                 else:
-                    p.sack_delay = (option.delay or 0) / 1000 or p.sack_delay or 0.2
+                    p.sack_delay = (option.delay or 0) / 1000 or p.sack_delay or _DEFAULT.sack_delay
                     p.sack_frequency = option.freq or max(p.sack_frequency, 2)
             case MaxSegment():
                 if 0 < option.size < 512:
@@ -568,21 +554,22 @@ class UserlandSocket:
             )
         if flags & PeerAddressFlags.HB_DEMAND and not associations:
             raise _error(errno.EINVAL)
+        switched: bool | None = None
+        if flags & (PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE):
+            switched = bool(flags & PeerAddressFlags.HB_ENABLE)
         p = associations[0].parameters if associations else self.engine.parameters
         # The delay is the association's: what a SACK waits for is the next packet on any path.
         if flags & PeerAddressFlags.SACKDELAY_DISABLE:
             p.sack_delay = 0.0
         elif option.sackdelay or flags & PeerAddressFlags.SACKDELAY_ENABLE:
-            p.sack_delay = (option.sackdelay or 0) / 1000 or p.sack_delay or 0.2
+            p.sack_delay = (option.sackdelay or 0) / 1000 or p.sack_delay or _DEFAULT.sack_delay
         if option.address is None:
             if option.hbinterval is not None:
                 p.heartbeat_interval = option.hbinterval / 1000
             p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
             p.path_mtu = option.pathmtu or p.path_mtu
-            if flags & PeerAddressFlags.HB_ENABLE:
-                p.heartbeats = True
-            if flags & PeerAddressFlags.HB_DISABLE:
-                p.heartbeats = False
+            if switched is not None:
+                p.heartbeats = switched
         for association in associations:
             for path in list(association.paths.values()):
                 if option.address is not None and path.address != option.address[0]:
@@ -591,15 +578,11 @@ class UserlandSocket:
                 path.mtu = option.pathmtu or path.mtu
                 if option.hbinterval is not None:
                     path.interval = option.hbinterval / 1000
-                if flags & PeerAddressFlags.HB_ENABLE:
-                    path.heartbeats = True
-                if flags & PeerAddressFlags.HB_DISABLE:
-                    path.heartbeats = False
+                if switched is not None:
+                    path.heartbeats = switched
                 if flags & PeerAddressFlags.HB_DEMAND:
                     self.engine.request_heartbeat(association.id, path.address, now)
-                elif option.hbinterval is not None or flags & (
-                    PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE
-                ):
+                elif option.hbinterval is not None or switched is not None:
                     path.schedule_heartbeat(now, self.engine.random())
             if option.address is not None and option.address[0] not in association.paths:
                 raise _error(errno.EINVAL)
