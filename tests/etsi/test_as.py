@@ -9,10 +9,11 @@ import pytest
 
 from trio_sctp._options import StatusState
 from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, ChunkType, Option, ParameterType
+from trio_sctp._userland.wire import Cause, Option, ParameterType
 from trio_sctp._values import AssociationState
 
 from .tester import (
+    COOKIE_ACK,
     HERE,
     OTHER_HERE,
     THERE,
@@ -28,7 +29,6 @@ from .tester import (
 )
 
 COOKIE = Option(ParameterType.STATE_COOKIE, b"a cookie")
-COOKIE_ACK = wire.chunk(ChunkType.COOKIE_ACK)
 HOST_NAME = Option(ParameterType.HOST_NAME, b"peer.example\0")
 IPV6 = "2001:db8::1"
 
@@ -82,10 +82,7 @@ def test_as_i_1_2_1() -> None:
     init = t.connect()
     assert t.wait() == pytest.approx(1.0)
     assert t.expect(wire.Init, tag=0) == init
-    t.send(t.init_ack())
-    t.expect(wire.CookieEcho)
-    t.send(COOKIE_ACK)
-    t.up()
+    t.answers_the_init()
     t.works()
 
 
@@ -111,10 +108,7 @@ def test_as_i_1_3_1() -> None:
     assert t.changes() == [AssociationState.CANT_ASSOC]
     t.tag = 7
     t.connect()
-    t.send(t.init_ack())
-    t.expect(wire.CookieEcho)
-    t.send(COOKIE_ACK)
-    t.up()
+    t.answers_the_init()
     t.works()
 
 
@@ -129,10 +123,7 @@ def test_as_i_1_3_2() -> None:
     assert t.changes() == [AssociationState.CANT_ASSOC]
     t.gone()
     t.connect()
-    t.send(t.init_ack())
-    t.expect(wire.CookieEcho)
-    t.send(COOKIE_ACK)
-    t.up()
+    t.answers_the_init()
     t.works()
 
 
@@ -158,10 +149,7 @@ def test_as_v_1_5_1() -> None:
     tags: list[int] = []
     for _ in range(20):
         tags.append(t.connect().tag)
-        t.send(t.init_ack())
-        t.expect(wire.CookieEcho)
-        t.send(COOKIE_ACK)
-        t.up()
+        t.answers_the_init()
         t.closes()
     assert_random(tags)
 

@@ -6,10 +6,11 @@ import pytest
 
 from trio_sctp._options import StatusState
 from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, ChunkType, Option
+from trio_sctp._userland.wire import Cause, Option
 from trio_sctp._values import AssociationState
 
 from .tester import (
+    SHUTDOWN_ACK,
     ScriptedPeer,
     active,
     passive,
@@ -18,8 +19,6 @@ from .tester import (
     shutdown_received,
     shutdown_sent,
 )
-
-SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
 
 
 @pytest.mark.parametrize("causes", [[], [Option(Cause.USER_INITIATED_ABORT, b"enough")]])

@@ -8,10 +8,12 @@ import pytest
 
 from trio_sctp._options import StatusState
 from trio_sctp._userland import wire
-from trio_sctp._userland.wire import ChunkType, Option, ParameterType
+from trio_sctp._userland.wire import Option, ParameterType
 from trio_sctp._values import AssociationState
 
 from .tester import (
+    COOKIE_ACK,
+    SHUTDOWN_ACK,
     ScriptedPeer,
     active,
     cookie_of,
@@ -22,8 +24,6 @@ from .tester import (
     shutdown_sent,
 )
 
-COOKIE_ACK = wire.chunk(ChunkType.COOKIE_ACK)
-SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
 OTHER_TAG = 0x0BADBEEF
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from trio_sctp._options import StatusState
 from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, ChunkType, Option, ParameterType
+from trio_sctp._userland.wire import Cause, Option, ParameterType
 from trio_sctp._values import AssociationState, RemoteError
 
 from .tester import (
+    COOKIE_ACK,
     ScriptedPeer,
     active,
     causes_of,
@@ -23,7 +24,6 @@ from .tester import (
 )
 
 COOKIE = Option(ParameterType.STATE_COOKIE, b"a cookie")
-COOKIE_ACK = wire.chunk(ChunkType.COOKIE_ACK)
 STALE = wire.error_chunk([Option(Cause.STALE_COOKIE, (1_000_000).to_bytes(4, "big"))])
 
 

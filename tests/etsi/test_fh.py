@@ -70,10 +70,7 @@ def test_fh_o_5_3_1(listening: bool) -> None:
 def can_begin(t: ScriptedPeer) -> None:
     """What came has not disturbed it."""
     t.connect()
-    t.send(t.init_ack())
-    t.expect(wire.CookieEcho)
-    t.send(wire.chunk(ChunkType.COOKIE_ACK))
-    t.up()
+    t.answers_the_init()
     t.works()
 
 

@@ -12,6 +12,8 @@ from trio_sctp._userland.wire import Cause, ChunkType
 from trio_sctp._values import AssociationState
 
 from .tester import (
+    COOKIE_ACK,
+    SHUTDOWN_ACK,
     ScriptedPeer,
     causes_of,
     passive,
@@ -20,8 +22,6 @@ from .tester import (
     shutdown_sent,
 )
 
-COOKIE_ACK = wire.chunk(ChunkType.COOKIE_ACK)
-SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
 WRONG = 0x0BADBEEF
 
 

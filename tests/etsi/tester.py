@@ -30,6 +30,9 @@ MASK = 2**32 - 1
 FIRST, LAST, UNORDERED = 2, 1, 4
 WHOLE = FIRST | LAST
 
+COOKIE_ACK = wire.chunk(ChunkType.COOKIE_ACK)
+SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
+
 
 def quick(**changes: object) -> Parameters:
     """No heartbeats between the packets of a script, and none of RFC 7829's states."""
@@ -351,6 +354,13 @@ class ScriptedPeer:
         self.id = change.association_id
         assert self.state() is StatusState.ESTABLISHED
 
+    def answers_the_init(self) -> None:
+        """The set-up that the user has begun succeeds."""
+        self.send(self.init_ack())
+        self.expect(wire.CookieEcho)
+        self.send(COOKIE_ACK)
+        self.up()
+
     def received_data(self) -> list[wire.Data]:
         """The DATA chunks that came, counted as received up to the last."""
         data = [chunk for chunk in self.chunks() if isinstance(chunk, wire.Data)]
@@ -438,7 +448,7 @@ def active(
     peer.connect(*remotes)
     peer.send(peer.init_ack(inbound=inbound, outbound=outbound, rwnd=rwnd))
     peer.expect(wire.CookieEcho)
-    peer.send(wire.chunk(ChunkType.COOKIE_ACK))
+    peer.send(COOKIE_ACK)
     peer.silent()
     peer.up()
     return peer
