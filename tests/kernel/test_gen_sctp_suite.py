@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 import trio
@@ -54,6 +54,7 @@ from trio_sctp import (
     open_listener,
 )
 
+from ..resolver import Resolver
 from .conftest import LOOPBACK, descriptors
 
 COMM_UP = AssociationState.COMM_UP
@@ -563,35 +564,15 @@ async def test_def_sndrcvinfo() -> None:
 # -- addresses ---------------------------------------------------------------------------------
 
 
-class IPv6Names(trio.abc.HostnameResolver):
-    """Knows two names, as a machine may or may not know them of itself."""
-
-    known: ClassVar = {"localhost": "::1", HOST_NAME: IPV6[0]}
-
-    async def getaddrinfo(
-        self,
-        host: bytes | None,
-        port: bytes | str | int | None,
-        family: int = 0,
-        type: int = 0,
-        proto: int = 0,
-        flags: int = 0,
-    ) -> Any:
-        assert host is not None
-        name = self.known[host.decode()]
-        return socket.getaddrinfo(name, port, family, type, proto, flags | socket.AI_NUMERICHOST)
-
-    async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
-        raise NotImplementedError
-
-
 @pytest.mark.usefixtures("interface")
 async def test_implicit_inet6() -> None:
     """An IPv6 address makes an IPv6 socket, whether given as an address or as a name.
 
     gen_sctp takes addresses alone where a socket is opened; here they may be names.
     """
-    trio.socket.set_custom_hostname_resolver(IPv6Names())
+    resolver = Resolver()
+    resolver.hosts = {"localhost": ["::1"], HOST_NAME: [IPV6[0]]}
+    trio.socket.set_custom_hostname_resolver(resolver)
     for host, address in (
         ("::", "::1"),
         ("::1", "::1"),

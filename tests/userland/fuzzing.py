@@ -112,11 +112,15 @@ class Bench:
         self.target.handle_timeout(self.now)
         self.peer.handle_timeout(self.now)
 
+    def peer_connects(self) -> None:
+        """The peer wants an association."""
+        self.peer.connect([Route(r.remote, r.local) for r in self.routes[:1]], PORT, self.now)
+
     def establish(self) -> Association:
         """An association, from either side."""
         self.recorded.clear()
         if self.random.random() < 0.5:
-            self.peer.connect([Route(r.remote, r.local) for r in self.routes[:1]], PORT, self.now)
+            self.peer_connects()
         else:
             self.target.connect(self.routes[:1], PEER_PORT, self.now)
         self.settle()
@@ -515,7 +519,7 @@ def _listening(bench: Bench) -> None:
     """INITs and COOKIE ECHOs."""
     bench.clear()
     bench.recorded.clear()
-    bench.peer.connect([Route(r.remote, r.local) for r in bench.routes[:1]], PORT, bench.now)
+    bench.peer_connects()
     bench.to_target()
     bench.to_peer()
     bench.to_target(0.0)
@@ -534,7 +538,7 @@ def _collision(bench: Bench) -> None:
     bench.clear()
     bench.recorded.clear()
     bench.target.connect(bench.routes[:1], PEER_PORT, bench.now)
-    bench.peer.connect([Route(r.remote, r.local) for r in bench.routes[:1]], PORT, bench.now)
+    bench.peer_connects()
     for _ in range(bench.random.randrange(1, 4)):
         bench.to_peer()
         bench.to_target(0.5)
@@ -599,7 +603,7 @@ def _restart(bench: Bench) -> None:
     _traffic(bench)
     bench.peer.abort(bench.peer_id, b"", bench.now)
     bench.peer.packets_to_send()
-    bench.peer.connect([Route(r.remote, r.local) for r in bench.routes[:1]], PORT, bench.now)
+    bench.peer_connects()
     bench.to_target()
     bench.to_peer()
     bench.to_target(0.5)
