@@ -82,6 +82,7 @@ class Engine:
         self._out: list[Outgoing] = []
         self._events: deque[Arrival] = deque()
         self._own_events: dict[int, deque[Arrival]] = {}  # of associations that were peeled off
+        self._news: set[int | None] = set()  # queues in which something new is
         self._failures: dict[int, int] = {}  # errnos of such that did not come up
         self._deadlines: list[tuple[float, int]] = []  # stale ones among them
         self._scheduled: dict[int, float] = {}
@@ -211,6 +212,11 @@ class Engine:
     def has_events(self, id: int | None = None) -> bool:
         """Whether `receive` would return something."""
         return bool(self._events if id is None else self._own_events.get(id))
+
+    def take_news(self) -> set[int | None]:
+        """Whose messages and events have come since the last time: as `has_events` is asked."""
+        news, self._news = self._news, set()
+        return news
 
     def peel_off(self, id: int) -> None:
         """Give an association's messages and events a queue of their own.
@@ -640,12 +646,20 @@ class Engine:
 
     def emit(self, event: Notification | FailedFragment) -> None:
         """An event for the program."""
-        self._own_events.get(event.association_id, self._events).append(event)
+        self._queue_of(event.association_id).append(event)
 
     def deliver(self, association: Association) -> None:
         """Messages for the program."""
-        self._own_events.get(association.id, self._events).extend(association.pending)
+        self._queue_of(association.id).extend(association.pending)
         association.pending.clear()
+
+    def _queue_of(self, id: int) -> deque[Arrival]:
+        own = self._own_events.get(id)
+        if own is None:
+            self._news.add(None)
+            return self._events
+        self._news.add(id)
+        return own
 
     def set_up_failed(self, id: int, number: int) -> None:
         """An association did not come up; kept for whoever peeled it off."""

@@ -11,7 +11,7 @@ import abc
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 import trio
@@ -66,7 +66,8 @@ class UserlandStack(abc.ABC):
     def __init__(self, randomness: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._randomness = randomness
         self.engines: dict[int, Engine] = {}  # by port
-        self._sockets: list[UserlandSocket] = []
+        self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
+        self.blocked: set[UserlandSocket] = set()  # somebody waits to send on them
         self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
         self._next_port = _EPHEMERAL.start
         self._nobody = Engine(0, [], randomness=randomness)
@@ -141,15 +142,19 @@ class UserlandStack(abc.ABC):
     def _after(self, engine: Engine) -> None:
         for packet in engine.packets_to_send():
             self.transmit(packet)
-        for socket in self._sockets:
-            if socket.engine is engine:
-                socket.changed()
+        sockets = self._sockets.get(engine)
+        for id in engine.take_news():
+            if sockets is not None and id in sockets:
+                sockets[id].readable()
+        if self.blocked:
+            for socket in [socket for socket in self.blocked if socket.engine is engine]:
+                socket.writable()
         if self.engines.get(engine.port) is engine and not self._in_use(engine):
             del self.engines[engine.port]
 
     def _in_use(self, engine: Engine) -> bool:
         """Whether a socket has it, or an association is still shutting down."""
-        return bool(engine.associations) or any(s.engine is engine for s in self._sockets)
+        return bool(engine.associations) or engine in self._sockets
 
     # -- the seam ---
 
@@ -179,7 +184,7 @@ class UserlandStack(abc.ABC):
         self.engines[port] = engine
         usable = [host for host in own if ipv6 or ":" not in host]
         socket = UserlandSocket(self, engine, bound or usable, None)
-        self._sockets.append(socket)
+        self.add(socket)
         return socket
 
     def _free_port(self) -> int:
@@ -196,9 +201,20 @@ class UserlandStack(abc.ABC):
     def report(self) -> StackReport:
         return StackReport(name=self.name, available=True, reason="it needs nothing of the kernel")
 
+    def add(self, socket: UserlandSocket) -> None:
+        """A socket was opened, or peeled off."""
+        self._sockets.setdefault(socket.engine, {})[socket.only] = socket
+
     def forget(self, socket: UserlandSocket) -> None:
         """A socket was closed."""
-        self._sockets.remove(socket)
+        sockets = self._sockets[socket.engine]
+        del sockets[socket.only]
+        if not sockets:
+            del self._sockets[socket.engine]
+
+    def peeled_off(self, engine: Engine) -> Collection[int | None]:
+        """The associations that have a socket of their own."""
+        return self._sockets.get(engine, {}).keys()
 
 
 class UserlandSocket:
@@ -212,7 +228,7 @@ class UserlandSocket:
         self._stack = stack
         self.engine = engine
         self._bound = list(bound)
-        self._only = only  # the association that was peeled off
+        self.only = only  # the association that was peeled off
         self._closed = False
         self._readable = trio.lowlevel.ParkingLot()
         self._writable = trio.lowlevel.ParkingLot()
@@ -220,25 +236,28 @@ class UserlandSocket:
         self._defaults: dict[int, DefaultSendParams] = {}
         self._subscription = default_subscription()
 
-    def changed(self) -> None:
-        """Packets or time have passed."""
-        if self.engine.has_events(self._only):
+    def readable(self) -> None:
+        """Something may have come."""
+        if self.engine.has_events(self.only):
             self._readable.unpark_all()
-        if self._writable:
-            self._writable.unpark_all()
+
+    def writable(self) -> None:
+        """Packets or time have passed: there may be room."""
+        self._stack.blocked.discard(self)
+        self._writable.unpark_all()
 
     # -- messages ---
 
     def receive(self, limit: int) -> list[Arrival]:
-        if self._closed or not self.engine.has_events(self._only):
+        if self._closed or not self.engine.has_events(self.only):
             return []
-        arrivals = self.engine.receive(limit, trio.current_time(), self._only)
+        arrivals = self.engine.receive(limit, trio.current_time(), self.only)
         for packet in self.engine.packets_to_send():
             self._stack.transmit(packet)
         return arrivals
 
     def has_unread(self) -> bool:
-        return self.engine.has_events(self._only)
+        return self.engine.has_events(self.only)
 
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
@@ -264,7 +283,7 @@ class UserlandSocket:
 
     async def wait_readable(self) -> None:
         self._check_open()
-        if self.engine.has_events(self._only):
+        if self.engine.has_events(self.only):
             await trio.lowlevel.checkpoint()
             return
         await self._readable.park()
@@ -272,6 +291,7 @@ class UserlandSocket:
 
     async def wait_writable(self) -> None:
         self._check_open()
+        self._stack.blocked.add(self)
         await self._writable.park()
         self._check_open()
 
@@ -297,7 +317,7 @@ class UserlandSocket:
         self._stack.after(self.engine)
 
     def listen(self, backlog: int) -> None:
-        if self._only is None:
+        if self.only is None:
             self.engine.listening = backlog > 0
 
     def accept(self) -> StackSocket:
@@ -310,13 +330,13 @@ class UserlandSocket:
         other._subscription = self._subscription
         if association_id in self._defaults:
             other._defaults[association_id] = self._defaults[association_id]
-        self._stack._sockets.append(other)
+        self._stack.add(other)
         return other
 
     def association_ids(self) -> list[int]:
-        if self._only is not None:
-            return [self._only] if self._only in self.engine.associations else []
-        peeled = {s._only for s in self._stack._sockets if s.engine is self.engine}
+        if self.only is not None:
+            return [self.only] if self.only in self.engine.associations else []
+        peeled = self._stack.peeled_off(self.engine)
         return [id for id in self.engine.associations if id not in peeled]
 
     def _association(self, id: int, otherwise: int = errno.EINVAL) -> Association:
@@ -329,7 +349,7 @@ class UserlandSocket:
         return self._association(association_id).status()
 
     def pending_error(self) -> int:
-        return 0 if self._only is None else self.engine.failure(self._only)
+        return 0 if self.only is None else self.engine.failure(self.only)
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
         hosts: Iterable[str] = self._bound
@@ -598,7 +618,7 @@ class UserlandSocket:
             # Who asks is told at once of what is dry already (RFC 6458 section 6.1.9).
             for id in self.association_ids() if association_id is None else [association_id]:
                 self.engine.tell_if_dry(id)
-            self.changed()
+            self.readable()
 
     def subscription(self, association_id: int | None) -> EventSubscription:
         return self._subscription
@@ -618,12 +638,12 @@ class UserlandSocket:
                 self.engine.abort(id, b"", now)
             else:
                 self.engine.shutdown(id, now)
-        if self._only is None:
+        if self.only is None:
             self.engine.listening = False
-        self.engine.drop_events(self._only)
+        self.engine.drop_events(self.only)
         self._stack.forget(self)
         self._readable.unpark_all()
-        self._writable.unpark_all()
+        self.writable()
         self._stack.after(self.engine)
 
     def detach(self) -> int:
