@@ -321,7 +321,7 @@ class Association:
         """Take in the peer's parameters; returns those that it has to be told we do not know."""
         reports: list[Option] = []
         room = self.parameters.max_cookie_size
-        for parameter in parameters:
+        for parameter in wire.looked_at(parameters):
             if parameter.type in (ParameterType.IPV4_ADDRESS, ParameterType.IPV6_ADDRESS):
                 address = wire.address_untrusted(parameter)
                 if (
@@ -340,12 +340,10 @@ class Association:
             elif parameter.type == ParameterType.ADAPTATION_INDICATION:
                 if len(parameter.value) == 4:
                     self.adaptation = int.from_bytes(parameter.value, "big")
-            elif parameter.type not in KNOWN_PARAMETERS:
+            elif parameter.type not in wire.KNOWN_PARAMETERS:
                 room -= len(parameter.value) + 12
                 if parameter.type & 0x4000 and room >= 0:
                     reports.append(wire.unrecognized(parameter))
-                if not parameter.type & 0x8000:
-                    break
         return reports
 
     def accept(self, cookie: Cookie, route: Route, now: float) -> None:
@@ -1133,9 +1131,6 @@ class Association:
             fragmentation_point=self.outbound.payload_limit(self.primary),
             primary=self.path_info(self.primary),
         )
-
-
-KNOWN_PARAMETERS = frozenset(ParameterType)
 
 
 def extensions(parameters: Parameters, forward_tsn: bool) -> list[Option]:

@@ -31,7 +31,7 @@ from .._options import Status, StatusState
 from .._stack import Arrival, FailedFragment, Piece, SendInfo
 from .._values import Message, Notification, RemoteError, SenderDry
 from . import wire
-from .association import KNOWN_PARAMETERS, Association, extensions
+from .association import Association, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
 from .parameters import Parameters
 from .path import Route
@@ -431,9 +431,7 @@ class Engine:
     def _addresses_of(self, init: wire.Init) -> list[str]:
         """As many as an association has; thousands would be work for nothing."""
         addresses: list[str] = []
-        for parameter in init.parameters:
-            if parameter.type not in KNOWN_PARAMETERS and not parameter.type & 0x8000:
-                break  # nothing behind it is looked at (3.2.1)
+        for parameter in wire.looked_at(init.parameters):
             address = wire.address_untrusted(parameter)
             if address is not None and address not in addresses:
                 addresses.append(address)
@@ -458,7 +456,7 @@ class Engine:
         longer = 0.0
         families: tuple[int, ...] = ()
         unknown: list[Option] = []
-        for parameter in init.parameters:
+        for parameter in wire.looked_at(init.parameters):
             if parameter.type == ParameterType.FORWARD_TSN_SUPPORTED:
                 forward_tsn = parameters.partial_reliability
             elif parameter.type == ParameterType.ADAPTATION_INDICATION:
@@ -474,11 +472,8 @@ class Engine:
                 cause = Option(Cause.UNRESOLVABLE_ADDRESS, wire.options([parameter]))
                 self._reply(packet, route, init.tag, [wire.abort_chunk([cause])], now)
                 return
-            elif parameter.type not in KNOWN_PARAMETERS:
-                if parameter.type & 0x4000:
-                    unknown.append(wire.unrecognized(parameter))
-                if not parameter.type & 0x8000:
-                    break
+            elif parameter.type not in wire.KNOWN_PARAMETERS and parameter.type & 0x4000:
+                unknown.append(wire.unrecognized(parameter))
         others = [a for a in self._addresses_of(init) if a != route.remote]
         cookie = Cookie(
             created=now + longer,

@@ -14,7 +14,7 @@ import enum
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import google_crc32c
@@ -65,6 +65,9 @@ class ParameterType(enum.IntEnum):
     SUPPORTED_EXTENSIONS = 0x8008  # RFC 5061
     FORWARD_TSN_SUPPORTED = 0xC000  # RFC 3758
     ADAPTATION_INDICATION = 0xC006  # RFC 5061
+
+
+KNOWN_PARAMETERS = frozenset(ParameterType)
 
 
 class Cause(enum.IntEnum):
@@ -516,6 +519,14 @@ def address_untrusted(parameter: Option) -> str | None:
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
         return None
     return str(address)
+
+
+def looked_at(parameters: Iterable[Option]) -> Iterator[Option]:
+    """Those of an INIT or INIT ACK up to an unknown one that says so (section 3.2.1)."""
+    for parameter in parameters:
+        yield parameter
+        if parameter.type not in KNOWN_PARAMETERS and not parameter.type & 0x8000:
+            return
 
 
 def unrecognized(parameter: Option) -> Option:
