@@ -92,12 +92,13 @@ async def test_an_association_to_another_process() -> None:
         channel = await open_association(LOOPBACK, server.port)
         up = await server.receive()
         assert isinstance(up, AssociationChange)
-        await server.send(b"hello", up.association_id)
+        association = server.associations[up.association_id]  # it may be gone with the answer
+        await server.send(b"hello", association)
         async with another_process("channel", channel.detach()):
             message = await server.receive()
             assert isinstance(message, Message)
             assert message.data == b"got hello"
-            end = await server.associations[up.association_id].wait_ended()
+            end = await association.wait_ended()
             assert end.graceful
 
 
