@@ -25,7 +25,7 @@ from trio_sctp import (
 
 from .helpers import StackUnderTest, next_change, numbers, raises, take
 
-pytestmark = [pytest.mark.kernel, pytest.mark.kernel_only("other stacks have no descriptors")]
+pytestmark = pytest.mark.kernel_only("other stacks have no descriptors")
 
 IPPROTO_SCTP = 132
 HOST = "127.0.0.1"
