@@ -419,7 +419,7 @@ def check(engine: Engine) -> None:
     assert len(associations) <= engine.parameters.max_associations
     for association in associations.values():
         assert not association.ended
-        assert association.id in engine._scheduled, "no timer is left"
+        assert association.id in engine._deadlines._scheduled, "no timer is left"
         assert 0 < len(association.paths) <= association.parameters.max_peer_addresses
         assert not association._control
         check_inbound(engine, association)
@@ -427,8 +427,8 @@ def check(engine: Engine) -> None:
         check_timers(association)
     addresses = sum(len(association.paths) for association in associations.values())
     assert len(engine._by_peer) <= addresses
-    assert engine._scheduled.keys() <= associations.keys()
-    assert len(engine._deadlines) <= 2 * len(engine._scheduled) + 100
+    assert engine._deadlines._scheduled.keys() <= associations.keys()
+    assert len(engine._deadlines) <= 2 * len(engine._deadlines._scheduled) + 100
 
 
 def check_inbound(engine: Engine, association: Association) -> None:

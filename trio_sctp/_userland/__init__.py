@@ -6,6 +6,7 @@
     inbound.py      receiving: order, reassembly, window, acknowledging
     path.py         one destination: round trips, congestion window, heartbeats
     cookie.py       the state cookie
+    deadlines.py    whose timers expire next
     wire.py         packets and chunks as bytes and as values
     parameters.py   protocol parameters and limits
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
-import heapq
 import ipaddress
 import math
 import os
@@ -33,6 +32,7 @@ from .._values import Message, Notification, RemoteError, SenderDry
 from . import wire
 from .association import Association, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
+from .deadlines import Deadlines
 from .parameters import Parameters
 from .path import Route
 from .wire import Cause, ChunkType, Option, ParameterType
@@ -84,8 +84,7 @@ class Engine:
         self._own_events: dict[int, deque[Arrival]] = {}  # of associations that were peeled off
         self._news: set[int | None] = set()  # queues in which something new is
         self._failures: dict[int, int] = {}  # errnos of such that did not come up
-        self._deadlines: list[tuple[float, int]] = []  # stale ones among them
-        self._scheduled: dict[int, float] = {}
+        self._deadlines = Deadlines(lambda id: self.associations[id].deadline())
         self._now = 0.0
         self._replies = 0.0
         self._replies_at = 0.0
@@ -245,28 +244,13 @@ class Engine:
 
     def next_deadline(self) -> float | None:
         """When `handle_timeout` has to be called; None for never."""
-        heap = self._deadlines
-        while heap:
-            scheduled, id = heap[0]
-            association = self.associations.get(id)
-            if association is None or self._scheduled.get(id) != scheduled:
-                heapq.heappop(heap)
-                continue
-            deadline = association.deadline()
-            if deadline <= scheduled:
-                return deadline
-            # It was put off, as timers are with nearly every packet: only now does that matter.
-            heapq.heappop(heap)
-            del self._scheduled[id]
-            self._reschedule(association)
-        return None
+        deadline = self._deadlines.earliest()
+        return None if deadline == inf else deadline
 
     def handle_timeout(self, now: float) -> None:
         """Do what has fallen due by now."""
         self._now = now
-        while (deadline := self.next_deadline()) is not None and deadline <= now:
-            id = heapq.heappop(self._deadlines)[1]
-            self._scheduled.pop(id, None)
+        while (id := self._deadlines.due(now)) is not None:
             association = self.associations[id]
             association.handle_timeout(now)
             self._reschedule(association)
@@ -672,7 +656,7 @@ class Engine:
     def forget(self, association: Association) -> None:
         """It is gone."""
         self.associations.pop(association.id, None)
-        self._scheduled.pop(association.id, None)
+        self._deadlines.forget(association.id)
         for address in association.paths:
             if self._by_peer.get((address, association.peer_port)) is association:
                 del self._by_peer[address, association.peer_port]
@@ -729,16 +713,8 @@ class Engine:
         self._reschedule(self.associations.get(id))
 
     def _reschedule(self, association: Association | None) -> None:
-        if association is None or association.ended:
-            return
-        deadline = association.deadline()
-        id = association.id
-        if deadline < self._scheduled.get(id, inf):
-            self._scheduled[id] = deadline
-            heapq.heappush(self._deadlines, (deadline, id))
-            if len(self._deadlines) > 2 * len(self._scheduled) + 64:
-                self._deadlines[:] = [(deadline, id) for id, deadline in self._scheduled.items()]
-                heapq.heapify(self._deadlines)
+        if association is not None and not association.ended:
+            self._deadlines.update(association.id)
 
 
 def _association_of(arrival: Arrival) -> int:

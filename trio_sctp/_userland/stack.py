@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
+from math import inf
 from typing import Any, TypeVar
 
 import trio
@@ -44,6 +45,7 @@ from .._options import (
 from .._stack import Arrival, SendInfo, StackReport, StackSocket
 from .._values import Address
 from .association import Association
+from .deadlines import Deadlines
 from .engine import Engine, Outgoing
 from .parameters import Parameters
 from .path import Path, Route, transport_address
@@ -68,6 +70,7 @@ class UserlandStack(abc.ABC):
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
         self.blocked: set[UserlandSocket] = set()  # somebody waits to send on them
+        self._deadlines = Deadlines(self._deadline_of)
         self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
         self._next_port = _EPHEMERAL.start
         self._nobody = Engine(0, [], randomness=randomness)
@@ -104,17 +107,20 @@ class UserlandStack(abc.ABC):
 
     def next_deadline(self) -> float | None:
         """When `handle_timeouts` is to be called."""
-        deadlines = [engine.next_deadline() for engine in self.engines.values()]
-        return min((d for d in deadlines if d is not None), default=None)
+        deadline = self._deadlines.earliest()
+        return None if deadline == inf else deadline
+
+    def _deadline_of(self, port: int) -> float:
+        deadline = self.engines[port].next_deadline()
+        return inf if deadline is None else deadline
 
     def handle_timeouts(self) -> None:
         """Do what has fallen due."""
         now = trio.current_time()
-        for engine in list(self.engines.values()):
-            deadline = engine.next_deadline()
-            if deadline is not None and deadline <= now:
-                engine.handle_timeout(now)
-                self._after(engine)
+        while (port := self._deadlines.due(now)) is not None:
+            engine = self.engines[port]
+            engine.handle_timeout(now)
+            self._after(engine)
 
     def flush(self) -> None:
         """Let what was queued since the last time leave."""
@@ -134,6 +140,15 @@ class UserlandStack(abc.ABC):
             self._dirty = (engine, id)
             self.wake()
 
+    def used(self, engine: Engine) -> None:
+        """Messages were taken: its packets leave, and its timers may have changed."""
+        packets = engine.packets_to_send()
+        if packets:
+            for packet in packets:
+                self.transmit(packet)
+            if engine.port in self.engines:
+                self._deadlines.update(engine.port)
+
     def after(self, engine: Engine) -> None:
         """An engine was used: its packets leave, and its timers may have changed."""
         self._after(engine)
@@ -149,8 +164,12 @@ class UserlandStack(abc.ABC):
         if self.blocked:
             for socket in [socket for socket in self.blocked if socket.engine is engine]:
                 socket.writable()
-        if self.engines.get(engine.port) is engine and not self._in_use(engine):
-            del self.engines[engine.port]
+        if self.engines.get(engine.port) is engine:
+            if self._in_use(engine):
+                self._deadlines.update(engine.port)
+            else:
+                del self.engines[engine.port]
+                self._deadlines.forget(engine.port)
 
     def _in_use(self, engine: Engine) -> bool:
         """Whether a socket has it, or an association is still shutting down."""
@@ -252,8 +271,7 @@ class UserlandSocket:
         if self._closed or not self.engine.has_events(self.only):
             return []
         arrivals = self.engine.receive(limit, trio.current_time(), self.only)
-        for packet in self.engine.packets_to_send():
-            self._stack.transmit(packet)
+        self._stack.used(self.engine)
         return arrivals
 
     def has_unread(self) -> bool:
