@@ -203,7 +203,7 @@ class ScriptedPeer:
     # -- packets of the engine ---
 
     def _collect(self) -> None:
-        for data, route, _ in self.engine.packets_to_send():
+        for data, route, *_ in self.engine.packets_to_send():
             packet = wire.parse_packet_untrusted(data)
             assert isinstance(packet, wire.Packet), packet
             assert (packet.source_port, packet.destination_port) == (PORT, PEER_PORT)

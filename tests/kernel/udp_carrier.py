@@ -117,7 +117,7 @@ class Carrier:
 
     def step(self) -> None:
         """Send what has to leave, and wait for what is next."""
-        for data, route, _ in self.engine.packets_to_send():
+        for data, route, *_ in self.engine.packets_to_send():
             packet = wire.parse_packet_untrusted(data)
             assert isinstance(packet, wire.Packet)
             assert not packet.truncated

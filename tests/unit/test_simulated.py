@@ -13,7 +13,9 @@ from trio_sctp import (
     AssociationChannel,
     AssociationLost,
     AssociationState,
+    AssocParams,
     ConnectFailed,
+    PeerAddressFlags,
     PeerAddressParams,
     RtoInfo,
     open_association,
@@ -178,3 +180,28 @@ async def test_the_same_seed_is_the_same_run(autojump_clock: trio.testing.MockCl
     first = await run()
     assert len(set(first)) > 1
     assert await run() == first
+
+
+async def test_the_path_mtu_is_looked_for_if_it_is_asked_for(
+    autojump_clock: trio.testing.MockClock, sctp_pair: Pair
+) -> None:
+    client, server = sctp_pair
+    (path,) = client.paths()
+    flags = PeerAddressFlags.PMTUD_ENABLE
+    client.set_option(PeerAddressParams(flags=flags))
+    assert (client.get_option(PeerAddressParams).flags or 0) & flags
+    await client.send(bytes(100_000))
+    assert (await server.receive()).data == bytes(100_000)
+    assert client.paths()[0].mtu == 1500 > path.mtu
+    client.set_option(PeerAddressParams(flags=PeerAddressFlags.PMTUD_DISABLE, pathmtu=1000))
+    assert client.paths()[0].mtu == 1000
+
+
+async def test_more_retransmissions_than_all_paths_have_together(sctp_pair: Pair) -> None:
+    client, _ = sctp_pair
+    client.set_option(AssocParams(asocmaxrxt=5))
+    client.set_option(AssocParams(cookie_life=1000))
+    with pytest.warns(RuntimeWarning, match="asocmaxrxt=6 is more than the 5") as warned:
+        client.set_option(AssocParams(asocmaxrxt=6))
+    assert warned[0].filename == __file__
+    assert client.get_option(AssocParams).asocmaxrxt == 6

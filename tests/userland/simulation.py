@@ -136,12 +136,14 @@ class Simulation:
 
     def _transmit(self) -> None:
         for engine in self.engines:
-            for data, route, _ in engine.packets_to_send():
+            for data, route, _, fragment in engine.packets_to_send():
                 sent = Sent(self.now, route, parsed(data), len(data))
                 self.sent.append(sent)
                 if not self.drop(sent):
                     header = struct.pack("!HH", *route[2:]) if self.encapsulated else b""
-                    self.network.transmit(header + data, route.local, route.remote, self.now)
+                    self.network.transmit(
+                        header + data, route.local, route.remote, self.now, fragment=fragment
+                    )
 
     def _arrived(self, data: bytes, source: str, destination: str) -> None:
         engine = self.hosts.get(destination)
@@ -357,7 +359,7 @@ class Script:
         """What leaves the engine now."""
         left = [
             Sent(self.now, route, parsed(data), len(data))
-            for data, route, _ in self.engine.packets_to_send()
+            for data, route, *_ in self.engine.packets_to_send()
         ]
         self.sent += left
         return left

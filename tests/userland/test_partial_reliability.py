@@ -1,4 +1,4 @@
-"""Messages with a lifetime, and FORWARD TSN (RFC 3758)."""
+"""Messages that may be given up, and FORWARD TSN (RFC 3758, RFC 7496)."""
 
 from __future__ import annotations
 
@@ -252,6 +252,23 @@ def test_a_forward_tsn_fits_into_a_packet() -> None:
     assert all(packet.size <= MTU for packet in script.wait(2.0))
 
 
+def test_a_forward_tsn_goes_no_further_than_its_streams() -> None:
+    """Section 3.5, C4: the point is where the list of streams ends; the rest follows."""
+    script = mortal(Script(outbound_streams=2000, path_mtu=600, max_burst=20))
+    script.association.outbound_streams = 2000
+    for stream in range(500):
+        script.engine.queue(script.association.id, b"m", info(stream, lifetime=500), script.now)
+    script.engine.flush(script.association.id, script.now)
+    script.take()
+    left = script.wait(2.0)
+    forward = forwards(left)[0]
+    skipped = forward.cumulative_tsn - script.first_tsn + 1
+    assert 0 < skipped == len(forward.streams) < 500
+    (again,) = forwards(script.give(script.sack(skipped)))
+    assert again.cumulative_tsn > forward.cumulative_tsn
+    assert not {stream for stream, _ in again.streams} & {stream for stream, _ in forward.streams}
+
+
 def test_what_is_given_up_is_no_longer_in_flight() -> None:
     script = mortal()
     script.send(bytes(1000), info(lifetime=500))
@@ -332,6 +349,126 @@ def test_a_skipped_message_that_comes_late_is_a_duplicate() -> None:
     (answer,) = script.give(script.data(b"late", tsn=100, ssn=0, flags=3))
     assert answer.chunks(wire.Sack)[0].duplicates == [100]
     assert payloads(script.events()) == []
+
+
+# -- more policies (RFC 7496) ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None:
+    """RFC 7496 section 3.1."""
+    script = mortal()
+    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=limit)
+    left = script.take() + script.wait(50.0)
+    assert tsns(script, left) == [1] * (1 + limit)
+    assert forwards(left)[0].cumulative_tsn == script.first_tsn
+    (failed,) = failures(script.events())
+    assert (failed.data, failed.sent) == (b"m", True)
+
+
+def test_what_is_retransmitted_fast_counts_as_well() -> None:
+    script = mortal()
+    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=0)
+    script.take()
+    for number in range(1, 5):
+        script.send(b"later")
+        script.give(script.sack(0, gaps=[(2, number + 1)]))
+    assert [failed.data for failed in failures(script.events())] == [b"m"]
+
+
+def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
+    script = Script()
+    script.accept()
+    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=0)
+    script.take()
+    assert tsns(script, script.wait(1.5)) == [1]
+    assert failures(script.events()) == []
+
+
+def priorities(script: Script, *numbers: int | None) -> None:
+    """Queue a message of 1000 bytes for each; its data tell which."""
+    for number in numbers:
+        value = str(number).encode().ljust(1000)
+        script.engine.queue(script.association.id, value, info(), script.now, priority=number)
+
+
+def given_up(script: Script) -> list[str]:
+    return [failed.data.decode().strip() for failed in failures(script.events())]
+
+
+def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
+    """RFC 7496 section 3.2: a lower number is a higher priority."""
+    script = mortal(Script(send_buffer=5000))
+    priorities(script, 5, 9, 7, None, 9)
+    priorities(script, 6)
+    assert given_up(script) == ["9"]
+    priorities(script, 6, 6)
+    assert given_up(script) == ["9", "7"]
+    with pytest.raises(BlockingIOError):
+        priorities(script, 6)
+    with pytest.raises(BlockingIOError):
+        priorities(script, None)
+    assert given_up(script) == []
+
+
+def test_what_was_not_sent_is_given_up_before_what_was() -> None:
+    script = mortal(Script(send_buffer=3000))
+    script.engine.send(script.association.id, b"sent".ljust(1000), info(), script.now, priority=9)
+    priorities(script, 9, 9)
+    priorities(script, 1)
+    assert given_up(script) == ["9"]
+
+
+def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
+    script = mortal(Script(send_buffer=3000))
+    script.engine.queue(script.association.id, bytes(5000), info(), script.now)
+    with pytest.raises(BlockingIOError):
+        priorities(script, 1)
+    assert given_up(script) == []
+    script = mortal(Script(send_buffer=3000))
+    script.engine.queue(script.association.id, bytes(2999), info(), script.now)
+    priorities(script, 9)
+    script.engine.parameters.send_buffer = 1000
+    script.association.parameters.send_buffer = 1000
+    with pytest.raises(BlockingIOError):
+        priorities(script, 1)
+    assert given_up(script) == []
+
+
+def test_what_was_sent_is_given_up_only_if_the_peer_knows_forward_tsn() -> None:
+    for parameters, expected in ([SUPPORTED], ["9"]), ([], None):
+        script = Script(send_buffer=1000)
+        script.accept(*parameters)
+        priorities(script, 9)
+        script.engine.flush(script.association.id, script.now)
+        if expected is None:
+            with pytest.raises(BlockingIOError):
+                priorities(script, 1)
+        else:
+            priorities(script, 1)
+            assert given_up(script) == expected
+
+
+def test_priorities_end_to_end() -> None:
+    pair = Pair(here={"send_buffer": 20_000}, link={"bandwidth": 1e5})
+    sent: list[int] = []
+    for number in range(300):
+        try:
+            pair.a.send(pair.id, b"%d" % number + bytes(900), info(), pair.now, priority=number % 5)
+        except BlockingIOError:
+            pass
+        else:
+            sent.append(number)
+        pair.run(0.02)
+    pair.run(100.0)
+    got = [int(value.rstrip(b"\0")) for value in payloads(pair.events[pair.b])]
+    failed = [int(f.data.rstrip(b"\0")) for f in failures(pair.events[pair.a])]
+    assert sorted({*got, *failed}) == sent  # what is reported failed may have been delivered
+    assert got == sorted(got)
+    assert failed
+    urgent = [number for number in got if number % 5 == 0]
+    assert len(urgent) > len([number for number in got if number % 5 == 4])
+    assert not [number for number in failed if number % 5 == 0]
 
 
 # -- end to end --------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ FIELDS = st.fixed_dictionaries(
         "potentially_failed": st.booleans(),
         "sack_frequency": st.sampled_from([1, 2, 4]),
         "no_delay": st.booleans(),
+        "path_mtu_discovery": st.booleans(),
         "chunk_overhead": st.sampled_from([0, 256]),
     },
 )

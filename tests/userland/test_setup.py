@@ -20,6 +20,7 @@ from .simulation import (
     A3,
     B2,
     B3,
+    MTU,
     PEER_PORT,
     PORT,
     A,
@@ -30,6 +31,7 @@ from .simulation import (
     cookie_echo,
     cookie_of,
     ends,
+    failures,
     info,
     payloads,
 )
@@ -631,9 +633,102 @@ def test_an_error_of_the_peer_is_reported_and_ends_nothing() -> None:
     assert script.state is StatusState.ESTABLISHED
 
 
-def test_data_is_sent_once_the_association_is_up() -> None:
+# -- user data in the handshake (5.1) ----------------------------------------------------------
+
+
+def test_user_data_goes_with_the_cookie() -> None:
     pair = Pair(connect=False)
     pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
     pair.send(b"at once", info(1))
-    pair.run(1.0)
+    pair.run_until(lambda: payloads(pair.events[pair.b]))
+    assert pair.now == pytest.approx(3 * 0.01)  # INIT, INIT ACK, COOKIE ECHO
+    (echo,) = pair.packets(wire.CookieEcho)
+    assert isinstance(echo.packet.chunks[0], wire.CookieEcho)
+    assert [data.payload for data in echo.chunks(wire.Data)] == [b"at once"]
+    pair.run(5.0)
+    assert len(pair.data(A)) == 1
     assert payloads(pair.events[pair.b]) == [b"at once"]
+
+
+def test_no_more_than_one_packet_leaves_before_the_cookie_ack() -> None:
+    script = Script()
+    script.engine.connect([script.route], PEER_PORT, 0.0)
+    (init,) = script.take()
+    script.their_tag = init.chunks(wire.Init)[0].tag
+    script.send(bytes(500))
+    script.send(bytes(3000))
+    (packet,) = script.give(wire.init_chunk(script.ack()))
+    assert [type(chunk) for chunk in packet.packet.chunks] == [wire.CookieEcho, wire.Data]
+    assert packet.size <= MTU
+    assert script.send(b"still more") == []
+    assert script.wait(0.9) == []
+    assert script.give(wire.chunk(wire.ChunkType.COOKIE_ACK))
+
+
+def test_user_data_goes_with_every_repetition_of_the_cookie() -> None:
+    pair = Pair(connect=False)
+    pair.drop = lambda sent: sent.has(wire.CookieEcho) and sent.time < 2.0
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.send(b"at once")
+    pair.run(10.0)
+    echoes = pair.packets(wire.CookieEcho)
+    assert len(echoes) == 3
+    assert [[data.payload for data in echo.chunks(wire.Data)] for echo in echoes] == [
+        [b"at once"]
+    ] * 3
+    assert payloads(pair.events[pair.b]) == [b"at once"]
+    assert len(pair.data(A)) == 3
+
+
+def test_user_data_survives_the_loss_of_the_cookie_ack() -> None:
+    pair = Pair(connect=False)
+    pair.drop = lambda sent: sent.route.local == B and 0.02 < sent.time < 2.0
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.send(bytes(10_000))
+    pair.run(10.0)
+    assert pair.packets(wire.CookieAck)
+    assert payloads(pair.events[pair.b]) == [bytes(10_000)]
+
+
+def test_user_data_survives_a_stale_cookie() -> None:
+    script = Script()
+    script.engine.connect([script.route], PEER_PORT, 0.0)
+    (init,) = script.take()
+    script.their_tag = init.chunks(wire.Init)[0].tag
+    script.send(b"at once")
+    script.give(wire.init_chunk(script.ack()))
+    cause = wire.Option(wire.Cause.STALE_COOKIE, bytes(4))
+    (again,) = script.give(wire.error_chunk([cause]))
+    assert [type(chunk) for chunk in again.packet.chunks] == [wire.Init]
+    script.their_tag = again.chunks(wire.Init)[0].tag
+    (echo,) = script.give(wire.init_chunk(script.ack()))
+    assert [data.payload for data in echo.chunks(wire.Data)] == [b"at once"]
+
+
+def test_what_is_for_a_stream_that_is_not_granted_is_given_back() -> None:
+    pair = Pair(connect=False, there={"inbound_streams": 2})
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    for stream in (0, 5, 1, 2):
+        pair.send(b"%d" % stream, info(stream))
+    pair.run(1.0)
+    assert payloads(pair.events[pair.b]) == [b"0", b"1"]
+    events = pair.events[pair.a]
+    assert [(f.data, f.sent, f.error) for f in failures(events)] == [
+        (b"5", False, wire.Cause.INVALID_STREAM),
+        (b"2", False, wire.Cause.INVALID_STREAM),
+    ]
+    first = next(n for n, event in enumerate(events) if event in failures(events))
+    assert any(isinstance(event, AssociationChange) for event in events[:first])
+    pair.a.shutdown(pair.id, pair.now)
+    pair.finish()
+
+
+def test_both_ends_connect_at_once_and_send() -> None:
+    pair = Pair(connect=False)
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    back = pair.b.connect([Route(B, A)], PORT, 0.0)
+    pair.send(b"there")
+    pair.b.send(back, b"back", info(), 0.0)
+    pair.run(10.0)
+    assert payloads(pair.events[pair.b]) == [b"there"]
+    assert payloads(pair.events[pair.a]) == [b"back"]

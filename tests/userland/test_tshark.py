@@ -61,7 +61,7 @@ class Session:
         end = self.now + seconds
         while True:
             for engine in (self.client, self.server):
-                for data, route, _ in engine.packets_to_send():
+                for data, route, *_ in engine.packets_to_send():
                     self.network.transmit(data, route.local, route.remote, self.now)
             times = [
                 self.network.next_deadline(),

@@ -5,6 +5,7 @@
     outbound.py     sending: fragments, TSNs, acknowledgements, retransmission
     inbound.py      receiving: order, reassembly, window, acknowledging
     path.py         one destination: round trips, congestion window, heartbeats
+    path_mtu.py     how large its packets may be
     cookie.py       the state cookie
     deadlines.py    whose timers expire next
     wire.py         packets and chunks as bytes and as values

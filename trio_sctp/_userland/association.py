@@ -17,7 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .._options import PeerAddressInfo, Status, StatusState
-from .._stack import Piece, SendInfo
+from .._stack import Piece
 from .._values import (
     AdaptationIndication,
     Address,
@@ -35,8 +35,10 @@ from . import wire
 from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
 from .outbound import Chunk, Outbound
+from .outbound import Message as OutboundMessage
 from .parameters import Parameters
 from .path import Path, Route, transport_address
+from .path_mtu import PathMtuSearch
 from .wire import Cause, ChunkType, Option, ParameterType
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ _SHUTTING_DOWN = frozenset(
 )
 _MASK = 2**32 - 1
 _SMALLEST_SACK = 32
+_SMALLEST_FORWARD_TSN = 32
 _HEARTBEAT = struct.Struct("!d8s")
 _STREAM_CAUSE = struct.Struct("!HH")
 
@@ -139,6 +142,8 @@ class Association:
                 first = path.heartbeat_at
             if path.heartbeat_deadline < first:
                 first = path.heartbeat_deadline
+            if path.search is not None and path.search.deadline < first:
+                first = path.search.deadline
         return first
 
     def handle_timeout(self, now: float) -> None:
@@ -161,6 +166,8 @@ class Association:
                 self._heartbeat_failed(path, now)
             if path.heartbeat_at <= now and not self.ended:
                 self._send_heartbeat(path, now)
+            if path.search is not None and path.search.deadline <= now and not self.ended:
+                self._probe_lost(path, path.search, now)
         if self._autoclose <= now and not self.ended:
             self._autoclose = inf
             self.shutdown(now)
@@ -255,11 +262,34 @@ class Association:
         if self.state is StatusState.COOKIE_WAIT:
             self._send_init(now)
         else:
-            self._send_cookie(now)
+            assert self.primary is not None
+            self._mark_all(now)
+            self._send_cookie(self.primary, [], now)
 
-    def _send_cookie(self, now: float) -> None:
-        assert self.primary is not None
-        self._emit(self.primary, [wire.chunk(ChunkType.COOKIE_ECHO, self.cookie)])
+    def _mark_all(self, now: float) -> None:
+        """User data that went with a COOKIE ECHO is to go with the next."""
+        for path in self.paths.values():
+            self.outbound.mark_all_on(path, now)
+        self._failures()
+
+    def _send_cookie(self, path: Path, reports: list[Option], now: float) -> None:
+        """With as much user data as its packet holds; no more may leave before the COOKIE ACK
+        (5.1, C)."""
+        chunks = [wire.chunk(ChunkType.COOKIE_ECHO, self.cookie)]
+        if reports:
+            chunks.append(wire.error_chunk(reports))
+        space = path.mtu - wire.HEADER_SIZE - sum(map(len, chunks))
+        outbound = self.outbound
+        large = space < 0
+        while (
+            chunk := outbound.next_marked(space, now)
+            or outbound.next_new(space, path, now, immediate=False)
+        ) is not None:
+            space -= len(chunk.wire)
+            chunks.append(chunk.wire)
+            outbound.transmitted(chunk, path, now)
+        self._emit(path, chunks, fragment=large)
+        self._cookie_sent = now
         self._t1 = now + self._t1_timeout
 
     def _init_ack(self, ack: wire.InitAck, route: Route, now: float) -> None:
@@ -302,18 +332,14 @@ class Association:
             self.primary = path
         else:
             path = self.data_path()  # it is the peer's word only that it is there (5.4)
-        chunks = [wire.chunk(ChunkType.COOKIE_ECHO, self.cookie)]
-        if reports:
-            chunks.append(wire.error_chunk(reports))
-        self._emit(path, chunks)
-        self._cookie_sent = now
-        self._t1 = now + self._t1_timeout
+        self._send_cookie(path, reports, now)
 
     def _learn(self, init: wire.Init, route: Route) -> None:
         """What an INIT or INIT ACK says of streams and windows."""
         self.outbound_streams = min(self.parameters.outbound_streams, init.inbound_streams)
         self.inbound_streams = min(self.parameters.inbound_streams, init.outbound_streams)
         self.outbound.rwnd = init.rwnd
+        self.outbound.limit_streams(self.outbound_streams)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
 
@@ -352,6 +378,7 @@ class Association:
         self.outbound_streams = cookie.outbound_streams
         self.inbound_streams = cookie.inbound_streams
         self.outbound.rwnd = cookie.their_rwnd
+        self.outbound.limit_streams(self.outbound_streams)
         earlier = self.inbound
         self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams)
         if earlier is not None:
@@ -381,7 +408,10 @@ class Association:
             self.engine.emit(
                 AdaptationIndication(association_id=self.id, adaptation_ind=self.adaptation)
             )
+        self._failures()
         for number, path in enumerate(self.paths.values()):
+            if path.flight and path.t3 == inf:
+                path.t3 = now + path.rto  # data went with the COOKIE ECHO
             if path.confirmed:
                 path.schedule_heartbeat(now, self.engine.random())
             else:
@@ -507,6 +537,7 @@ class Association:
             p for p in self.init.parameters if p.type != ParameterType.COOKIE_PRESERVATIVE
         ]
         self.init.parameters.append(preservative)
+        self._mark_all(now)
         self.state = StatusState.COOKIE_WAIT
         self.their_tag = 0
         self._control.clear()  # there is no tag to send it with
@@ -684,6 +715,8 @@ class Association:
             self._count_error(path, now)
         if self.ended:
             return
+        if path.search is not None and path.search.confirm(path.mtu):
+            self._probe(path, path.search, now)
         if outbound.advanced > outbound.cumulative:
             outbound.forward_due = True
         self._retransmit_one = True
@@ -771,9 +804,7 @@ class Association:
             return
         path.heartbeat_nonce = self.engine.randomness(8)
         path.heartbeat_sent = now
-        name = path.address.encode()
-        info = _HEARTBEAT.pack(now, path.heartbeat_nonce) + name
-        self._control.append((path, wire.heartbeat_chunk(info)))
+        self._control.append((path, _heartbeat(path, path.heartbeat_nonce, now)))
         path.heartbeat_deadline = now + path.rto
         path.heartbeat_at = inf
 
@@ -783,7 +814,14 @@ class Association:
             return
         _, nonce = _HEARTBEAT.unpack_from(info)
         path = self.paths.get(info[_HEARTBEAT.size :].decode("ascii", "replace"))
-        if path is None or not path.heartbeat_nonce or nonce != path.heartbeat_nonce:
+        if path is None:
+            return
+        if path.search is not None and nonce == path.search.nonce:
+            path.mtu = path.search.acknowledged(path.mtu, now)
+            if path.search.size:
+                self._probe(path, path.search, now)
+            return
+        if nonce != path.heartbeat_nonce:
             return
         path.heartbeat_nonce = b""
         path.heartbeat_deadline = inf
@@ -806,6 +844,24 @@ class Association:
             path.schedule_heartbeat(now, self.engine.random())
             if not path.usable:
                 path.heartbeat_at = now  # the RTO has just passed
+
+    # -- path MTU (7.3; RFC 8899) ---
+
+    def _probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
+        """A packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
+        if self.state not in _DATA_MAY_LEAVE:
+            search.stop()
+            return
+        nonce = self.engine.randomness(8)
+        heartbeat = _heartbeat(path, nonce, now)
+        room = search.size - wire.HEADER_SIZE - len(heartbeat)
+        self._emit(path, [heartbeat, wire.pad_chunk(room)])
+        search.sent(nonce, now + max(path.rto, 1.0))  # PROBE_TIMER; not less (section 5.1.1)
+
+    def _probe_lost(self, path: Path, search: PathMtuSearch, now: float) -> None:
+        path.mtu = search.lost(path.mtu, now)
+        if search.size:
+            self._probe(path, search, now)
 
     # -- shutdown (9.2) ---
 
@@ -969,16 +1025,23 @@ class Association:
 
     # -- packets out ---
 
-    def _emit(self, path: Path, chunks: list[bytes], tag: int | None = None) -> None:
-        self.engine.transmit(
-            path.route, self.peer_port, self.their_tag if tag is None else tag, chunks
-        )
+    def _emit(
+        self, path: Path, chunks: list[bytes], tag: int | None = None, *, fragment: bool = False
+    ) -> None:
+        if tag is None:
+            tag = self.their_tag
+        self.engine.transmit(path.route, self.peer_port, tag, chunks, fragment=fragment)
 
-    def enqueue(self, data: bytes, info: SendInfo, now: float) -> None:
-        """Take a message to be sent."""
-        if not self.outbound.has_room():
-            raise BlockingIOError
-        self.outbound.enqueue(data, info, now)
+    def enqueue(self, message: OutboundMessage, now: float) -> None:
+        """Take a message to be sent; BlockingIOError if there is no room."""
+        outbound = self.outbound
+        if not outbound.has_room():
+            if message.priority is None or not outbound.make_room(
+                message.priority, self.data_path()
+            ):
+                raise BlockingIOError
+            self._failures()
+        outbound.enqueue(message)
         self.dry_wanted = True
         self._used(now)
 
@@ -1016,9 +1079,10 @@ class Association:
         while self._control:
             path = self._control[0][0]
             chunks, _ = self._take_control(path, path.mtu - 12)
-            if not chunks:
+            large = not chunks
+            if large:
                 chunks = [self._control.pop(0)[1]]  # larger than a packet: it goes alone
-            self._emit(path, chunks)
+            self._emit(path, chunks, fragment=large)
 
     def _flush_data(self, now: float) -> None:
         outbound = self.outbound
@@ -1036,20 +1100,28 @@ class Association:
                     path.idle(now)
                 bursts[path] = min(path.cwnd, path.flight + max_burst * (path.mtu - 28))
             limit = bursts[path]
-            space = path.mtu - 12
-            chunks, space = self._take_control(path, space) if self._control else ([], space)
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
             narrow = path.cwnd <= path.mtu and path.flight > 0
             may_send = (path.flight < limit and not narrow) or forced
-            if not may_send and not chunks and not (outbound.forward_due and self.forward_tsn):
+            space = path.mtu - 12
+            chunks: list[bytes] = []
+            # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
+            large = may_send and marked is not None and len(marked.wire) > space
+            if large:
+                assert marked is not None
+                space = len(marked.wire)
+            elif self._control:
+                chunks, space = self._take_control(path, space)
+            skip = outbound.forward_due and self.forward_tsn and not large
+            if not may_send and not chunks and not skip:
                 return
             if self.inbound is not None and (self._sack_now or self._sack_at != inf):
                 where = self._sack_path or new_path
-                if where is path and may_send and space >= _SMALLEST_SACK:
+                if where is path and may_send and not large and space >= _SMALLEST_SACK:
                     sack = self._make_sack(space)
                     chunks.append(sack)
                     space -= len(sack)
-            if outbound.forward_due and self.forward_tsn:
+            if skip and space >= _SMALLEST_FORWARD_TSN:
                 forward = outbound.forward_tsn(space)
                 chunks.append(forward)
                 space -= len(forward)
@@ -1066,15 +1138,17 @@ class Association:
                 if path is new_path and path.flight < limit and not narrow:
                     sent += self._new_data(path, space, chunks, now, immediate)
             if chunks:
-                self._emit(path, chunks)
+                self._emit(path, chunks, fragment=large)
             if not sent:
-                if not chunks and not (outbound.forward_due and self.forward_tsn):
+                if not chunks:
                     return
                 continue  # what went first may have left no room for data
             forced = False
             path.last_sent = now
             if path.t3 == inf:
                 path.t3 = now + path.rto
+            if outbound.queue and path.search is not None and path.search.wanted(path.mtu, now):
+                self._probe(path, path.search, now)
 
     def _new_data(
         self, path: Path, space: int, chunks: list[bytes], now: float, immediate: bool
@@ -1131,6 +1205,10 @@ class Association:
             fragmentation_point=self.outbound.payload_limit(self.primary),
             primary=self.path_info(self.primary),
         )
+
+
+def _heartbeat(path: Path, nonce: bytes, now: float) -> bytes:
+    return wire.heartbeat_chunk(_HEARTBEAT.pack(now, nonce) + path.address.encode())
 
 
 def extensions(parameters: Parameters, forward_tsn: bool) -> list[Option]:

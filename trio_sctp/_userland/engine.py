@@ -33,6 +33,7 @@ from . import wire
 from .association import Association, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
 from .deadlines import Deadlines
+from .outbound import Message as OutboundMessage
 from .parameters import Parameters
 from .path import Route
 from .wire import Cause, ChunkType, Option, ParameterType
@@ -42,11 +43,12 @@ _ALONE = frozenset({wire.Init, wire.InitAck, wire.ShutdownComplete})
 
 
 class Outgoing(NamedTuple):
-    """A packet that has to leave."""
+    """A packet that has to leave; ``fragment`` says that IP may fragment it."""
 
     data: bytes
     route: Route
     tos: int
+    fragment: bool
 
 
 class Engine:
@@ -121,25 +123,55 @@ class Engine:
         self._reschedule(association)
         return association.id
 
-    def send(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
+    def send(
+        self,
+        id: int,
+        data: bytes,
+        info: SendInfo,
+        now: float,
+        *,
+        retransmissions: int | None = None,
+        priority: int | None = None,
+    ) -> None:
         """Take one message whole.
+
+        Args:
+          id: The association's.
+          data: One byte at least.
+          info: How to send it.
+          now: Seconds.
+          retransmissions: Give the message up where it would have to be retransmitted more often
+            (RFC 7496 section 3.1); needs a peer that knows FORWARD TSN.
+          priority: Give the message up where there is no room for one with a lower number (RFC 7496
+            section 3.2).
 
         Raises:
           OSError: EPIPE, there is no such association, or it takes no more; EINVAL, no such stream,
             or no data.
           BlockingIOError: there is no room.
         """
-        self.queue(id, data, info, now)
+        self.queue(id, data, info, now, retransmissions=retransmissions, priority=priority)
         self.flush(id, now)
 
-    def queue(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
+    def queue(
+        self,
+        id: int,
+        data: bytes,
+        info: SendInfo,
+        now: float,
+        *,
+        retransmissions: int | None = None,
+        priority: int | None = None,
+    ) -> None:
         """Take one message; `flush` lets it go.  Several that are queued share packets."""
         association = self._association(id)
         if association.shutting_down:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         if not data or not 0 <= info.stream < association.outbound_streams:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        association.enqueue(data, info, now)
+        expires = now + info.lifetime / 1000 if info.lifetime else inf
+        message = OutboundMessage(data, info, expires, retransmissions, priority)
+        association.enqueue(message, now)
 
     def flush(self, id: int, now: float) -> None:
         """Let what was queued leave, as far as windows allow."""
@@ -505,7 +537,10 @@ class Engine:
             tsn,
             listed,
         )
-        self.transmit(route, packet.source_port, init.tag, [wire.init_chunk(ack)])
+        # An answer goes to a path of which nothing is known yet.
+        chunk = wire.init_chunk(ack)
+        large = len(chunk) + wire.HEADER_SIZE > parameters.path_mtu
+        self.transmit(route, packet.source_port, init.tag, [chunk], fragment=large)
 
     def _cookie_echo(
         self,
@@ -619,9 +654,18 @@ class Engine:
 
     # -- for associations ---
 
-    def transmit(self, route: Route, port: int, tag: int, chunks: Iterable[bytes]) -> None:
+    def transmit(
+        self,
+        route: Route,
+        port: int,
+        tag: int,
+        chunks: Iterable[bytes],
+        *,
+        fragment: bool = False,
+    ) -> None:
         """A packet has to leave."""
-        self._out.append(Outgoing(wire.seal(self.port, port, tag, chunks), route, self.tos))
+        data = wire.seal(self.port, port, tag, chunks)
+        self._out.append(Outgoing(data, route, self.tos, fragment))
 
     def emit(self, event: Notification | FailedFragment) -> None:
         """An event for the program."""

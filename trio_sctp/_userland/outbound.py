@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from math import inf
 
 from .._stack import FailedFragment, SendInfo
 from .parameters import Parameters
 from .path import Path
-from .wire import DATA_OVERHEAD, Sack, data_chunk, forward_tsn_chunk
+from .wire import DATA_OVERHEAD, Cause, Sack, data_chunk, forward_tsn_chunk
 
 _WRAP = 2**32
 _MASK = _WRAP - 1
@@ -43,12 +42,19 @@ class Message:
         "transmitted",
     )
 
-    def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        info: SendInfo,
+        expires: float,
+        retransmissions: int | None = None,
+        priority: int | None = None,
+    ) -> None:
         self.data: bytes = data
         self.info: SendInfo = info
         self.expires: float = expires  # RFC 3758: given up if it was not sent by then
-        self.retransmissions: int | None = None  # RFC 7496: given up after so many
-        self.priority: int | None = None  # RFC 7496: given up for lower numbers
+        self.retransmissions: int | None = retransmissions  # RFC 7496: given up after so many
+        self.priority: int | None = priority  # RFC 7496: given up for lower numbers
         self.offset: int = 0  # bytes that have become chunks
         self.ssn: int = 0
         self.left: int = 0  # chunks that are not acknowledged
@@ -130,13 +136,59 @@ class Outbound:
             and self.messages < self.parameters.send_buffer_messages
         )
 
-    def enqueue(self, data: bytes, info: SendInfo, now: float) -> Message:
+    def make_room(self, priority: int, path: Path) -> bool:
+        """Give up messages of a lower priority for one of this (RFC 7496 section 3.2), the least
+        urgent first, and of those what has not been sent yet; none, if that would not do."""
+        candidates: dict[int, Message] = {}
+        if self.may_skip:
+            candidates = {id(chunk.message): chunk.message for chunk in self.outstanding.values()}
+        for message in self.queue:
+            if self.may_skip or not message.offset:
+                candidates[id(message)] = message
+        lower = [
+            message
+            for message in candidates.values()
+            if message.priority is not None
+            and message.priority > priority
+            and not message.abandoned
+        ]
+        lower.sort(key=lambda message: (-(message.priority or 0), message.transmitted))
+        buffered, messages = self.buffered, self.messages
+        given_up: list[Message] = []
+        for message in lower:
+            given_up.append(message)
+            buffered -= len(message.data)
+            messages -= 1
+            if (
+                buffered < self.parameters.send_buffer
+                and messages < self.parameters.send_buffer_messages
+            ):
+                break
+        else:
+            return False
+        for message in given_up:
+            self.abandon(message, path)
+        return True
+
+    def enqueue(self, message: Message) -> None:
         """Take one message."""
-        message = Message(data, info, now + info.lifetime / 1000 if info.lifetime else inf)
         self.queue.append(message)
-        self.buffered += len(data)
+        self.buffered += len(message.data)
         self.messages += 1
-        return message
+
+    def limit_streams(self, streams: int) -> None:
+        """The peer grants so many: messages for others can never be sent (section 5.1.1)."""
+        if all(message.info.stream < streams for message in self.queue):
+            return
+        kept: deque[Message] = deque()
+        for message in self.queue:
+            if message.info.stream < streams or message.offset:
+                kept.append(message)
+            else:
+                self.buffered -= len(message.data)
+                self.messages -= 1
+                self._fail(message, Cause.INVALID_STREAM)
+        self.queue = kept
 
     def payload_limit(self, path: Path) -> int:
         """Bytes of the largest fragment."""
@@ -148,11 +200,8 @@ class Outbound:
         """A chunk of the first message in the queue that fits into ``space``, on its way."""
         while self.queue:
             message = self.queue[0]
-            over = message.expires <= now and (self.may_skip or not message.offset)
-            if message.abandoned or over:
-                self.queue.popleft()
-                if not message.abandoned:
-                    self.abandon(message, path)
+            if message.expires <= now and (self.may_skip or not message.offset):
+                self.abandon(message, path)
                 continue
             data = message.data
             size = len(data) - message.offset
@@ -399,8 +448,8 @@ class Outbound:
             if chunk.message is message:
                 self.uncount(chunk)
                 chunk.marked = False
-        if self.queue and self.queue[0] is message:
-            self.queue.popleft()
+        if message.offset < len(message.data):
+            self.queue.remove(message)
         if 0 < message.offset < len(message.data):
             # A TSN that is never sent stands for the rest: the peer has to be told to skip the
             # message even if it has all that was sent of it.
@@ -419,13 +468,18 @@ class Outbound:
 
     def forward_tsn(self, space: int) -> bytes:
         """A FORWARD TSN up to there."""
+        room = max(0, (space - 8) // 4)
         streams: dict[int, int] = {}
+        point = self.cumulative
         for tsn in range(self.cumulative + 1, self.advanced + 1):
             chunk = self.outstanding.get(tsn)
             if chunk is not None and not chunk.message.info.unordered:
-                streams[chunk.message.info.stream] = chunk.message.ssn
-        room = max(0, (space - 8) // 4)
-        return forward_tsn_chunk(self.advanced & _MASK, list(streams.items())[:room])
+                stream = chunk.message.info.stream
+                if stream not in streams and len(streams) == room:
+                    break  # no further than the streams go that it has room for (C4)
+                streams[stream] = chunk.message.ssn
+            point = tsn
+        return forward_tsn_chunk(point & _MASK, list(streams.items()))
 
     # -- the end ---
 

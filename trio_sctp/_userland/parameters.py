@@ -36,6 +36,8 @@ class Parameters:
     # The common size that passes tunnels; an IPv6 link has to pass 1280 (RFC 8200 section 5).
     path_mtu: int = 1280
     # Bytes of IP and UDP headers in front of an SCTP packet are subtracted by whoever sets it.
+    path_mtu_discovery: bool = False
+    largest_path_mtu: int = 1500  # that is looked for: Ethernet's; the same is to be subtracted
 
     receive_window: int = 2**20
     # A chunk costs memory beside its payload.  Without that a window would hold a million

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .._options import PathState
 from .._values import Address
 from .parameters import Parameters
+from .path_mtu import PathMtuSearch
 
 _ALPHA, _BETA = 1 / 8, 1 / 4
 
@@ -55,6 +56,7 @@ class Path:
         "route",
         "rto",
         "rttvar",
+        "search",
         "srtt",
         "ssthresh",
         "t3",
@@ -66,6 +68,9 @@ class Path:
         self.route: Route = route
         self.parameters: Parameters = parameters
         self.mtu: int = parameters.path_mtu
+        self.search: PathMtuSearch | None = None
+        if parameters.path_mtu_discovery:
+            self.discover_mtu()
         self.confirmed: bool = confirmed
         self.unreachable: bool = False
         self.potentially_failed: bool = False
@@ -113,6 +118,15 @@ class Path:
     def usable(self) -> bool:
         """Whether it may carry user data, and is not known to fail."""
         return self.confirmed and not self.unreachable and not self.potentially_failed
+
+    def discover_mtu(self, on: bool = True) -> None:
+        """Find out how large packets may be, or leave it as it is (7.3)."""
+        if not on:
+            self.search = None
+        elif self.search is None:
+            self.search = PathMtuSearch(
+                min(self.mtu, self.parameters.path_mtu), self.parameters.largest_path_mtu
+            )
 
     # -- round trips (6.3.1) ---
 

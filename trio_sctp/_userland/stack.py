@@ -11,6 +11,7 @@ import abc
 import errno
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
 from typing import Any, TypeVar
@@ -443,7 +444,10 @@ class UserlandSocket:
         if kind is PeerAddressParams:
             on = path.heartbeats if path else p.heartbeats
             flags = PeerAddressFlags.HB_ENABLE if on else PeerAddressFlags.HB_DISABLE
-            flags |= PeerAddressFlags.PMTUD_DISABLE
+            if path.search is not None if path else p.path_mtu_discovery:
+                flags |= PeerAddressFlags.PMTUD_ENABLE
+            else:
+                flags |= PeerAddressFlags.PMTUD_DISABLE
             if p.sack_delay:
                 flags |= PeerAddressFlags.SACKDELAY_ENABLE
             else:
@@ -511,6 +515,8 @@ class UserlandSocket:
             # Of the whole socket: those that there are, too.
             ids = self.association_ids()
             targets += [self.engine.associations[id].parameters for id in ids]
+        if isinstance(option, AssocParams) and associations:
+            _check_max_retrans(option, associations[0])
         for parameters in targets:
             self._set(option, parameters)
         match option:
@@ -586,12 +592,11 @@ class UserlandSocket:
         self, option: PeerAddressParams, associations: list[Association], now: float
     ) -> None:
         flags = option.flags or PeerAddressFlags(0)
-        if flags & PeerAddressFlags.PMTUD_ENABLE:
-            raise OptionUnsupported(
-                errno.EOPNOTSUPP, f"the {self._stack.name} stack does not discover the path MTU yet"
-            )
         if flags & PeerAddressFlags.HB_DEMAND and not associations:
             raise _error(errno.EINVAL)
+        discover: bool | None = None
+        if flags & (PeerAddressFlags.PMTUD_ENABLE | PeerAddressFlags.PMTUD_DISABLE):
+            discover = bool(flags & PeerAddressFlags.PMTUD_ENABLE)
         switched: bool | None = None
         if flags & (PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE):
             switched = bool(flags & PeerAddressFlags.HB_ENABLE)
@@ -606,6 +611,8 @@ class UserlandSocket:
                 p.heartbeat_interval = option.hbinterval / 1000
             p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
             p.path_mtu = option.pathmtu or p.path_mtu
+            if discover is not None:
+                p.path_mtu_discovery = discover
             if switched is not None:
                 p.heartbeats = switched
         for association in associations:
@@ -613,7 +620,10 @@ class UserlandSocket:
                 if option.address is not None and path.address != option.address[0]:
                     continue
                 path.max_retrans = option.pathmaxrxt or path.max_retrans
-                path.mtu = option.pathmtu or path.mtu
+                if discover is not None:
+                    path.discover_mtu(discover)
+                if option.pathmtu and path.search is None:
+                    path.mtu = option.pathmtu
                 if option.hbinterval is not None:
                     path.interval = option.hbinterval / 1000
                 if switched is not None:
@@ -667,4 +677,17 @@ class UserlandSocket:
     def detach(self) -> int:
         raise OptionUnsupported(
             errno.EOPNOTSUPP, f"sockets of the {self._stack.name} stack have no descriptors"
+        )
+
+
+def _check_max_retrans(option: AssocParams, association: Association) -> None:
+    before = association.parameters.association_max_retrans
+    number = option.asocmaxrxt or before
+    paths = sum(path.max_retrans for path in association.paths.values())
+    if number != before and number > paths:
+        warnings.warn(
+            f"asocmaxrxt={number} is more than the {paths} retransmissions of all paths together: "
+            "an association with no path left will be kept all the same (RFC 9260 section 8.1)",
+            RuntimeWarning,
+            stacklevel=5,  # who calls set_option
         )

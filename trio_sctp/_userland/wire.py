@@ -476,6 +476,11 @@ def heartbeat_chunk(info: bytes, *, ack: bool = False) -> bytes:
     return chunk(kind, options([Option(ParameterType.HEARTBEAT_INFO, info)]))
 
 
+def pad_chunk(size: int) -> bytes:
+    """A PAD chunk of so many bytes in all (RFC 4820 section 3)."""
+    return chunk(ChunkType.PAD, bytes(size - 4))
+
+
 def abort_chunk(causes: Iterable[Option] = (), *, reflected: bool = False) -> bytes:
     """An ABORT."""
     return chunk(ChunkType.ABORT, options(causes), int(reflected))

@@ -70,7 +70,11 @@ class SimulatedHost(UserlandStack):
     def transmit(self, packet: Outgoing) -> None:
         """Put a packet on the network."""
         self._network.network.transmit(
-            packet.data, packet.route.local, packet.route.remote, trio.current_time()
+            packet.data,
+            packet.route.local,
+            packet.route.remote,
+            trio.current_time(),
+            fragment=packet.fragment,
         )
         self._network._wake()
 

@@ -4,7 +4,7 @@ A packet passes, in this order:
 
     route        the program's hook: drops, changes, copies, delays, diverts
     up           a link that is down, or a partition, drops it
-    mtu          too large: dropped
+    mtu          too large, and not to be fragmented: dropped
     queue        full: dropped; else it waits until those in front have been transmitted
     bandwidth    its own transmission takes time
     loss         lost on the way, having taken its bandwidth
@@ -61,8 +61,8 @@ class Link:
       reorder_delay: Seconds.
       duplication: Probability that a packet arrives twice.
       corruption: Probability that one bit of a packet is flipped, none of its IP header.
-      mtu: Bytes of the largest packet that fits; larger ones are dropped.  None for the 65535 that
-        IP itself allows.
+      mtu: Bytes of the largest packet that fits; larger ones are dropped, unless they may be
+        fragmented.  None for the 65535 that IP itself allows.
       overhead: Bytes that each packet has besides, for instance 8 for a UDP header (RFC 6951).
       up: Whether it carries packets.  Setting it to False also drops those on the way, unless it
         is True again by the time of their arrival.
@@ -121,6 +121,7 @@ class RoutedPacket(NamedTuple):
       destination: IP address that it goes to.
       now: Seconds.
       delay: Seconds more that it takes; others pass meanwhile.
+      fragment: Whether IP may fragment it, where it is larger than the MTU.
     """
 
     data: bytes
@@ -128,6 +129,7 @@ class RoutedPacket(NamedTuple):
     destination: str
     now: float
     delay: float = 0.0
+    fragment: bool = False
 
 
 @final
@@ -239,7 +241,9 @@ class Network:
 
     # -- packets -------------------------------------------------------------------------------
 
-    def transmit(self, data: bytes, source: str, destination: str, now: float) -> None:
+    def transmit(
+        self, data: bytes, source: str, destination: str, now: float, *, fragment: bool = False
+    ) -> None:
         """Send a packet, which `deliver` returns when it arrives, if it does.
 
         Args:
@@ -247,6 +251,8 @@ class Network:
           source: IP address that it comes from.
           destination: IP address that it goes to.
           now: Seconds.
+          fragment: Whether IP may fragment it, so that it passes whatever the MTU.  Its fragments
+            share one fate.
 
         Raises:
           ValueError: Something is no IP address, or one is IPv4 and the other IPv6.
@@ -255,9 +261,9 @@ class Network:
         if direction is None:
             direction = self._direction(source, destination)
         if self.route is not None:
-            self._route(data, direction, now, self.route)
+            self._route(data, direction, now, fragment, self.route)
             return
-        fate = self._send(data, direction, now, 0.0)
+        fate = self._send(data, direction, now, 0.0, fragment)
         if self._captures:
             self._record(data, direction, now, fate)
 
@@ -386,24 +392,28 @@ class Network:
         data: bytes,
         direction: _Direction,
         now: float,
+        fragment: bool,
         route: Callable[[RoutedPacket], Iterable[RoutedPacket] | None],
     ) -> None:
-        packet = RoutedPacket(data, direction.source, direction.destination, now)
+        packet = RoutedPacket(data, direction.source, direction.destination, now, fragment=fragment)
         packets = route(packet)
         if isinstance(packets, RoutedPacket):  # which is an iterable too, of other things
             raise TypeError("Network.route returns a list of packets, or None, not one packet")
         routed = [packet] if packets is None else list(packets)
-        for data, source, destination, _, delay in routed:
+        for data, source, destination, _, delay, fragment in routed:
             if not 0 <= delay < inf:
                 raise ValueError(f"a packet cannot be delayed by {delay!r} seconds")
             direction = self._direction(source, destination)
-            self._record(data, direction, now, self._send(data, direction, now, delay))
+            fate = self._send(data, direction, now, delay, fragment)
+            self._record(data, direction, now, fate)
         if not routed:
             direction.sent += 1
             direction.route_drops += 1
             self._record(data, direction, now, "dropped: by the route hook")
 
-    def _send(self, data: bytes, direction: _Direction, now: float, extra: float) -> str:
+    def _send(
+        self, data: bytes, direction: _Direction, now: float, extra: float, fragment: bool
+    ) -> str:
         """Put a packet on its way; returns what happened to it, "" if nothing did."""
         direction.sent += 1
         link = direction.link
@@ -411,7 +421,7 @@ class Network:
             direction.down_drops += 1
             return "dropped: the link is down"
         size = len(data) + direction.header + link.overhead
-        if size > (link.mtu or _MAX_PACKET):
+        if size > _MAX_PACKET or (link.mtu is not None and size > link.mtu and not fragment):
             direction.mtu_drops += 1
             return "dropped: larger than the MTU"
 
