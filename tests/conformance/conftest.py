@@ -11,14 +11,20 @@ import trio
 
 from trio_sctp.testing import simulated_network
 
+from .. import virtual_time
 from .helpers import KERNEL, Pair, StackUnderTest
 
 TIMEOUT = 40
 
 
-@pytest.fixture(params=[pytest.param("kernel", marks=pytest.mark.kernel), "simulated"])
+@pytest.fixture(
+    params=[
+        pytest.param("kernel", marks=pytest.mark.kernel),
+        pytest.param("simulated", marks=pytest.mark.trio(run=virtual_time.run)),
+    ]
+)
 async def stack(request: pytest.FixtureRequest) -> AsyncIterator[StackUnderTest]:
-    """The stack that a test runs on."""
+    """The stack that a test runs on, each in its own time: the kernel's is real."""
     if request.param == "kernel":
         yield KERNEL
         return
