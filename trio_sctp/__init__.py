@@ -12,10 +12,10 @@ A map of the package; each layer imports only from those below it:
     _settings     its options: what each may be set for, what a refusal means
     _control      what is known of an association
     _reader       who reads a socket, for all who wait
-    _background   a task of ours beside a block of the program's
     _addresses    host names and ports into addresses
     _kernel       the kernel stack: Linux SCTP sockets
-    _userland     the userland engine: SCTP as a function of packets and time
+    _userland     the userland stack: an SCTP engine, and what carries its packets
+    _background   a task of ours beside a block of the program's
     _stack        the seam: what a stack supplies
     _errors       errors and cause codes
     _options      the socket options
@@ -79,6 +79,7 @@ from ._options import TrafficClass as TrafficClass
 from ._socket import SocketStatistics as SocketStatistics
 from ._stack import StackReport as StackReport
 from ._stack import stacks as stacks
+from ._userland.driver import userland as userland
 from ._values import AdaptationIndication as AdaptationIndication
 from ._values import AssociationChange as AssociationChange
 from ._values import AssociationEnd as AssociationEnd

@@ -11,8 +11,11 @@ import contextvars
 import dataclasses
 import errno
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+import trio
 
 from ._errors import StackUnavailable
 from ._options import EventSubscription, Option, Status
@@ -300,15 +303,11 @@ current_stack: contextvars.ContextVar[Stack | None] = contextvars.ContextVar(
 """What ``stack=None`` is inside the block of a stack, and in the tasks that are started there."""
 
 
-def _stack(name: str) -> Stack:
-    if name == "kernel":
-        # Not at the top: the kernel stack is for Linux, this module for everybody.
-        from ._kernel import KernelStack
+def _kernel() -> Stack:
+    # Not at the top, like what follows: this module is for everybody, the kernel stack for Linux.
+    from ._kernel import KernelStack
 
-        return KernelStack()
-    if name == "userland":
-        raise StackUnavailable("this version has no userland stack yet; there is 'kernel'")
-    raise ValueError(f"there is no SCTP stack named {name!r}; there is 'kernel'")
+    return KernelStack()
 
 
 def stacks() -> list[StackReport]:
@@ -316,18 +315,52 @@ def stacks() -> list[StackReport]:
 
     Never raises and changes nothing.
     """
-    return [_stack("kernel").report()]
+    from ._userland.driver import report
+
+    return [_kernel().report(), report()]
+
+
+def _userland(current: Stack | None) -> Stack:
+    from ._userland.driver import default_stack
+
+    if current is not None and current.name == "userland":
+        return current
+    return default_stack()
 
 
 def choose_stack(stack: Stack | str | None) -> Stack:
     """The stack that ``stack=`` means; raises `StackUnavailable` if it does not work here."""
+    current = current_stack.get()
     if stack is None:
-        stack = current_stack.get()
-    if stack is None:
-        stack = os.environ.get("TRIO_SCTP_STACK") or "kernel"
-    if isinstance(stack, str):
-        stack = _stack(stack)
+        stack = current or os.environ.get("TRIO_SCTP_STACK") or _fallback()
+    if stack == "kernel":
+        stack = _kernel()
+    elif stack == "userland":
+        stack = _userland(current)
+    elif isinstance(stack, str):
+        raise ValueError(f"there is no SCTP stack named {stack!r}; 'kernel' and 'userland' are")
     report = stack.report()
     if not report.available:
         raise StackUnavailable(f"{report.reason}; {report.remedy}")
     return stack
+
+
+_warned: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("trio_sctp fallback", False)
+
+
+def _fallback() -> Stack:
+    """The kernel if it has SCTP, else userland, which is something else to the peer."""
+    kernel = _kernel()
+    report = kernel.report()
+    if report.available:
+        return kernel
+    if not _warned.get():
+        _warned.set(True)
+        warnings.warn(
+            f"{report.reason}, so SCTP runs in this process, in UDP packets (RFC 6951): peers have "
+            f"to do the same, and listen on UDP port 9899. To have the kernel's: {report.remedy}. "
+            "Set TRIO_SCTP_STACK=userland, or open trio_sctp.userland(), to say that this is meant",
+            RuntimeWarning,
+            stacklevel=4,  # who opens something
+        )
+    return _userland(None)

@@ -3,12 +3,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import trio
 
+from trio_sctp import userland
 from trio_sctp.testing import simulated_network
 
 from .. import virtual_time
@@ -17,16 +19,30 @@ from .helpers import KERNEL, Pair, StackUnderTest
 TIMEOUT = 40
 
 
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+UDP_PORT = _free_udp_port()
+
+
 @pytest.fixture(
     params=[
         pytest.param("kernel", marks=pytest.mark.kernel),
+        "userland",
         pytest.param("simulated", marks=pytest.mark.trio(run=virtual_time.run)),
     ]
 )
 async def stack(request: pytest.FixtureRequest) -> AsyncIterator[StackUnderTest]:
-    """The stack that a test runs on, each in its own time: the kernel's is real."""
+    """The stack that a test runs on; only the simulated one's time is not real."""
     if request.param == "kernel":
         yield KERNEL
+        return
+    if request.param == "userland":
+        async with userland(udp_port=UDP_PORT, peer_udp_port=UDP_PORT) as stack:
+            yield dataclasses.replace(KERNEL, stack=stack)
         return
     async with simulated_network() as network:
         host = network.host(KERNEL.host, KERNEL.second_host, KERNEL.host6)
@@ -34,11 +50,16 @@ async def stack(request: pytest.FixtureRequest) -> AsyncIterator[StackUnderTest]
 
 
 @pytest.fixture
-def black_hole(request: pytest.FixtureRequest) -> str:
+def black_hole(request: pytest.FixtureRequest) -> Iterator[str]:
     """An address that packets go to and nothing comes back from."""
     if "simulated" in request.node.name:
-        return "198.51.100.99"
-    return request.getfixturevalue("kernel_black_hole")  # type: ignore[no-any-return]
+        yield "198.51.100.99"
+    elif "userland" in request.node.name:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.99", UDP_PORT))
+            yield "127.0.0.99"
+    else:
+        yield request.getfixturevalue("kernel_black_hole")
 
 
 @pytest.fixture
@@ -48,11 +69,15 @@ async def pair(stack: StackUnderTest) -> AsyncIterator[Pair]:
         yield pair
 
 
+def _parameters(item: pytest.Item) -> list[object]:
+    return list(item.callspec.params.values()) if hasattr(item, "callspec") else []
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that is for one stack alone says why."""
     for item in items:
         marker = item.get_closest_marker("kernel_only")
-        if marker is not None and "simulated" in item.name:
+        if marker is not None and "kernel" not in _parameters(item):
             item.add_marker(pytest.mark.skip(reason=f"kernel only: {marker.args[0]}"))
 
 

@@ -315,7 +315,7 @@ async def test_a_connect_that_another_task_aborts(stack: StackUnderTest, black_h
 
 
 async def test_a_cancelled_connect_leaves_nothing(stack: StackUnderTest, black_hole: str) -> None:
-    async with stack.listening(hosts=()) as server, stack.endpoint(hosts=()) as client:
+    async with stack.listening() as server, stack.endpoint(hosts=()) as client:
         with trio.move_on_after(0.05):
             await client.connect(black_hole, 2905)
         assert not client.associations

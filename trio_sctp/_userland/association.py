@@ -109,6 +109,7 @@ class Association:
         self._control: list[tuple[Path, bytes]] = []
         self._retransmit_one = False
         self._init_path = 0
+        self._refused: set[str] = set()  # addresses where ICMP says that nobody is
         self.ended: bool = False
 
     @property
@@ -783,6 +784,20 @@ class Association:
             if other is not path and other.confirmed and not other.unreachable
         ]
         return others[0] if others else self.data_path()
+
+    def unreachable(self, address: str, now: float) -> None:
+        """Nobody takes packets there, says ICMP, whom anybody may imitate (10): who is not reached
+        at first is given up; later it is a reason to see whether the path works."""
+        path = self.paths[address]
+        if self.half_open:
+            if address not in self._refused:
+                self._refused.add(address)
+                if self._refused >= self.paths.keys():
+                    self._end(AssociationState.CANT_ASSOC)
+                elif self.state is StatusState.COOKIE_WAIT:
+                    self._send_init(now)
+        elif path.confirmed and path.heartbeat_deadline == inf:
+            path.heartbeat_at = now
 
     # -- heartbeats (8.3) ---
 

@@ -341,6 +341,29 @@ class Engine:
             association.receive(packet, route, now)
             self._reschedule(association)
 
+    def unreachable(self, data: bytes, remote: str, now: float) -> None:
+        """ICMP says that nobody takes packets there (section 10): a port, or SCTP, is not known.
+
+        Args:
+          data: The packet of ours that it tells of, or its beginning.
+          remote: IP address that it was sent to.
+          now: Seconds.
+        """
+        if len(data) < wire.HEADER_SIZE:
+            return
+        association = self._by_peer.get((remote, int.from_bytes(data[2:4], "big")))
+        if association is None:
+            return
+        tag = int.from_bytes(data[4:8], "big")
+        if not tag:
+            # An INIT, whose Initiate Tag stands for it.
+            if data[12:13] != b"\1" or int.from_bytes(data[16:20], "big") != association.our_tag:
+                return
+        elif tag != association.their_tag:
+            return
+        association.unreachable(remote, now)
+        self._reschedule(association)
+
     def _tag_fits(self, packet: wire.Packet, association: Association) -> bool:
         """Section 8.5, with the exceptions of 8.5.1."""
         for chunk in packet.chunks:

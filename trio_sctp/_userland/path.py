@@ -27,8 +27,17 @@ class Route(NamedTuple):
 
 
 def transport_address(host: str, port: int) -> Address:
-    """As programs see it."""
-    return (host, port, 0, 0) if ":" in host else (host, port)
+    """As programs see it; a link-local host carries its scope behind a %."""
+    if ":" not in host:
+        return (host, port)
+    host, _, scope = host.partition("%")
+    return (host, port, 0, int(scope or 0))
+
+
+def host_of(address: Address) -> str:
+    """The other way round."""
+    host = address[0].partition("%")[0]
+    return f"{host}%{address[3]}" if len(address) == 4 and address[3] else address[0]
 
 
 class Path:

@@ -49,7 +49,7 @@ from .association import Association
 from .deadlines import Deadlines
 from .engine import Engine, Outgoing
 from .parameters import Parameters
-from .path import Path, Route, transport_address
+from .path import Path, Route, host_of, transport_address
 
 T = TypeVar("T", bound=Option)
 
@@ -66,8 +66,17 @@ class UserlandStack(abc.ABC):
 
     name = "userland"
 
-    def __init__(self, randomness: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(
+        self,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+        *,
+        answer_strangers: bool = True,
+    ) -> None:
+        """``answer_strangers``: whether ports that nobody has here are nobody's at all."""
         self._randomness = randomness
+        self._answer_strangers = answer_strangers
+        self.ended = False
+        self._failure: Exception | None = None
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
         self.blocked: set[UserlandSocket] = set()  # somebody waits to send on them
@@ -79,12 +88,22 @@ class UserlandStack(abc.ABC):
     # -- the carrier's side ---
 
     @abc.abstractmethod
-    def addresses(self) -> list[str]:
-        """All addresses of this host."""
+    def bind(self, hosts: Sequence[str], *, ipv6: bool) -> list[str]:
+        """The addresses of an endpoint that asks for these, or for any; OSError if there is no
+        such address here."""
 
     @abc.abstractmethod
-    def route_to(self, remote: str, bound: Sequence[str]) -> Route:
+    def listen(self, engine: Engine, bound: Sequence[str]) -> None:
+        """An endpoint is to be found by those who know only its addresses and port; OSError if it
+        cannot be."""
+
+    @abc.abstractmethod
+    def route_to(self, engine: Engine, remote: str, bound: Sequence[str]) -> Route:
         """The way to an address, from one of those that are bound; OSError if there is none."""
+
+    @abc.abstractmethod
+    def gone(self, engine: Engine) -> None:
+        """An endpoint and all of its associations are gone."""
 
     @abc.abstractmethod
     def transmit(self, packet: Outgoing) -> None:
@@ -92,7 +111,15 @@ class UserlandStack(abc.ABC):
 
     @abc.abstractmethod
     def wake(self) -> None:
-        """Something is to be done: `flush` has to be called soon."""
+        """There is something to send: `flush` is to be called soon."""
+
+    @abc.abstractmethod
+    def timers_changed(self) -> None:
+        """`next_deadline` may be another."""
+
+    def parameters(self) -> Parameters:
+        """What endpoints start with."""
+        return Parameters()
 
     def packet_arrived(self, data: bytes, route: Route) -> None:
         """A packet has come."""
@@ -101,10 +128,19 @@ class UserlandStack(abc.ABC):
         port = int.from_bytes(data[2:4], "big")
         engine = self.engines.get(port)
         if engine is None or (engine.addresses and route.local not in engine.addresses):
+            if not self._answer_strangers:
+                return
             engine = self._nobody  # who answers for ports that nobody has (8.4)
             engine.port = port
         engine.receive_packet(data, route, trio.current_time())
         self._after(engine)
+
+    def unreachable(self, data: bytes, remote: str) -> None:
+        """ICMP says that nobody takes such packets as this one of ours."""
+        engine = self.engines.get(int.from_bytes(data[:2], "big"))
+        if engine is not None:
+            engine.unreachable(data, remote, trio.current_time())
+            self._after(engine)
 
     def next_deadline(self) -> float | None:
         """When `handle_timeouts` is to be called."""
@@ -136,6 +172,7 @@ class UserlandStack(abc.ABC):
 
         Messages on others do not overtake it.
         """
+        self.check_running()
         if self._dirty != (engine, id):
             self.flush()
             self._dirty = (engine, id)
@@ -153,7 +190,32 @@ class UserlandStack(abc.ABC):
     def after(self, engine: Engine) -> None:
         """An engine was used: its packets leave, and its timers may have changed."""
         self._after(engine)
-        self.wake()
+        self.timers_changed()
+
+    def check_running(self) -> None:
+        """Raise if no packet will come or leave any more."""
+        if self.ended:
+            why = "has failed" if self._failure else "was left"
+            raise trio.BrokenResourceError(f"the {self.name} stack {why}") from self._failure
+
+    def end(self, failure: Exception | None) -> None:
+        """Abort all that is left; whoever waits for anything is woken."""
+        if self.ended:
+            return
+        self.ended = True
+        self._failure = failure
+        now = trio.current_time()
+        for engine in list(self.engines.values()):
+            try:
+                for id in list(engine.associations):
+                    engine.abort(id, b"", now)
+                self._after(engine)
+            except Exception:
+                if failure is None:  # else it is no wonder
+                    raise
+        for sockets in self._sockets.values():
+            for socket in sockets.values():
+                socket.wake_all()
 
     def _after(self, engine: Engine) -> None:
         for packet in engine.packets_to_send():
@@ -171,6 +233,7 @@ class UserlandStack(abc.ABC):
             else:
                 del self.engines[engine.port]
                 self._deadlines.forget(engine.port)
+                self.gone(engine)
 
     def _in_use(self, engine: Engine) -> bool:
         """Whether a socket has it, or an association is still shutting down."""
@@ -190,20 +253,17 @@ class UserlandStack(abc.ABC):
             raise OptionUnsupported(
                 errno.EOPNOTSUPP, f"the {self.name} stack has no {type(option).__name__}"
             )
-        own = self.addresses()
-        bound = [address[0] for address in local_addresses]
-        for host in bound:
-            if host not in own and host not in ("0.0.0.0", "::"):
-                raise _error(errno.EADDRNOTAVAIL)
-        bound = [host for host in bound if host not in ("0.0.0.0", "::")]
+        self.check_running()
+        hosts = [host_of(address) for address in local_addresses]
+        hosts = [host for host in hosts if host not in ("0.0.0.0", "::")]
+        bound = self.bind(hosts, ipv6=ipv6)
         if not port:
             port = self._free_port()
         elif port in self.engines:
             raise _error(errno.EADDRINUSE)
-        engine = Engine(port, bound, randomness=self._randomness)
+        engine = Engine(port, hosts, parameters=self.parameters(), randomness=self._randomness)
         self.engines[port] = engine
-        usable = [host for host in own if ipv6 or ":" not in host]
-        socket = UserlandSocket(self, engine, bound or usable, None)
+        socket = UserlandSocket(self, engine, bound, None)
         self.add(socket)
         return socket
 
@@ -218,8 +278,8 @@ class UserlandStack(abc.ABC):
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
         raise OptionUnsupported(errno.EOPNOTSUPP, f"the {self.name} stack has no descriptors")
 
-    def report(self) -> StackReport:
-        return StackReport(name=self.name, available=True, reason="it needs nothing of the kernel")
+    @abc.abstractmethod
+    def report(self) -> StackReport: ...
 
     def add(self, socket: UserlandSocket) -> None:
         """A socket was opened, or peeled off."""
@@ -288,7 +348,8 @@ class UserlandSocket:
                 f"stream, ppid, context and lifetime are integers, not all of {numbers}"
             )
         if info.address is not None and (
-            info.address[0] not in association.paths or info.address[1] != association.peer_port
+            host_of(info.address) not in association.paths
+            or info.address[1] != association.peer_port
         ):
             raise ValueError(
                 f"{info.address!r} is no address of the peer of association {association_id}"
@@ -317,11 +378,21 @@ class UserlandSocket:
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError
+        self._stack.check_running()
+
+    def wake_all(self) -> None:
+        """Whoever waits is to see how things are."""
+        self._readable.unpark_all()
+        self.writable()
 
     # -- associations ---
 
     def connect(self, addresses: Sequence[Address]) -> int:
-        routes = [self._stack.route_to(address[0], self._bound) for address in addresses]
+        self._stack.check_running()
+        routes = [
+            self._stack.route_to(self.engine, host_of(address), self._bound)
+            for address in addresses
+        ]
         id = self.engine.connect(routes, addresses[0][1], trio.current_time())
         self._stack.after(self.engine)
         return id
@@ -337,6 +408,9 @@ class UserlandSocket:
 
     def listen(self, backlog: int) -> None:
         if self.only is None:
+            if backlog:
+                self._stack.check_running()
+                self._stack.listen(self.engine, self._bound)
             self.engine.listening = backlog > 0
 
     def accept(self) -> StackSocket:
@@ -385,7 +459,7 @@ class UserlandSocket:
     def association_at(self, address: Address) -> int | None:
         for id in self.association_ids():
             association = self.engine.associations[id]
-            if association.peer_port == address[1] and address[0] in association.paths:
+            if association.peer_port == address[1] and host_of(address) in association.paths:
                 return id
         return None
 
@@ -406,7 +480,7 @@ class UserlandSocket:
         path = None
         if address is not None:
             assert association is not None
-            path = association.paths.get(address[0])
+            path = association.paths.get(host_of(address))
             if path is None or address[1] != association.peer_port:
                 raise _error(errno.EINVAL)
         parameters = association.parameters if association else self.engine.parameters
@@ -521,7 +595,7 @@ class UserlandSocket:
             self._set(option, parameters)
         match option:
             case PrimaryAddress(address=address):
-                path = associations[0].paths.get(address[0])
+                path = associations[0].paths.get(host_of(address))
                 if path is None or address[1] != associations[0].peer_port:
                     raise _error(errno.EINVAL)
                 self.engine.set_primary(associations[0].id, path.address)
@@ -617,7 +691,7 @@ class UserlandSocket:
                 p.heartbeats = switched
         for association in associations:
             for path in list(association.paths.values()):
-                if option.address is not None and path.address != option.address[0]:
+                if option.address is not None and path.address != host_of(option.address):
                     continue
                 path.max_retrans = option.pathmaxrxt or path.max_retrans
                 if discover is not None:
@@ -632,7 +706,7 @@ class UserlandSocket:
                     self.engine.request_heartbeat(association.id, path.address, now)
                 elif option.hbinterval is not None or switched is not None:
                     path.schedule_heartbeat(now, self.engine.random())
-            if option.address is not None and option.address[0] not in association.paths:
+            if option.address is not None and host_of(option.address) not in association.paths:
                 raise _error(errno.EINVAL)
             self.engine.reschedule(association.id)
         self._stack.after(self.engine)
@@ -670,8 +744,7 @@ class UserlandSocket:
             self.engine.listening = False
         self.engine.drop_events(self.only)
         self._stack.forget(self)
-        self._readable.unpark_all()
-        self.writable()
+        self.wake_all()
         self._stack.after(self.engine)
 
     def detach(self) -> int:

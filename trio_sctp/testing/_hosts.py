@@ -22,8 +22,8 @@ from .._association import AssociationChannel, open_association
 from .._background import background
 from .._listener import open_listener
 from .._options import Option
-from .._stack import Stack, current_stack
-from .._userland.engine import Outgoing
+from .._stack import Stack, StackReport, current_stack
+from .._userland.engine import Engine, Outgoing
 from .._userland.path import Route
 from .._userland.stack import UserlandStack
 from ._network import Network
@@ -49,14 +49,23 @@ class SimulatedHost(UserlandStack):
     def __repr__(self) -> str:
         return f"<SimulatedHost {' '.join(self._addresses)}>"
 
-    def addresses(self) -> list[str]:
-        """Its IP addresses."""
-        return list(self._addresses)
+    def report(self) -> StackReport:
+        """That it works."""
+        return StackReport(name=self.name, available=True, reason="it needs nothing of the kernel")
 
-    def route_to(self, remote: str, bound: Sequence[str]) -> Route:
+    def bind(self, hosts: Sequence[str], *, ipv6: bool) -> list[str]:
+        """Those of its addresses that are asked for, or all."""
+        for host in hosts:
+            if host not in self._addresses:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        return list(hosts) or [host for host in self._addresses if ipv6 or ":" not in host]
+
+    def listen(self, engine: Engine, bound: Sequence[str]) -> None:
+        """Packets come anyway."""
+
+    def route_to(self, engine: Engine, remote: str, bound: Sequence[str]) -> Route:
         """From the address that shares most with the other, as of its network."""
-        six = ":" in remote
-        candidates = [host for host in bound or self._addresses if (":" in host) == six]
+        candidates = [host for host in bound if (":" in host) == (":" in remote)]
         if not candidates:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
@@ -66,6 +75,9 @@ class SimulatedHost(UserlandStack):
             )
 
         return Route(max(candidates, key=shared), remote)
+
+    def gone(self, engine: Engine) -> None:
+        """Nothing was held for it."""
 
     def transmit(self, packet: Outgoing) -> None:
         """Put a packet on the network."""
@@ -80,6 +92,10 @@ class SimulatedHost(UserlandStack):
 
     def wake(self) -> None:
         """Something is to be done."""
+        self._network._wake()
+
+    def timers_changed(self) -> None:
+        """When that is."""
         self._network._wake()
 
     async def __aenter__(self) -> SimulatedHost:

@@ -1,0 +1,275 @@
+"""Sockets of the operating system that carry SCTP packets: UDP (RFC 6951), or raw IP.
+
+One for each local address, or one for all of them.  The latter has to know which address a packet
+came to, as the answer has to leave from there: IP_PKTINFO tells, and chooses (RFC 3542 section 6).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from .engine import Outgoing
+from .path import Route
+
+IPPROTO_SCTP = 132
+
+_BUFFER = 2**22
+"""Bytes of what arrives while Python does something else; a default one holds some 270 packets."""
+
+_LINUX = sys.platform == "linux"
+# What the socket module does not name everywhere; the numbers are those of Linux and macOS.
+_IP_PKTINFO = 8 if _LINUX else 26
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+_PMTUDISC_DONT, _PMTUDISC_PROBE = 0, 3
+_RECVERR = {(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)}
+_MSG_ERRQUEUE = 0x2000
+_DONTFRAG = {"darwin": (28, 62), "win32": (14, 14)}  # IP_DONTFRAG and its like for IPv6
+
+_PKTINFO = struct.Struct("=I4s4s")
+_PKTINFO6 = struct.Struct("=16sI")
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_FROM_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP and ICMP6
+_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENOPROTOOPT})  # port, protocol
+_ROUTES = 4096
+
+ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+
+CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
+"""Whether one socket for all addresses can tell which a packet came to; on Windows none can."""
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Of an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def socket_address(host: str, port: int) -> tuple[Any, ...]:
+    """As the socket module takes it; what stands behind a % is the scope."""
+    if ":" not in host:
+        return (host, port)
+    host, _, scope = host.partition("%")
+    if scope and not scope.isdigit():
+        return (host, port, 0, socket.if_nametoindex(scope))
+    return (host, port, 0, int(scope or 0))
+
+
+def source_for(remote: str) -> str:
+    """The local address from which packets to another leave; OSError if none do."""
+    with socket.socket(family_of(remote), socket.SOCK_DGRAM) as sock:
+        sock.connect(socket_address(remote, 9))  # sends nothing
+        return _host(sock.getsockname())
+
+
+def _host(address: tuple[Any, ...]) -> str:
+    if len(address) == 4 and address[3]:
+        return f"{address[0].partition('%')[0]}%{address[3]}"
+    return str(address[0])
+
+
+class Unreachable:
+    """What ICMP tells of a packet of ours: nobody takes its like at the other end."""
+
+    def __init__(self, data: bytes, remote: str) -> None:
+        self.data = data
+        self.remote = remote
+
+
+class Carrier:
+    """One socket."""
+
+    def __init__(self, host: str, port: int | None) -> None:
+        """Open it.
+
+        Args:
+          host: Local address, or the one that means all of its family.
+          port: UDP port, 0 for any; None for raw IP.
+
+        Raises:
+          OSError: EADDRINUSE, EADDRNOTAVAIL; EPERM or EACCES for raw IP.
+        """
+        family = family_of(host)
+        self.host = host
+        self.raw = port is None
+        self.any = host == ANY[family]
+        self.closed = False
+        self.send_drops = 0  # the operating system had no room
+        if port is None:
+            self.sock = socket.socket(family, socket.SOCK_RAW, IPPROTO_SCTP)
+        else:
+            self.sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._set_up(family)
+            self.sock.bind(socket_address(host, port or 0))
+            self.port: int = 0 if self.raw else self.sock.getsockname()[1]
+        except BaseException:
+            self.sock.close()
+            raise
+        self._six = family == socket.AF_INET6
+        # Who sent a packet, and where it came to, as the socket module tells it.
+        self._routes: dict[Any, Route] = {}
+        self._tos = 0
+        # A raw IPv4 socket hands out the IP header.
+        self._pktinfo = self.any and CAN_TELL_ADDRESSES and not (self.raw and not self._six)
+
+    def _set_up(self, family: int) -> None:
+        sock = self.sock
+        sock.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if self.any and CAN_TELL_ADDRESSES:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        elif self.any and CAN_TELL_ADDRESSES:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        if _LINUX:
+            for level, option in _RECVERR:
+                if (level == socket.IPPROTO_IPV6) == (family == socket.AF_INET6):
+                    sock.setsockopt(level, option, 1)
+        self._may_fragment(family, False)
+
+    def _may_fragment(self, family: int, allowed: bool) -> None:
+        six = family == socket.AF_INET6
+        level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
+        if _LINUX:
+            option = _IPV6_MTU_DISCOVER if six else _IP_MTU_DISCOVER
+            value = _PMTUDISC_DONT if allowed else _PMTUDISC_PROBE
+        elif sys.platform in _DONTFRAG:
+            option, value = _DONTFRAG[sys.platform][six], int(not allowed)
+        else:
+            return
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(level, option, value)
+
+    def close(self) -> None:
+        """Give it up."""
+        self.closed = True
+        self.sock.close()
+
+    # -- out ---
+
+    def send(self, packet: Outgoing) -> None:
+        """Send a packet; one that the operating system does not take is lost, as on the way."""
+        data, route, tos, fragment = packet
+        if tos != self._tos:
+            self._set_tos(tos)
+        if fragment:
+            self._may_fragment(self.sock.family, True)
+        address = socket_address(route.remote, route.remote_udp)
+        for _ in range(2):  # The first may only bring the error that an earlier packet met with.
+            try:
+                if self._pktinfo or (self.raw and self.any):
+                    self.sock.sendmsg([data], self._leave_from(route.local), 0, address)
+                else:
+                    self.sock.sendto(data, address)
+            except OSError as error:
+                if error.errno in _UNREACHABLE:
+                    continue
+                self.send_drops += 1
+            break
+        if fragment:
+            self._may_fragment(self.sock.family, False)
+
+    def _leave_from(self, host: str) -> list[tuple[int, int, bytes]]:
+        if self._six:
+            host, _, _, scope = socket_address(host, 0)
+            info = _PKTINFO6.pack(socket.inet_pton(socket.AF_INET6, host), scope)
+            return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info)]
+        info = _PKTINFO.pack(0, socket.inet_aton(host), bytes(4))
+        return [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
+
+    def _set_tos(self, tos: int) -> None:
+        level, option = socket.IPPROTO_IP, socket.IP_TOS
+        if self._six:
+            level, option = socket.IPPROTO_IPV6, socket.IPV6_TCLASS
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(level, option, tos)
+        self._tos = tos
+
+    # -- in ---
+
+    def receive(self, limit: int) -> Iterator[tuple[bytes, Route] | Unreachable]:
+        """Packets that have come, ``limit`` at the most."""
+        sock = self.sock
+        local = b""
+        for count in range(limit):
+            if self.closed:
+                return  # for what came last
+            try:
+                if self._pktinfo:
+                    data, ancillary, _, address = sock.recvmsg(65536, 64)
+                    local = ancillary[0][2] if ancillary else b""
+                else:
+                    data, address = sock.recvfrom(65536)
+                    if self.raw and not self._six:
+                        if len(data) < 20:
+                            continue
+                        local = data[16:20]
+                        data = data[(data[0] & 15) * 4 :]
+            except BlockingIOError:
+                if not count and _LINUX:
+                    yield from self._errors()  # then they are what woke us
+                return
+            except OSError:
+                # What became of an earlier packet: port unreachable, host unreachable.  None of it
+                # is the end of the socket, and what there is to be known, the error queue knows.
+                if _LINUX:
+                    yield from self._errors()
+                continue
+            route = self._routes.get((address, local))
+            if route is None:
+                route = self._route(address, local)
+            yield data, route
+
+    def _route(self, address: tuple[Any, ...], local: bytes) -> Route:
+        key = (address, local)
+        host = self.host
+        if self._pktinfo and local:
+            if self._six:
+                raw, scope = _PKTINFO6.unpack(local)
+                host = socket.inet_ntop(socket.AF_INET6, raw)
+                if raw[0] == 0xFE and raw[1] & 0xC0 == 0x80:
+                    host = f"{host}%{scope}"
+            else:
+                host = socket.inet_ntoa(_PKTINFO.unpack(local)[2])
+        elif local:
+            host = socket.inet_ntoa(local)
+        if len(self._routes) >= _ROUTES:
+            self._routes.clear()
+        port = 0 if self.raw else address[1]
+        route = self._routes[key] = Route(host, _host(address), self.port, port)
+        return route
+
+    def _errors(self) -> Iterator[Unreachable]:
+        """What ICMP has told of packets of ours (Linux: IP_RECVERR)."""
+        for _ in range(64):
+            try:
+                data, ancillary, _, address = self.sock.recvmsg(2048, 512, _MSG_ERRQUEUE)
+            except OSError:
+                return
+            for level, kind, value in ancillary:
+                if (level, kind) not in _RECVERR:
+                    continue
+                number, origin, *_ = _EXTENDED_ERROR.unpack_from(value)
+                if origin in _FROM_ICMP and number in _UNREACHABLE and address:
+                    yield Unreachable(data, _host(address))
+
+
+def explain(error: OSError, host: str, port: int) -> OSError:
+    """Why a UDP port cannot be had, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return OSError(
+            error.errno,
+            f"UDP port {port} of {host} is taken, perhaps by another process that listens for SCTP "
+            "over UDP: choose another one with userland(udp_port=...), and tell the peers of it "
+            "(their peer_udp_port=)",
+        )
+    return OSError(error.errno, os.strerror(error.errno or 0))
