@@ -79,6 +79,8 @@ from ._options import TrafficClass as TrafficClass
 from ._socket import SocketStatistics as SocketStatistics
 from ._stack import StackReport as StackReport
 from ._stack import stacks as stacks
+from ._userland.driver import Userland as Userland
+from ._userland.driver import UserlandStatistics as UserlandStatistics
 from ._userland.driver import userland as userland
 from ._values import AdaptationIndication as AdaptationIndication
 from ._values import AssociationChange as AssociationChange

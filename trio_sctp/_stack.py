@@ -11,9 +11,10 @@ import contextvars
 import dataclasses
 import errno
 import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -297,17 +298,57 @@ class StackReport:
     remedy: str = ""
 
 
-current_stack: contextvars.ContextVar[Stack | None] = contextvars.ContextVar(
-    "trio_sctp stack", default=None
+_enclosing: contextvars.ContextVar[tuple[trio.lowlevel.TrioToken, Stack] | None] = (
+    contextvars.ContextVar("trio_sctp stack", default=None)
 )
-"""What ``stack=None`` is inside the block of a stack, and in the tasks that are started there."""
+
+
+def enter_stack(stack: Stack) -> contextvars.Token[Any]:
+    """A stack's block begins: it is what ``stack=None`` means there, and in tasks that are started
+    there; not in other runs of Trio, in threads that are started there."""
+    return _enclosing.set((trio.lowlevel.current_trio_token(), stack))
+
+
+def leave_stack(token: contextvars.Token[Any]) -> None:
+    """It ends."""
+    _enclosing.reset(token)
+
+
+def _enclosing_stack() -> Stack | None:
+    entry = _enclosing.get()
+    if entry is None or entry[0] is not trio.lowlevel.current_trio_token():
+        return None
+    return entry[1]
+
+
+# The stacks are imported where they are used: this module is for everybody, the kernel stack is for
+# Linux, and both are made of what stands here.
 
 
 def _kernel() -> Stack:
-    # Not at the top, like what follows: this module is for everybody, the kernel stack for Linux.
     from ._kernel import KernelStack
 
     return KernelStack()
+
+
+def _kernel_report() -> StackReport:
+    if sys.platform == "linux":
+        return _kernel().report()
+    return StackReport(
+        name="kernel",
+        available=False,
+        reason=f"this library knows the SCTP sockets of Linux only, and this is {sys.platform}",
+        remedy="use stack='userland'",
+    )
+
+
+def _userland() -> Stack:
+    from ._userland.driver import default_stack
+
+    enclosing = _enclosing_stack()
+    if enclosing is not None and enclosing.name == "userland":
+        return enclosing
+    return default_stack()
 
 
 def stacks() -> list[StackReport]:
@@ -317,50 +358,42 @@ def stacks() -> list[StackReport]:
     """
     from ._userland.driver import report
 
-    return [_kernel().report(), report()]
-
-
-def _userland(current: Stack | None) -> Stack:
-    from ._userland.driver import default_stack
-
-    if current is not None and current.name == "userland":
-        return current
-    return default_stack()
+    return [_kernel_report(), report()]
 
 
 def choose_stack(stack: Stack | str | None) -> Stack:
     """The stack that ``stack=`` means; raises `StackUnavailable` if it does not work here."""
-    current = current_stack.get()
     if stack is None:
-        stack = current or os.environ.get("TRIO_SCTP_STACK") or _fallback()
+        stack = _enclosing_stack() or os.environ.get("TRIO_SCTP_STACK") or None
+    if stack is None:
+        return _first_that_works()
     if stack == "kernel":
-        stack = _kernel()
-    elif stack == "userland":
-        stack = _userland(current)
-    elif isinstance(stack, str):
+        report = _kernel_report()
+        if not report.available:
+            raise StackUnavailable(f"{report.reason}; {report.remedy}")
+        return _kernel()
+    if stack == "userland":
+        return _userland()
+    if isinstance(stack, str):
         raise ValueError(f"there is no SCTP stack named {stack!r}; 'kernel' and 'userland' are")
-    report = stack.report()
-    if not report.available:
-        raise StackUnavailable(f"{report.reason}; {report.remedy}")
     return stack
 
 
 _warned: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("trio_sctp fallback", False)
 
 
-def _fallback() -> Stack:
+def _first_that_works() -> Stack:
     """The kernel if it has SCTP, else userland, which is something else to the peer."""
-    kernel = _kernel()
-    report = kernel.report()
+    report = _kernel_report()
     if report.available:
-        return kernel
+        return _kernel()
     if not _warned.get():
         _warned.set(True)
         warnings.warn(
             f"{report.reason}, so SCTP runs in this process, in UDP packets (RFC 6951): peers have "
             f"to do the same, and listen on UDP port 9899. To have the kernel's: {report.remedy}. "
-            "Set TRIO_SCTP_STACK=userland, or open trio_sctp.userland(), to say that this is meant",
+            "TRIO_SCTP_STACK=userland, or trio_sctp.userland(), says that this is meant",
             RuntimeWarning,
             stacklevel=4,  # who opens something
         )
-    return _userland(None)
+    return _userland()

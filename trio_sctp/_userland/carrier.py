@@ -32,6 +32,8 @@ _RECVERR = {(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
 _DONTFRAG = {"darwin": (28, 62), "win32": (14, 14)}  # IP_DONTFRAG and its like for IPv6
 
+_SO_MEMINFO, _MEMINFO, _MEMINFO_DROPS = 55, struct.Struct("=9I"), 8
+
 _PKTINFO = struct.Struct("=I4s4s")
 _PKTINFO6 = struct.Struct("=16sI")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
@@ -40,6 +42,8 @@ _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENOPROTOOPT})  # port, proto
 _ROUTES = 4096
 
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+
+CAN_COUNT_DROPS = _LINUX
 
 CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
 """Whether one socket for all addresses can tell which a packet came to; on Windows none can."""
@@ -99,7 +103,7 @@ class Carrier:
         self.raw = port is None
         self.any = host == ANY[family]
         self.closed = False
-        self.send_drops = 0  # the operating system had no room
+        self.not_sent = 0  # packets that the operating system did not take
         if port is None:
             self.sock = socket.socket(family, socket.SOCK_RAW, IPPROTO_SCTP)
         else:
@@ -149,6 +153,13 @@ class Carrier:
         with contextlib.suppress(OSError):
             self.sock.setsockopt(level, option, value)
 
+    def not_received(self) -> int:
+        """Packets for which the socket's buffer had no room, as far as the system tells."""
+        if not CAN_COUNT_DROPS:
+            return 0
+        info = self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        return int(_MEMINFO.unpack(info)[_MEMINFO_DROPS])
+
     def close(self) -> None:
         """Give it up."""
         self.closed = True
@@ -173,7 +184,7 @@ class Carrier:
             except OSError as error:
                 if error.errno in _UNREACHABLE:
                     continue
-                self.send_drops += 1
+                self.not_sent += 1
             break
         if fragment:
             self._may_fragment(self.sock.family, False)

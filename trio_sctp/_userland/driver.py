@@ -7,6 +7,7 @@ queued; they run in a nursery that somebody opened: `userland`, or Trio for the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
@@ -19,8 +20,17 @@ import trio
 
 from .._background import background
 from .._errors import StackUnavailable
-from .._stack import StackReport, current_stack
-from .carrier import ANY, CAN_TELL_ADDRESSES, Carrier, Unreachable, explain, family_of, source_for
+from .._stack import StackReport, enter_stack, leave_stack
+from .carrier import (
+    ANY,
+    CAN_COUNT_DROPS,
+    CAN_TELL_ADDRESSES,
+    Carrier,
+    Unreachable,
+    explain,
+    family_of,
+    source_for,
+)
 from .engine import Engine, Outgoing
 from .parameters import Parameters
 from .path import Route
@@ -37,6 +47,22 @@ _IP_HEADERS, _UDP_HEADER = 40, 8
 _logger = logging.getLogger("trio_sctp")
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UserlandStatistics:
+    """Packets that were lost between this process and the operating system, since the start.
+
+    SCTP sends them again, but slows down.
+
+    Attributes:
+      packets_not_sent: The operating system did not take: its buffer was full, or it knew no way.
+      packets_not_received: Arrived while the socket's buffer was full; None where the operating
+        system does not tell (all but Linux).
+    """
+
+    packets_not_sent: int
+    packets_not_received: int | None
+
+
 @final
 class Userland(UserlandStack):
     """The userland stack, for ``stack=``; made by `userland`."""
@@ -51,7 +77,7 @@ class Userland(UserlandStack):
         self._carriers: dict[tuple[str, int], Carrier] = {}  # by address and UDP port
         self._by_source: dict[tuple[str, int], Carrier] = {}  # those that send for an address
         self._users: dict[Carrier, set[Engine]] = {}
-        self._readers: dict[Carrier, trio.CancelScope] = {}
+        self._not_sent = self._not_received = 0  # of carriers that were closed
         self._nursery: trio.Nursery | None = None
         self._woken = trio.Event()
         self._waiting = trio.CancelScope()
@@ -59,7 +85,19 @@ class Userland(UserlandStack):
     def __repr__(self) -> str:
         return f"<userland stack over {'IP' if self._raw else 'UDP'}>"
 
+    def statistics(self) -> UserlandStatistics:
+        """What was lost between this process and the operating system."""
+        carriers = self._carriers.values()
+        return UserlandStatistics(
+            packets_not_sent=self._not_sent + sum(carrier.not_sent for carrier in carriers),
+            packets_not_received=self._not_received
+            + sum(carrier.not_received() for carrier in carriers)
+            if CAN_COUNT_DROPS
+            else None,
+        )
+
     def report(self) -> StackReport:
+        """That it works everywhere."""
         return report()
 
     def parameters(self) -> Parameters:
@@ -161,6 +199,8 @@ class Userland(UserlandStack):
         del self._carriers[carrier.host, carrier.port]
         del self._users[carrier]
         self._by_source.clear()
+        self._not_sent += carrier.not_sent
+        self._not_received += carrier.not_received()
         trio.lowlevel.notify_closing(carrier.sock)
         carrier.close()
 
@@ -170,7 +210,9 @@ class Userland(UserlandStack):
     def gone(self, engine: Engine) -> None:
         for carrier, users in list(self._users.items()):
             users.discard(engine)
-            if not users:
+            # The UDP port of listeners is for others to have.  Of the rest, peers may not yet know
+            # that all is over: what they repeat is still to be answered.
+            if not users and carrier.port == self._udp_port and not self._raw:
                 self._close(carrier)
 
     # -- packets and time ---
@@ -323,12 +365,12 @@ async def userland(
     if carrier == "ip":
         _check_raw_ip()
     stack = Userland(carrier, *ports)
-    token = current_stack.set(stack)
+    token = enter_stack(stack)
     try:
         async with background(stack.run, "trio_sctp userland stack"):
             yield stack
     finally:
-        current_stack.reset(token)
+        leave_stack(token)
 
 
 _default: trio.lowlevel.RunVar[Userland] = trio.lowlevel.RunVar("trio_sctp userland stack")

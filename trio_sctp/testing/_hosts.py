@@ -14,7 +14,7 @@ from contextvars import Token
 from math import inf
 from random import Random
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 import trio
 
@@ -22,7 +22,7 @@ from .._association import AssociationChannel, open_association
 from .._background import background
 from .._listener import open_listener
 from .._options import Option
-from .._stack import Stack, StackReport, current_stack
+from .._stack import StackReport, enter_stack, leave_stack
 from .._userland.engine import Engine, Outgoing
 from .._userland.path import Route
 from .._userland.stack import UserlandStack
@@ -44,7 +44,7 @@ class SimulatedHost(UserlandStack):
         super().__init__(network._random.randbytes)
         self._network = network
         self._addresses = list(addresses)
-        self._token: Token[Stack | None] | None = None
+        self._token: Token[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<SimulatedHost {' '.join(self._addresses)}>"
@@ -99,7 +99,7 @@ class SimulatedHost(UserlandStack):
         self._network._wake()
 
     async def __aenter__(self) -> SimulatedHost:
-        self._token = current_stack.set(self)
+        self._token = enter_stack(self)
         await trio.lowlevel.checkpoint()
         return self
 
@@ -110,7 +110,7 @@ class SimulatedHost(UserlandStack):
         traceback: TracebackType | None,
     ) -> None:
         assert self._token is not None
-        current_stack.reset(self._token)
+        leave_stack(self._token)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
 

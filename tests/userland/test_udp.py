@@ -1,0 +1,519 @@
+"""The userland stack over real UDP sockets: addresses, errors, buffers, the end of the stack."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import trio
+import trio.testing
+
+import trio_sctp
+from trio_sctp import (
+    AssociationChannel,
+    AssociationLost,
+    AssociationState,
+    ConnectFailed,
+    PeerAddressFlags,
+    PeerAddressParams,
+    StackUnavailable,
+    StatusState,
+    Userland,
+    open_association,
+    open_endpoint,
+    open_listener,
+    userland,
+)
+from trio_sctp._userland import Engine, wire
+
+HOST, OTHER_HOST, HOST6 = "127.0.0.1", "127.0.0.2", "::1"
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells of ICMP and drops")
+
+
+@pytest.fixture(autouse=True)
+def no_choice_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIO_SCTP_STACK", raising=False)
+
+
+@contextlib.contextmanager
+def udp(host: str = HOST, port: int = 0) -> Iterator[socket.socket]:
+    """A plain UDP socket."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, port))
+        sock.setblocking(False)
+        yield sock
+
+
+def free_port() -> int:
+    with udp("0.0.0.0") as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def two_stacks() -> AsyncIterator[tuple[Userland, Userland]]:
+    """A server's and a client's, as if in two processes."""
+    port = free_port()
+    async with userland(udp_port=port) as server, userland(peer_udp_port=port) as client:
+        yield server, client
+
+
+@contextlib.asynccontextmanager
+async def channels(
+    server: Userland, client: Userland, host: str = HOST, hosts: str | tuple[()] = HOST
+) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
+    """An association between two stacks: the client's end, the server's end."""
+    async with await open_listener(0, hosts=hosts, stack=server) as listener:
+        there = await open_association(host, listener.port, stack=client)
+        here = await listener.accept()
+    try:
+        yield there, here
+    finally:
+        await trio.aclose_forcefully(there)
+        await trio.aclose_forcefully(here)
+
+
+async def packet_to(sock: socket.socket) -> wire.Packet:
+    """The next SCTP packet that a plain socket receives."""
+    await trio.lowlevel.wait_readable(sock)
+    packet = wire.parse_packet_untrusted(sock.recv(65536))
+    assert isinstance(packet, wire.Packet)
+    return packet
+
+
+# -- addresses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", [HOST, OTHER_HOST, "127.0.0.77"])
+async def test_a_wildcard_answers_from_the_address_that_was_asked(host: str) -> None:
+    async with two_stacks() as stacks, channels(*stacks, host=host, hosts=()) as (client, server):
+        assert [address[0] for address in client.peer_addresses] == [host]
+        assert [address[0] for address in server.local_addresses] == [host]
+        await client.send(b"there")
+        assert (await server.receive()).data == b"there"
+        await server.send(b"back")
+        assert (await client.receive()).address == (host, server.local_addresses[0][1])
+
+
+async def test_a_wildcard_of_ipv6() -> None:
+    async with (
+        two_stacks() as stacks,
+        channels(*stacks, host=HOST6, hosts="::") as (client, server),
+    ):
+        await client.send(bytes(5000))
+        message = await server.receive()
+        assert (len(message.data), message.address and message.address[0]) == (5000, HOST6)
+
+
+@pytest.mark.parametrize("host", [HOST, HOST6])
+async def test_where_sockets_cannot_tell_there_is_one_for_each_address(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("carrier", "driver"):
+        monkeypatch.setattr(f"trio_sctp._userland.{module}.CAN_TELL_ADDRESSES", False)
+    hosts = "::" if host == HOST6 else ()
+    async with (
+        two_stacks() as stacks,
+        channels(*stacks, host=host, hosts=hosts) as (client, server),
+    ):
+        await client.send(b"there")
+        message = await server.receive()
+        assert (message.data, message.address and message.address[0]) == (b"there", host)
+        assert host in [address[0] for address in server.local_addresses]
+
+
+async def init_to_a_plain_socket(hosts: tuple[str, ...]) -> wire.Init:
+    with udp() as peer:
+        async with (
+            userland(peer_udp_port=peer.getsockname()[1]) as stack,
+            await open_endpoint(hosts=hosts, stack=stack) as endpoint,
+        ):
+            association = await endpoint.connect_init(HOST, 2905)
+            packet = await packet_to(peer)
+            association.abort()
+    (init,) = packet.chunks
+    assert isinstance(init, wire.Init)
+    return init
+
+
+@pytest.mark.parametrize("hosts", [(), (HOST,)])
+async def test_no_addresses_are_listed_unless_several_were_given(hosts: tuple[str, ...]) -> None:
+    init = await init_to_a_plain_socket(hosts)
+    assert [wire.address_untrusted(parameter) for parameter in init.parameters] == [None]
+
+
+async def test_several_addresses_are_listed() -> None:
+    init = await init_to_a_plain_socket((HOST, OTHER_HOST))
+    listed = {wire.address_untrusted(parameter) for parameter in init.parameters}
+    assert {HOST, OTHER_HOST} <= listed
+
+
+async def test_an_address_of_another_machine_cannot_be_bound() -> None:
+    async with userland():
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            await open_endpoint(hosts="198.51.100.1")
+        assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+# -- UDP ports -----------------------------------------------------------------------------------
+
+
+async def test_the_second_listener_is_told_of_the_udp_port_and_the_option() -> None:
+    port = free_port()
+    async with (
+        userland(udp_port=port) as first,
+        userland(udp_port=port) as second,
+        await open_endpoint(2905, stack=first) as one,
+        await open_endpoint(2905, stack=second) as two,
+    ):
+        one.listen()
+        with pytest.raises(OSError, match=rf"UDP port {port} .*userland\(udp_port=") as caught:
+            two.listen()
+        assert caught.value.errno == errno.EADDRINUSE
+        await one.aclose()
+        two.listen()
+
+
+async def test_those_who_only_connect_leave_the_udp_port_to_others() -> None:
+    port = free_port()
+    async with userland(udp_port=port) as stack, await open_endpoint(stack=stack) as endpoint:
+        association = await endpoint.connect_init(HOST, 2905)
+        with udp("0.0.0.0", port):
+            pass
+        association.abort()
+
+
+@pytest.mark.parametrize("wildcard_first", [True, False])
+async def test_listeners_on_all_addresses_and_on_one(wildcard_first: bool) -> None:
+    async with two_stacks() as (server, client):
+        order = [(), HOST] if wildcard_first else [HOST, ()]
+        async with contextlib.AsyncExitStack() as exits:
+            listeners = {}
+            for hosts in order:
+                listener = await open_listener(0, hosts=hosts, stack=server)
+                listeners[hosts] = await exits.enter_async_context(listener)
+            for host, hosts in ((HOST, HOST), (HOST, ()), (OTHER_HOST, ())):
+                port = listeners[hosts].port
+                async with await open_association(host, port, stack=client) as there:
+                    here = await listeners[hosts].accept()
+                    await there.send(b"hello")
+                    assert (await here.receive()).data == b"hello"
+                    await here.eof()
+                await here.wait_ended()
+            with pytest.raises(ConnectFailed):  # it has this address only
+                await open_association(OTHER_HOST, listeners[HOST].port, stack=client)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"carrier": "tcp"}, "carrier is 'udp' or 'ip', not 'tcp'"),
+        ({"udp_port": 0}, "udp_port lies within 1 and 65535, not 0"),
+        ({"peer_udp_port": 65536}, "peer_udp_port lies within 1 and 65535, not 65536"),
+        ({"udp_port": "9899"}, "udp_port is an integer, not '9899'"),
+        ({"carrier": "ip", "udp_port": 9899}, "raw IP has no UDP ports"),
+    ],
+)
+async def test_arguments_that_make_no_sense(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        async with userland(**arguments):  # type: ignore[arg-type]
+            pass
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+@linux
+@pytest.mark.parametrize("host", [HOST, HOST6])
+@pytest.mark.parametrize("hosts", [(), "own"])
+async def test_a_udp_port_that_nobody_has_refuses_at_once(
+    host: str, hosts: tuple[()] | str, autojump_clock: trio.testing.MockClock
+) -> None:
+    # Packets are real, time is not: it would take 243 s of the clock if ICMP were not heard.
+    async with userland(peer_udp_port=free_port()):
+        with pytest.raises(ConnectFailed) as failed:
+            await open_association(host, 2905, local_hosts=host if hosts else ())
+        assert failed.value.errno == errno.ECONNREFUSED
+
+
+@linux
+async def test_of_several_addresses_one_may_refuse() -> None:
+    async with (
+        two_stacks() as (server, client),
+        await open_listener(0, hosts=HOST, stack=server) as listener,
+    ):
+        there = await open_association([OTHER_HOST, HOST], listener.port, stack=client)
+        here = await listener.accept()
+        await there.send(b"hello")
+        assert (await here.receive()).data == b"hello"
+        await trio.aclose_forcefully(there)
+        await trio.aclose_forcefully(here)
+
+
+class Relay:
+    """Hands packets on between a client and the UDP port of a server, while it is there."""
+
+    def __init__(self, server: int) -> None:
+        self._server = (HOST, server)
+        self.port = free_port()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        client = None
+        with udp(port=self.port) as sock:
+            task_status.started()
+            while True:
+                await trio.lowlevel.wait_readable(sock)
+                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+                    data, source = sock.recvfrom(65536)
+                    if source == self._server:
+                        assert client is not None
+                        sock.sendto(data, client)
+                    else:
+                        client = source
+                        sock.sendto(data, self._server)
+
+
+@linux
+async def test_icmp_does_not_end_an_association_that_is_up() -> None:
+    port = free_port()
+    relay = Relay(port)
+    async with (
+        userland(udp_port=port) as server,
+        userland(peer_udp_port=relay.port) as client,
+        await open_listener(0, hosts=HOST, stack=server) as listener,
+    ):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(relay.run)
+            there = await open_association(HOST, listener.port, stack=client)
+            here = await listener.accept()
+            nursery.cancel_scope.cancel()
+        await there.send(b"refused at first")
+        await trio.testing.wait_all_tasks_blocked(0.05)  # ICMP is read meanwhile
+        assert there.status().state is StatusState.ESTABLISHED
+        async with trio.open_nursery() as nursery:
+            await nursery.start(relay.run)
+            assert (await here.receive()).data == b"refused at first"
+            await trio.aclose_forcefully(there)
+            await trio.aclose_forcefully(here)
+            nursery.cancel_scope.cancel()
+
+
+async def test_bytes_that_are_no_packets_are_dropped() -> None:
+    async with two_stacks() as stacks, channels(*stacks) as (client, server):
+        port = server.local_addresses[0][1]
+        with udp() as stranger:
+            for udp_port in {udp_port for _, udp_port in stacks[0]._carriers}:
+                for data in (b"", b"x", bytes(12), bytes(2000), port.to_bytes(2, "big") * 50):
+                    stranger.sendto(data, (HOST, udp_port))
+        await client.send(b"hello")
+        assert (await server.receive()).data == b"hello"
+
+
+# -- packets -------------------------------------------------------------------------------------
+
+
+async def test_the_path_mtu_is_found_and_can_be_fixed() -> None:
+    async with two_stacks() as stacks, channels(*stacks) as (client, server):
+        assert client.paths()[0].mtu == 1232  # what IPv6 guarantees, less IPv6 and UDP headers
+        await client.send(bytes(200_000))
+        assert (await server.receive()).data == bytes(200_000)
+        await client.send(b"the answer to the probe has come")
+        await server.receive()
+        assert client.paths()[0].mtu == 1452  # Ethernet's
+        client.set_option(PeerAddressParams(flags=PeerAddressFlags.PMTUD_DISABLE, pathmtu=1000))
+        await client.send(bytes(20_000))
+        await server.receive()
+        assert client.paths()[0].mtu == 1000
+
+
+@linux
+async def test_packets_for_which_there_was_no_room_are_counted() -> None:
+    async with two_stacks() as (server, client), channels(server, client):
+        assert server.statistics().packets_not_received == 0
+        (port,) = {udp_port for _, udp_port in server._carriers}
+        with udp() as flooder:
+            for _ in range(20_000):  # without a checkpoint, so that nobody reads
+                with contextlib.suppress(BlockingIOError):
+                    flooder.sendto(bytes(1400), (HOST, port))
+        assert (server.statistics().packets_not_received or 0) > 0
+        assert client.statistics().packets_not_received == 0
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_aclose_goes_on_shutting_down() -> None:
+    async with two_stacks() as stacks, channels(*stacks) as (client, server):
+        await client.send(bytes(500_000))  # more than leaves at once
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await client.aclose()
+        assert (await server.receive()).data == bytes(500_000)
+        assert (await server.wait_ended()).graceful
+
+
+async def test_leaving_the_block_aborts_what_is_left() -> None:
+    port = free_port()
+    async with (
+        userland(udp_port=port) as server,
+        await open_listener(0, hosts=HOST, stack=server) as listener,
+    ):
+        async with userland(peer_udp_port=port) as client:
+            there = await open_association(HOST, listener.port, stack=client)
+            here = await listener.accept()
+        end = await here.wait_ended()
+        assert (end.state, end.cause) == (AssociationState.COMM_LOST, 12)
+        with pytest.raises(AssociationLost):
+            await there.send(b"too late")
+        with pytest.raises(trio.BrokenResourceError):
+            await there.receive()
+        with pytest.raises(trio.BrokenResourceError, match="was left"):
+            await open_endpoint(stack=client)
+
+
+async def test_leaving_the_block_aborts_what_shuts_down_in_the_background() -> None:
+    with udp() as peer:
+        engine = Engine(2905, [HOST])
+        engine.listening = True
+        async with userland(peer_udp_port=peer.getsockname()[1]) as stack:
+
+            async def answer(packets: int) -> None:
+                for _ in range(packets):
+                    await trio.lowlevel.wait_readable(peer)
+                    data, source = peer.recvfrom(65536)
+                    route = trio_sctp._userland.Route(HOST, HOST, 0, source[1])
+                    engine.receive_packet(data, route, trio.current_time())
+                    for out in engine.packets_to_send():
+                        peer.sendto(out.data, source)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answer, 2)  # INIT and COOKIE ECHO
+                channel = await open_association(HOST, 2905)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await channel.aclose()
+            assert [type(chunk) for chunk in (await packet_to(peer)).chunks] == [wire.Shutdown]
+            assert stack.engines
+        assert [type(chunk) for chunk in (await packet_to(peer)).chunks] == [wire.Abort]
+
+
+async def test_the_end_of_the_run_aborts_what_is_left() -> None:
+    """Of the default stack, which has no block."""
+    async with userland(), await open_listener(0, hosts=HOST) as listener:
+
+        async def client() -> None:
+            channel = await open_association(HOST, listener.port, stack="userland")
+            await channel.send(b"bye")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, trio.run, client)
+            here = await listener.accept()
+            assert (await here.receive()).data == b"bye"
+            end = await here.wait_ended()
+            assert (end.state, end.cause) == (AssociationState.COMM_LOST, 12)
+
+
+def break_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Engine, "receive_packet", fail)
+
+
+async def test_a_fault_in_the_driver_ends_its_sockets(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two_stacks() as (server, client), channels(server, client) as (there, here):
+        break_down(monkeypatch)
+        await there.send(b"x")
+        with pytest.raises(trio.BrokenResourceError, match="has failed") as broken:
+            await here.receive()
+        assert isinstance(broken.value.__cause__, Exception)
+        with pytest.raises(trio.BrokenResourceError, match="has failed"):
+            await open_endpoint(stack=server)
+    (record, *_) = caplog.records
+    assert (record.name, record.levelno) == ("trio_sctp", logging.ERROR)
+
+
+async def test_a_fault_in_the_default_stack_never_reaches_the_run_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await open_listener(0, hosts=HOST, stack="userland") as listener:
+        break_down(monkeypatch)
+        with pytest.raises((trio.BrokenResourceError, ConnectFailed)):
+            await open_association(HOST, listener.port, stack="userland")
+        monkeypatch.undo()
+        with pytest.raises(trio.BrokenResourceError):
+            await listener.accept()
+    assert caplog.records
+    async with await open_listener(0, hosts=HOST, stack="userland") as listener:  # another stack
+        there = await open_association(HOST, listener.port, stack="userland")
+        await trio.aclose_forcefully(there)
+
+
+# -- other systems -------------------------------------------------------------------------------
+
+ELSEWHERE = """
+import fcntl, socket, sys
+import trio
+import trio.testing
+sys.modules["fcntl"] = None
+for name in ("SOCK_SEQPACKET", "IPV6_RECVPKTINFO", "IPV6_PKTINFO", "CMSG_SPACE", "MSG_ERRQUEUE"):
+    if hasattr(socket, name):
+        delattr(socket, name)
+sys.platform = {platform!r}
+import trio_sctp, trio_sctp.testing
+
+async def main():
+    print(trio_sctp.stacks()[0].reason)
+    async with trio_sctp.userland(udp_port={port}, peer_udp_port={port}):
+        async with await trio_sctp.open_listener(0, hosts="127.0.0.1") as listener:
+            client = await trio_sctp.open_association(
+                "127.0.0.1", listener.port, local_hosts="127.0.0.1"
+            )
+            server = await listener.accept()
+            await client.send(b"hello")
+            print((await server.receive()).data)
+            client.abort()
+            await trio.aclose_forcefully(server)
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+async def test_what_other_systems_lack_is_not_needed(platform: str) -> None:
+    program = ELSEWHERE.format(platform=platform, port=free_port())
+    run = await trio.run_process(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_stdout=True,
+        stderr=subprocess.STDOUT,
+    )
+    lines = run.stdout.decode().splitlines()
+    assert lines[1:] == ["b'hello'"]
+    assert platform in lines[0]
+
+
+async def test_raw_ip_needs_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("trio_sctp._userland.driver.Carrier", denied)
+    monkeypatch.setattr("os.path.exists", lambda path: False)
+    with pytest.raises(StackUnavailable, match="CAP_NET_RAW"):
+        async with userland(carrier="ip"):
+            pass
+
+
+async def test_raw_ip_is_not_for_where_the_kernel_has_sctp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.exists", lambda path: path == "/proc/net/sctp")
+    with pytest.raises(StackUnavailable, match="stack='kernel'"):
+        async with userland(carrier="ip"):
+            pass
