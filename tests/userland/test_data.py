@@ -10,6 +10,7 @@ import pytest
 from trio_sctp._options import StatusState
 from trio_sctp._stack import Piece
 from trio_sctp._userland import Engine, Parameters, Route, wire
+from trio_sctp._userland.path import Path
 from trio_sctp._userland.wire import Cause, Option
 from trio_sctp._values import AssociationState, Message, RemoteError
 
@@ -231,6 +232,79 @@ def test_a_chunk_is_retransmitted_fast_only_once() -> None:
     for last in (5, 6, 7, 8):
         assert tsns(script, script.give(script.sack(gaps=[(2, last)]))) == []
     assert tsns(script, script.wait(1.1)) == [1]  # T3
+
+
+def test_nor_is_it_after_a_timeout() -> None:
+    """What had left before T3-rtx expired is acknowledged after it, and says nothing new."""
+    script = several()
+    for last in (2, 3, 4):
+        script.give(script.sack(gaps=[(2, last)]))
+    assert tsns(script, script.wait(1.1)) == [1, 5, 6, 7, 8]
+    for last in (5, 6, 7, 8):
+        assert tsns(script, script.give(script.sack(gaps=[(2, last)]))) == []
+    assert script.association.paths[B].cwnd == MTU
+
+
+def full_window(script: Script) -> Path:
+    """As many full packets are in flight as fit into a cwnd of 20,000 bytes."""
+    association = script.accept()
+    path = association.paths[B]
+    path.cwnd = 20_000
+    while path.flight < path.cwnd:
+        assert script.send(bytes(FULL))
+    return path
+
+
+def test_a_later_loss_in_fast_recovery_waits_for_cwnd() -> None:
+    """Section 7.2.4, 3: the first retransmission ignores it, and no other."""
+    script = Script()
+    path = full_window(script)
+    assert tsns(script, script.give(script.sack(gaps=[(2, 2)]))) == []
+    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 4)]))) == []  # 3: once
+    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 5)]))) == [1]  # 3: twice
+    assert (path.cwnd, path.flight > path.cwnd) == (10_000, True)
+    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 6)]))) == []
+    assert path.flight > path.cwnd
+    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 10)]))) == [3]
+
+
+def test_a_loss_that_the_end_of_fast_recovery_comes_with_is_another_one() -> None:
+    """Section 7.2.4, 6: by then cwnd may be reduced again."""
+    script = several()
+    path = script.association.paths[B]
+    path.cwnd = 40_000
+    for last in (2, 3, 4):
+        script.give(script.sack(gaps=[(2, last)]))
+    assert (path.cwnd, path.exit_point) == (20_000, script.first_tsn + 7)
+    for _ in range(4):
+        script.send(bytes(100))  # 9 to 12
+    script.give(script.sack(gaps=[(2, 8), (10, 10)]))  # 9: once
+    script.give(script.sack(gaps=[(2, 8), (10, 11)]))
+    assert path.fast_recovery
+    assert tsns(script, script.give(script.sack(8, gaps=[(2, 4)]))) == [9]
+    assert (path.cwnd, path.fast_recovery) == (10_000, True)
+    assert path.exit_point == script.first_tsn + 11
+
+
+def test_new_data_does_not_overtake_a_retransmission_that_did_not_fit() -> None:
+    """Section 6.1 C."""
+    script = Script()
+    script.accept()
+    script.association.paths[B].cwnd = FULL + 50
+    for size in (100, FULL):
+        assert len(script.send(bytes(size))) == 1
+    assert script.send(bytes(100)) == []  # cwnd is used up
+    assert tsns(script, script.wait(1.1)) == [1]
+    assert tsns(script, script.give(script.sack(1))) == [2, 3]
+
+
+def test_congestion_avoidance_grows_a_window_that_was_in_use() -> None:
+    """Section 7.2.2: cwnd or more was in flight."""
+    for in_flight, grown in ((9999, 10_000), (10_000, 10_000 + MTU)):
+        path = Path(Route(A, B), Parameters(), confirmed=True)
+        path.ssthresh, path.cwnd = 6000, 10_000
+        path.acknowledged(10_000, in_flight, True)
+        assert path.cwnd == grown
 
 
 def test_t3_is_not_restarted_for_later_chunks() -> None:

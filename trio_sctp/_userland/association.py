@@ -641,13 +641,14 @@ class Association:
         for path, acked in news.items():
             path.acknowledged(acked, before.get(path, 0), advanced)
             self._answered(path, now)
-        highest = outbound.next_tsn - 1
-        for path in lost:
-            path.lost(highest)
-            self._retransmit_one = True
         for path in self.paths.values():
             if path.fast_recovery and cumulative >= path.exit_point:
                 path.fast_recovery = False
+        highest = outbound.next_tsn - 1
+        for path in lost:
+            if not path.fast_recovery:
+                self._retransmit_one = True  # section 7.2.4, 3: what is lost later waits for cwnd
+            path.lost(highest)
         again = outbound.peek_marked() if lost else None
         for path, chunk in earliest.items():
             # Section 6.3.2, R3, and section 7.2.4, 4: not for later chunks, which would let an
@@ -1150,7 +1151,12 @@ class Association:
                     chunks.append(chunk.wire)
                     outbound.transmitted(chunk, path, now)
                     sent += 1
-                if path is new_path and path.flight < limit and not narrow:
+                if (
+                    path is new_path
+                    and path.flight < limit
+                    and not narrow
+                    and outbound.peek_marked() is None  # or it did not fit: it goes first (6.1 C)
+                ):
                     sent += self._new_data(path, space, chunks, now, immediate)
             if chunks:
                 self._emit(path, chunks, fragment=large)

@@ -69,6 +69,7 @@ class Chunk:
         "acked",
         "counted",
         "fast",
+        "ineligible",
         "marked",
         "message",
         "missing",
@@ -92,7 +93,8 @@ class Chunk:
         self.acked: bool = False  # by a gap block
         self.marked: bool = False  # to be retransmitted
         self.missing: int = 0
-        self.fast: bool = False  # was retransmitted fast; a second time is T3's
+        self.fast: bool = False  # what marked it last were SACKs
+        self.ineligible: bool = False  # was retransmitted fast; a second time is T3's
 
     @property
     def done(self) -> bool:
@@ -400,8 +402,8 @@ class Outbound:
             # Highest TSN newly acknowledged (7.2.4): later reports say nothing of earlier losses.
             if tsn < highest_news or (chunk.path.fast_recovery and advanced):
                 chunk.missing += 1
-                if chunk.missing >= MISSING_REPORTS and not chunk.fast:
-                    chunk.fast = True
+                if chunk.missing >= MISSING_REPORTS and not chunk.ineligible:
+                    chunk.fast = chunk.ineligible = True
                     lost.add(chunk.path)
                     self.mark(chunk)
         return lost, reneged

@@ -164,11 +164,11 @@ class Path:
         if self.fast_recovery or not advanced:
             return
         # Only a window that was in use tells that the network can take more.
-        in_use = flight_before + self.mtu > self.cwnd
         if self.cwnd <= self.ssthresh:
-            if in_use:
+            if flight_before + self.mtu > self.cwnd:
                 self.cwnd += min(acked, self.mtu)
             return
+        in_use = flight_before >= self.cwnd
         self.partial_bytes_acked += acked
         if self.partial_bytes_acked >= self.cwnd and in_use:
             self.partial_bytes_acked -= self.cwnd
