@@ -104,6 +104,8 @@ def failures(events: Sequence[Arrival]) -> list[FailedFragment]:
 class Simulation:
     """Hosts, the network between them, and the time."""
 
+    engine_type: type[Engine] = Engine
+
     def __init__(self, seed: int = 0, **link: Any) -> None:
         self.random = Random(seed)
         link.setdefault("delay", 0.01)
@@ -121,7 +123,7 @@ class Simulation:
 
     def host(self, *addresses: str, port: int = PORT, **parameters: Any) -> Engine:
         """An engine at these addresses that listens, and whose program reads all."""
-        engine = Engine(
+        engine = self.engine_type(
             port,
             addresses,
             parameters=Parameters(**parameters),
