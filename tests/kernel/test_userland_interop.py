@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import random
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -515,6 +516,91 @@ async def test_a_large_message_is_whole_in_spite_of_loss(pair: Pair) -> None:
     assert (await kernel_receives(endpoint)).data == data
     await association.send(data)
     assert (await carrier.expect(Message)).data == data
+
+
+# -- a link that loses (netem) ---
+
+
+def tc(command: str) -> bytes:
+    return subprocess.run(["tc", *command.split()], check=True, capture_output=True).stdout
+
+
+@contextmanager
+def netem(settings: str) -> Iterator[None]:
+    """For all that passes through the loopback interface."""
+    tc(f"qdisc add dev lo root netem {settings}")
+    try:
+        yield
+    finally:
+        tc("qdisc delete dev lo root")
+
+
+def lost_by_netem() -> int:
+    (qdisc,) = json.loads(tc("-s -j qdisc show dev lo"))
+    assert qdisc["kind"] == "netem"
+    return int(qdisc["drops"])
+
+
+@pytest.fixture
+def lossy(sysctl: Sysctl) -> Iterator[None]:
+    """Neither side gives up: chance is to decide how long it takes, not whether it succeeds."""
+    for name in ("association_max_retrans", "path_max_retrans", "max_init_retransmits"):
+        sysctl(f"net.sctp.{name}", 1000)
+    with netem("loss 20% delay 5ms"):
+        yield
+
+
+@pytest.mark.usefixtures("lossy")
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("who_ends", ["engine", "kernel"])
+async def test_a_link_that_loses_a_fifth(role: str, who_ends: str) -> None:
+    """From the INIT to the SHUTDOWN COMPLETE."""
+    streams, numbers = range(5), range(80)
+    messages = [random.Random(n).randbytes(10 + 30 * n) for n in numbers]
+    patience = dict.fromkeys(
+        ("association_max_retrans", "path_max_retrans", "max_init_retrans"), 1000
+    )
+    received: dict[str, list[Message]] = {"engine": [], "kernel": []}
+    retransmitted = snmp("SctpT3Retransmits") + snmp("SctpFastRetransmits")
+    async with associated(role, BUFFERS, **patience) as (carrier, id, endpoint, association):
+
+        async def engine_sends() -> None:
+            for n in numbers:
+                await carrier.send(id, messages[n], stream=n % len(streams))
+
+        async def kernel_sends() -> None:
+            for n in numbers:
+                await association.send(messages[n], stream=n % len(streams))
+
+        async def engine_takes() -> None:
+            for _ in numbers:
+                received["engine"].append(await carrier.expect(Message))
+
+        async def kernel_takes() -> None:
+            for _ in numbers:
+                received["kernel"].append(await kernel_receives(endpoint))
+
+        async with trio.open_nursery() as nursery:
+            for task in (engine_sends, kernel_sends, engine_takes, kernel_takes):
+                nursery.start_soon(task)
+        for taken in received.values():
+            for stream in streams:
+                expected = messages[stream :: len(streams)]
+                assert [m.data for m in taken if m.stream == stream] == expected
+
+        if who_ends == "engine":
+            carrier.shutdown(id)
+            assert isinstance(await endpoint.receive(), ShutdownReceived)
+        else:
+            await association.eof()
+            await carrier.expect(ShutdownReceived)
+        assert (await association.wait_ended()).graceful
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.SHUTDOWN_COMP
+        sent = [chunk.tsn for chunk in carrier.chunks(wire.Data, outbound=True)]
+        assert len(sent) > len(set(sent))
+    assert snmp("SctpT3Retransmits") + snmp("SctpFastRetransmits") > retransmitted
+    assert lost_by_netem() > 0
 
 
 # -- windows ---
