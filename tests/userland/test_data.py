@@ -376,6 +376,19 @@ def test_a_flood_of_one_byte_messages_cannot_hold_more_than_the_window() -> None
     assert sacks(script.sent)[-1].rwnd == 0
 
 
+@pytest.mark.parametrize("size", [100, FULL, 16384])
+def test_what_a_window_has_promised_is_taken(size: int) -> None:
+    """The peer does not count our overhead, and its packets are not dropped for it."""
+    pair = Pair(there={"receive_window": 16384})
+    messages = [bytes(size)] * (200_000 // size)
+    for message in messages:
+        pair.send(message)
+    pair.run(60.0)
+    assert payloads(pair.events[pair.b]) == messages
+    tsns = [data.tsn for sent in pair.data(A) for data in sent.chunks(wire.Data)]
+    assert len(tsns) == len(set(tsns))
+
+
 def test_a_small_rest_of_the_window_is_not_offered() -> None:
     """A silly window: each of its packets would be small for ever."""
     script = Script(receive_window=20_000)

@@ -619,7 +619,7 @@ class Association:
         self._sack_now = False
         self._sack_at = inf
         self._packets = 0
-        return wire.sack_chunk(inbound.cumulative & _MASK, inbound.window(), gaps, duplicates)
+        return wire.sack_chunk(inbound.cumulative & _MASK, inbound.advertise(), gaps, duplicates)
 
     # -- acknowledgements (6.2.1, 6.3, 7.2) ---
 

@@ -70,6 +70,7 @@ class Inbound:
         self.streams = streams
         self.duplicates: list[int] = []
         self.held: int = 0  # bytes, with overhead, that are not taken yet
+        self._promised = parameters.receive_window  # bytes of payload that the peer may send
         self.delivered: int = 0  # those of them that only have to be taken
         self._ahead: dict[int, int] = {}  # TSNs above the cumulative one, and what they cost
         self._highest = initial_tsn - 1
@@ -88,6 +89,11 @@ class Inbound:
         # A chunk that fills a packet has to fit, or the peer would take refusals for losses.
         packet = self.parameters.path_mtu + self.parameters.chunk_overhead
         return free if free >= min(packet, self.parameters.receive_window) else 0
+
+    def advertise(self) -> int:
+        """The window that a SACK tells of: what it promises is then taken in."""
+        self._promised = self.window()
+        return self._promised
 
     def taken(self, size: int) -> bool:
         """A message was taken; returns whether the peer should be told of the room."""
@@ -146,18 +152,24 @@ class Inbound:
             return False
         if tsn - self.cumulative > self.parameters.max_ahead:
             return False
-        cost = len(data.payload) + self.parameters.chunk_overhead
+        size = len(data.payload)
+        cost = size + self.parameters.chunk_overhead
         fills = tsn < self._highest
         if self.held + cost > self.parameters.receive_window and self.held:
-            # A full window still takes what fills a gap, or nothing would ever free it (6.2), and
-            # what comes next while the program has nothing to take.
-            if not fills and (tsn != self.cumulative + 1 or self.delivered > self._held_back_cost):
-                return False
-            if not self._make_room(tsn, cost) and tsn != self.cumulative + 1:
-                return False
+            # The peer does not count our overhead: what was promised is taken.  So is, by a full
+            # window, what fills a gap, or nothing would ever free it (6.2), and what comes next
+            # while the program has nothing to take.
+            if size > self._promised:
+                if not fills and (
+                    tsn != self.cumulative + 1 or self.delivered > self._held_back_cost
+                ):
+                    return False
+                if not self._make_room(tsn, cost) and tsn != self.cumulative + 1:
+                    return False
             if self.held + cost > 2 * self.parameters.receive_window:
                 return False
         self.held += cost
+        self._promised -= size
         if tsn == self.cumulative + 1:
             self.cumulative = tsn
             ahead = self._ahead
