@@ -8,20 +8,26 @@ export PYTHONUNBUFFERED := 1
 .PHONY: help run test check bench clean kernel-sctp peers
 
 help:
-	@echo 'make run     the demonstration'
+	@echo 'make run     the demonstration, on the stack that works here;'
+	@echo '             make run STACK=kernel, on a kernel with SCTP'
 	@echo 'make test    all tests: those of every stack here, then the Linux kernel stack'
 	@echo 'make check   lint, formatting and types'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP'
 	@echo 'make clean   remove what these made'
 
+ifeq ($(STACK),kernel)
 run: .venv/ready kernel-sctp
-	$(IN_GUEST) $(BIN)/python -m examples.demo
+	TRIO_SCTP_STACK=kernel $(IN_GUEST) $(BIN)/python -m examples.demo
+else
+run: .venv/ready
+	TRIO_SCTP_STACK=$(STACK) $(BIN)/python -m examples.demo
+endif
 
 test: .venv/ready kernel-sctp peers
 	$(BIN)/python -m pytest -m 'not kernel' --junitxml=.venv/test-here.xml
 	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
 	  --junitxml=.venv/test-kernel.xml
-	@$(BIN)/python -c "$$SUMMARY"
+	@$(BIN)/python -m tests.summary .venv/test-here.xml .venv/test-kernel.xml
 
 check: .venv/ready
 	$(BIN)/ruff check
@@ -61,12 +67,3 @@ peers:
 	@tools/install-packages 'to test against other SCTP programs' \
 	  erlang-base:erl ncat socat iperf3 tshark iproute2:ip \
 	  libusrsctp-examples:/usr/lib/usrsctp/client
-
-define SUMMARY
-import xml.etree.ElementTree as tree
-for where, file in ("here", "test-here"), ("on the kernel stack", "test-kernel"):
-    suite = tree.parse(f".venv/{file}.xml").find("testsuite").attrib
-    skipped = int(suite["skipped"])
-    print(f"tests {where}: {int(suite['tests']) - skipped} passed, {skipped} skipped")
-endef
-export SUMMARY

@@ -62,6 +62,12 @@ def _kernel_has_sctp() -> bool:
     return True
 
 
+@pytest.fixture(params=[pytest.param("kernel", marks=pytest.mark.kernel), "userland"])
+def default_stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What programs that name no stack use, in this process and in those that it starts."""
+    monkeypatch.setenv("TRIO_SCTP_STACK", request.param)
+
+
 @pytest.fixture
 def black_hole(kernel_black_hole: str) -> str:
     """An address that packets go to and nothing comes back from."""

@@ -13,9 +13,10 @@ import pytest
 import trio
 
 import trio_sctp
+from examples import calculator
 from trio_sctp import AssociationChange, AssociationState, ShutdownReceived
 
-pytestmark = pytest.mark.kernel
+pytestmark = pytest.mark.usefixtures("default_stack")
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parent.parent
@@ -106,6 +107,12 @@ async def wait_for(process: trio.Process, pattern: str) -> tuple[str | Any, ...]
         assert data, f"ended after {text!r}"
         text += data.decode()
     return match.groups()
+
+
+async def test_calculator(nursery: trio.Nursery) -> None:
+    listener: trio_sctp.Listener = await nursery.start(calculator.serve, 0)
+    assert await run("calculator", "ask", HOST, listener.port, 17, 4) == "21\n"
+    nursery.cancel_scope.cancel()
 
 
 async def test_client_without_server() -> None:

@@ -12,7 +12,7 @@ import trio.testing
 
 README = Path(__file__).parents[1] / "README.md"
 
-pytestmark = pytest.mark.kernel
+pytestmark = pytest.mark.usefixtures("default_stack")
 
 
 def load_main(heading: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:

@@ -44,7 +44,7 @@ class SimulatedHost(UserlandStack):
         super().__init__(network._random.randbytes)
         self._network = network
         self._addresses = list(addresses)
-        self._token: Token[Any] | None = None
+        self._tokens: list[Token[Any]] = []
 
     def __repr__(self) -> str:
         return f"<SimulatedHost {' '.join(self._addresses)}>"
@@ -99,7 +99,7 @@ class SimulatedHost(UserlandStack):
         self._network._wake()
 
     async def __aenter__(self) -> SimulatedHost:
-        self._token = enter_stack(self)
+        self._tokens.append(enter_stack(self))
         await trio.lowlevel.checkpoint()
         return self
 
@@ -109,8 +109,7 @@ class SimulatedHost(UserlandStack):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._token is not None
-        leave_stack(self._token)
+        leave_stack(self._tokens.pop())
         await trio.lowlevel.cancel_shielded_checkpoint()
 
 
