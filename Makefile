@@ -40,6 +40,7 @@ bench: .venv/ready kernel-sctp
 	$(BIN)/python -m benchmarks native
 	$(BIN)/python -m pip install --quiet --group rivals
 	$(BIN)/python -m benchmarks engine
+	$(BIN)/python -m benchmarks udp
 	$(IN_GUEST) $(BIN)/python -m benchmarks kernel
 
 clean:

@@ -1,4 +1,4 @@
-"""The command line: python -m benchmarks native|engine|kernel [--markdown]"""
+"""The command line: python -m benchmarks native|engine|udp|kernel [--markdown]"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def main() -> None:
     )
     parser.add_argument(
         "where",
-        choices=["native", "engine", "kernel"],
-        help="native, engine: any machine; kernel: one with SCTP",
+        choices=["native", "engine", "udp", "kernel"],
+        help="kernel: one with SCTP; all others: any machine",
     )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     arguments = parser.parse_args()

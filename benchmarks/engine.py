@@ -20,6 +20,7 @@ from trio_sctp._userland import Engine, Parameters, Route
 from trio_sctp._values import Message
 
 from . import measuring
+from .ends import MTU
 from .measuring import Costs, Table, Wanted, in_rounds
 
 ROUNDS = 9
@@ -27,9 +28,6 @@ COUNTS = {64: 30_000, 1024: 10_000, 16384: 1_000}
 WANTED = {64: 2.0, 1024: 1.3, 16384: 1.3}
 AHEAD = 200
 """Messages that are queued before packets are carried."""
-
-MTU = 1200 + 28
-"""aiortc's largest DATA chunk, and its headers."""
 
 OURS, AIORTC = "trio_sctp", "aiortc"
 LEFT, RIGHT = "192.0.2.1", "192.0.2.2"
