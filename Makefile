@@ -41,6 +41,7 @@ bench: .venv/ready kernel-sctp
 	$(BIN)/python -m pip install --quiet --group rivals
 	$(BIN)/python -m benchmarks engine
 	$(BIN)/python -m benchmarks udp
+	$(BIN)/python -m benchmarks scale
 	$(IN_GUEST) $(BIN)/python -m benchmarks kernel
 
 clean:

@@ -3,6 +3,7 @@
     python -m benchmarks native     the data path alone, on any Linux
     python -m benchmarks engine     the userland engine, without a network
     python -m benchmarks udp        the userland stack over UDP
+    python -m benchmarks scale      thousands of its associations
     python -m benchmarks kernel     the whole of it, on a kernel that has SCTP
 
 What counts are ratios: between things measured in the same run, in turns and in random order.
@@ -13,6 +14,7 @@ some 20 µs, they mean little.
     measuring.py   rounds, medians and tables
     engine.py      both ends in one process
     udp.py         two processes; ends.py, udp_ours.py, udp_aiortc.py and udp_usrsctp.py are they
+    scale.py       a server and its clients; scale_ends.py is either
     native.py      a socket pair in the place of the SCTP socket
     kernel.py      real associations; sender.py and gen_sctp_receiver.erl are its other programs
 """

@@ -1,4 +1,4 @@
-"""The command line: python -m benchmarks native|engine|udp|kernel [--markdown]"""
+"""The command line: python -m benchmarks native|engine|udp|scale|kernel [--markdown]"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
     )
     parser.add_argument(
         "where",
-        choices=["native", "engine", "udp", "kernel"],
+        choices=["native", "engine", "udp", "scale", "kernel"],
         help="kernel: one with SCTP; all others: any machine",
     )
     parser.add_argument("--markdown", action="store_true", help="tables for a README")

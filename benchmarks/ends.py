@@ -61,6 +61,14 @@ def udp_socket(port: int) -> socket.socket:
     return sock
 
 
+def free_port() -> int:
+    """A UDP port that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((HOST, 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
 def ready() -> None:
     """Now the sender may start."""
     print("ready", flush=True)

@@ -27,6 +27,7 @@ from trio_sctp import AssociationChange, AssociationChannel, Endpoint, open_endp
 
 from . import measuring
 from .measuring import Costs, Table, Wanted, in_rounds
+from .program import Program
 from .receivers import (
     BARE,
     IN_BATCHES,
@@ -64,26 +65,6 @@ WANTED = [
     *(Wanted(name, GEN_SCTP, 1.3, speed=True) for name in IN_BATCHES),
     *(Wanted(name, TRIO, 0.9, speed=True) for name in SINGLY),
 ]
-
-
-class Program:
-    """Another program that does what lines say, and answers each."""
-
-    def __init__(self, *command: str) -> None:
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
-
-    def ask(self, *words: str | int) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(*words, file=self._process.stdin)
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{self._process.args!r} died of {words!r}")
-        return answer.strip()
-
-    def end(self) -> None:
-        self._process.communicate()
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import socket
 import subprocess
 import sys
 from functools import partial
 
 from . import measuring
-from .ends import COUNTS, HOST
+from .ends import COUNTS, free_port
 from .measuring import Costs, Table, Wanted, in_rounds
 from .udp_usrsctp import LIBRARY
 
@@ -28,13 +27,6 @@ WANTED = {  # of aiortc's speed, and of libusrsctp's
     1024: (1.3, 0.5),
     16384: (1.3, 0.5),
 }
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-    return port
 
 
 async def measure(name: str, size: int) -> float:

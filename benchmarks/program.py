@@ -1,0 +1,25 @@
+"""Other programs of the benchmarks, which do what lines say."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+class Program:
+    """Another program that does what lines say, and answers each."""
+
+    def __init__(self, *command: str) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+
+    def ask(self, *words: str | int) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(*words, file=self._process.stdin)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self._process.args!r} died of {words!r}")
+        return answer.strip()
+
+    def end(self) -> None:
+        self._process.communicate()

@@ -1,0 +1,101 @@
+"""The two programs of `scale`: one with all of the servers' halves, one with all of the clients'.
+
+Reads commands, one a line, and answers each with a line when it is done:
+
+    listen              be the server
+    memory              resident bytes
+    connect COUNT       so many associations, each on a socket and SCTP port of its own; seconds
+    echo COUNT SPREAD   so many round trips, one by one, in turn over the first SPREAD; seconds
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+from functools import partial
+from time import perf_counter
+
+import trio
+
+import trio_sctp
+from trio_sctp import AssociationChannel, InitMsg, PeerAddressFlags, PeerAddressParams
+
+from .ends import HOST, SCTP_PORT
+
+AT_ONCE = 200  # connecting
+MESSAGE = bytes(64)
+OPTIONS = (
+    InitMsg(num_ostreams=10, max_instreams=2048),
+    # As long as it takes to measure, nothing else is to happen.
+    PeerAddressParams(flags=PeerAddressFlags.HB_DISABLE),
+)
+
+
+def resident() -> float:
+    """Bytes in memory."""
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+async def echo(channel: AssociationChannel) -> None:
+    async for message in channel:
+        await channel.send(message.data)
+
+
+async def connect(channels: list[AssociationChannel], count: int) -> float:
+    limiter = trio.CapacityLimiter(AT_ONCE)
+
+    async def one() -> None:
+        async with limiter:
+            channel = await trio_sctp.open_association(HOST, SCTP_PORT, options=OPTIONS)
+        channels.append(channel)
+
+    started = perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+    return perf_counter() - started
+
+
+async def exchange(channels: list[AssociationChannel], count: int) -> float:
+    started = perf_counter()
+    for number in range(count):
+        channel = channels[number % len(channels)]
+        await channel.send(MESSAGE)
+        await channel.receive()
+    return perf_counter() - started
+
+
+async def obey(udp_port: int, nursery: trio.Nursery) -> None:
+    channels: list[AssociationChannel] = []
+    while line := await trio.to_thread.run_sync(sys.stdin.readline):
+        command, *numbers = line.split()
+        match command, [int(number) for number in numbers]:
+            case "listen", []:
+                serve = partial(trio_sctp.serve, options=OPTIONS, backlog=AT_ONCE)
+                await nursery.start(serve, echo, SCTP_PORT)
+                answer = 0.0
+            case "memory", []:
+                answer = resident()
+            case "connect", [count]:
+                answer = await connect(channels, count)
+            case "echo", [count, spread]:
+                answer = await exchange(channels[:spread], count)
+            case _:
+                raise ValueError(f"what is {line!r}?")
+        print(answer, flush=True)
+
+
+async def main(udp_port: int) -> None:
+    async with (
+        trio_sctp.userland(udp_port=udp_port, peer_udp_port=udp_port),
+        trio.open_nursery() as nursery,
+    ):
+        await obey(udp_port, nursery)
+        nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(main, int(sys.argv[1]))
