@@ -416,6 +416,7 @@ def has_data(packet: bytes) -> bool:
 def check(engine: Engine) -> None:
     """Whatever was received, memory is bounded, accounts are right and nothing is stuck."""
     associations = engine.associations
+    engine.next_deadline()  # takes in what has changed
     assert len(associations) <= engine.parameters.max_associations
     for association in associations.values():
         assert not association.ended
