@@ -239,11 +239,14 @@ class Userland(UserlandStack):
         try:
             while not carrier.closed:
                 await trio.lowlevel.wait_readable(carrier.sock)
+                self.crowded = False
                 for arrival in carrier.receive(_BATCH):
                     if isinstance(arrival, Unreachable):
                         self.unreachable(arrival.data, arrival.remote)
                     else:
                         self.packet_arrived(*arrival)
+                    if self.crowded:
+                        break  # its program would fall behind, and the window would overflow
                 self.timers_changed()
         except trio.ClosedResourceError:
             pass

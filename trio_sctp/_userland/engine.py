@@ -244,6 +244,10 @@ class Engine:
         """Whether `receive` would return something."""
         return bool(self._events if id is None else self._own_events.get(id))
 
+    def unread(self, id: int | None = None) -> int:
+        """How many messages and events `receive` could return."""
+        return len(self._events if id is None else self._own_events.get(id, ()))
+
     def take_news(self) -> set[int | None]:
         """Whose messages and events have come since the last time: as `has_events` is asked."""
         news, self._news = self._news, set()

@@ -56,6 +56,9 @@ T = TypeVar("T", bound=Option)
 _EPHEMERAL = range(49152, 65536)
 _DEFAULT = Parameters()
 
+_CROWD = 256
+"""Records that are taken from a socket at once."""
+
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
@@ -81,6 +84,7 @@ class UserlandStack(abc.ABC):
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
         self.blocked: set[UserlandSocket] = set()  # somebody waits to send on them
         self._deadlines = Deadlines(self._deadline_of)
+        self.crowded = False  # more has come for a socket than its program takes at once
         self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
         self._next_port = _EPHEMERAL.start
         self._nobody = Engine(0, [], randomness=randomness)
@@ -318,8 +322,11 @@ class UserlandSocket:
 
     def readable(self) -> None:
         """Something may have come."""
-        if self.engine.has_events(self.only):
+        unread = self.engine.unread(self.only)
+        if unread:
             self._readable.unpark_all()
+        if unread >= _CROWD:
+            self._stack.crowded = True
 
     def writable(self) -> None:
         """Packets or time have passed: there may be room."""
