@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,8 +15,19 @@ import trio_sctp
 from trio_sctp import AssociationChannel, Endpoint
 
 from .network import Network, network
+from .udp_carrier import ENGINE_UDP, KERNEL_UDP
 
 LOOPBACK = "127.0.0.1"
+
+ENCAPSULATION = {
+    "encap_port": ENGINE_UDP,
+    "udp_port": KERNEL_UDP,
+    "rto_min": 100,
+    "rto_initial": 200,
+    "rto_max": 400,
+    "sack_timeout": 20,
+}
+"""Sysctls; impatient, as the other end is, too: a loss costs a tenth of a second, not a second."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,6 +97,35 @@ def sysctl() -> Iterator[Callable[[str, object], None]]:
     """Sets a sysctl for the length of a test."""
     with changed_sysctls() as set_it:
         yield set_it
+
+
+@pytest.fixture(scope="module")
+def encapsulation() -> Iterator[None]:
+    """Linux speaks SCTP in UDP."""
+    with changed_sysctls() as set_it:
+        for name, value in ENCAPSULATION.items():
+            set_it(f"net.sctp.{name}", value)
+        _set_gso(1280)
+        yield
+        _set_gso(65536)
+
+
+def _set_gso(size: int) -> None:
+    """Largest packet that Linux leaves to the device to cut up: those in UDP get lost there."""
+    subprocess.run(f"ip link set lo gso_max_size {size}".split(), check=True)
+
+
+@pytest.fixture
+def checksums() -> Iterator[None]:
+    """Every packet that Linux got had a good one."""
+    before = _bad_checksums()
+    yield
+    assert _bad_checksums() == before
+
+
+def _bad_checksums() -> int:
+    lines = Path("/proc/net/sctp/snmp").read_text().splitlines()
+    return int(dict(line.split() for line in lines)["SctpChecksumErrors"])
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -38,7 +37,6 @@ from trio_sctp import (
 from trio_sctp._stack import FailedFragment
 from trio_sctp._userland import Engine, Parameters, wire
 
-from .conftest import changed_sysctls
 from .udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
 
 PORT = 5001
@@ -46,15 +44,7 @@ PORT = 5001
 
 SIZES = [1, 2, 1000, 1400, 10_000, 65_536, 262_144, 1_048_576]
 
-SYSCTLS = {
-    "encap_port": ENGINE_UDP,
-    "udp_port": KERNEL_UDP,
-    "rto_min": 100,
-    "rto_initial": 200,
-    "rto_max": 400,
-    "sack_timeout": 20,
-}
-"""Impatient, as the engine is here: a loss costs a tenth of a second, not a second."""
+pytestmark = pytest.mark.usefixtures("encapsulation", "checksums")
 
 LOCAL = Parameters(rto_initial=0.2, rto_min=0.1, rto_max=0.4, sack_delay=0.02)
 
@@ -65,36 +55,6 @@ COMMON = [
 BUFFERS = [*COMMON, SendBuffer(2**21), ReceiveBuffer(2**21)]
 
 Sysctl = Callable[[str, object], None]
-
-
-def snmp(name: str) -> int:
-    """A counter of the kernel's SCTP."""
-    lines = Path("/proc/net/sctp/snmp").read_text().splitlines()
-    return int(dict(line.split() for line in lines)[name])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def encapsulation() -> Iterator[None]:
-    """Linux speaks SCTP in UDP."""
-    with changed_sysctls() as set_it:
-        for name, value in SYSCTLS.items():
-            set_it(f"net.sctp.{name}", value)
-        set_gso(1280)
-        yield
-        set_gso(65536)
-
-
-def set_gso(size: int) -> None:
-    """Largest packet that Linux leaves to the device to cut up: those in UDP get lost there."""
-    subprocess.run(f"ip link set lo gso_max_size {size}".split(), check=True)
-
-
-@pytest.fixture(autouse=True)
-def checksums() -> Iterator[None]:
-    """Every packet that Linux got had a good one."""
-    before = snmp("SctpChecksumErrors")
-    yield
-    assert snmp("SctpChecksumErrors") == before
 
 
 def new_engine(**parameters: Any) -> Engine:

@@ -1,0 +1,92 @@
+"""A UDP port in front of another, which loses packets, or lets others overtake them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+HOST = "127.0.0.1"
+_BUFFER = 2**22
+
+
+class UdpProxy:
+    """Clients send to ``port``; the server sees all of it come from ``server_side``.
+
+    What the server sends goes to the client that was heard last.
+    """
+
+    def __init__(
+        self, outer: trio.socket.SocketType, inner: trio.socket.SocketType, server: int
+    ) -> None:
+        self.port: int = outer.getsockname()[1]
+        self.server_side: int = inner.getsockname()[1]
+        self.lose: Callable[[bytes, bool], bool] = lambda packet, outbound: False
+        """Of a packet, and whether it goes to the server."""
+        self.hold: Callable[[bytes, bool], bool] = lambda packet, outbound: False
+        """The next packet overtakes it."""
+        self.lost = self.overtaken = 0
+        self._outer = outer
+        self._inner = inner
+        self._server = (HOST, server)
+        self._client: tuple[str, int] | None = None
+        self._held: dict[bool, list[bytes]] = {True: [], False: []}
+
+    async def to_server(self) -> None:
+        while True:
+            packet, self._client = await self._outer.recvfrom(65536)
+            for leaving in self._passing(packet, True):
+                await self._inner.sendto(leaving, self._server)
+
+    async def to_client(self) -> None:
+        while True:
+            try:
+                packet, _ = await self._inner.recvfrom(65536)
+            except ConnectionRefusedError:
+                continue  # what ICMP tells of the server
+            for leaving in self._passing(packet, False):
+                if self._client is not None:
+                    await self._outer.sendto(leaving, self._client)
+
+    def _passing(self, packet: bytes, outbound: bool) -> list[bytes]:
+        if self.lose(packet, outbound):
+            self.lost += 1
+            return []
+        if not self._held[outbound] and self.hold(packet, outbound):
+            self._held[outbound].append(packet)
+            return []
+        packets = [packet, *self._held[outbound]]
+        self.overtaken += len(packets) - 1
+        self._held[outbound].clear()
+        return packets
+
+
+def sometimes(seed: int, share: float) -> Callable[[bytes, bool], bool]:
+    """For `UdpProxy.lose` and `UdpProxy.hold`."""
+    chance = random.Random(seed)
+    return lambda packet, outbound: chance.random() < share
+
+
+def always(packet: bytes, outbound: bool) -> bool:
+    """The same."""
+    return True
+
+
+@asynccontextmanager
+async def udp_proxy(server: int) -> AsyncIterator[UdpProxy]:
+    """Run one in front of a UDP port of this host."""
+    with (
+        trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as outer,
+        trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as inner,
+    ):
+        for sock in outer, inner:
+            sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, _BUFFER)
+            await sock.bind((HOST, 0))
+        proxy = UdpProxy(outer, inner, server)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(proxy.to_server)
+            nursery.start_soon(proxy.to_client)
+            yield proxy
+            nursery.cancel_scope.cancel()
