@@ -62,7 +62,7 @@ async def echo(port: int = 0, hosts: Sequence[str] = ()) -> None:
         print(listener.port, flush=True)
 
 
-async def client(host: str, port: int, local_port: int) -> None:
+async def client(host: str, port: int, local_port: int = 0) -> None:
     """Connect, and say so; or say why not."""
     try:
         channel = await trio_sctp.open_association(

@@ -226,6 +226,25 @@ async def test_a_client_that_restarts_from_another_udp_port(udp_port: int) -> No
                 channel.abort()
 
 
+async def test_two_client_processes_of_one_host(udp_port: int) -> None:
+    """The ports that they are given differ, or the second would be the first, begun anew."""
+    async with (
+        trio_sctp.userland(udp_port=udp_port),
+        await open_listener(0, hosts=HOST, options=PATIENT) as listener,
+    ):
+        peer = {"peer_udp_port": udp_port}
+        how: dict[str, Any] = {"host": HOST, "port": listener.port}
+        async with (
+            running("client", peer, **how) as (_, first),
+            running("client", peer, **how) as (_, second),
+        ):
+            assert (first, second) == ("up", "up")
+            channels = [await listener.accept() for _ in range(2)]
+            for channel in channels:
+                assert (await channel.receive()).data == b"hello"
+                channel.abort()
+
+
 # -- a network that loses ----------------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ class Userland(UserlandStack):
 
     def __init__(self, carrier: Literal["udp", "ip"], udp_port: int, peer_udp_port: int) -> None:
         """Not for programs to call."""
-        super().__init__(answer_strangers=carrier == "udp")
+        super().__init__(answer_strangers=carrier == "udp", shares_addresses=True)
         self._raw = carrier == "ip"
         self._udp_port = udp_port
         self._peer_udp_port = peer_udp_port

@@ -74,8 +74,16 @@ class UserlandStack(abc.ABC):
         randomness: Callable[[int], bytes] = secrets.token_bytes,
         *,
         answer_strangers: bool = True,
+        shares_addresses: bool = False,
     ) -> None:
-        """``answer_strangers``: whether ports that nobody has here are nobody's at all."""
+        """Not for programs to call.
+
+        Args:
+          randomness: Gives so many random bytes; another source makes a run repeatable.
+          answer_strangers: Whether ports that nobody has here are nobody's at all.
+          shares_addresses: Whether other stacks may have the same addresses: then their ports are
+            to differ, or a peer would take one's association for the other's, begun anew.
+        """
         self._randomness = randomness
         self._answer_strangers = answer_strangers
         self.ended = False
@@ -87,6 +95,8 @@ class UserlandStack(abc.ABC):
         self.crowded = False  # more has come for a socket than its program takes at once
         self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
         self._next_port = _EPHEMERAL.start
+        if shares_addresses:
+            self._next_port += int.from_bytes(randomness(2), "big") % len(_EPHEMERAL)
         self._nobody = Engine(0, [], randomness=randomness)
 
     # -- the carrier's side ---
