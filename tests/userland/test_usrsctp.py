@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 import subprocess
@@ -12,12 +13,20 @@ from functools import partial
 import pytest
 import trio
 
+import trio_sctp
 from trio_sctp import (
     AdaptationIndication,
     AssociationChange,
+    AssociationChannel,
     AssociationState,
+    ConnectFailed,
+    EventSubscription,
     Message,
+    RtoInfo,
     ShutdownReceived,
+    open_association,
+    open_endpoint,
+    open_listener,
 )
 from trio_sctp._userland import Engine, Parameters, wire
 
@@ -198,3 +207,120 @@ async def test_a_client_that_starts_anew(carrier: Carrier, their_udp: int) -> No
         assert change.association_id == up.association_id
         await carrier.send(change.association_id, b"welcome back\n")
         await said(process, b"welcome back\n")
+
+
+# -- with programs on `trio_sctp.userland()` ---------------------------------------------------
+
+IMPATIENT = [
+    RtoInfo(initial=200, min=100, max=400),
+    EventSubscription(address_event=False, adaptation_layer_event=True),
+]
+
+
+@pytest.fixture
+async def our_udp(their_udp: int) -> AsyncIterator[int]:
+    """The UDP port of a userland stack, which `stack=None` means here."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind((HOST, 0))
+        port: int = one.getsockname()[1]
+    async with trio_sctp.userland(udp_port=port, peer_udp_port=their_udp):
+        yield port
+
+
+async def associated(port: int) -> AssociationChannel:
+    """Connect to a program that has just been started, and may not have its UDP port yet."""
+    while True:
+        try:
+            return await open_association(HOST, port, options=IMPATIENT)
+        except ConnectFailed as error:
+            if error.errno != errno.ECONNREFUSED:
+                raise
+            await trio.sleep(0.01)
+
+
+@pytest.mark.peer(ECHO)
+async def test_a_program_and_a_server(our_udp: int, their_udp: int) -> None:
+    async with running(ECHO, their_udp, our_udp), await associated(ECHO_PORT) as channel:
+        for n, size in enumerate([1, 2, 3, 1000, 1216, 1217, 10_000]):
+            data = random.Random(size).randbytes(size)
+            await channel.send(data, stream=n, ppid=n * 0x11111111, unordered=n % 2 == 1)
+            message = await channel.receive()
+            assert message.data == data
+            assert (message.stream, message.ppid) == (n, n * 0x11111111)
+            assert message.unordered is (n % 2 == 1)
+        await channel.eof()
+        with pytest.raises(trio.EndOfChannel):
+            await channel.receive()
+        assert (await channel.wait_ended()).graceful
+        other = await associated(ECHO_PORT)
+        other.abort(b"enough")
+        assert (await other.wait_ended()).state is AssociationState.COMM_LOST
+        async with await associated(ECHO_PORT) as again:
+            await again.send(b"still there")
+            assert (await again.receive()).data == b"still there"
+
+
+@pytest.mark.peer(DISCARD)
+async def test_large_messages_of_a_program(our_udp: int, their_udp: int) -> None:
+    """They make it find a larger path MTU, as libusrsctp answers its probes."""
+    async with running(DISCARD, their_udp, our_udp), await associated(DISCARD_PORT) as channel:
+        assert channel.paths()[0].mtu == 1232
+        while channel.paths()[0].mtu == 1232:
+            await channel.send(bytes(100_000))
+        assert channel.paths()[0].mtu == 1452
+        await channel.send(bytes(1_000_000))
+        await channel.aclose()
+        end = await channel.wait_ended()
+        assert end.graceful
+        assert not end.undelivered
+
+
+@pytest.mark.peer(TSCTP)
+async def test_large_messages_to_a_program(our_udp: int, their_udp: int) -> None:
+    count, size = 20, 100_000
+    how = ["-n", count, "-l", size, "-E", their_udp, "-U", our_udp]
+    async with (
+        await open_listener(0, hosts=HOST, options=IMPATIENT) as listener,
+        running(TSCTP, *how, "-p", listener.port, HOST),
+    ):
+        channel = await listener.accept()
+        assert [len(message.data) async for message in channel] == [size] * count
+        assert (await channel.wait_ended()).graceful
+
+
+@pytest.mark.peer(CLIENT)
+async def test_a_program_and_clients_that_end_and_start_anew(our_udp: int, their_udp: int) -> None:
+    async with await open_endpoint(hosts=HOST, options=IMPATIENT) as endpoint:
+        endpoint.listen()
+
+        @asynccontextmanager
+        async def client() -> AsyncIterator[trio.Process]:
+            how = (HOST, endpoint.port, CLIENT_PORT, their_udp, our_udp)
+            async with running("stdbuf", "-oL", CLIENT, *how, stdout=subprocess.PIPE) as process:
+                yield process
+
+        async def change(state: AssociationState) -> AssociationChange:
+            record = await endpoint.receive()
+            assert isinstance(record, AssociationChange)
+            assert record.state is state
+            return record
+
+        async with client():
+            id = (await change(AssociationState.COMM_UP)).association_id
+        async with client() as process:
+            assert (await change(AssociationState.RESTART)).association_id == id
+            await endpoint.associations[id].send(b"welcome back\n")
+            await said(process, b"welcome back\n")
+            assert process.stdin is not None
+            await process.stdin.send_all(b"thank you\n")
+            message = await endpoint.receive()
+            assert isinstance(message, Message)
+            assert message.data == b"thank you\n"
+            await process.stdin.aclose()
+            assert isinstance(await endpoint.receive(), ShutdownReceived)
+            await change(AssociationState.SHUTDOWN_COMP)
+        async with client() as process:
+            id = (await change(AssociationState.COMM_UP)).association_id
+            endpoint.abort(id, b"why")
+            cause = "0x00 0x0c 0x00 0x07 " + " ".join(f"{byte:#04x}" for byte in b"why")
+            await said(process, cause.encode())
