@@ -275,13 +275,15 @@ def test_two_processes_of_one_host(net: Network) -> None:
 # -- strangers ---------------------------------------------------------------------------------
 
 
-def test_a_host_that_has_no_sctp_at_all(net: Network) -> None:
-    """ICMP says so."""
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_a_host_that_has_no_sctp_at_all(net: Network, family: str) -> None:
+    """ICMP says so; for IPv6 it does in words of its own."""
+    host = net.right.hosts[0] if family == "IPv4" else net.right.hosts6[0]
 
     async def test() -> None:
         async with trio_sctp.userland(carrier="ip"):
             with pytest.raises(ConnectFailed) as refused:
-                await open_association(net.right.hosts[0], 5001)
+                await open_association(host, 5001)
             assert refused.value.errno == errno.ECONNREFUSED
 
     net.left.run(test)

@@ -39,6 +39,7 @@ _PKTINFO6 = struct.Struct("=16sI")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _FROM_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP and ICMP6
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENOPROTOOPT})  # port, protocol
+_UNKNOWN_NEXT_HEADER = (errno.EPROTO, 3, 4, 1)  # how ICMPv6 says protocol unreachable (RFC 4443)
 _ROUTES = 4096
 
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
@@ -183,7 +184,7 @@ class Carrier:
                 else:
                     self.sock.sendto(data, address)
             except OSError as error:
-                if error.errno in _UNREACHABLE:
+                if error.errno in _UNREACHABLE or error.errno == errno.EPROTO:
                     continue
                 self.not_sent += 1
             break
@@ -270,8 +271,9 @@ class Carrier:
             for level, kind, value in ancillary:
                 if (level, kind) not in _RECVERR:
                     continue
-                number, origin, *_ = _EXTENDED_ERROR.unpack_from(value)
-                if origin in _FROM_ICMP and number in _UNREACHABLE and address:
+                number, origin, *what = _EXTENDED_ERROR.unpack_from(value)
+                unknown = (number, origin, *what[:2]) == _UNKNOWN_NEXT_HEADER
+                if address and (unknown or (origin in _FROM_ICMP and number in _UNREACHABLE)):
                     yield Unreachable(data, _host(address))
 
 
