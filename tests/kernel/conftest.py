@@ -118,14 +118,15 @@ def _set_gso(size: int) -> None:
 @pytest.fixture
 def checksums() -> Iterator[None]:
     """Every packet that Linux got had a good one."""
-    before = _bad_checksums()
+    before = snmp("SctpChecksumErrors")
     yield
-    assert _bad_checksums() == before
+    assert snmp("SctpChecksumErrors") == before
 
 
-def _bad_checksums() -> int:
+def snmp(name: str) -> int:
+    """A counter of the kernel's SCTP."""
     lines = Path("/proc/net/sctp/snmp").read_text().splitlines()
-    return int(dict(line.split() for line in lines)["SctpChecksumErrors"])
+    return int(dict(line.split() for line in lines)[name])
 
 
 @pytest.fixture(scope="session")

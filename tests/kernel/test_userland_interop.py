@@ -37,6 +37,7 @@ from trio_sctp import (
 from trio_sctp._stack import FailedFragment
 from trio_sctp._userland import Engine, Parameters, wire
 
+from .conftest import snmp
 from .udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
 
 PORT = 5001
