@@ -394,3 +394,43 @@ def test_what_has_ended_is_not_kept_for_its_timers() -> None:
         assert not peer.engine.associations
         peer.set_up()
     assert len(peer.engine._deadlines) < 100
+
+
+def test_who_comes_again_and_again_cannot_fill_memory() -> None:
+    """A peer sends as much as the window takes, aborts, and sets up the next association."""
+    peer = Peer(Parameters(max_unread=2**20, receive_window=2**16))
+    engine = peer.engine
+    refused = False
+    for round in range(1000):
+        first = 99 if round else 1  # as the INIT said
+        for number in range(40):
+            peer.send(wire.data_chunk(first + number, 0, number, 0, bytes(1000), 3))
+        peer.send(wire.abort_chunk())
+        engine.packets_to_send()
+        tag, cookie = cookie_for(engine, peer.route, 5000)
+        engine.receive_packet(echo_packet(5000, tag, cookie), peer.route, 0.0)
+        if not engine.associations:
+            refusal = answer(engine)
+            assert isinstance(refusal, wire.Abort)
+            assert [cause.type for cause in refusal.causes] == [wire.Cause.OUT_OF_RESOURCE]
+            refused = True
+            break
+        engine.packets_to_send()
+        peer.tag = tag
+        assert round <= 2**20 // 40_000
+    assert refused
+    engine.receive(2**30, 0.0)
+    peer.set_up()  # once a program has read, there is room again
+    engine.drop_events()
+    assert not engine._unread_bytes
+
+
+def test_events_that_nobody_reads_are_bounded_too() -> None:
+    peer = Peer(Parameters(max_unread=2**16))
+    with pytest.raises(ValueError, match="unpack"):
+        for _ in range(1000):
+            peer.send(wire.abort_chunk())
+            peer.set_up()
+    peer.engine.receive(2**30, 0.0)
+    peer.engine.packets_to_send()
+    peer.set_up()

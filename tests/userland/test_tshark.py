@@ -174,6 +174,18 @@ def aborts(session: Session) -> None:
     session.run()
 
 
+def first_data(session: Session) -> None:
+    """User data that goes with the COOKIE ECHO, and probes of the path MTU."""
+    session.client.parameters.path_mtu_discovery = True
+    id = session.client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0])], SERVER, session.now)
+    session.send(id, b"at once")
+    session.run()
+    assert session.server.status(1).unackdata == 0
+    session.send(id, bytes(10_000))
+    session.run()
+    assert session.client.status(id).primary.mtu == 1500
+
+
 def out_of_the_blue(session: Session) -> None:
     """What belongs to nothing is answered with the peer's own tag."""
     session.forge(wire.chunk(ChunkType.SHUTDOWN_ACK), tag=5)
@@ -257,6 +269,7 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
         Cause.RESTART_WITH_NEW_ADDRESSES,
         Cause.MISSING_PARAMETER,
     },
+    first_data: set(),
     out_of_the_blue: set(),
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
@@ -280,6 +293,7 @@ CHUNKS: dict[Callable[[Session], None], set[int]] = {
     },
     errors: {ChunkType.ERROR, ChunkType.ABORT},
     aborts: {ChunkType.ABORT},
+    first_data: {ChunkType.COOKIE_ECHO, ChunkType.DATA, ChunkType.PAD},
     out_of_the_blue: {ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE},
     late_cookies: {ChunkType.ERROR},
     encapsulated: {ChunkType.ABORT},

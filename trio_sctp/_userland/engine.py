@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from .._options import Status, StatusState
 from .._stack import Arrival, FailedFragment, Piece, SendInfo
-from .._values import Message, Notification, RemoteError, SenderDry
+from .._values import AssociationChange, Message, Notification, RemoteError, SenderDry
 from . import wire
 from .association import Association, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
@@ -85,6 +85,8 @@ class Engine:
         self._events: deque[Arrival] = deque()
         self._own_events: dict[int, deque[Arrival]] = {}  # of associations that were peeled off
         self._news: set[int | None] = set()  # queues in which something new is
+        self._unread: dict[int, int] = {}  # bytes that associations left which have ended
+        self._unread_bytes = 0
         self._failures: dict[int, int] = {}  # errnos of such that did not come up
         self._deadlines = Deadlines(lambda id: self.associations[id].deadline())
         self._now = 0.0
@@ -236,6 +238,8 @@ class Engine:
                 association = self.associations.get(arrival.association_id)
                 if association is not None:
                     association.error_taken(arrival)
+            elif type(arrival) is AssociationChange:
+                self._read_to_its_end(arrival.association_id)
         for id in freed:
             self._reschedule(self.associations.get(id))
         return taken
@@ -272,9 +276,16 @@ class Engine:
         """Nobody will take them any more."""
         if id is None:
             self._events.clear()
+            for id in [id for id in self._unread if id not in self._own_events]:
+                self._read_to_its_end(id)
         else:
             self._own_events.pop(id, None)
             self._failures.pop(id, None)
+            self._read_to_its_end(id)
+
+    def _read_to_its_end(self, id: int) -> None:
+        """If an association has ended: how it did comes behind all that it left."""
+        self._unread_bytes -= self._unread.pop(id, 0)
 
     # -- time and packets ---
 
@@ -602,7 +613,10 @@ class Engine:
             if not self.listening:
                 self._reply(packet, route, cookie.their_tag, [wire.abort_chunk()], now)
                 return
-            if len(self.associations) >= self.parameters.max_associations:
+            if (
+                len(self.associations) >= self.parameters.max_associations
+                or self._unread_bytes >= self.parameters.max_unread
+            ):
                 abort = wire.abort_chunk([Option(Cause.OUT_OF_RESOURCE, b"")])
                 self._reply(packet, route, cookie.their_tag, [abort], now)
                 return
@@ -728,6 +742,10 @@ class Engine:
         """It is gone."""
         self.associations.pop(association.id, None)
         self._deadlines.forget(association.id)
+        if association.inbound is not None:
+            left = association.inbound.delivered + self.parameters.chunk_overhead
+            self._unread[association.id] = left
+            self._unread_bytes += left
         for address in association.paths:
             if self._by_peer.get((address, association.peer_port)) is association:
                 del self._by_peer[address, association.peer_port]

@@ -53,6 +53,9 @@ class Parameters:
     max_ahead: int = 4096  # TSNs remembered beyond a missing one, as many as Linux
     max_error_bytes: int = 2**16  # of what the peer reports and nobody has taken
     max_associations: int = 65536  # of an endpoint, counted when a peer wants one more
+    # What associations left that have ended, and nobody has taken: a peer could fill a window, go,
+    # and come again.  Beyond it nobody new is let in.
+    max_unread: int = 2**24
     max_replies_per_second: int = 100  # out of the blue (section 8.4), as ICMP's limits are
 
     no_delay: bool = True
