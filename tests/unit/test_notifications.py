@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 import trio_sctp
 from trio_sctp import AssociationState, PeerAddressState
-from trio_sctp._kernel._notifications import parse_notification
 from trio_sctp._stack import FailedFragment
+
+pytest.importorskip("fcntl", reason="of Linux, whose modules are not for Windows")
+
+from trio_sctp._kernel._notifications import parse_notification
 
 ID = 7
 # As linux/sctp.h lays them out; causes in network order.
