@@ -42,6 +42,9 @@ UDP_PORT = 9899
 _BATCH = 64
 """Packets that are read before others have their turn."""
 
+_FILLING = 0.001
+"""Seconds that messages may wait for others of a task that sends in a loop."""
+
 _IP_HEADERS, _UDP_HEADER = 40, 8
 
 _logger = logging.getLogger("trio_sctp")
@@ -259,6 +262,17 @@ class Userland(UserlandStack):
             deadline = self.next_deadline()
             with trio.CancelScope(deadline=inf if deadline is None else deadline) as self._waiting:
                 await self._woken.wait()
+            await self._fill()
+
+    async def _fill(self) -> None:
+        """Let a task that sends in a loop go on: its messages share packets, and the work."""
+        until = trio.current_time() + _FILLING
+        before = 0
+        while (size := self.filling()) > before and trio.current_time() < until:
+            before = size
+            # Twice, as tasks take turns in random order: the other one has had at least one.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
 
     async def run(self) -> None:
         """Carry packets until it is cancelled; all that is left is aborted then."""

@@ -50,6 +50,7 @@ from .deadlines import Deadlines
 from .engine import Engine, Outgoing
 from .parameters import Parameters
 from .path import Path, Route, host_of, transport_address
+from .wire import DATA_OVERHEAD, HEADER_SIZE
 
 T = TypeVar("T", bound=Option)
 
@@ -180,6 +181,20 @@ class UserlandStack(abc.ABC):
             self._dirty = None
             engine.flush(id, trio.current_time())
             self._after(engine)
+
+    def filling(self) -> int:
+        """Bytes that were queued since the last `flush` and may wait for more: less than a burst of
+        packets holds, while the peer has others to acknowledge.  Else 0."""
+        if self._dirty is None:
+            return 0
+        engine, id = self._dirty
+        association = engine.associations.get(id)
+        if association is None or not association.outbound.flight:
+            return 0
+        outbound = association.outbound
+        size = outbound.buffered - outbound.flight + DATA_OVERHEAD * len(outbound.queue)
+        burst = association.parameters.max_burst * (association.data_path().mtu - HEADER_SIZE)
+        return size if size < burst else 0
 
     def later(self, engine: Engine, id: int) -> None:
         """An association has more to send: what follows at once on the same one shares packets.
