@@ -119,6 +119,8 @@ class Carrier:
         self._six = family == socket.AF_INET6
         # Who sent a packet, and where it came to, as the socket module tells it.
         self._routes: dict[Any, Route] = {}
+        # Where packets go, and what says where they leave from, as the socket module takes it.
+        self._ways: dict[Route, tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]] = {}
         self._tos = 0
         # A raw IPv4 socket hands out the IP header.
         self._pktinfo = self.any and CAN_TELL_ADDRESSES and not (self.raw and not self._six)
@@ -176,11 +178,11 @@ class Carrier:
             self._set_tos(tos)
         if fragment:
             self._may_fragment(self.sock.family, True)
-        address = socket_address(route.remote, route.remote_udp)
+        address, leave_from = self._ways.get(route) or self._way(route)
         for _ in range(2):  # The first may only bring the error that an earlier packet met with.
             try:
-                if self._pktinfo or (self.raw and self.any):
-                    self.sock.sendmsg([data], self._leave_from(route.local), 0, address)
+                if leave_from:
+                    self.sock.sendmsg((data,), leave_from, 0, address)
                 else:
                     self.sock.sendto(data, address)
             except OSError as error:
@@ -190,6 +192,14 @@ class Carrier:
             break
         if fragment:
             self._may_fragment(self.sock.family, False)
+
+    def _way(self, route: Route) -> tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]:
+        if len(self._ways) >= _ROUTES:
+            self._ways.clear()
+        address = socket_address(route.remote, route.remote_udp)
+        chosen = self._pktinfo or (self.raw and self.any)
+        way = self._ways[route] = (address, self._leave_from(route.local) if chosen else [])
+        return way
 
     def _leave_from(self, host: str) -> list[tuple[int, int, bytes]]:
         if self._six:
