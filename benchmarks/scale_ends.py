@@ -17,6 +17,7 @@ from functools import partial
 from time import perf_counter
 
 import trio
+import trio.testing
 
 import trio_sctp
 from trio_sctp import AssociationChannel, InitMsg, PeerAddressFlags, PeerAddressParams
@@ -24,6 +25,7 @@ from trio_sctp import AssociationChannel, InitMsg, PeerAddressFlags, PeerAddress
 from .ends import HOST, SCTP_PORT
 
 AT_ONCE = 200  # connecting
+BACKLOG = 5000  # clients are up before they are accepted
 MESSAGE = bytes(64)
 OPTIONS = (
     InitMsg(num_ostreams=10, max_instreams=2048),
@@ -74,10 +76,11 @@ async def obey(udp_port: int, nursery: trio.Nursery) -> None:
         command, *numbers = line.split()
         match command, [int(number) for number in numbers]:
             case "listen", []:
-                serve = partial(trio_sctp.serve, options=OPTIONS, backlog=AT_ONCE)
+                serve = partial(trio_sctp.serve, options=OPTIONS, backlog=BACKLOG)
                 await nursery.start(serve, echo, SCTP_PORT)
                 answer = 0.0
             case "memory", []:
+                await trio.testing.wait_all_tasks_blocked()  # the last are accepted
                 answer = resident()
             case "connect", [count]:
                 answer = await connect(channels, count)
