@@ -80,10 +80,14 @@ async def running(
 
 
 async def connected(carrier: Carrier, port: int, udp: int) -> int:
-    """Connect to a program that has just been started."""
-    id = carrier.connect(port, udp)
-    assert (await carrier.expect(AssociationChange)).state is AssociationState.COMM_UP
-    return id
+    """Connect to a program that has just been started, and may not listen yet."""
+    while True:
+        id = carrier.connect(port, udp)
+        change = await carrier.expect(AssociationChange)
+        if change.state is AssociationState.COMM_UP:
+            return id
+        assert change.state is AssociationState.CANT_ASSOC
+        await trio.sleep(0.01)
 
 
 async def shut_down(carrier: Carrier, id: int) -> None:
