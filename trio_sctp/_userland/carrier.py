@@ -40,6 +40,7 @@ _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _FROM_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP and ICMP6
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENOPROTOOPT})  # port, protocol
 _UNKNOWN_NEXT_HEADER = (errno.EPROTO, 3, 4, 1)  # how ICMPv6 says protocol unreachable (RFC 4443)
+_NO_ROOM = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EMSGSIZE})
 _ROUTES = 4096
 
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
@@ -179,15 +180,15 @@ class Carrier:
         if fragment:
             self._may_fragment(self.sock.family, True)
         address, leave_from = self._ways.get(route) or self._way(route)
-        for _ in range(2):  # The first may only bring the error that an earlier packet met with.
+        for attempt in range(2):
             try:
                 if leave_from:
                     self.sock.sendmsg((data,), leave_from, 0, address)
                 else:
                     self.sock.sendto(data, address)
             except OSError as error:
-                if error.errno in _UNREACHABLE or error.errno == errno.EPROTO:
-                    continue
+                if not attempt and error.errno not in _NO_ROOM:
+                    continue  # it may be what an earlier packet met with
                 self.not_sent += 1
             break
         if fragment:

@@ -68,7 +68,7 @@ def _error(number: int) -> OSError:
 class UserlandStack(abc.ABC):
     """Endpoints of one host."""
 
-    name = "userland"
+    name: str = "userland"
 
     def __init__(
         self,
@@ -87,13 +87,13 @@ class UserlandStack(abc.ABC):
         """
         self._randomness = randomness
         self._answer_strangers = answer_strangers
-        self.ended = False
+        self.ended: bool = False
         self._failure: Exception | None = None
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
         self.blocked: set[UserlandSocket] = set()  # somebody waits to send on them
         self._deadlines = Deadlines(self._deadline_of)
-        self.crowded = False  # more has come for a socket than its program takes at once
+        self.crowded: bool = False  # more has come for a socket than its program takes at once
         self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
         self._next_port = _EPHEMERAL.start
         if shares_addresses:
