@@ -133,13 +133,9 @@ class Userland(UserlandStack):
         if not same:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         local = source_for(remote)
-        if local in same:
-            host = local
-        else:
-            host = same[0]
-            if host not in ANY.values():
-                local = host
-        carrier = self._client_carrier(host)
+        if local not in same and same[0] not in ANY.values():
+            local = same[0]
+        carrier = self._client_carrier(local)
         self._use(engine, carrier)
         return Route(local, remote, carrier.port, 0 if self._raw else self._peer_udp_port)
 

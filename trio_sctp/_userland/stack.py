@@ -348,7 +348,7 @@ class UserlandSocket:
     def readable(self) -> None:
         """Something may have come."""
         unread = self.engine.unread(self.only)
-        if unread:
+        if unread and self._readable:
             self._readable.unpark_all()
         if unread >= _CROWD:
             self._stack.crowded = True
