@@ -53,6 +53,7 @@ _SHUTTING_DOWN = frozenset(
 )
 _MASK = 2**32 - 1
 _SMALLEST_SACK = 32
+_BURSTS = 4
 _SMALLEST_FORWARD_TSN = 32
 _HEARTBEAT = struct.Struct("!d8s")
 _STREAM_CAUSE = struct.Struct("!HH")
@@ -1060,6 +1061,14 @@ class Association:
         outbound.enqueue(message)
         self.dry_wanted = True
         self._used(now)
+
+    def has_bursts(self) -> bool:
+        """Whether so much is queued, and may leave, that it is not worth waiting for more."""
+        path = self.primary
+        if path is None or path.flight >= path.cwnd:
+            return False
+        queued = self.outbound.buffered - self.outbound.flight
+        return queued >= _BURSTS * self.parameters.max_burst * path.mtu
 
     def flush(self, now: float) -> None:
         """Put all that may leave now into packets: control first, then retransmissions, then new

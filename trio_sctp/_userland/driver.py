@@ -17,6 +17,7 @@ from math import inf
 from typing import Literal, final
 
 import trio
+import trio.testing
 
 from .._background import background
 from .._errors import StackUnavailable
@@ -261,14 +262,10 @@ class Userland(UserlandStack):
             await self._fill()
 
     async def _fill(self) -> None:
-        """Let a task that sends in a loop go on: its messages share packets, and the work."""
-        until = trio.current_time() + _FILLING
-        before = 0
-        while (size := self.filling()) > before and trio.current_time() < until:
-            before = size
-            # Twice, as tasks take turns in random order: the other one has had at least one.
-            await trio.lowlevel.checkpoint()
-            await trio.lowlevel.checkpoint()
+        """Let tasks that send go on, as long as they do: their messages share packets."""
+        if self.filling():
+            with trio.move_on_after(_FILLING):
+                await trio.testing.wait_all_tasks_blocked()
 
     async def run(self) -> None:
         """Carry packets until it is cancelled; all that is left is aborted then."""

@@ -50,7 +50,6 @@ from .deadlines import Deadlines
 from .engine import Engine, Outgoing
 from .parameters import Parameters
 from .path import Path, Route, host_of, transport_address
-from .wire import DATA_OVERHEAD, HEADER_SIZE
 
 T = TypeVar("T", bound=Option)
 
@@ -182,30 +181,29 @@ class UserlandStack(abc.ABC):
             engine.flush(id, trio.current_time())
             self._after(engine)
 
-    def filling(self) -> int:
-        """Bytes that were queued since the last `flush` and may wait for more: less than a burst of
-        packets holds, while the peer has others to acknowledge.  Else 0."""
+    def filling(self) -> bool:
+        """Whether what was queued since the last `flush` may wait for more, as the peer has other
+        data to acknowledge."""
         if self._dirty is None:
-            return 0
+            return False
         engine, id = self._dirty
         association = engine.associations.get(id)
-        if association is None or not association.outbound.flight:
-            return 0
-        outbound = association.outbound
-        size = outbound.buffered - outbound.flight + DATA_OVERHEAD * len(outbound.queue)
-        burst = association.parameters.max_burst * (association.data_path().mtu - HEADER_SIZE)
-        return size if size < burst else 0
+        return association is not None and association.outbound.flight > 0
 
-    def later(self, engine: Engine, id: int) -> None:
-        """An association has more to send: what follows at once on the same one shares packets.
+    def later(self, engine: Engine, association: Association) -> None:
+        """An association has more to send: what follows at once on the same one shares packets, up
+        to some bursts of them.
 
         Messages on others do not overtake it.
         """
         self.check_running()
-        if self._dirty != (engine, id):
+        dirty = (engine, association.id)
+        if self._dirty != dirty:
             self.flush()
-            self._dirty = (engine, id)
+            self._dirty = dirty
             self.wake()
+        elif association.has_bursts():
+            self.flush()
 
     def used(self, engine: Engine) -> None:
         """Messages were taken: its packets leave, and its timers may have changed."""
@@ -391,7 +389,7 @@ class UserlandSocket:
             if len(data) > limit:
                 raise _error(errno.EMSGSIZE)
         self.engine.queue(association_id, bytes(data), info, trio.current_time())
-        self._stack.later(self.engine, association_id)
+        self._stack.later(self.engine, association)
 
     async def wait_readable(self) -> None:
         self._check_open()
