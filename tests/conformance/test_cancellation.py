@@ -469,7 +469,7 @@ async def test_connect_while_nobody_reads(pair: Pair, stack: StackUnderTest) -> 
     await send_numbers(pair.peer, range(100))
     async with stack.listening() as other:
         await pair.client.connect(stack.host, other.port)
-    assert await take(pair.client.receive, 100) == list(range(100))
+        assert await take(pair.client.receive, 100) == list(range(100))
 
 
 async def test_connect_behind_a_full_store(pair: Pair, stack: StackUnderTest) -> None:
