@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import trio
+
+from .limits import limit
 
 IPPROTO_SCTP = 132
 
@@ -21,8 +20,7 @@ HUNG = 180
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     kernel_tests = [item for item in items if item.get_closest_marker("kernel")]
     for item in kernel_tests:
-        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-            item.obj = _limited(item.obj)
+        limit(item, HUNG)
     if not kernel_tests or _kernel_has_sctp():
         return
     reason = "this kernel has no SCTP: run `make test`, or pytest under tools/with-kernel-sctp"
@@ -41,17 +39,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("TRIO_SCTP_REQUIRE_KERNEL"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-
-
-def _limited(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """A test that hangs fails, and says where, long before the run is given up."""
-
-    @functools.wraps(test)
-    async def limited(**fixtures: object) -> None:
-        with trio.fail_after(HUNG):
-            await test(**fixtures)
-
-    return limited
 
 
 def _kernel_has_sctp() -> bool:

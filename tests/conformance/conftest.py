@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import inspect
 import socket
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
-import trio
 
 from trio_sctp import userland
 from trio_sctp.testing import simulated_network
 
 from .. import virtual_time
+from ..limits import limit
 from .helpers import KERNEL, Pair, StackUnderTest
 
 TIMEOUT = 40
@@ -82,13 +79,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Bound every test's time; done here, the failure shows where the test hung."""
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-        test = item.obj
-
-        @functools.wraps(test)
-        async def bounded(**arguments: Any) -> None:
-            with trio.fail_after(TIMEOUT):
-                await test(**arguments)
-
-        item.obj = bounded
+    """Bound every test's time."""
+    limit(item, TIMEOUT)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import trio
@@ -22,6 +24,7 @@ from trio_sctp import (
     ConnectFailed,
     PeerAddressFlags,
     PeerAddressParams,
+    RtoInfo,
     StackUnavailable,
     StatusState,
     Userland,
@@ -303,6 +306,61 @@ async def test_icmp_does_not_end_an_association_that_is_up() -> None:
             await trio.aclose_forcefully(there)
             await trio.aclose_forcefully(here)
             nursery.cancel_scope.cancel()
+
+
+class Faulty:
+    """A socket of which each call fails a few times."""
+
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        self._sock = sock
+        self._number = number
+        self._failures = {"sendto": 3, "sendmsg": 3, "recvfrom": 3, "recvmsg": 3}
+
+    def __getattr__(self, name: str) -> Any:
+        if self._failures.get(name, 0):
+            self._failures[name] -= 1
+            return self._fail
+        return getattr(self._sock, name)
+
+    def _fail(self, *_: object) -> None:
+        raise OSError(self._number, os.strerror(self._number))
+
+
+ERRORS = ["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOBUFS", "EAGAIN", "EPERM"]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+async def test_errors_of_sockets_end_nothing(name: str) -> None:
+    """The packets are lost at the worst, and sent again."""
+    options = [RtoInfo(initial=100, min=100, max=200)]
+    async with (
+        two_stacks() as (server, client),
+        await open_listener(0, hosts=HOST, stack=server, options=options) as listener,
+    ):
+        there = await open_association(HOST, listener.port, stack=client, options=options)
+        here = await listener.accept()
+        for stack in (server, client):
+            for carrier in stack._carriers.values():
+                carrier.sock = Faulty(carrier.sock, getattr(errno, name))  # type: ignore[assignment]
+        for number in range(20):
+            await there.send(b"%d" % number)
+            assert (await here.receive()).data == b"%d" % number
+        assert client.statistics().packets_not_sent >= (name in ("ENOBUFS", "EAGAIN"))
+        await trio.aclose_forcefully(there)
+        await trio.aclose_forcefully(here)
+
+
+@linux
+@pytest.mark.parametrize("host", [HOST, HOST6])
+async def test_packets_are_not_fragmented(host: str) -> None:
+    """Their DF bit is set, whatever the kernel believes of the path: IP_PMTUDISC_PROBE."""
+    level, option = (41, 23) if host == HOST6 else (socket.IPPROTO_IP, 10)
+    async with two_stacks() as stacks, channels(*stacks, host=host, hosts=host) as (client, server):
+        await client.send(bytes(5000))
+        await server.receive()
+        for stack in stacks:
+            for carrier in stack._carriers.values():
+                assert carrier.sock.getsockopt(level, option) == 3
 
 
 async def test_bytes_that_are_no_packets_are_dropped() -> None:

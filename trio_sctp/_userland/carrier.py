@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .engine import Outgoing
-from .path import Route
+from .path import Route, host_of, transport_address
 
 IPPROTO_SCTP = 132
 
@@ -56,27 +56,11 @@ def family_of(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def socket_address(host: str, port: int) -> tuple[Any, ...]:
-    """As the socket module takes it; what stands behind a % is the scope."""
-    if ":" not in host:
-        return (host, port)
-    host, _, scope = host.partition("%")
-    if scope and not scope.isdigit():
-        return (host, port, 0, socket.if_nametoindex(scope))
-    return (host, port, 0, int(scope or 0))
-
-
 def source_for(remote: str) -> str:
     """The local address from which packets to another leave; OSError if none do."""
     with socket.socket(family_of(remote), socket.SOCK_DGRAM) as sock:
-        sock.connect(socket_address(remote, 9))  # sends nothing
-        return _host(sock.getsockname())
-
-
-def _host(address: tuple[Any, ...]) -> str:
-    if len(address) == 4 and address[3]:
-        return f"{address[0].partition('%')[0]}%{address[3]}"
-    return str(address[0])
+        sock.connect(transport_address(remote, 9))  # sends nothing
+        return host_of(sock.getsockname())
 
 
 class Unreachable:
@@ -112,7 +96,7 @@ class Carrier:
             self.sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             self._set_up(family)
-            self.sock.bind(socket_address(host, port or 0))
+            self.sock.bind(transport_address(host, port or 0))
             self.port: int = 0 if self.raw else self.sock.getsockname()[1]
         except BaseException:
             self.sock.close()
@@ -197,15 +181,15 @@ class Carrier:
     def _way(self, route: Route) -> tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]:
         if len(self._ways) >= _ROUTES:
             self._ways.clear()
-        address = socket_address(route.remote, route.remote_udp)
+        address = transport_address(route.remote, route.remote_udp)
         chosen = self._pktinfo or (self.raw and self.any)
         way = self._ways[route] = (address, self._leave_from(route.local) if chosen else [])
         return way
 
     def _leave_from(self, host: str) -> list[tuple[int, int, bytes]]:
         if self._six:
-            host, _, _, scope = socket_address(host, 0)
-            info = _PKTINFO6.pack(socket.inet_pton(socket.AF_INET6, host), scope)
+            host, _, scope = host.partition("%")
+            info = _PKTINFO6.pack(socket.inet_pton(socket.AF_INET6, host), int(scope or 0))
             return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info)]
         info = _PKTINFO.pack(0, socket.inet_aton(host), bytes(4))
         return [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
@@ -269,7 +253,7 @@ class Carrier:
         if len(self._routes) >= _ROUTES:
             self._routes.clear()
         port = 0 if self.raw else address[1]
-        route = self._routes[key] = Route(host, _host(address), self.port, port)
+        route = self._routes[key] = Route(host, host_of(address), self.port, port)
         return route
 
     def _errors(self) -> Iterator[Unreachable]:
@@ -285,7 +269,7 @@ class Carrier:
                 number, origin, *what = _EXTENDED_ERROR.unpack_from(value)
                 unknown = (number, origin, *what[:2]) == _UNKNOWN_NEXT_HEADER
                 if address and (unknown or (origin in _FROM_ICMP and number in _UNREACHABLE)):
-                    yield Unreachable(data, _host(address))
+                    yield Unreachable(data, host_of(address))
 
 
 def explain(error: OSError, host: str, port: int) -> OSError:
