@@ -1,8 +1,9 @@
-"""A UDP port in front of another, which loses packets, or lets others overtake them."""
+"""UDP ports: one in front of another, which loses packets or lets others overtake; a free one."""
 
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -63,6 +64,14 @@ class UdpProxy:
         return packets
 
 
+def free_port() -> int:
+    """A UDP port that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def sometimes(seed: int, share: float) -> Callable[[bytes, bool], bool]:
     """For `UdpProxy.lose` and `UdpProxy.hold`."""
     chance = random.Random(seed)
@@ -75,15 +84,15 @@ def always(packet: bytes, outbound: bool) -> bool:
 
 
 @asynccontextmanager
-async def udp_proxy(server: int) -> AsyncIterator[UdpProxy]:
-    """Run one in front of a UDP port of this host."""
+async def udp_proxy(server: int, port: int = 0) -> AsyncIterator[UdpProxy]:
+    """Run one in front of a UDP port of this host, on this port or any."""
     with (
         trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as outer,
         trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as inner,
     ):
         for sock in outer, inner:
             sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, _BUFFER)
-            await sock.bind((HOST, 0))
+            await sock.bind((HOST, port if sock is outer else 0))
         proxy = UdpProxy(outer, inner, server)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(proxy.to_server)

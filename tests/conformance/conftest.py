@@ -11,18 +11,13 @@ from trio_sctp.testing import simulated_network
 
 from .. import virtual_time
 from ..limits import limit
+from ..udp_proxy import free_port
 from .helpers import KERNEL, Pair, StackUnderTest
 
 TIMEOUT = 40
 
 
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
-
-
-UDP_PORT = _free_udp_port()
+UDP_PORT = free_port()
 
 
 @pytest.fixture(

@@ -149,11 +149,13 @@ class StackUnderTest:
         *,
         client_options: Sequence[Any] = (),
         server_options: Sequence[Any] = (),
+        client_stack: StackUnderTest | None = None,
         **server_more: Any,
     ) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
         """Both ends of an association: the one that connected, the one that was accepted."""
+        connecting = client_stack or self
         async with self.listener(options=server_options, **server_more) as listener:
-            client = await self.open_association(listener.port, options=client_options)
+            client = await connecting.open_association(listener.port, options=client_options)
             try:
                 server = await listener.accept()
             except BaseException:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple
 
 import pytest
@@ -65,21 +65,13 @@ class Pair(NamedTuple):
     client: StackUnderTest
     server: StackUnderTest
 
-    @asynccontextmanager
-    async def channels(self) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
+    def channels(
+        self,
+    ) -> AbstractAsyncContextManager[tuple[AssociationChannel, AssociationChannel]]:
         """Both ends of an association."""
-        async with self.server.listener(options=OPTIONS) as listener:
-            client = await self.client.open_association(listener.port, options=OPTIONS)
-            try:
-                server = await listener.accept()
-            except BaseException:
-                client.abort()
-                raise
-        try:
-            yield client, server
-        finally:
-            await trio.aclose_forcefully(client)
-            await trio.aclose_forcefully(server)
+        return self.server.channels(
+            client_stack=self.client, client_options=OPTIONS, server_options=OPTIONS
+        )
 
     @asynccontextmanager
     async def endpoints(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +26,7 @@ from trio_sctp import (
     open_listener,
 )
 
-from ..udp_proxy import sometimes, udp_proxy
+from ..udp_proxy import free_port, sometimes, udp_proxy
 from .other_process import (
     HEARTBEATS,
     IMPATIENT,
@@ -46,10 +45,7 @@ HUNG = 30
 @pytest.fixture
 def udp_port() -> int:
     """One that is free; of the other process."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return free_port()
 
 
 @pytest.fixture(autouse=True)

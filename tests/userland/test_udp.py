@@ -35,6 +35,8 @@ from trio_sctp import (
 )
 from trio_sctp._userland import Engine, wire
 
+from ..udp_proxy import free_port, udp_proxy
+
 HOST, OTHER_HOST, HOST6 = "127.0.0.1", "127.0.0.2", "::1"
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells of ICMP and drops")
@@ -53,11 +55,6 @@ def udp(host: str = HOST, port: int = 0) -> Iterator[socket.socket]:
         sock.bind((host, port))
         sock.setblocking(False)
         yield sock
-
-
-def free_port() -> int:
-    with udp("0.0.0.0") as sock:
-        return int(sock.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -260,52 +257,24 @@ async def test_of_several_addresses_one_may_refuse() -> None:
         await trio.aclose_forcefully(here)
 
 
-class Relay:
-    """Hands packets on between a client and the UDP port of a server, while it is there."""
-
-    def __init__(self, server: int) -> None:
-        self._server = (HOST, server)
-        self.port = free_port()
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        client = None
-        with udp(port=self.port) as sock:
-            task_status.started()
-            while True:
-                await trio.lowlevel.wait_readable(sock)
-                with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
-                    data, source = sock.recvfrom(65536)
-                    if source == self._server:
-                        assert client is not None
-                        sock.sendto(data, client)
-                    else:
-                        client = source
-                        sock.sendto(data, self._server)
-
-
 @linux
 async def test_icmp_does_not_end_an_association_that_is_up() -> None:
-    port = free_port()
-    relay = Relay(port)
+    port, front = free_port(), free_port()
     async with (
         userland(udp_port=port) as server,
-        userland(peer_udp_port=relay.port) as client,
+        userland(peer_udp_port=front) as client,
         await open_listener(0, hosts=HOST, stack=server) as listener,
     ):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(relay.run)
+        async with udp_proxy(port, front):
             there = await open_association(HOST, listener.port, stack=client)
             here = await listener.accept()
-            nursery.cancel_scope.cancel()
         await there.send(b"refused at first")
         await trio.testing.wait_all_tasks_blocked(0.05)  # ICMP is read meanwhile
         assert there.status().state is StatusState.ESTABLISHED
-        async with trio.open_nursery() as nursery:
-            await nursery.start(relay.run)
+        async with udp_proxy(port, front):
             assert (await here.receive()).data == b"refused at first"
             await trio.aclose_forcefully(there)
             await trio.aclose_forcefully(here)
-            nursery.cancel_scope.cancel()
 
 
 class Faulty:
