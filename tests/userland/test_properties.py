@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trio_sctp._userland import Engine, Route
@@ -151,6 +151,27 @@ class Run:
     sendings=st.lists(SENDINGS, max_size=30),
     closer=st.sampled_from("ab2"),
     hurry=st.booleans(),
+)
+@example(  # A COOKIE ECHO comes once more when what it had set up is over.
+    seed=4475242,
+    link={
+        "loss": 0.0625,
+        "reordering": 0.25,
+        "reorder_delay": 0.5,
+        "duplication": 0.125,
+        "corruption": 0.125,
+        "delay": 0.2,
+        "jitter": 0.02,
+    },
+    fields={},
+    homes=1,
+    both=True,
+    sendings=[
+        Sending(of_a=False, stream=0, unordered=False, size=1, wait=wait)
+        for wait in [0.0] * 5 + [0.3] * 4
+    ],
+    closer="b",
+    hurry=True,
 )
 def test_ordered_streams_are_prefixes_and_a_graceful_end_is_complete(
     seed: int,

@@ -33,6 +33,7 @@ from .simulation import (
     ends,
     failures,
     info,
+    parsed,
     payloads,
 )
 
@@ -590,6 +591,70 @@ def test_a_cookie_that_comes_again_from_elsewhere_makes_no_second_association() 
     script.give(cookie_echo(ack), tag=ack.tag)
     script.give(cookie_echo(ack), tag=ack.tag, route=Route(A, B3))
     assert len(script.engine.associations) == 1
+
+
+@pytest.mark.parametrize("preserved", [0, 60_000])
+def test_a_cookie_whose_association_has_ended_makes_no_other_one(preserved: int) -> None:
+    """Section 5.3.1: its tag was used.  What came with it would be delivered twice."""
+    script = Script(cookie_life=60.0)
+    option = Option(ParameterType.COOKIE_PRESERVATIVE, preserved.to_bytes(4, "big"))
+    ack = script.init_ack(parameters=[option] if preserved else [])
+    packet = script.packet(cookie_echo(ack), script.data(b"once"), tag=ack.tag)
+    script.give_raw(packet)
+    script.wait(20.0)  # nothing else tells the engine what time it is
+    script.engine.abort(script.association.id, b"", script.now)
+    script.take()
+    assert payloads(script.events()) == [b"once"]
+    age = 20.0
+    while age <= 60.0 + preserved / 1000:
+        (answer,) = script.give_raw(packet)
+        assert answer.has(wire.Abort)
+        assert answer.packet.tag == script.tag
+        script.wait(5.0)
+        age += 5.0
+    script.wait(120.0)
+    (answer,) = script.give_raw(packet)
+    assert answer.has(wire.Error)  # it is stale by now
+    assert script.events() == []
+
+
+def test_a_cookie_from_before_a_restart_makes_no_other_association_when_all_is_over() -> None:
+    script = Script()
+    first = script.init_ack()
+    script.give(cookie_echo(first), tag=first.tag)
+    script.tag = 0x99
+    second = script.init_ack()
+    script.give(cookie_echo(second), tag=second.tag)
+    script.engine.abort(script.association.id, b"", script.now)
+    script.take()
+    for ack in (first, second):
+        (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+        assert answer.has(wire.Abort)
+    assert not script.engine.associations
+
+
+def test_a_tag_that_was_used_is_not_chosen_again() -> None:
+    engine = Engine(PORT, [A], randomness=bytes)
+    tags = []
+    for _ in range(3):
+        id = engine.connect([Route(A, B)], PEER_PORT, 0.0)
+        tags.append(parsed(engine.packets_to_send()[0].data).chunks[0])
+        engine.abort(id, b"", 0.0)
+    assert len({init.tag for init in tags if isinstance(init, wire.Init)}) == 3
+
+
+def test_tags_that_were_used_are_forgotten_when_no_cookie_can_name_them() -> None:
+    """As many as there may be associations, and no longer than cookies live."""
+    script = Script(max_associations=3)
+    acks = []
+    for port in range(5):
+        script.tag = port + 1
+        acks.append(script.init_ack())
+        script.give(cookie_echo(acks[-1]), tag=acks[-1].tag)
+        script.engine.abort(script.association.id, b"", script.now)
+        script.take()
+    answers = [script.give(cookie_echo(ack), tag=ack.tag)[0] for ack in acks[:0:-1]]
+    assert [answer.has(wire.Abort) for answer in answers] == [True, True, True, False]
 
 
 def test_an_unexpected_init_ack_is_dropped() -> None:

@@ -1007,6 +1007,7 @@ class Association:
 
     def restart(self, cookie: Cookie, route: Route, now: float) -> None:
         """Action A: the peer has lost its state and comes anew."""
+        self.engine.retire_tag(self)
         self.our_tag = cookie.our_tag
         self.tie_tags = self._new_tie_tags()
         self.outbound.restart(cookie.our_tsn)

@@ -89,6 +89,8 @@ class Engine:
         self._unread_bytes = 0
         self._failures: dict[int, int] = {}  # errnos of such that did not come up
         self._deadlines = Deadlines(lambda id: self.associations[id].deadline())
+        # Our tags that are used up, with the peer's port, and until when a cookie may name them.
+        self._retired_tags: dict[tuple[int, int], float] = {}
         self._now = 0.0
         self._replies = 0.0
         self._replies_at = 0.0
@@ -118,7 +120,7 @@ class Engine:
             if other is not None:
                 number = errno.EALREADY if other.half_open else errno.EISCONN
                 raise OSError(number, os.strerror(number))
-        association = self._new(port, self._tag(), self._number(), parameters)
+        association = self._new(port, self._tag(port), self._number(), parameters)
         for route in routes:
             association.add_path(route, confirmed=True)
         association.start(now)
@@ -177,6 +179,7 @@ class Engine:
 
     def flush(self, id: int, now: float) -> None:
         """Let what was queued leave, as far as windows allow."""
+        self._now = now
         association = self.associations.get(id)
         if association is not None:
             association.flush(now)
@@ -184,12 +187,14 @@ class Engine:
 
     def shutdown(self, id: int, now: float) -> None:
         """Start the graceful end (section 9.2)."""
+        self._now = now
         association = self._association(id)
         association.shutdown(now)
         self._reschedule(association)
 
     def abort(self, id: int, reason: bytes, now: float, cause: int = 12) -> None:
         """End it at once (section 9.1)."""
+        self._now = now
         association = self._association(id)
         association.abort(now, cause, reason)
         self._reschedule(association)
@@ -376,6 +381,7 @@ class Engine:
                 return
         elif tag != association.their_tag:
             return
+        self._now = now
         association.unreachable(remote, now)
         self._reschedule(association)
 
@@ -438,7 +444,8 @@ class Engine:
             if not self.listening:
                 self._reply(packet, route, init.tag, [wire.abort_chunk()], now)
                 return
-            self._init_ack(init, packet, route, self._tag(), self._number(), (0, 0), now)
+            tag = self._tag(packet.source_port)
+            self._init_ack(init, packet, route, tag, self._number(), (0, 0), now)
             return
         if association.state is StatusState.SHUTDOWN_ACK_SENT:
             association.repeat_shutdown_ack(now)
@@ -471,7 +478,8 @@ class Engine:
                 init, packet, route, association.our_tag, association.init.tsn, ties, now
             )
             return
-        self._init_ack(init, packet, route, self._tag(), self._number(), association.tie_tags, now)
+        tag = self._tag(packet.source_port)
+        self._init_ack(init, packet, route, tag, self._number(), association.tie_tags, now)
 
     def _bad_init(self, chunk: wire.BadChunk, packet: wire.Packet, route: Route) -> None:
         """An INIT that makes no sense is answered only if it says with which tag."""
@@ -598,6 +606,11 @@ class Engine:
         if association is None:
             # It may have left from an address that is listed in it only for later.
             association = self._owner_of_any((cookie.remote, *cookie.addresses), packet.source_port)
+        if association is None and self._is_retired(cookie.our_tag, packet.source_port):
+            # What it set up has ended.  Set up again from a repeated COOKIE ECHO, it would deliver
+            # its user data a second time, with tags that were used (5.3.1).
+            self._reply(packet, route, cookie.their_tag, [wire.abort_chunk()], now)
+            return
         age = now - cookie.created
         if age > self.parameters.cookie_life:
             same = association is not None and (
@@ -742,6 +755,7 @@ class Engine:
         """It is gone."""
         self.associations.pop(association.id, None)
         self._deadlines.forget(association.id)
+        self.retire_tag(association)
         if association.inbound is not None:
             left = association.inbound.delivered + self.parameters.chunk_overhead
             self._unread[association.id] = left
@@ -749,6 +763,21 @@ class Engine:
         for address in association.paths:
             if self._by_peer.get((address, association.peer_port)) is association:
                 del self._by_peer[address, association.peer_port]
+
+    def retire_tag(self, association: Association) -> None:
+        """Our tag of an association is not to be used again: cookies still name it.
+
+        It is remembered for as long as such a cookie may be good: its life, and as much again that
+        a Cookie Preservative may have asked for.
+        """
+        retired = self._retired_tags
+        while retired and (
+            len(retired) >= self.parameters.max_associations
+            or next(iter(retired.values())) < self._now
+        ):
+            del retired[next(iter(retired))]
+        key = association.our_tag, association.peer_port
+        retired[key] = self._now + 2 * self.parameters.cookie_life
 
     def addresses_for(self, route: Route) -> list[str]:
         """Which of our addresses a peer there is told of: none unless there are several, and none
@@ -778,8 +807,15 @@ class Engine:
 
     # -- inside ---
 
-    def _tag(self) -> int:
-        return self._number() or 1
+    def _tag(self, port: int) -> int:
+        """A new one, for a peer with this port (5.3.1)."""
+        tag = self._number() or 1
+        while self._is_retired(tag, port):
+            tag = tag % _MASK + 1
+        return tag
+
+    def _is_retired(self, tag: int, port: int) -> bool:
+        return self._retired_tags.get((tag, port), -inf) >= self._now
 
     def _number(self) -> int:
         return int.from_bytes(self.randomness(4), "big")
