@@ -15,9 +15,11 @@ from typing import Any
 import trio
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
-from trio_sctp._stack import SendInfo
-from trio_sctp._userland import Engine, Parameters, Route
-from trio_sctp._values import Message
+from trio_sctp._engine import Engine, Parameters, Route
+from trio_sctp._values import (
+    Message,
+    SendInfo,
+)
 
 from . import measuring
 from .ends import MTU

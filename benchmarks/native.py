@@ -21,10 +21,10 @@ from typing import Any
 
 import trio
 
-from trio_sctp import AssociationChannel, Endpoint
+from trio_sctp import Association, AssociationChannel, Endpoint
 from trio_sctp._kernel import KernelSocket
-from trio_sctp._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket
-from trio_sctp._stack import SendInfo
+from trio_sctp._socket.socket import DEFAULT_MAX_MESSAGE_SIZE, Socket
+from trio_sctp._values import SendInfo
 
 from . import measuring
 from .measuring import Costs, Table, Wanted, in_rounds
@@ -68,11 +68,11 @@ def pretend_pair() -> tuple[PretendSocket, socket.socket]:
 
 def ours_over(sock: socket.socket) -> Socket:
     """The inside of an endpoint or channel, with an association that is up."""
-    ours = Socket(KernelSocket(sock), DEFAULT_MAX_MESSAGE_SIZE)
-    block = ours.add_block(ASSOCIATION)
-    block.up = True
-    block.outbound_streams = 10
-    block.default_send = SendInfo(0, 0, False, 0, 0)  # what a real socket would be asked for once
+    ours = Socket(KernelSocket(sock), DEFAULT_MAX_MESSAGE_SIZE, Association)
+    tcb = ours.add_tcb(ASSOCIATION)
+    tcb.up = True
+    tcb.outbound_streams = 10
+    tcb.default_send = SendInfo(0, 0, False, 0, 0)  # what a real socket would be asked for once
     return ours
 
 
@@ -83,7 +83,7 @@ def endpoint(sock: socket.socket) -> Endpoint:
 def channel(sock: socket.socket) -> AssociationChannel:
     ours = ours_over(sock)
     ours.data_only = True
-    return AssociationChannel(ours.blocks[ASSOCIATION])
+    return AssociationChannel(ours.tcbs[ASSOCIATION])
 
 
 async def measure_receiver(receiver: Receiver, adopt: Adopt) -> float:

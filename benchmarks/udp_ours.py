@@ -12,8 +12,8 @@ import trio
 
 import trio_sctp
 from trio_sctp import AssociationChannel, Message, PeerAddressFlags, PeerAddressParams
-from trio_sctp._stack import SendInfo
-from trio_sctp._userland import Engine, Parameters, Route
+from trio_sctp._engine import Engine, Parameters, Route
+from trio_sctp._values import SendInfo
 
 from . import ends
 from .ends import BATCH, HOST, MTU, SCTP_PORT, Meter

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .limits import limit
+from .support.limits import limit
 
 IPPROTO_SCTP = 132
 

@@ -7,19 +7,19 @@ A map of the package; each layer imports only from those below it:
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
     _inbox        active mode: delivery against credit
+    _choice       which stack ``stack=`` means
+    _userland     the userland stack: the engine on real sockets
     _socket       one socket under Trio: its queue, its associations, closing
-    _sender       sending on it: who waits, whose turn it is
-    _settings     its options: what each may be set for, what a refusal means
-    _control      what is known of an association
-    _reader       who reads a socket, for all who wait
-    _addresses    host names and ports into addresses
     _kernel       the kernel stack: Linux SCTP sockets
-    _userland     the userland stack: an SCTP engine, and what carries its packets
-    _background   a task of ours beside a block of the program's
     _stack        the seam: what a stack supplies
+    _background   a task of ours beside a block of the program's
+    _engine       SCTP as a function of packets and time; no Trio
+    _addresses    host names and ports into addresses
     _errors       errors and cause codes
     _options      the socket options
-    _values       messages, events and enums
+    _values       messages, events and enums, and what else crosses the seam
+
+A folder lists its own modules in the same way, at the head of its ``__init__.py``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from __future__ import annotations
 from ._association import Association as Association
 from ._association import AssociationChannel as AssociationChannel
 from ._association import open_association as open_association
+from ._choice import stacks as stacks
 from ._endpoint import Endpoint as Endpoint
 from ._endpoint import open_endpoint as open_endpoint
 from ._errors import AssociationLost as AssociationLost
@@ -76,12 +77,11 @@ from ._options import Status as Status
 from ._options import StatusState as StatusState
 from ._options import Tos as Tos
 from ._options import TrafficClass as TrafficClass
-from ._socket import SocketStatistics as SocketStatistics
+from ._socket.socket import SocketStatistics as SocketStatistics
 from ._stack import StackReport as StackReport
-from ._stack import stacks as stacks
-from ._userland.driver import Userland as Userland
-from ._userland.driver import UserlandStatistics as UserlandStatistics
-from ._userland.driver import userland as userland
+from ._userland.userland import Userland as Userland
+from ._userland.userland import UserlandStatistics as UserlandStatistics
+from ._userland.userland import userland as userland
 from ._values import AdaptationIndication as AdaptationIndication
 from ._values import AssociationChange as AssociationChange
 from ._values import AssociationEnd as AssociationEnd

@@ -12,10 +12,10 @@ import trio
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._background import background
-from ._control import ControlBlock
+from ._choice import choose_stack
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
-from ._socket import (
+from ._socket.socket import (
     DEFAULT_MAX_MESSAGE_SIZE,
     Socket,
     SocketStatistics,
@@ -23,7 +23,8 @@ from ._socket import (
     connect_failed,
     open_socket,
 )
-from ._stack import Stack, StackSocket, choose_stack
+from ._socket.tcb import Tcb
+from ._stack import Stack, StackSocket
 from ._values import Address, AssociationEnd, Message
 
 T = TypeVar("T", bound=Option)
@@ -43,20 +44,20 @@ class Association:
     ``trio.ClosedResourceError`` but `wait_ended` and `while_up`, which follow the channel.
     """
 
-    __slots__ = ("_block", "_socket")
+    __slots__ = ("_socket", "_tcb")
 
-    def __init__(self, block: ControlBlock) -> None:
+    def __init__(self, tcb: Tcb) -> None:
         """Not for programs to call."""
-        self._block = block
-        self._socket = block.socket
+        self._tcb = tcb
+        self._socket = tcb.socket
 
     def __repr__(self) -> str:
-        block = self._block
-        state = "ended" if block.end else "up" if block.up else "half-open"
-        return f"<{type(self).__name__} {block.id} {state}>"
+        tcb = self._tcb
+        state = "ended" if tcb.end else "up" if tcb.up else "half-open"
+        return f"<{type(self).__name__} {tcb.id} {state}>"
 
     def _check(self) -> None:
-        if self._block.socket is not self._socket:
+        if self._tcb.socket is not self._socket:
             raise trio.ClosedResourceError(
                 f"association {self.id} was peeled off: use its AssociationChannel"
             )
@@ -66,17 +67,17 @@ class Association:
     @property
     def id(self) -> int:
         """The association id.  It stays the same for the association's life."""
-        return self._block.id
+        return self._tcb.id
 
     @property
     def outbound_streams(self) -> int:
         """Streams to send on, numbered from 0; 0 while the association is half-open."""
-        return self._block.outbound_streams
+        return self._tcb.outbound_streams
 
     @property
     def inbound_streams(self) -> int:
         """Streams that the peer may send on; 0 while the association is half-open."""
-        return self._block.inbound_streams
+        return self._tcb.inbound_streams
 
     @property
     def local_addresses(self) -> list[Address]:
@@ -99,13 +100,13 @@ class Association:
     def _addresses(self, *, local: bool) -> list[Address]:
         self._check()
         self._socket.check_not_released()
-        stack = self._socket.stack
+        raw = self._socket.raw
         try:
             if local:
-                return stack.local_addresses(self.id)
-            return stack.peer_addresses(self.id)
+                return raw.local_addresses(self.id)
+            return raw.peer_addresses(self.id)
         except OSError:
-            raise self._block.lost() from None
+            raise self._tcb.lost() from None
 
     @property
     def max_send_size(self) -> int:
@@ -134,7 +135,7 @@ class Association:
         """
         self._check()
         self._socket.check_not_released()
-        return self._socket.settings.paths(self._block)
+        return self._socket.settings.paths(self._tcb)
 
     def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
         """Read an option of this association, all fields filled.
@@ -152,7 +153,7 @@ class Association:
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        return self._socket.settings.get(kind, self._block, address)
+        return self._socket.settings.get(kind, self._tcb, address)
 
     def set_option(self, value: Option) -> None:
         """Set an option for this association; fields that are None stay as they are.
@@ -167,7 +168,7 @@ class Association:
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        self._socket.settings.set(value, self._block)
+        self._socket.settings.set(value, self._tcb)
 
     # -- sending -----------------------------------------------------------------------------
 
@@ -217,8 +218,8 @@ class Association:
             await trio.lowlevel.checkpoint()
             return
         sender = self._socket.sender
-        info = sender.info(self._block, stream, ppid, unordered, context, lifetime, address)
-        await sender.send(self._block, value, info, eof)
+        info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
+        await sender.send(self._tcb, value, info, eof)
 
     def send_nowait(
         self,
@@ -242,8 +243,8 @@ class Association:
         """
         self._check()
         sender = self._socket.sender
-        info = sender.info(self._block, stream, ppid, unordered, context, lifetime, address)
-        sender.send_nowait(self._block, value, info, eof)
+        info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
+        sender.send_nowait(self._tcb, value, info, eof)
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -261,7 +262,7 @@ class Association:
         Cancellation: the shutdown was not started.  Source: RFC 9260 section 9.2.
         """
         self._check()
-        await self._socket.shut_down(self._block)
+        await self._socket.shut_down(self._tcb)
 
     def abort(self, reason: bytes = b"") -> None:
         """End the association at once; what is under way is lost (gen_sctp ``abort/2``).
@@ -275,7 +276,7 @@ class Association:
         """
         self._check()
         check_reason(reason)
-        self._socket.abort(self._block, reason)
+        self._socket.abort(self._tcb, reason)
 
     async def wait_ended(self) -> AssociationEnd:
         """Wait until the association has ended, in whatever way.
@@ -288,7 +289,7 @@ class Association:
 
         Cancellation: nothing happened.
         """
-        return await self._block.wait_ended()
+        return await self._tcb.wait_ended()
 
     @contextlib.asynccontextmanager
     async def while_up(self) -> AsyncGenerator[None, None]:
@@ -303,16 +304,16 @@ class Association:
           AssociationLost: see above.
           trio.ClosedResourceError: the socket was closed before the end.
         """
-        block = self._block
+        tcb = self._tcb
         body = trio.CancelScope()
         closed = False
 
         async def watch() -> None:
             nonlocal closed
             try:
-                end = await block.wait_ended()
+                end = await tcb.wait_ended()
                 if end.graceful:
-                    await block.socket.wait_taken(block)
+                    await tcb.socket.wait_taken(tcb)
             except trio.ClosedResourceError:
                 closed = True
             body.cancel()
@@ -323,9 +324,9 @@ class Association:
         if body.cancelled_caught:
             if closed:
                 raise trio.ClosedResourceError("this SCTP socket was closed")
-            assert block.end is not None
-            if not block.end.graceful:
-                raise block.lost()
+            assert tcb.end is not None
+            if not tcb.end.graceful:
+                raise tcb.lost()
 
     async def __aenter__(self: Self) -> Self:
         return self
@@ -348,16 +349,16 @@ class Association:
                 await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _leave(self) -> None:
-        if self._block.socket is not self._socket or self._socket.closing:
+        if self._tcb.socket is not self._socket or self._socket.closing:
             await trio.lowlevel.checkpoint()  # peeled off, or closed: others see to its end
             return
-        if self._block.end is None:
+        if self._tcb.end is None:
             await self.eof()
         await self.wait_ended()
 
     def _leave_at_once(self) -> None:
-        if self._block.socket is self._socket:
-            self._socket.abort(self._block, b"")
+        if self._tcb.socket is self._socket:
+            self._socket.abort(self._tcb, b"")
 
 
 def check_only_abort(eof: bool) -> None:
@@ -389,10 +390,10 @@ class AssociationChannel(
 
     __slots__ = ()
 
-    def __init__(self, block: ControlBlock) -> None:
+    def __init__(self, tcb: Tcb) -> None:
         """Not for programs to call."""
-        super().__init__(block)
-        block.handle = self
+        super().__init__(tcb)
+        tcb.handle = self
 
     @classmethod
     def from_socket(
@@ -438,14 +439,14 @@ class AssociationChannel(
         try:
             return self._socket.detach()
         except OSError:
-            raise self._block.lost() from None
+            raise self._tcb.lost() from None
 
     def _check_ended(self) -> None:
-        end = self._block.end
+        end = self._tcb.end
         if end is not None:
             if end.graceful:
                 raise trio.EndOfChannel
-            raise self._block.lost()
+            raise self._tcb.lost()
 
     async def receive(self) -> Message:
         """Receive the next message, waiting for it if need be.
@@ -493,7 +494,7 @@ class AssociationChannel(
         `wait_ended`, which returns the end.
         """
         check_reason(reason)
-        self._socket.abort_and_release(self._block, reason)
+        self._socket.abort_and_release(self._tcb, reason)
 
     async def aclose(self) -> None:
         """End the association gracefully and close its socket.
@@ -512,28 +513,28 @@ class AssociationChannel(
         self.abort()
 
 
-def _check_one_association(stack: StackSocket) -> None:
-    count = len(stack.association_ids())
+def _check_one_association(raw: StackSocket) -> None:
+    count = len(raw.association_ids())
     # One that has ended may have left something to receive.
-    if count != 1 and not (count == 0 and stack.has_unread()):
+    if count != 1 and not (count == 0 and raw.has_unread()):
         raise ValueError(f"a channel needs a socket with one association, not {count}")
 
 
-def adopt_channel(stack: StackSocket, max_message_size: int) -> AssociationChannel:
+def adopt_channel(raw: StackSocket, max_message_size: int) -> AssociationChannel:
     """The channel of a stack's socket that carries one association already."""
-    socket = Socket(stack, max_message_size)
+    socket = Socket(raw, max_message_size, Association)
     socket.data_only = True
     try:
         socket.adopt()
-        blocks = list(socket.blocks.values())
-        if not blocks and (ended := socket.adopt_ended()):
-            blocks = [ended]
-        if not blocks:
+        tcbs = list(socket.tcbs.values())
+        if not tcbs and (ended := socket.adopt_ended()):
+            tcbs = [ended]
+        if not tcbs:
             raise ValueError("the association has ended and left nothing")
     except BaseException:
         socket.release(abort=False)
         raise
-    return AssociationChannel(blocks[0])
+    return AssociationChannel(tcbs[0])
 
 
 async def open_association(
@@ -609,26 +610,27 @@ async def _connect(
         ipv6=any(map(is_ipv6, (*addresses, *local))),
         options=[option for option in options if option not in of_the_peer],
         max_message_size=max_message_size,
+        make_handle=Association,
     )
     try:
-        block = parent.start_association(addresses, of_the_peer, private=True)
+        tcb = parent.start_association(addresses, of_the_peer, private=True)
         try:
-            own = parent.move(block, parent.stack.peel_off(block.id))
+            own = parent.move(tcb, parent.raw.peel_off(tcb.id))
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             parent.read_ahead()  # refused, before we could look
             await trio.lowlevel.checkpoint()
-            raise connect_failed(errno.ECONNREFUSED, addresses, block) from None
+            raise connect_failed(errno.ECONNREFUSED, addresses, tcb) from None
     finally:
         parent.release(abort=True)
     try:
-        await block.wait_up()
+        await tcb.wait_up()
     except BaseException:
         own.release(abort=True)
         raise
-    if not block.up:
-        number = own.stack.pending_error() or errno.ECONNREFUSED
+    if not tcb.up:
+        number = own.raw.pending_error() or errno.ECONNREFUSED
         own.release(abort=True)
-        raise connect_failed(number, addresses, block)
-    return AssociationChannel(block)
+        raise connect_failed(number, addresses, tcb)
+    return AssociationChannel(tcb)

@@ -12,11 +12,11 @@ import trio
 
 from ._addresses import Hosts, Port, is_ipv6, is_literal, resolve_local, resolve_peer, resolve_port
 from ._association import Association, AssociationChannel, check_only_abort, check_reason
-from ._control import ControlBlock
+from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import InitMsg, Option, check_address, check_options
-from ._socket import (
+from ._socket.socket import (
     DEFAULT_MAX_MESSAGE_SIZE,
     Socket,
     SocketStatistics,
@@ -24,8 +24,14 @@ from ._socket import (
     connect_failed,
     open_socket,
 )
-from ._stack import SendInfo, Stack, StackSocket, choose_stack
-from ._values import Address, Message, Notification
+from ._socket.tcb import Tcb
+from ._stack import Stack, StackSocket
+from ._values import (
+    Address,
+    Message,
+    Notification,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Option)
 
@@ -45,13 +51,13 @@ class _Associations(Mapping[int, Association]):
         self._socket = socket
 
     def __getitem__(self, id: int) -> Association:
-        return self._socket.blocks[id].get_handle()
+        return self._socket.tcbs[id].get_handle()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(list(self._socket.blocks))
+        return iter(list(self._socket.tcbs))
 
     def __len__(self) -> int:
-        return len(self._socket.blocks)
+        return len(self._socket.tcbs)
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -88,7 +94,7 @@ class Endpoint(trio.abc.AsyncResource):
         """
         check_max_message_size(max_message_size)
         raw = choose_stack("kernel").adopt(sock, _check_one_to_many)
-        socket = Socket(raw, max_message_size)
+        socket = Socket(raw, max_message_size, Association)
         socket.adopt()
         return cls(socket)
 
@@ -96,7 +102,7 @@ class Endpoint(trio.abc.AsyncResource):
 
     def __repr__(self) -> str:
         socket = self._socket
-        state = "closed" if socket.released else f"with {len(socket.blocks)} associations"
+        state = "closed" if socket.released else f"with {len(socket.tcbs)} associations"
         return f"<Endpoint {state}>"
 
     @property
@@ -115,7 +121,7 @@ class Endpoint(trio.abc.AsyncResource):
         """
         self._socket.check_open()
         if association is None:
-            return self._socket.stack.local_addresses(None)
+            return self._socket.raw.local_addresses(None)
         return self._handle(association).local_addresses
 
     def peer_addresses(self, association: Association | int) -> list[Address]:
@@ -145,13 +151,13 @@ class Endpoint(trio.abc.AsyncResource):
         """
         self._socket.check_open()
         check_address(address)
-        id = self._socket.stack.association_at(address)
+        id = self._socket.raw.association_at(address)
         if id is None:
             return None
-        blocks = self._socket.blocks
-        if id not in blocks:
+        tcbs = self._socket.tcbs
+        if id not in tcbs:
             self._socket.adopt_associations()  # its COMM_UP may be unread yet
-        return blocks[id].get_handle() if id in blocks else None
+        return tcbs[id].get_handle() if id in tcbs else None
 
     def add_address(self, host: str) -> None:
         """Bind one more local address, and offer it to the peers of existing associations.
@@ -171,7 +177,7 @@ class Endpoint(trio.abc.AsyncResource):
         address = self._local(host)
         if address[:2] in self._bound():
             raise ValueError(f"{host!r} is bound already")
-        self._bind(self._socket.stack.bind, host, address)
+        self._bind(self._socket.raw.bind, host, address)
 
     def remove_address(self, host: str) -> None:
         """Take one local address away, also from existing associations; see `add_address`.
@@ -190,7 +196,7 @@ class Endpoint(trio.abc.AsyncResource):
             raise ValueError(f"{host!r} is none of the addresses that are bound, {bound!r}")
         if len(bound) == 1:
             raise ValueError(f"{host!r} is the last address that is bound")
-        self._bind(self._socket.stack.unbind, host, address)
+        self._bind(self._socket.raw.unbind, host, address)
 
     def _local(self, host: str) -> Address:
         self._socket.check_open()
@@ -199,7 +205,7 @@ class Endpoint(trio.abc.AsyncResource):
         return address
 
     def _bound(self) -> list[tuple[str, int]]:
-        return [address[:2] for address in self._socket.stack.local_addresses(None)]
+        return [address[:2] for address in self._socket.raw.local_addresses(None)]
 
     def _bind(self, change: Callable[[Address], None], host: str, address: Address) -> None:
         try:
@@ -217,28 +223,28 @@ class Endpoint(trio.abc.AsyncResource):
         (gen_sctp ``inet:getstat/1``)."""
         return self._socket.statistics()
 
-    def _block(self, association: Association | int) -> ControlBlock:
+    def _tcb(self, association: Association | int) -> Tcb:
         """The association meant; raises for one that is not this endpoint's, or is gone."""
         self._socket.check_open()
         if isinstance(association, Association):
             association._check()
             if association._socket is not self._socket:
                 raise ValueError(f"{association!r} is not an association of this endpoint")
-            return association._block
+            return association._tcb
         if not isinstance(association, int) or isinstance(association, bool):
             raise TypeError(f"an association is an Association or its id, not {association!r}")
         if not 1 <= association < 2**31:
             raise ValueError(f"an association id lies within 1 and 2**31 - 1, not {association}")
-        block = self._socket.blocks.get(association)
-        if block is None:
+        tcb = self._socket.tcbs.get(association)
+        if tcb is None:
             self._socket.adopt_associations()  # its COMM_UP may be unread yet
-            block = self._socket.blocks.get(association)
-        if block is None:
-            raise ControlBlock(association, self._socket).lost()
-        return block
+            tcb = self._socket.tcbs.get(association)
+        if tcb is None:
+            raise Tcb(association, self._socket).lost()
+        return tcb
 
     def _handle(self, association: Association | int) -> Association:
-        return self._block(association).get_handle()
+        return self._tcb(association).get_handle()
 
     def get_option(
         self,
@@ -261,8 +267,8 @@ class Endpoint(trio.abc.AsyncResource):
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
-        block = None if association is None else self._block(association)
-        return self._socket.settings.get(kind, block, address)
+        tcb = None if association is None else self._tcb(association)
+        return self._socket.settings.get(kind, tcb, address)
 
     def set_option(self, value: Option, association: Association | int | None = None) -> None:
         """Set an option; fields that are None stay as they are.
@@ -276,20 +282,20 @@ class Endpoint(trio.abc.AsyncResource):
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
-        block = None if association is None else self._block(association)
-        self._socket.settings.set(value, block)
+        tcb = None if association is None else self._tcb(association)
+        self._socket.settings.set(value, tcb)
 
     # -- associations ------------------------------------------------------------------------
 
     def listen(self) -> None:
         """Let peers set up associations (gen_sctp ``listen/2``)."""
         self._socket.check_open()
-        self._socket.stack.listen(_BACKLOG)
+        self._socket.raw.listen(_BACKLOG)
 
     def stop_listening(self) -> None:
         """Refuse new peers; existing associations stay."""
         self._socket.check_open()
-        self._socket.stack.listen(0)
+        self._socket.raw.listen(0)
 
     async def connect(
         self, hosts: Hosts, port: Port, *, options: Sequence[Option] = ()
@@ -354,13 +360,13 @@ class Endpoint(trio.abc.AsyncResource):
         check_options(options, at_connect=True)
         candidates = await self._resolve(hosts, port)
         await trio.lowlevel.checkpoint()
-        block = self._socket.start_association(candidates[0], options, private=False)
-        return block.get_handle()
+        tcb = self._socket.start_association(candidates[0], options, private=False)
+        return tcb.get_handle()
 
     async def _resolve(self, hosts: Hosts, port: Port) -> list[list[Address]]:
         candidates = await resolve_peer(hosts, port)
         self._socket.check_open()
-        bound = self._socket.stack.local_addresses(None)
+        bound = self._socket.raw.local_addresses(None)
         if bound and not any(map(is_ipv6, bound)):
             suitable = [c for c in candidates if not any(map(is_ipv6, c))]
             if not suitable:
@@ -378,7 +384,7 @@ class Endpoint(trio.abc.AsyncResource):
     def abort(self, association: Association | int, reason: bytes = b"") -> None:
         """End an association at once; see `Association.abort`."""
         check_reason(reason)
-        self._socket.abort(self._block(association), reason)
+        self._socket.abort(self._tcb(association), reason)
 
     def peeloff(self, association: Association | int) -> AssociationChannel:
         """Give an association a socket, hence a queue, of its own (gen_sctp ``peeloff/2``).
@@ -396,11 +402,11 @@ class Endpoint(trio.abc.AsyncResource):
 
         Source: RFC 6458 section 9.2.
         """
-        block = self._block(association)
-        if block.end is not None:
-            raise block.lost()
-        self._socket.peel_off(block)
-        return AssociationChannel(block)
+        tcb = self._tcb(association)
+        if tcb.end is not None:
+            raise tcb.lost()
+        self._socket.peel_off(tcb)
+        return AssociationChannel(tcb)
 
     # -- messages and events -----------------------------------------------------------------
 
@@ -458,9 +464,9 @@ class Endpoint(trio.abc.AsyncResource):
                 await self._send_first(value, peer, how, eof, init)
                 return
             association = handle
-        block = self._block(association)
+        tcb = self._tcb(association)
         sender = self._socket.sender
-        await sender.send(block, value, sender.info(block, *how), eof)
+        await sender.send(tcb, value, sender.info(tcb, *how), eof)
 
     def send_nowait(
         self,
@@ -494,9 +500,9 @@ class Endpoint(trio.abc.AsyncResource):
                 self._start_with(value, association, how, init)
                 return
             association = handle
-        block = self._block(association)
+        tcb = self._tcb(association)
         sender = self._socket.sender
-        sender.send_nowait(block, value, sender.info(block, *how), eof)
+        sender.send_nowait(tcb, value, sender.info(tcb, *how), eof)
 
     def _existing(self, association: Association | int | Peer) -> Association | int:
         if not isinstance(association, tuple):
@@ -521,7 +527,7 @@ class Endpoint(trio.abc.AsyncResource):
         peer: Address,
         how: _How,
         init: InitMsg | None,
-    ) -> ControlBlock:
+    ) -> Tcb:
         """Set an association up with a message on its way, or raise and leave nothing."""
         socket = self._socket
         options = () if init is None else (init,)
@@ -531,16 +537,16 @@ class Endpoint(trio.abc.AsyncResource):
         given = [d if h is None else h for d, h in zip(default, how, strict=True)]
         info = SendInfo(*given)  # type: ignore[arg-type]
         socket.sender.check(value, info, streams or 65536, None)
-        block = socket.start_association([peer], options, private=False)
+        tcb = socket.start_association([peer], options, private=False)
         try:
-            socket.sender.send_nowait(block, value, info)
+            socket.sender.send_nowait(tcb, value, info)
         except AssociationLost:
-            socket.extract(block.id)  # its end is told here
-            raise connect_failed(errno.ECONNREFUSED, [peer], block) from None
+            socket.extract(tcb.id)  # its end is told here
+            raise connect_failed(errno.ECONNREFUSED, [peer], tcb) from None
         except BaseException:
-            socket.discard(block)
+            socket.discard(tcb)
             raise
-        return block
+        return tcb
 
     async def _send_first(
         self,
@@ -553,7 +559,7 @@ class Endpoint(trio.abc.AsyncResource):
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             try:
-                block = self._start_with(value, peer, how, init)
+                tcb = self._start_with(value, peer, how, init)
                 break
             except trio.WouldBlock:
                 await self._socket.sender.wait_for_room()
@@ -561,9 +567,9 @@ class Endpoint(trio.abc.AsyncResource):
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
         try:
-            await self._socket.shut_down(block)
+            await self._socket.shut_down(tcb)
         except trio.Cancelled:
-            self._socket.discard(block)
+            self._socket.discard(tcb)
             raise
 
     async def receive(self) -> Message | Notification:
@@ -649,8 +655,8 @@ class Endpoint(trio.abc.AsyncResource):
             await trio.lowlevel.cancel_shielded_checkpoint()
 
 
-def _check_one_to_many(stack: StackSocket) -> None:
-    if stack.one_to_one:
+def _check_one_to_many(raw: StackSocket) -> None:
+    if raw.one_to_one:
         raise ValueError("an endpoint is a one-to-many socket (SOCK_SEQPACKET)")
 
 
@@ -699,5 +705,6 @@ async def open_endpoint(
             ipv6=any(map(is_ipv6, local)),
             options=options,
             max_message_size=max_message_size,
+            make_handle=Association,
         )
     )

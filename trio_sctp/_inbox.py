@@ -25,8 +25,8 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 import trio
 
 from ._background import background
-from ._reader import Waiter
-from ._socket import Socket
+from ._socket.reader import Waiter
+from ._socket.socket import Socket
 from ._values import Event, Message, Passive, Record
 
 MAX_CREDIT = 32767
@@ -318,7 +318,7 @@ class Inbox(_Lane[Message | Event]):
                 self._deliver(Passive())
             self._pump_waiter.wake()
         if self._socket.attended:
-            self._socket.took()
+            self._socket.records_taken()
 
     def _drops(self, record: Record) -> bool:
         assert self._halves is not None
@@ -342,14 +342,14 @@ class Inbox(_Lane[Message | Event]):
             if self._credit * 2 >= self._window:
                 self._granted()
         if self._socket.attended:
-            self._socket.took()
+            self._socket.records_taken()
 
     async def _pump(self) -> None:
         """Read while there is credit.  Never raises: an error goes to whoever receives."""
         waiter = self._pump_waiter
         socket = self._socket
         try:
-            while not socket.closing and not (socket.data_only and not socket.blocks):
+            while not socket.closing and not (socket.data_only and not socket.tcbs):
                 if self._credit:
                     await socket.reader.wait(waiter)
                 else:
@@ -473,7 +473,7 @@ class Inbox(_Lane[Message | Event]):
         assert events._numbers is not None
         events._numbers.clear()
         self._granted()
-        self._socket.took()
+        self._socket.records_taken()
 
 
 def check_limit(limit: int) -> None:

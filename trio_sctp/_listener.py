@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast, final
 
 import trio
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
-from ._association import AssociationChannel, adopt_channel
-from ._control import ControlBlock
+from ._association import Association, AssociationChannel, adopt_channel
+from ._choice import choose_stack
 from ._errors import AssociationLost
-from ._options import Option, check_options
-from ._socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size, open_socket
-from ._stack import EndedSocket, Stack, StackSocket, choose_stack
-from ._values import Address, AssociationState
+from ._options import EventSubscription, Option, Status, check_options
+from ._socket.socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size, open_socket
+from ._socket.tcb import Tcb
+from ._stack import Stack, StackSocket
+from ._values import Address, Arrival, AssociationState, SendInfo
 
 T = TypeVar("T", bound=Option)
 
@@ -61,7 +63,8 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """
         _check_backlog(backlog)
         check_max_message_size(max_message_size)
-        socket = Socket(choose_stack("kernel").adopt(sock, lambda _: None), max_message_size)
+        raw = choose_stack("kernel").adopt(sock, lambda _: None)
+        socket = Socket(raw, max_message_size, Association)
         socket.adopt()
         return cls._listening(socket, backlog)
 
@@ -69,7 +72,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
     def _listening(cls, socket: Socket, backlog: int) -> Listener:
         socket.adopt_associations()
         socket.expect_arrivals()
-        socket.stack.listen(backlog)
+        socket.raw.listen(backlog)
         return cls(socket, backlog)
 
     @property
@@ -82,7 +85,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
     def local_addresses(self) -> list[Address]:
         """The addresses that it listens on."""
         self._socket.check_open()
-        return self._socket.stack.local_addresses(None)
+        return self._socket.raw.local_addresses(None)
 
     def get_option(self, kind: type[T]) -> T:
         """Read an option that accepted associations start with; see `Endpoint.get_option`."""
@@ -109,7 +112,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """
         waiter = self._socket.begin_receive()
         try:
-            if self._socket.stack.one_to_one:
+            if self._socket.raw.one_to_one:
                 return await self._accept_one_to_one()
             arrivals = self._socket.arrivals
             assert arrivals is not None
@@ -128,45 +131,45 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         finally:
             self._socket.end_receive()
 
-    def _take(self, block: ControlBlock) -> AssociationChannel:
+    def _take(self, tcb: Tcb) -> AssociationChannel:
         socket = self._socket
-        stack: StackSocket
+        raw: StackSocket
         try:
-            stack = EndedSocket() if block.end else socket.stack.peel_off(block.id)
+            raw = EndedSocket() if tcb.end else socket.raw.peel_off(tcb.id)
         except OSError as error:
             if error.errno not in _GONE:
                 raise
-            while block.end is None and socket.read():
+            while tcb.end is None and socket.read():
                 pass
-            if block.end is None:
-                socket.end(block, AssociationState.COMM_LOST, 0, b"")
-            stack = EndedSocket()
-        socket.move(block, stack)
-        return AssociationChannel(block)
+            if tcb.end is None:
+                socket.end(tcb, AssociationState.COMM_LOST, 0, b"")
+            raw = EndedSocket()
+        socket.move(tcb, raw)
+        return AssociationChannel(tcb)
 
     def _refuse_excess(self) -> None:
         """Keep the number of waiting associations to the backlog: the kernel bounds nothing."""
         arrivals = self._socket.arrivals
         assert arrivals is not None
-        for id in self._socket.stack.association_ids()[self._backlog :]:
-            block = self._socket.block(id) or self._socket.add_block(id)
-            if block in arrivals:
-                arrivals.remove(block)
-            self._socket.discard(block, b"backlog exceeded")
+        for id in self._socket.raw.association_ids()[self._backlog :]:
+            tcb = self._socket.find(id) or self._socket.add_tcb(id)
+            if tcb in arrivals:
+                arrivals.remove(tcb)
+            self._socket.discard(tcb, b"backlog exceeded")
 
     async def _accept_one_to_one(self) -> AssociationChannel:
         await trio.lowlevel.checkpoint()
         while True:
             self._socket.check_open()
             try:
-                stack = self._socket.stack.accept()
+                raw = self._socket.raw.accept()
             except BlockingIOError:
-                await self._socket.stack.wait_readable()
+                await self._socket.raw.wait_readable()
             except OSError as error:
                 if error.errno not in _GONE:
                     raise
             else:
-                return adopt_channel(stack, self._socket.max_message_size)
+                return adopt_channel(raw, self._socket.max_message_size)
 
     def detach(self) -> int:
         """Give up the socket to another process; see `Endpoint.detach`.
@@ -183,6 +186,97 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """Stop listening; associations that nobody accepted are aborted."""
         self._socket.release(abort=True)
         await trio.lowlevel.checkpoint()
+
+
+class EndedSocket:
+    """The socket of an association that ended before it could be given one of its own."""
+
+    one_to_one = False
+
+    def _gone(self) -> OSError:
+        return OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def receive(self, limit: int) -> list[Arrival]:
+        return []
+
+    def has_unread(self) -> bool:
+        return False
+
+    async def wait_readable(self) -> None:
+        raise self._gone()
+
+    def send(
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
+    ) -> None:
+        raise self._gone()
+
+    async def wait_writable(self) -> None:
+        raise self._gone()
+
+    def max_send_size(self) -> tuple[int, str]:
+        return 0, "the association has ended"
+
+    def connect(self, addresses: Sequence[Address]) -> int:
+        raise self._gone()
+
+    def listen(self, backlog: int) -> None:
+        raise self._gone()
+
+    def accept(self) -> StackSocket:
+        raise self._gone()
+
+    def peel_off(self, association_id: int) -> StackSocket:
+        raise self._gone()
+
+    def association_ids(self) -> list[int]:
+        return []
+
+    def status(self, association_id: int) -> Status:
+        raise self._gone()
+
+    def pending_error(self) -> int:
+        return 0
+
+    def shutdown(self, association_id: int) -> None:
+        raise self._gone()
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        raise self._gone()
+
+    def local_addresses(self, association_id: int | None) -> list[Address]:
+        raise self._gone()
+
+    def peer_addresses(self, association_id: int) -> list[Address]:
+        raise self._gone()
+
+    def association_at(self, address: Address) -> int | None:
+        return None
+
+    def bind(self, address: Address) -> None:
+        raise self._gone()
+
+    def unbind(self, address: Address) -> None:
+        raise self._gone()
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
+        raise self._gone()
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        raise self._gone()
+
+    def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
+        raise self._gone()
+
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        raise self._gone()
+
+    def close(self, *, abort: bool) -> None:
+        pass
+
+    def detach(self) -> int:
+        raise self._gone()
 
 
 def _check_backlog(backlog: int) -> None:
@@ -231,6 +325,7 @@ async def open_listener(
         ipv6=any(map(is_ipv6, local)),
         options=options,
         max_message_size=max_message_size,
+        make_handle=Association,
     )
     try:
         return Listener._listening(socket, backlog)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """A transport address as the standard library writes it: ``(host, port)`` for IPv4,
@@ -367,3 +367,44 @@ class AssociationEnd:
     def graceful(self) -> bool:
         """Whether both sides agreed to end it."""
         return self.state is AssociationState.SHUTDOWN_COMP
+
+
+# -- between the objects and a stack ---------------------------------------------------------
+
+
+class SendInfo(NamedTuple):
+    """How a message is to be sent (RFC 6458 section 5.3.4, its lifetime in milliseconds, and the
+    peer's address that it is to go to, if not the primary one)."""
+
+    stream: int
+    ppid: int
+    unordered: bool
+    context: int
+    lifetime: int
+    address: Address | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Piece:
+    """Part of a message of which more will come; the last part is a plain `Message`."""
+
+    message: Message
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class FailedFragment:
+    """One fragment of a message that could not be delivered; `SendFailed` joins them."""
+
+    association_id: int
+    data: bytes
+    first: bool
+    last: bool
+    sent: bool
+    error: int
+    stream: int
+    ppid: int
+    unordered: bool
+    context: int
+
+
+Arrival: TypeAlias = Message | Piece | Notification | FailedFragment

@@ -9,9 +9,9 @@ import pytest
 from trio_sctp import userland
 from trio_sctp.testing import simulated_network
 
-from .. import virtual_time
-from ..limits import limit
-from ..udp_proxy import free_port
+from ..support import virtual_time
+from ..support.limits import limit
+from ..support.udp_proxy import free_port
 from .helpers import KERNEL, Pair, StackUnderTest
 
 TIMEOUT = 40

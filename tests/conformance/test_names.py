@@ -19,7 +19,7 @@ from trio_sctp import (
     open_listener,
 )
 
-from ..resolver import Resolver
+from ..support.resolver import Resolver
 from .helpers import StackUnderTest, next_change, raises, take
 
 IMPATIENT = [RtoInfo(initial=20, max=40, min=20), InitMsg(max_attempts=2)]

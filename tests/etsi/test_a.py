@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_sctp._userland import wire
+from trio_sctp._engine import wire
 
 from .tester import ScriptedPeer, active, passive
 

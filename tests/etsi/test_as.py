@@ -7,9 +7,9 @@ import struct
 
 import pytest
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, Option, ParameterType
 from trio_sctp._values import AssociationState
 
 from .tester import (
@@ -28,13 +28,13 @@ from .tester import (
     whole,
 )
 
-COOKIE = Option(ParameterType.STATE_COOKIE, b"a cookie")
-HOST_NAME = Option(ParameterType.HOST_NAME, b"peer.example\0")
+COOKIE = Tlv(ParameterType.STATE_COOKIE, b"a cookie")
+HOST_NAME = Tlv(ParameterType.HOST_NAME, b"peer.example\0")
 IPV6 = "2001:db8::1"
 
 
-def supported(*types: int) -> Option:
-    return Option(ParameterType.SUPPORTED_ADDRESS_TYPES, struct.pack(f"!{len(types)}H", *types))
+def supported(*types: int) -> Tlv:
+    return Tlv(ParameterType.SUPPORTED_ADDRESS_TYPES, struct.pack(f"!{len(types)}H", *types))
 
 
 def test_as_v_1_1_1() -> None:
@@ -181,7 +181,7 @@ def assert_random(tags: list[int]) -> None:
 def test_as_v_1_6_1() -> None:
     t = ScriptedPeer()
     parameters = [
-        Option(ParameterType.COOKIE_PRESERVATIVE, (12345).to_bytes(4, "big")),
+        Tlv(ParameterType.COOKIE_PRESERVATIVE, (12345).to_bytes(4, "big")),
         supported(ParameterType.IPV4_ADDRESS, ParameterType.IPV6_ADDRESS),
         wire.address_parameter(IPV6),
         wire.address_parameter(THERE_2),
@@ -201,12 +201,12 @@ def test_as_v_1_6_1() -> None:
 def test_as_v_1_6_2(cookie_at: int) -> None:
     t = ScriptedPeer(listening=False)
     t.connect()
-    unknown = wire.unrecognized(Option(0xC123, b"once of the INIT"))
+    unknown = wire.unrecognized(Tlv(0xC123, b"once of the INIT"))
     parameters = [
         wire.address_parameter(IPV6),
         wire.address_parameter(THERE_2),
         unknown,
-        Option(ParameterType.COOKIE_PRESERVATIVE, (12345).to_bytes(4, "big")),
+        Tlv(ParameterType.COOKIE_PRESERVATIVE, (12345).to_bytes(4, "big")),
     ]
     parameters.insert(cookie_at, COOKIE)
     t.send(t.init_ack(parameters))
@@ -297,9 +297,9 @@ def unknown_in_init(kind: int) -> tuple[ScriptedPeer, wire.InitAck]:
     """An INIT with that parameter, an address behind it, and others of type 0xC... around."""
     t = ScriptedPeer()
     parameters = [
-        Option(0xC0CC, b"\1\1\1\1"),
-        Option(kind, b"\2\2\2\2\2"),  # has padding
-        Option(0xC0CC, b"\3\3\3\3"),
+        Tlv(0xC0CC, b"\1\1\1\1"),
+        Tlv(kind, b"\2\2\2\2\2"),  # has padding
+        Tlv(0xC0CC, b"\3\3\3\3"),
         wire.address_parameter(THERE_2),
     ]
     t.send(t.init(parameters), tag=0)
@@ -323,9 +323,9 @@ def addresses_of(t: ScriptedPeer) -> set[str]:
 def test_as_i_1_8_1() -> None:
     t, ack = unknown_in_init(0xC0CC)
     assert reports_of(ack) == [
-        whole(Option(0xC0CC, b"\1\1\1\1")),
-        whole(Option(0xC0CC, b"\2\2\2\2\2")),
-        whole(Option(0xC0CC, b"\3\3\3\3")),
+        whole(Tlv(0xC0CC, b"\1\1\1\1")),
+        whole(Tlv(0xC0CC, b"\2\2\2\2\2")),
+        whole(Tlv(0xC0CC, b"\3\3\3\3")),
     ]
     assert addresses_of(t) == {THERE, THERE_2}
     t.works()
@@ -333,7 +333,7 @@ def test_as_i_1_8_1() -> None:
 
 def test_as_i_1_8_2() -> None:
     t, ack = unknown_in_init(0x00CC)
-    assert reports_of(ack) == [whole(Option(0xC0CC, b"\1\1\1\1"))]
+    assert reports_of(ack) == [whole(Tlv(0xC0CC, b"\1\1\1\1"))]
     assert addresses_of(t) == {THERE}
     t.works()
 
@@ -341,8 +341,8 @@ def test_as_i_1_8_2() -> None:
 def test_as_i_1_8_3() -> None:
     t, ack = unknown_in_init(0x40CC)
     assert reports_of(ack) == [
-        whole(Option(0xC0CC, b"\1\1\1\1")),
-        whole(Option(0x40CC, b"\2\2\2\2\2")),
+        whole(Tlv(0xC0CC, b"\1\1\1\1")),
+        whole(Tlv(0x40CC, b"\2\2\2\2\2")),
     ]
     assert addresses_of(t) == {THERE}
     t.works()
@@ -351,8 +351,8 @@ def test_as_i_1_8_3() -> None:
 def test_as_i_1_8_4() -> None:
     t, ack = unknown_in_init(0x80CC)
     assert reports_of(ack) == [
-        whole(Option(0xC0CC, b"\1\1\1\1")),
-        whole(Option(0xC0CC, b"\3\3\3\3")),
+        whole(Tlv(0xC0CC, b"\1\1\1\1")),
+        whole(Tlv(0xC0CC, b"\3\3\3\3")),
     ]
     assert addresses_of(t) == {THERE, THERE_2}
     t.works()
@@ -377,7 +377,7 @@ def test_as_o_1_9_2() -> None:
     assert not abort.reflected
     (cause,) = abort.causes
     assert cause.type == Cause.RESTART_WITH_NEW_ADDRESSES
-    assert cause.value == wire.option(*wire.address_parameter(THERE_2))
+    assert cause.value == wire.tlv(*wire.address_parameter(THERE_2))
     assert t.events() == []
     t.works()
 
@@ -501,7 +501,7 @@ def test_as_v_1_13_1(types: tuple[int, ...]) -> None:
     t.send(t.init([supported(*types)]), tag=0)
     ack = t.expect(wire.InitAck)
     listed = parameters_of(ack, ParameterType.IPV4_ADDRESS)
-    assert {Option(ParameterType.IPV4_ADDRESS, value) for value in listed} <= {
+    assert {Tlv(ParameterType.IPV4_ADDRESS, value) for value in listed} <= {
         wire.address_parameter(HERE),
         wire.address_parameter(OTHER_HERE),
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, Option
 from trio_sctp._values import AssociationState
 
 from .tester import (
@@ -21,9 +21,9 @@ from .tester import (
 )
 
 
-@pytest.mark.parametrize("causes", [[], [Option(Cause.USER_INITIATED_ABORT, b"enough")]])
+@pytest.mark.parametrize("causes", [[], [Tlv(Cause.USER_INITIATED_ABORT, b"enough")]])
 @pytest.mark.parametrize("reflected", [False, True])
-def test_at_v_2_2(causes: list[Option], reflected: bool) -> None:
+def test_at_v_2_2(causes: list[Tlv], reflected: bool) -> None:
     t = active()
     abort = wire.abort_chunk(causes, reflected=reflected)
     t.send(abort, tag=t.tag if reflected else t.their_tag)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from trio_sctp._engine import wire
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
 from trio_sctp._values import AssociationState
 
 from .tester import (

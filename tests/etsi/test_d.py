@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause
 from trio_sctp._values import AssociationState, Message
 
 from .tester import (

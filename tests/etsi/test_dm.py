@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Option, ParameterType
 from trio_sctp._values import AssociationState
 
 from .tester import (
@@ -109,7 +109,7 @@ def test_dm_o_4_2_2() -> None:
 
 def test_dm_o_4_3() -> None:
     t = cookie_echoed()
-    t.send(t.init_ack([Option(ParameterType.STATE_COOKIE, b"another cookie")], tag=99))
+    t.send(t.init_ack([Tlv(ParameterType.STATE_COOKIE, b"another cookie")], tag=99))
     t.silent()
     assert t.state() is StatusState.COOKIE_ECHOED
     assert t.wait() == pytest.approx(1.0)

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, Option, ParameterType
 from trio_sctp._values import AssociationState, RemoteError
 
 from .tester import (
@@ -23,8 +23,8 @@ from .tester import (
     whole,
 )
 
-COOKIE = Option(ParameterType.STATE_COOKIE, b"a cookie")
-STALE = wire.error_chunk([Option(Cause.STALE_COOKIE, (1_000_000).to_bytes(4, "big"))])
+COOKIE = Tlv(ParameterType.STATE_COOKIE, b"a cookie")
+STALE = wire.error_chunk([Tlv(Cause.STALE_COOKIE, (1_000_000).to_bytes(4, "big"))])
 
 
 def test_e_o_6_1() -> None:
@@ -46,7 +46,7 @@ def test_e_o_6_1() -> None:
         assert 0 < int.from_bytes(longer, "big") <= 1250
     t.their_tag, t.their_tsn = init.tag, init.tsn
     assert init.outbound_streams == first.outbound_streams
-    t.send(t.init_ack([Option(ParameterType.STATE_COOKIE, b"fresh")]))
+    t.send(t.init_ack([Tlv(ParameterType.STATE_COOKIE, b"fresh")]))
     assert t.expect(wire.CookieEcho).cookie == b"fresh"
     t.send(COOKIE_ACK)
     t.up()
@@ -106,7 +106,7 @@ def test_e_i_6_4() -> None:
 def test_e_i_6_5(behind: bool) -> None:
     t = ScriptedPeer(listening=False)
     t.connect()
-    unknown = [Option(0xC00D, b"\1"), Option(0x800D, b"\2"), Option(0xC00E, b"")]
+    unknown = [Tlv(0xC00D, b"\1"), Tlv(0x800D, b"\2"), Tlv(0xC00E, b"")]
     t.send(t.init_ack([COOKIE, *unknown] if behind else [*unknown, COOKIE]))
     chunks = t.chunks()
     assert chunks[0] == wire.CookieEcho(COOKIE.value)
@@ -119,7 +119,7 @@ def test_e_i_6_5(behind: bool) -> None:
         assert set(causes_of(chunk)) == {Cause.UNRECOGNIZED_PARAMETERS}
         for cause in chunk.causes:
             reported += cause.value + bytes(-len(cause.value) % 4)
-    assert reported == wire.options([unknown[0], unknown[2]])
+    assert reported == wire.tlvs([unknown[0], unknown[2]])
     t.works()
 
 
@@ -127,7 +127,7 @@ def test_e_i_6_6() -> None:
     t = ScriptedPeer()
     t.send(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
-    cause = Option(Cause.UNRECOGNIZED_PARAMETERS, whole(Option(0xC000, b"")))
+    cause = Tlv(Cause.UNRECOGNIZED_PARAMETERS, whole(Tlv(0xC000, b"")))
     t.send(t.cookie_echo(), wire.error_chunk([cause]))
     t.expect(wire.CookieAck)
     (error,) = [event for event in t.events() if isinstance(event, RemoteError)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import ChunkType
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import ChunkType
 from trio_sctp._values import AssociationState
 
 from .tester import ScriptedPeer, active, passive, quick
@@ -102,7 +102,7 @@ def test_fh_o_5_3_4(listening: bool, reflected: bool) -> None:
     t = ScriptedPeer(listening=listening)
     t.send(wire.shutdown_complete_chunk(reflected=reflected), tag=OTHER_TAG)
     t.send(wire.chunk(ChunkType.COOKIE_ACK), tag=OTHER_TAG)
-    stale = wire.Option(wire.Cause.STALE_COOKIE, bytes(4))
+    stale = wire.Tlv(wire.Cause.STALE_COOKIE, bytes(4))
     t.send(wire.error_chunk([stale]), tag=OTHER_TAG)
     t.silent()
     assert t.events() == []

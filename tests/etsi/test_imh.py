@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, ChunkType
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause, ChunkType
 from trio_sctp._values import AssociationState
 
 from .tester import (
@@ -90,7 +90,7 @@ def assert_dropped(spoil: Callable[[ScriptedPeer, bytes], None]) -> None:
     for chunk in (
         t.data(b"news", tsn=t.tsn, ssn=0),
         wire.heartbeat_chunk(b"are you there?"),
-        wire.error_chunk([wire.Option(Cause.PROTOCOL_VIOLATION, b"you")]),
+        wire.error_chunk([wire.Tlv(Cause.PROTOCOL_VIOLATION, b"you")]),
         wire.abort_chunk(),
         t.shutdown(),
         SHUTDOWN_ACK,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause
 from trio_sctp._options import StatusState
-from trio_sctp._userland import wire
-from trio_sctp._userland.wire import Cause
 
 from .tester import ScriptedPeer, active, passive, shutdown_ack_sent, shutdown_sent
 

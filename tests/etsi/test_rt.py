@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_sctp._userland import wire
+from trio_sctp._engine import wire
 
 from .tester import THERE, THERE_2, active, quick
 

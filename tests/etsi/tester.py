@@ -13,11 +13,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeVar
 
+from trio_sctp._engine import Engine, Parameters, Route, wire
+from trio_sctp._engine.wire import Chunk, ChunkType, ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._stack import Arrival, Piece, SendInfo
-from trio_sctp._userland import Engine, Parameters, Route, wire
-from trio_sctp._userland.wire import Chunk, ChunkType, Option, ParameterType
-from trio_sctp._values import AssociationChange, AssociationState, Message
+from trio_sctp._values import (
+    Arrival,
+    AssociationChange,
+    AssociationState,
+    Message,
+    Piece,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Chunk)
 
@@ -123,7 +129,7 @@ class ScriptedPeer:
 
     def init(
         self,
-        parameters: Sequence[Option] = (),
+        parameters: Sequence[Tlv] = (),
         *,
         outbound: int = 10,
         inbound: int = 10,
@@ -145,7 +151,7 @@ class ScriptedPeer:
 
     def init_ack(
         self,
-        parameters: Sequence[Option] = (Option(ParameterType.STATE_COOKIE, b"a cookie"),),
+        parameters: Sequence[Tlv] = (Tlv(ParameterType.STATE_COOKIE, b"a cookie"),),
         *,
         outbound: int = 10,
         inbound: int = 10,
@@ -420,9 +426,9 @@ def causes_of(chunk: wire.Abort | wire.Error) -> list[int]:
     return [cause.type for cause in chunk.causes]
 
 
-def whole(option: Option) -> bytes:
+def whole(option: Tlv) -> bytes:
     """A parameter as it is reported: with its header, without padding."""
-    return wire.option(*option)[: 4 + len(option.value)]
+    return wire.tlv(*option)[: 4 + len(option.value)]
 
 
 def passive(parameters: Parameters | None = None, *, inbound: int = 10) -> ScriptedPeer:

@@ -14,8 +14,8 @@ import trio
 import trio_sctp
 from trio_sctp import AssociationChannel, Endpoint
 
+from ..support.udp_carrier import ENGINE_UDP, KERNEL_UDP
 from .network import Network, network
-from .udp_carrier import ENGINE_UDP, KERNEL_UDP
 
 LOOPBACK = "127.0.0.1"
 

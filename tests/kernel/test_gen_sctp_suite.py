@@ -54,7 +54,7 @@ from trio_sctp import (
     open_listener,
 )
 
-from ..resolver import Resolver
+from ..support.resolver import Resolver
 from .conftest import LOOPBACK, descriptors
 
 COMM_UP = AssociationState.COMM_UP

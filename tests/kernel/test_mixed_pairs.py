@@ -41,9 +41,9 @@ from trio_sctp import (
 )
 
 from ..conformance.helpers import KERNEL, StackUnderTest, next_change, next_message, until
-from ..udp_proxy import always, udp_proxy
+from ..support.udp_carrier import ENGINE_UDP, KERNEL_UDP
+from ..support.udp_proxy import always, udp_proxy
 from .conftest import LOOPBACK
-from .udp_carrier import ENGINE_UDP, KERNEL_UDP
 
 pytestmark = pytest.mark.usefixtures("encapsulation", "checksums")
 

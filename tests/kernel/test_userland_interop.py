@@ -34,11 +34,11 @@ from trio_sctp import (
     StatusState,
     open_endpoint,
 )
-from trio_sctp._stack import FailedFragment
-from trio_sctp._userland import Engine, Parameters, wire
+from trio_sctp._engine import Engine, Parameters, wire
+from trio_sctp._values import FailedFragment
 
+from ..support.udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
 from .conftest import snmp
-from .udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
 
 PORT = 5001
 """The engine's SCTP port."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import trio_sctp
 from trio_sctp import AssociationState, PeerAddressState
-from trio_sctp._stack import FailedFragment
+from trio_sctp._values import FailedFragment
 
 pytest.importorskip("fcntl", reason="of Linux, whose modules are not for Windows")
 

@@ -20,7 +20,7 @@ from trio_sctp import (
     Window,
 )
 
-from .fake_stack import FakeSocket, FakeStack, change, message, os_error
+from ..support.fake_stack import FakeSocket, FakeStack, change, message, os_error
 
 UP, LOST, DONE = (
     AssociationState.COMM_UP,
@@ -137,7 +137,7 @@ async def test_behind_a_full_store_connect_completes(autojump_clock: MockClock) 
 async def test_a_receiver_takes_over_from_one_that_polls(autojump_clock: MockClock) -> None:
     """A message larger than the store may read ahead is completed by who wants messages."""
     endpoint, socket = await endpoint_with(ID)
-    piece = trio_sctp._stack.Piece(message(ID, bytes(2**18)))
+    piece = trio_sctp._values.Piece(message(ID, bytes(2**18)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(endpoint.associations[ID].wait_ended)
         await wait_all_tasks_blocked()

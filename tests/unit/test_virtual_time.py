@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from .. import virtual_time
+from ..support import virtual_time
 
 # Of each test: pytest-trio's own mark would come before a module's.
 virtual = pytest.mark.trio(run=virtual_time.run)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ..limits import limit
+from ..support.limits import limit
 
 TIMEOUT = 40
 

@@ -26,7 +26,7 @@ from trio_sctp import (
     open_listener,
 )
 
-from ..udp_proxy import free_port, sometimes, udp_proxy
+from ..support.udp_proxy import free_port, sometimes, udp_proxy
 from .other_process import (
     HEARTBEATS,
     IMPATIENT,

@@ -33,8 +33,8 @@ from trio_sctp import (
     open_endpoint,
     open_listener,
 )
+from trio_sctp._engine import wire
 from trio_sctp._kernel._libc import network_namespace
-from trio_sctp._userland import wire
 
 from .other_process import PATIENT, running
 

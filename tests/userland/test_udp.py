@@ -33,9 +33,9 @@ from trio_sctp import (
     open_listener,
     userland,
 )
-from trio_sctp._userland import Engine, wire
+from trio_sctp._engine import Engine, wire
 
-from ..udp_proxy import free_port, udp_proxy
+from ..support.udp_proxy import free_port, udp_proxy
 
 HOST, OTHER_HOST, HOST6 = "127.0.0.1", "127.0.0.2", "::1"
 
@@ -116,7 +116,7 @@ async def test_a_wildcard_of_ipv6() -> None:
 async def test_where_sockets_cannot_tell_there_is_one_for_each_address(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("carrier", "driver"):
+    for module in ("carrier", "userland"):
         monkeypatch.setattr(f"trio_sctp._userland.{module}.CAN_TELL_ADDRESSES", False)
     hosts = "::" if host == HOST6 else ()
     async with (
@@ -415,7 +415,7 @@ async def test_leaving_the_block_aborts_what_shuts_down_in_the_background() -> N
                 for _ in range(packets):
                     await trio.lowlevel.wait_readable(peer)
                     data, source = peer.recvfrom(65536)
-                    route = trio_sctp._userland.Route(HOST, HOST, 0, source[1])
+                    route = trio_sctp._engine.Route(HOST, HOST, 0, source[1])
                     engine.receive_packet(data, route, trio.current_time())
                     for out in engine.packets_to_send():
                         peer.sendto(out.data, source)
@@ -532,7 +532,7 @@ async def test_raw_ip_needs_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr("trio_sctp._userland.driver.Carrier", denied)
+    monkeypatch.setattr("trio_sctp._userland.userland.Carrier", denied)
     monkeypatch.setattr("os.path.exists", lambda path: False)
     with pytest.raises(StackUnavailable, match="CAP_NET_RAW"):
         async with userland(carrier="ip"):

@@ -28,9 +28,9 @@ from trio_sctp import (
     open_endpoint,
     open_listener,
 )
-from trio_sctp._userland import Engine, Parameters, wire
+from trio_sctp._engine import Engine, Parameters, wire
 
-from ..kernel.udp_carrier import HOST, Carrier, carried
+from ..support.udp_carrier import HOST, Carrier, carried
 
 PROGRAMS = "/usr/lib/usrsctp"
 CLIENT, ECHO = f"{PROGRAMS}/client", f"{PROGRAMS}/echo_server_upcall"

@@ -1,10 +1,10 @@
 """The kernel stack: Linux SCTP sockets.
 
-    _layouts.py        numbers and structs of linux/sctp.h, declared once
-    _notifications.py  bytes of a notification -> an event
-    _options.py        option types <-> socket options
-    _libc.py           the calls that the standard library lacks
-    _socket.py         sockets: the data path, connect, peel off, abort, close
+    _socket         sockets: the data path, connect, peel off, abort, close
+    _options        option types <-> socket options
+    _notifications  bytes of a notification -> an event
+    _libc           the calls that the standard library lacks
+    _layouts        numbers and structs of linux/sctp.h, declared once
 
 Why so little of pysctp: its receive leaks memory with every message and can be crashed by a peer's
 ERROR chunk, its connectx returns no id while the handshake is under way, its peeloff leaks a

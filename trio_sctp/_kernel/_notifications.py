@@ -11,13 +11,13 @@ import struct
 from enum import IntEnum
 from typing import TypeVar
 
-from .._stack import FailedFragment
 from .._values import (
     AdaptationIndication,
     AssociationChange,
     AssociationReset,
     AssociationState,
     AuthenticationChange,
+    FailedFragment,
     Notification,
     PartialDeliveryAborted,
     PeerAddressChange,

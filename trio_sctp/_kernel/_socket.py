@@ -15,8 +15,15 @@ import trio
 
 from .._errors import OptionUnsupported
 from .._options import EventSubscription, NetworkNamespace, Option, Status
-from .._stack import Arrival, Piece, SendInfo, StackReport, StackSocket
-from .._values import Address, MessageDraft, freeze
+from .._stack import StackReport, StackSocket
+from .._values import (
+    Address,
+    Arrival,
+    MessageDraft,
+    Piece,
+    SendInfo,
+    freeze,
+)
 from . import _options
 from ._layouts import (
     ABORT,

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .engine import Outgoing
-from .path import Route, host_of, transport_address
+from .._engine.engine import Outgoing
+from .._engine.path import Route, host_of, transport_address
 
 IPPROTO_SCTP = 132
 

@@ -18,6 +18,11 @@ from typing import Any, TypeVar
 
 import trio
 
+from .._engine.association import EngineAssociation
+from .._engine.deadlines import Deadlines
+from .._engine.engine import Engine, Outgoing
+from .._engine.parameters import Parameters
+from .._engine.path import Path, Route, host_of, transport_address
 from .._errors import OptionUnsupported
 from .._options import (
     AdaptationLayer,
@@ -43,13 +48,12 @@ from .._options import (
     Tos,
     default_subscription,
 )
-from .._stack import Arrival, SendInfo, StackReport, StackSocket
-from .._values import Address
-from .association import Association
-from .deadlines import Deadlines
-from .engine import Engine, Outgoing
-from .parameters import Parameters
-from .path import Path, Route, host_of, transport_address
+from .._stack import StackReport, StackSocket
+from .._values import (
+    Address,
+    Arrival,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Option)
 
@@ -116,7 +120,7 @@ class UserlandStack(abc.ABC):
         """The way to an address, from one of those that are bound; OSError if there is none."""
 
     @abc.abstractmethod
-    def gone(self, engine: Engine) -> None:
+    def release(self, engine: Engine) -> None:
         """An endpoint and all of its associations are gone."""
 
     @abc.abstractmethod
@@ -147,14 +151,14 @@ class UserlandStack(abc.ABC):
             engine = self._nobody  # who answers for ports that nobody has (8.4)
             engine.port = port
         engine.receive_packet(data, route, trio.current_time())
-        self._after(engine)
+        self._settle(engine)
 
     def unreachable(self, data: bytes, remote: str) -> None:
         """ICMP says that nobody takes such packets as this one of ours."""
         engine = self.engines.get(int.from_bytes(data[:2], "big"))
         if engine is not None:
             engine.unreachable(data, remote, trio.current_time())
-            self._after(engine)
+            self._settle(engine)
 
     def next_deadline(self) -> float | None:
         """When `handle_timeouts` is to be called."""
@@ -171,7 +175,7 @@ class UserlandStack(abc.ABC):
         while (port := self._deadlines.due(now)) is not None:
             engine = self.engines[port]
             engine.handle_timeout(now)
-            self._after(engine)
+            self._settle(engine)
 
     def flush(self) -> None:
         """Let what was queued since the last time leave."""
@@ -179,7 +183,7 @@ class UserlandStack(abc.ABC):
             engine, id = self._dirty
             self._dirty = None
             engine.flush(id, trio.current_time())
-            self._after(engine)
+            self._settle(engine)
 
     def filling(self) -> bool:
         """Whether what was queued since the last `flush` may wait for more, as the peer has other
@@ -190,7 +194,7 @@ class UserlandStack(abc.ABC):
         association = engine.associations.get(id)
         return association is not None and association.outbound.flight > 0
 
-    def later(self, engine: Engine, association: Association) -> None:
+    def queued(self, engine: Engine, association: EngineAssociation) -> None:
         """An association has more to send: what follows at once on the same one shares packets, up
         to some bursts of them.
 
@@ -205,7 +209,7 @@ class UserlandStack(abc.ABC):
         elif association.has_bursts():
             self.flush()
 
-    def used(self, engine: Engine) -> None:
+    def send_packets(self, engine: Engine) -> None:
         """Messages were taken: its packets leave, and its timers may have changed."""
         packets = engine.packets_to_send()
         if packets:
@@ -214,9 +218,9 @@ class UserlandStack(abc.ABC):
             if engine.port in self.engines:
                 self._deadlines.update(engine.port)
 
-    def after(self, engine: Engine) -> None:
+    def settle(self, engine: Engine) -> None:
         """An engine was used: its packets leave, and its timers may have changed."""
-        self._after(engine)
+        self._settle(engine)
         self.timers_changed()
 
     def check_running(self) -> None:
@@ -236,7 +240,7 @@ class UserlandStack(abc.ABC):
             try:
                 for id in list(engine.associations):
                     engine.abort(id, b"", now)
-                self._after(engine)
+                self._settle(engine)
             except Exception:
                 if failure is None:  # else it is no wonder
                     raise
@@ -244,7 +248,7 @@ class UserlandStack(abc.ABC):
             for socket in sockets.values():
                 socket.wake_all()
 
-    def _after(self, engine: Engine) -> None:
+    def _settle(self, engine: Engine) -> None:
         for packet in engine.packets_to_send():
             self.transmit(packet)
         sockets = self._sockets.get(engine)
@@ -260,7 +264,7 @@ class UserlandStack(abc.ABC):
             else:
                 del self.engines[engine.port]
                 self._deadlines.forget(engine.port)
-                self.gone(engine)
+                self.release(engine)
 
     def _in_use(self, engine: Engine) -> bool:
         """Whether a socket has it, or an association is still shutting down."""
@@ -362,7 +366,7 @@ class UserlandSocket:
         if self._closed or not self.engine.has_events(self.only):
             return []
         arrivals = self.engine.receive(limit, trio.current_time(), self.only)
-        self._stack.used(self.engine)
+        self._stack.send_packets(self.engine)
         return arrivals
 
     def has_unread(self) -> bool:
@@ -389,7 +393,7 @@ class UserlandSocket:
             if len(data) > limit:
                 raise _error(errno.EMSGSIZE)
         self.engine.queue(association_id, bytes(data), info, trio.current_time())
-        self._stack.later(self.engine, association)
+        self._stack.queued(self.engine, association)
 
     async def wait_readable(self) -> None:
         self._check_open()
@@ -424,17 +428,17 @@ class UserlandSocket:
             for address in addresses
         ]
         id = self.engine.connect(routes, addresses[0][1], trio.current_time())
-        self._stack.after(self.engine)
+        self._stack.settle(self.engine)
         return id
 
     def shutdown(self, association_id: int) -> None:
         self.engine.shutdown(association_id, trio.current_time())
-        self._stack.after(self.engine)
+        self._stack.settle(self.engine)
 
     def abort(self, association_id: int, reason: bytes) -> None:
         self._stack.flush()  # what was sent before leaves before
         self.engine.abort(association_id, bytes(reason), trio.current_time())
-        self._stack.after(self.engine)
+        self._stack.settle(self.engine)
 
     def listen(self, backlog: int) -> None:
         if self.only is None:
@@ -462,7 +466,7 @@ class UserlandSocket:
         peeled = self._stack.peeled_off(self.engine)
         return [id for id in self.engine.associations if id not in peeled]
 
-    def _association(self, id: int, otherwise: int = errno.EINVAL) -> Association:
+    def _association(self, id: int, otherwise: int = errno.EINVAL) -> EngineAssociation:
         association = self.engine.associations.get(id)
         if association is None:
             raise _error(otherwise)
@@ -520,7 +524,7 @@ class UserlandSocket:
         self,
         kind: type[Any],
         p: Parameters,
-        association: Association | None,
+        association: EngineAssociation | None,
         path: Path | None,
     ) -> Any:
         if kind is InitMsg:
@@ -610,7 +614,7 @@ class UserlandSocket:
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         now = trio.current_time()
-        associations: list[Association] = []
+        associations: list[EngineAssociation] = []
         targets = [self.engine.parameters]
         if association_id is not None:
             associations = [self._association(association_id)]
@@ -629,7 +633,7 @@ class UserlandSocket:
                 if path is None or address[1] != associations[0].peer_port:
                     raise _error(errno.EINVAL)
                 self.engine.set_primary(associations[0].id, path.address)
-                self._stack.after(self.engine)
+                self._stack.settle(self.engine)
             case PeerAddressParams():
                 self._set_paths(option, associations, now)
             case DefaultSendParams():
@@ -693,7 +697,7 @@ class UserlandSocket:
                 )
 
     def _set_paths(
-        self, option: PeerAddressParams, associations: list[Association], now: float
+        self, option: PeerAddressParams, associations: list[EngineAssociation], now: float
     ) -> None:
         flags = option.flags or PeerAddressFlags(0)
         if flags & PeerAddressFlags.HB_DEMAND and not associations:
@@ -739,7 +743,7 @@ class UserlandSocket:
             if option.address is not None and host_of(option.address) not in association.paths:
                 raise _error(errno.EINVAL)
             self.engine.reschedule(association.id)
-        self._stack.after(self.engine)
+        self._stack.settle(self.engine)
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         # What is not subscribed to is dropped above.
@@ -775,7 +779,7 @@ class UserlandSocket:
         self.engine.drop_events(self.only)
         self._stack.forget(self)
         self.wake_all()
-        self._stack.after(self.engine)
+        self._stack.settle(self.engine)
 
     def detach(self) -> int:
         raise OptionUnsupported(
@@ -783,7 +787,7 @@ class UserlandSocket:
         )
 
 
-def _check_max_retrans(option: AssocParams, association: Association) -> None:
+def _check_max_retrans(option: AssocParams, association: EngineAssociation) -> None:
     before = association.parameters.association_max_retrans
     number = option.asocmaxrxt or before
     paths = sum(path.max_retrans for path in association.paths.values())

@@ -20,11 +20,11 @@ import trio
 
 from .._association import AssociationChannel, open_association
 from .._background import background
+from .._engine.engine import Engine, Outgoing
+from .._engine.path import Route
 from .._listener import open_listener
 from .._options import Option
 from .._stack import StackReport, enter_stack, leave_stack
-from .._userland.engine import Engine, Outgoing
-from .._userland.path import Route
 from .._userland.stack import UserlandStack
 from ._network import Network
 
@@ -76,7 +76,7 @@ class SimulatedHost(UserlandStack):
 
         return Route(max(candidates, key=shared), remote)
 
-    def gone(self, engine: Engine) -> None:
+    def release(self, engine: Engine) -> None:
         """Nothing was held for it."""
 
     def transmit(self, packet: Outgoing) -> None:

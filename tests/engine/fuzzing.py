@@ -1,0 +1,697 @@
+"""Mutated packets for an association in every state, and what holds whatever they are.
+
+A `Bench` has two engines that talk.  A situation brings the association of one of them, the target,
+into a state, and all that the other one sent is on record: `Bench.feed` changes such packets, or
+others that would fit just now, and gives them to the target with the right checksum, ports and
+verification tag, since the checks of these are passed by whoever means harm.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+import google_crc32c
+
+from trio_sctp._engine import Engine, Outgoing, Parameters, Route, wire
+from trio_sctp._engine.association import EngineAssociation
+from trio_sctp._options import StatusState
+from trio_sctp._values import (
+    Message,
+    Piece,
+    SendInfo,
+)
+
+PORT, PEER_PORT = 1000, 2000
+ORDERED = SendInfo(1, 7, False, 0, 0)
+UNORDERED = SendInfo(2, 8, True, 0, 0)
+
+CPU_LIMIT = 2.0
+"""Seconds of CPU time for one packet, of which tens of thousands are done in a second."""
+
+_MASK = 2**32 - 1
+_INTERESTING: Final = (0, 1, 2, 3, 4, 5, 8, 16, 255, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
+_MAY_SEND = (StatusState.ESTABLISHED, StatusState.SHUTDOWN_PENDING, StatusState.SHUTDOWN_RECEIVED)
+
+
+class Bench:
+    """Two engines, virtual time, and a record of what the target was sent."""
+
+    def __init__(self, seed: int, *, homes: int = 1, window: int = 2**16) -> None:
+        self.random = Random(seed)
+        self.now = 0.0
+        parameters = Parameters(
+            receive_window=window, send_buffer=2**16, association_max_retrans=30, rto_max=8.0
+        )
+        here = [f"10.0.{n}.1" for n in range(homes - homes // 2)]
+        here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
+        there = [address[:-1] + "2" for address in here]
+        randomness = self.random.randbytes
+        self.target = Engine(PORT, here, parameters=parameters, randomness=randomness)
+        self.peer = Engine(PEER_PORT, there, parameters=parameters, randomness=randomness)
+        self.routes = [Route(a, b) for a, b in zip(here, there, strict=True)]
+        self.recorded: list[tuple[int, list[bytes]]] = []
+        self.quiet = 0  # packets since the last thorough check
+
+    # -- valid traffic ---
+
+    @property
+    def association(self) -> EngineAssociation | None:
+        """The target's."""
+        return next(iter(self.target.associations.values()), None)
+
+    @property
+    def peer_id(self) -> int:
+        """The peer's association."""
+        return next(iter(self.peer.associations))
+
+    def clear(self) -> None:
+        """End what there is, silently; what was recorded stays until something else is."""
+        for engine in (self.target, self.peer):
+            for id in list(engine.associations):
+                engine.abort(id, b"", self.now)
+            engine.packets_to_send()
+            engine.receive(2**30, self.now)
+            engine.listening = True
+
+    def record(self, packet: Outgoing) -> None:
+        """Keep what the peer sent."""
+        tag = int.from_bytes(packet.data[4:8], "big")
+        if len(self.recorded) > 60:
+            del self.recorded[:20]
+        self.recorded.append((tag, split(packet.data[12:])))
+
+    def to_target(self, keep: float = 1.0) -> int:
+        """Deliver what the peer sent, or some of it."""
+        packets = self.peer.packets_to_send()
+        for packet in packets:
+            self.record(packet)
+            if keep == 1.0 or self.random.random() < keep:
+                back = Route(packet.route.remote, packet.route.local)
+                self.target.receive_packet(packet.data, back, self.now)
+        return len(packets)
+
+    def to_peer(self, keep: float = 1.0) -> int:
+        """Deliver what the target sent, or some of it."""
+        packets = self.target.packets_to_send()
+        for packet in packets:
+            if keep == 1.0 or self.random.random() < keep:
+                back = Route(packet.route.remote, packet.route.local)
+                self.peer.receive_packet(packet.data, back, self.now)
+        return len(packets)
+
+    def settle(self, keep: float = 1.0) -> None:
+        """Deliver until there is silence."""
+        for _ in range(40):
+            if not self.to_target(keep) + self.to_peer(keep):
+                return
+
+    def pass_time(self, seconds: float) -> None:
+        """Let timers of both run."""
+        self.now += seconds
+        self.target.handle_timeout(self.now)
+        self.peer.handle_timeout(self.now)
+
+    def peer_connects(self) -> None:
+        """The peer wants an association."""
+        self.peer.connect([Route(r.remote, r.local) for r in self.routes[:1]], PORT, self.now)
+
+    def establish(self) -> EngineAssociation:
+        """An association, from either side."""
+        self.recorded.clear()
+        if self.random.random() < 0.5:
+            self.peer_connects()
+        else:
+            self.target.connect(self.routes[:1], PEER_PORT, self.now)
+        self.settle()
+        association = self.association
+        assert association is not None
+        assert association.state is StatusState.ESTABLISHED
+        return association
+
+    # -- packets that would fit now ---
+
+    def craft(self) -> bytes:
+        """A chunk whose numbers are right or nearly so."""
+        r = self.random
+        association = self.association
+        next_in = acked = next_out = r.getrandbits(32)
+        if association is not None:
+            acked = association.outbound.cumulative
+            next_out = association.outbound.next_tsn
+            if association.inbound is not None:
+                next_in = association.inbound.cumulative + 1
+        match r.randrange(20):
+            case 0 | 1 | 2 | 3:
+                tsn = next_in + r.choice((0, 0, 0, 1, 2, 3, 5, -1, 40, 70000, 2**31 - 1))
+                flags = r.choice((3, 3, 3, 7, 2, 0, 1, 6, 4, 5, 11))
+                stream = r.choice((0, 1, 1, 2, 65535))
+                payload = bytes(r.choice((1, 2, 30, 1000)))
+                return wire.data_chunk(tsn & _MASK, stream, r.randrange(4), 5, payload, flags)
+            case 4 | 5 | 6:
+                gaps = []
+                if r.random() < 0.6:
+                    ends = sorted(r.randrange(1, 30) for _ in range(2 * r.randrange(1, 5)))
+                    gaps = list(zip(ends[::2], ends[1::2], strict=True))
+                cumulative = r.choice((acked, acked, acked + 1, next_out - 1, acked - 1, next_out))
+                window = r.choice((0, 100, 65536, 2**32 - 1))
+                return wire.sack_chunk(cumulative & _MASK, window, gaps, [5][: r.randrange(2)])
+            case 7:
+                return wire.heartbeat_chunk(bytes(r.randrange(60)), ack=r.random() < 0.5)
+            case 8:
+                if r.random() < 0.3:
+                    return wire.abort_chunk(self.causes(), reflected=r.random() < 0.5)
+                return wire.error_chunk(self.causes())
+            case 9:
+                return wire.shutdown_chunk((next_out - 1 - r.randrange(3)) & _MASK)
+            case 10:
+                return wire.chunk(wire.ChunkType.SHUTDOWN_ACK)
+            case 11:
+                return wire.chunk(wire.ChunkType.COOKIE_ACK)
+            case 12:
+                return wire.shutdown_complete_chunk(reflected=r.random() < 0.5)
+            case 13 | 14:
+                pairs = [(r.randrange(4), r.getrandbits(16)) for _ in range(r.randrange(5))]
+                point = next_in + r.choice((0, 1, 5, 100, -2, 2**30))
+                return wire.forward_tsn_chunk(point & _MASK, pairs)
+            case 15 | 16:
+                kind = r.choice((0x0F, 0x30, 0x7F, 0x80, 0x84, 0xC1, 0xFF))
+                return wire.chunk(kind, bytes(r.randrange(20)))
+            case 17:
+                make = r.choice((wire.Init, wire.InitAck))
+                parameters = [self.parameter() for _ in range(r.randrange(6))]
+                streams = r.choice((0, 1, 10, 65535))
+                tag, tsn = r.getrandbits(32), r.getrandbits(32)
+                return wire.init_chunk(make(tag, 9999, streams, 10, tsn, parameters))
+            case 18:
+                return wire.chunk(wire.ChunkType.COOKIE_ECHO, r.randbytes(r.randrange(200)))
+            case _:
+                return wire.chunk(r.randrange(20), r.randbytes(r.randrange(30)), r.randrange(256))
+
+    def causes(self) -> list[wire.Tlv]:
+        """Causes for an ERROR or an ABORT."""
+        r = self.random
+        return [wire.Tlv(r.randrange(15), bytes(r.randrange(9))) for _ in range(r.randrange(4))]
+
+    def parameter(self) -> wire.Tlv:
+        """A parameter for an INIT or INIT ACK, known or not."""
+        r = self.random
+        match r.randrange(5):
+            case 0:
+                return wire.Tlv(5, bytes([10, 0, r.randrange(3), r.choice((1, 2, 3))]))
+            case 1:
+                return wire.Tlv(6, r.randbytes(16))
+            case 2:
+                return wire.Tlv(r.choice(list(wire.ParameterType)), r.randbytes(4))
+            case 3:
+                return wire.Tlv(7, r.randbytes(r.randrange(90)))
+            case _:
+                return wire.Tlv(r.getrandbits(16), r.randbytes(r.randrange(9)))
+
+    # -- mutations ---
+
+    def packet(self) -> bytes:
+        """The next one for the target."""
+        r = self.random
+        association = self.association
+        tag = association.our_tag if association is not None else 0
+        if self.recorded and r.random() < 0.55:
+            recorded_tag, chunks = r.choice(self.recorded)
+            chunks = list(chunks)
+            # A COOKIE ECHO's tag is in its cookie.
+            if association is None or chunks[0][0] == wire.ChunkType.COOKIE_ECHO:
+                tag = recorded_tag
+        else:
+            chunks = [self.craft() for _ in range(r.choice((1, 1, 1, 2, 3, 5)))]
+        if chunks[0][0] == wire.ChunkType.INIT:
+            tag = 0
+        rarely = r.random()
+        if rarely < 0.08:
+            their_tag = association.their_tag if association is not None else 1
+            tag = r.choice((0, their_tag, their_tag, r.getrandbits(32)))
+        for _ in range(r.choice((0, 0, 1, 1, 2, 4))):
+            self.mutate_chunks(chunks)
+        body = bytearray().join(chunks)
+        for _ in range(r.choice((0, 0, 1, 1, 2, 3))):
+            self.mutate_bytes(body)
+        source, destination = PEER_PORT, PORT
+        if rarely > 0.99:
+            source, destination = r.choice(((0, PORT), (PEER_PORT, 1), (r.getrandbits(16), PORT)))
+        data = seal(source, destination, tag, body)
+        return data[: r.randrange(len(data))] if 0.98 < rarely < 0.99 else data
+
+    def mutate_chunks(self, chunks: list[bytes]) -> None:
+        """Swap, repeat, drop, cut or add one, or add a parameter to one."""
+        r = self.random
+        if not chunks:
+            chunks.append(self.craft())
+            return
+        at = r.randrange(len(chunks))
+        match r.randrange(8):
+            case 0:
+                other = r.randrange(len(chunks))
+                chunks[at], chunks[other] = chunks[other], chunks[at]
+            case 1 if len(chunks) < 12:
+                chunks.insert(at, chunks[at])
+            case 2 if len(chunks) > 1:
+                del chunks[at]
+            case 3:
+                cut = r.randrange(len(chunks[at]) + 1)
+                chunks[at] = resize(chunks[at][:cut])
+            case 4 | 5:
+                chunks.append(self.craft())
+            case 6:
+                parameter = wire.tlv(*self.parameter())
+                chunks[at] = resize(chunks[at] + parameter)
+            case _ if self.recorded:
+                chunks.append(r.choice(r.choice(self.recorded)[1]))
+            case _:
+                pass
+
+    def mutate_bytes(self, body: bytearray) -> None:
+        """Bits, bytes and numbers."""
+        r = self.random
+        if len(body) < 4:
+            body += r.randbytes(8)
+            return
+        match r.randrange(9):
+            case 0 | 1:
+                for _ in range(r.choice((1, 1, 2, 8))):
+                    body[r.randrange(len(body))] ^= 1 << r.randrange(8)
+            case 2:
+                body[r.randrange(len(body))] = r.randrange(256)
+            case 3 | 4:
+                # Most fields are in the first bytes of a chunk, and aligned.
+                at = r.randrange(0, min(len(body), 64) - 1, 2)
+                struct.pack_into("!H", body, at, r.choice(_INTERESTING))
+            case 5:
+                at = r.randrange(0, min(len(body), 64) - 3, 4)
+                old = struct.unpack_from("!I", body, at)[0]
+                new = r.choice((old + 1, old - 1, old + 2**31, 0, _MASK, r.getrandbits(32)))
+                struct.pack_into("!I", body, at, new & _MASK)
+            case 6:
+                length = struct.unpack_from("!H", body, 2)[0]
+                struct.pack_into("!H", body, 2, (length + r.choice((-4, -1, 1, 4))) & 0xFFFF)
+            case 7:
+                del body[r.randrange(len(body)) :]
+            case _:
+                body += r.randbytes(r.randrange(1, 12))
+
+    def route(self) -> Route:
+        """Where a packet is from: mostly from the peer."""
+        r = self.random
+        route = self.routes[0] if len(self.routes) == 1 else r.choice(self.routes)
+        rarely = r.random()
+        if rarely < 0.02:
+            return route._replace(remote=r.choice(("10.9.9.9", "fe80::1", "224.0.0.1", "0.0.0.0")))
+        if rarely < 0.03:
+            return route._replace(remote_udp=r.getrandbits(16))
+        return route
+
+    # -- feeding and checking ---
+
+    def feed(self, data: bytes, route: Route) -> None:
+        """One packet for the target, then what follows from it."""
+        target = self.target
+        target.packets_to_send()
+        association = self.association
+        events = len(target._events)
+        may_leave = 0
+        if association is not None:
+            outbound = association.outbound
+            may_leave = len(outbound.outstanding) + len(outbound.queue)
+            may_leave += outbound.buffered // 1000
+        started = time.thread_time()
+        target.receive_packet(data, route, self.now)
+        assert time.thread_time() - started < CPU_LIMIT, "too much work for one packet"
+        out = target.packets_to_send()
+        for packet in out:
+            # Only an INIT has no tag, and what is out of the blue keeps the one that it has.
+            assert any(packet.data[4:8]) or packet.data[12] == wire.ChunkType.INIT
+        if len(out) > 2:
+            # Answers cost no more than three times what was sent, a SACK and a SHUTDOWN more.
+            answers = [packet for packet in out if not has_data(packet.data)]
+            assert len(answers) <= 3 + len(data) // 250
+            assert sum(len(packet.data) for packet in answers) <= 2500 + 3 * len(data)
+            assert len(out) <= len(answers) + may_leave
+        released = association.inbound.held // 256 if association and association.inbound else 0
+        failed = may_leave  # messages that the end of the association gives back
+        assert len(target._events) - events <= 8 + len(data) // 4 + released + failed
+        self.follow(out)
+
+    def follow(self, out: list[Outgoing]) -> None:
+        """Sometimes time passes, packets reach the peer, the program takes messages and sends."""
+        r = self.random
+        target = self.target
+        what = r.random()
+        if what < 0.04:
+            for packet in out:
+                back = Route(packet.route.remote, packet.route.local)
+                self.peer.receive_packet(packet.data, back, self.now)
+            self.to_target()
+        elif what < 0.08:
+            target.receive(r.choice((1, 3, 100)), self.now)
+        elif what < 0.10:
+            for id, association in target.associations.items():
+                if association.state is StatusState.ESTABLISHED and association.outbound.has_room():
+                    stream, lifetime = r.randrange(association.outbound_streams), r.choice((0, 300))
+                    info = ORDERED._replace(stream=stream, lifetime=lifetime)
+                    target.send(id, bytes(r.choice((1, 500, 4000))), info, self.now)
+        elif what < 0.17:
+            deadline = target.next_deadline()
+            if deadline is not None and r.random() < 0.5:
+                self.now = max(self.now, deadline)
+            else:
+                self.now += r.random() * 0.3
+            target.handle_timeout(self.now)
+            deadline = target.next_deadline()
+            assert deadline is None or deadline > self.now
+        self.quiet += 1
+        if self.quiet >= 4:
+            self.quiet = 0
+            check(target)
+            if self.peer.associations:
+                check(self.peer)
+        if len(target._events) > 500:
+            target.receive(2**30, self.now)
+        target.packets_to_send()
+        self.peer.packets_to_send()
+        if self.peer.has_events():
+            self.peer.receive(2**30, self.now)
+
+
+def split(body: bytes) -> list[bytes]:
+    """The chunks of a valid packet, with their padding."""
+    chunks = []
+    at = 0
+    while at < len(body):
+        end = at + (int.from_bytes(body[at + 2 : at + 4], "big") + 3 & ~3)
+        chunks.append(body[at:end])
+        at = end
+    return chunks
+
+
+def resize(chunk: bytes) -> bytes:
+    """The chunk with the length that it has."""
+    if len(chunk) < 4:
+        return chunk
+    return chunk[:2] + struct.pack("!H", len(chunk)) + chunk[4:] + bytes(-len(chunk) & 3)
+
+
+def seal(source: int, destination: int, tag: int, body: bytes | bytearray) -> bytes:
+    """A packet with the right checksum, whatever is in it."""
+    head = struct.pack("!HHI", source, destination, tag)
+    checksum: int = google_crc32c.value(b"".join((head, bytes(4), body)))
+    return b"".join((head, struct.pack("<I", checksum), body))
+
+
+def has_data(packet: bytes) -> bool:
+    """Whether a valid packet carries user data, or tells that some is given up."""
+    return any(chunk[0] in (0, wire.ChunkType.FORWARD_TSN) for chunk in split(packet[12:]))
+
+
+# -- what holds --------------------------------------------------------------------------------
+
+
+def check(engine: Engine) -> None:
+    """Whatever was received, memory is bounded, accounts are right and nothing is stuck."""
+    associations = engine.associations
+    engine.next_deadline()  # takes in what has changed
+    assert len(associations) <= engine.parameters.max_associations
+    for association in associations.values():
+        assert not association.ended
+        assert association.id in engine._deadlines._scheduled, "no timer is left"
+        assert 0 < len(association.paths) <= association.parameters.max_peer_addresses
+        assert not association._control
+        check_inbound(engine, association)
+        check_outbound(association)
+        check_timers(association)
+    addresses = sum(len(association.paths) for association in associations.values())
+    assert len(engine._by_peer) <= addresses
+    assert engine._deadlines._scheduled.keys() <= associations.keys()
+    assert len(engine._deadlines) <= 2 * len(engine._deadlines._scheduled) + 100
+
+
+def check_inbound(engine: Engine, association: EngineAssociation) -> None:
+    """The window counts what is held: no more and no less."""
+    inbound = association.inbound
+    if inbound is None:
+        return
+    parameters = association.parameters
+    overhead = parameters.chunk_overhead
+    held = 0
+    for run in inbound._by_start.values():
+        held += run.size + overhead * run.chunks
+        assert inbound._by_end[run.end] is run
+        assert len(run.parts) == run.end - run.start + 1
+    for stream in inbound._streams.values():
+        for run in stream.waiting.values():
+            held += run.size + overhead * run.chunks
+    for arrival in (*engine._events, *inbound._held_back):
+        if isinstance(arrival, (Message, Piece)):
+            message = arrival.message if isinstance(arrival, Piece) else arrival
+            if message.association_id == association.id:
+                held += len(message.data) + overhead
+    assert held == inbound.held
+    assert held <= 2 * parameters.receive_window + 2**16 + overhead
+    assert inbound._by_start.keys() == {run.start for run in inbound._by_end.values()}
+    assert len(inbound._ahead) <= parameters.max_ahead
+    assert len(inbound.duplicates) <= parameters.max_duplicates
+    assert len(inbound._streams) <= inbound.streams
+    assert all(tsn > inbound.cumulative + 1 for tsn in inbound._ahead)
+
+
+def check_outbound(association: EngineAssociation) -> None:
+    """What is in flight and what is buffered are sums."""
+    outbound = association.outbound
+    chunks = outbound.outstanding.values()
+    assert outbound.flight == sum(chunk.size for chunk in chunks if chunk.counted)
+    for path in association.paths.values():
+        on_path = [chunk for chunk in chunks if chunk.counted and chunk.path is path]
+        assert path.flight == sum(chunk.size for chunk in on_path)
+        assert path.cwnd >= path.mtu
+    messages = {id(chunk.message): chunk.message for chunk in chunks}
+    messages.update((id(message), message) for message in outbound.queue)
+    alive = [message for message in messages.values() if not message.abandoned]
+    assert outbound.messages == len(alive)
+    assert outbound.buffered == sum(len(message.data) for message in alive)
+    assert outbound._gap_acked == sum(chunk.acked for chunk in chunks)
+    assert not outbound.failed
+
+
+def check_timers(association: EngineAssociation) -> None:
+    """What waits for the peer has a timer."""
+    never = float("inf")
+    match association.state:
+        case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
+            assert association._t1 < never
+        case StatusState.SHUTDOWN_SENT | StatusState.SHUTDOWN_ACK_SENT:
+            assert association._t2 < never
+        case _:
+            assert association._t1 == never
+            assert association._t2 == never
+    if association.state not in _MAY_SEND:
+        return
+    outbound = association.outbound
+    for chunk in outbound.outstanding.values():
+        if not chunk.acked and not chunk.message.abandoned:
+            # What is marked follows when others are acknowledged, or time out.
+            paths = association.paths.values() if chunk.marked else [chunk.path]
+            assert any(path.t3 < never for path in paths), "nothing retransmits what is outstanding"
+    if outbound.queue:
+        assert outbound.outstanding, "nothing sends what is queued"
+    if association.state is StatusState.SHUTDOWN_PENDING:
+        assert not outbound.empty
+
+
+# -- situations --------------------------------------------------------------------------------
+
+
+def _nothing(bench: Bench) -> None:
+    """No association, and nobody who wants one; packets of one that has gone."""
+    bench.clear()
+    bench.establish()
+    _traffic(bench)
+    bench.clear()
+    bench.target.listening = False
+
+
+def _listening(bench: Bench) -> None:
+    """INITs and COOKIE ECHOs."""
+    bench.clear()
+    bench.recorded.clear()
+    bench.peer_connects()
+    bench.to_target()
+    bench.to_peer()
+    bench.to_target(0.0)
+
+
+def _cookie_wait(bench: Bench) -> None:
+    bench.clear()
+    bench.recorded.clear()
+    bench.target.connect(bench.routes[:2], PEER_PORT, bench.now)
+    bench.to_peer()
+    bench.to_target(0.0)
+
+
+def _collision(bench: Bench) -> None:
+    """Both send an INIT."""
+    bench.clear()
+    bench.recorded.clear()
+    bench.target.connect(bench.routes[:1], PEER_PORT, bench.now)
+    bench.peer_connects()
+    for _ in range(bench.random.randrange(1, 4)):
+        bench.to_peer()
+        bench.to_target(0.5)
+
+
+def _cookie_echoed(bench: Bench) -> None:
+    _cookie_wait(bench)
+    association = bench.association
+    assert association is not None
+    bench.target.send(association.id, b"early", ORDERED, bench.now)
+    tag, chunks = bench.recorded[-1]
+    packet = wire.seal(PEER_PORT, PORT, tag, chunks)
+    bench.target.receive_packet(packet, bench.routes[0], bench.now)
+    bench.to_peer()
+    bench.to_target(0.0)
+
+
+def _traffic(bench: Bench, keep: float = 1.0) -> None:
+    association = bench.association
+    assert association is not None
+    for number in range(bench.random.randrange(1, 7)):
+        size = bench.random.choice((1, 40, 1000, 5000))
+        info = UNORDERED if number & 1 else ORDERED
+        if association.outbound.has_room():
+            bench.target.send(association.id, bytes(size), info, bench.now)
+        bench.peer.send(bench.peer_id, bytes(size), info, bench.now)
+        bench.settle(keep)
+
+
+def _quiet(bench: Bench) -> None:
+    """All is taken and acknowledged."""
+    engines = (bench.target, bench.peer)
+    for _ in range(60):
+        for engine in engines:
+            engine.receive(2**30, bench.now)
+        bench.settle()
+        if all(a.outbound.empty for engine in engines for a in engine.associations.values()):
+            return
+        bench.pass_time(0.5)
+
+
+def _established(bench: Bench) -> None:
+    bench.clear()
+    bench.establish()
+    _traffic(bench)
+    if bench.random.random() < 0.5:
+        bench.pass_time(31.0)  # heartbeats
+        bench.settle()
+
+
+def _gaps(bench: Bench) -> None:
+    """Lost packets in both directions."""
+    bench.clear()
+    bench.establish()
+    _traffic(bench, 0.6)
+
+
+def _restart(bench: Bench) -> None:
+    """The peer has lost its state; what it had sent is not taken."""
+    bench.clear()
+    bench.establish()
+    _traffic(bench)
+    bench.peer.abort(bench.peer_id, b"", bench.now)
+    bench.peer.packets_to_send()
+    bench.peer_connects()
+    bench.to_target()
+    bench.to_peer()
+    bench.to_target(0.5)
+
+
+def _partial_delivery(bench: Bench) -> None:
+    """A message that is larger than the window."""
+    bench.clear()
+    bench.establish()
+    bench.peer.send(bench.peer_id, bytes(40_000), ORDERED, bench.now)
+    bench.peer.send(bench.peer_id, bytes(40), UNORDERED, bench.now)
+    bench.settle(0.9)
+
+
+def _unacknowledged(bench: Bench) -> EngineAssociation:
+    bench.clear()
+    association = bench.establish()
+    for size in (1, 3000, 20):
+        bench.target.send(association.id, bytes(size), ORDERED, bench.now)
+    bench.to_peer(0.0)
+    return association
+
+
+def _shutdown_pending(bench: Bench) -> None:
+    association = _unacknowledged(bench)
+    bench.target.shutdown(association.id, bench.now)
+    bench.to_peer(0.5)
+    bench.to_target(0.0)
+
+
+def _shutdown_sent(bench: Bench) -> None:
+    bench.clear()
+    association = bench.establish()
+    bench.peer.send(bench.peer_id, b"late", ORDERED, bench.now)
+    _quiet(bench)
+    bench.target.shutdown(association.id, bench.now)
+    bench.to_target(0.0)
+    bench.to_peer()
+    bench.to_target(0.0)
+
+
+def _shutdown_received(bench: Bench) -> None:
+    _unacknowledged(bench)
+    bench.peer.shutdown(bench.peer_id, bench.now)
+    bench.to_target()
+    bench.to_peer(0.5)
+    bench.to_target(0.0)
+
+
+def _shutdown_ack_sent(bench: Bench) -> None:
+    bench.clear()
+    bench.establish()
+    _traffic(bench)
+    _quiet(bench)
+    bench.peer.shutdown(bench.peer_id, bench.now)
+    bench.to_target()
+    bench.to_peer()
+    bench.to_target(0.0)
+
+
+SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
+    (_nothing, None),
+    (_listening, None),
+    (_cookie_wait, StatusState.COOKIE_WAIT),
+    (_collision, None),
+    (_cookie_echoed, StatusState.COOKIE_ECHOED),
+    (_established, StatusState.ESTABLISHED),
+    (_gaps, StatusState.ESTABLISHED),
+    (_restart, StatusState.ESTABLISHED),
+    (_partial_delivery, StatusState.ESTABLISHED),
+    (_shutdown_pending, StatusState.SHUTDOWN_PENDING),
+    (_shutdown_sent, StatusState.SHUTDOWN_SENT),
+    (_shutdown_received, StatusState.SHUTDOWN_RECEIVED),
+    (_shutdown_ack_sent, StatusState.SHUTDOWN_ACK_SENT),
+]
+"""Each with the state that it leaves the target's association in."""
+
+
+def benches(seed: int) -> list[Bench]:
+    """Plain, with a small window, and with several addresses."""
+    return [Bench(seed), Bench(seed + 1, window=8000), Bench(seed + 2, homes=4)]
+
+
+def state_of(bench: Bench) -> StatusState | None:
+    """Of the target's association."""
+    association = bench.association
+    return association.state if association is not None else None

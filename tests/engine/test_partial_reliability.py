@@ -1,0 +1,501 @@
+"""Messages that may be given up, and FORWARD TSN (RFC 3758, RFC 7496)."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import ParameterType, Tlv
+from trio_sctp._options import StatusState
+from trio_sctp._values import (
+    AssociationState,
+    Message,
+    PartialDeliveryAborted,
+    Piece,
+)
+
+from .simulation import FULL, MTU, Pair, Script, Sent, ends, failures, info, payloads
+
+SUPPORTED = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
+
+
+def forwards(sent: list[Sent]) -> list[wire.ForwardTsn]:
+    return [chunk for packet in sent for chunk in packet.chunks(wire.ForwardTsn)]
+
+
+def tsns(script: Script, sent: list[Sent]) -> list[int]:
+    """Of DATA chunks, counted from 1."""
+    return [data.tsn - script.first_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
+
+
+def lossy_then(pair: Pair) -> None:
+    """Nothing from ``a`` arrives, until it is healed."""
+    pair.drop = lambda sent: sent.has(wire.Data) and sent.route.local == pair.routes[0].local
+
+
+# -- set-up (3.3) ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+def test_both_ends_have_to_know_forward_tsn(here: bool, there: bool) -> None:
+    pair = Pair(here={"partial_reliability": here}, there={"partial_reliability": there})
+    assert pair.association.forward_tsn is (here and there)
+    assert pair.other.forward_tsn is (here and there)
+
+
+def test_to_a_peer_that_does_not_know_it_what_was_sent_is_never_given_up() -> None:
+    pair = Pair(there={"partial_reliability": False})
+    lossy_then(pair)
+    pair.send(b"mortal", info(lifetime=500))
+    pair.run(4.0)
+    pair.drop = lambda sent: False
+    pair.send(b"next")
+    pair.run(20.0)
+    assert payloads(pair.events[pair.b]) == [b"mortal", b"next"]
+    assert failures(pair.events[pair.a]) == []
+
+
+def test_to_a_peer_that_does_not_know_it_what_was_not_sent_is_given_up() -> None:
+    script = Script()
+    script.accept()
+    script.send(b"x")
+    script.give(script.sack(1, rwnd=0))
+    script.send(b"y")  # probes the window
+    script.send(b"mortal", info(lifetime=500))
+    script.wait(0.9)
+    script.give(script.sack(2))
+    (failed,) = failures(script.events())
+    assert (failed.data, failed.sent) == (b"mortal", False)
+    assert script.association.outbound.empty
+
+
+def test_a_forward_tsn_that_was_not_agreed_on_is_ignored() -> None:
+    script = Script()
+    script.accept()
+    script.give(wire.forward_tsn_chunk(script.tsn + 5, []))
+    (answer,) = script.give(script.data(flags=15))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == script.tsn - 1
+    assert script.state is StatusState.ESTABLISHED
+
+
+# -- the sender (3.5) --------------------------------------------------------------------------
+
+
+def mortal(script: Script | None = None) -> Script:
+    """Both ends know FORWARD TSN."""
+    script = script or Script()
+    script.accept(SUPPORTED)
+    return script
+
+
+def test_a_message_that_was_sent_within_its_lifetime_is_not_given_up() -> None:
+    pair = Pair()
+    pair.send(b"mortal", info(lifetime=50))
+    pair.run(5.0)
+    assert payloads(pair.events[pair.b]) == [b"mortal"]
+    assert failures(pair.events[pair.a]) == []
+    assert forwards(pair.sent) == []
+
+
+def test_a_message_whose_lifetime_is_over_is_not_retransmitted() -> None:
+    script = mortal()
+    script.send(b"mortal", info(lifetime=500))
+    left = script.wait(1.1)
+    assert tsns(script, left) == []
+    (forward,) = forwards(left)
+    assert forward.cumulative_tsn == script.first_tsn
+    assert forward.streams == [(0, 0)]
+
+
+def test_a_message_that_is_given_up_is_reported() -> None:
+    script = mortal()
+    script.send(b"mortal", info(3, ppid=7, lifetime=500, context=99))
+    script.wait(1.1)
+    (failed,) = failures(script.events())
+    assert failed.data == b"mortal"
+    assert failed.sent
+    assert (failed.stream, failed.ppid, failed.context) == (3, 7, 99)
+    assert failed.association_id == script.association.id
+
+
+def test_messages_without_a_lifetime_live_for_ever() -> None:
+    script = mortal()
+    script.send(b"immortal")
+    left = script.wait(100.0)
+    assert set(tsns(script, left)) == {1}
+    assert forwards(left) == []
+
+
+def test_all_fragments_are_given_up_together() -> None:
+    """Section 3.5, A3."""
+    script = mortal()
+    script.send(bytes(3 * FULL), info(lifetime=500))
+    left = script.wait(1.1)
+    assert tsns(script, left) == []
+    assert [f.cumulative_tsn - script.first_tsn for f in forwards(left)] == [2]
+    assert len(failures(script.events())) == 1
+
+
+def test_a_message_of_which_a_part_was_sent_is_sent_to_its_end_or_skipped() -> None:
+    """There is no TSN yet for the rest, so the peer could not be told to skip it."""
+    pair = Pair()
+    pair.send(bytes(200_000), info(lifetime=15))  # more than leaves in 15 ms
+    pair.send(b"next")
+    pair.run(20.0)
+    got = payloads(pair.events[pair.b])
+    assert got[-1] == b"next"
+    assert len(got) + len(failures(pair.events[pair.a])) == 2
+
+
+def test_a_message_of_which_a_part_is_acknowledged_is_skipped_too() -> None:
+    """The TSN that says so was never sent."""
+    script = mortal()
+    script.send(b"x")
+    script.give(script.sack(1, rwnd=0))
+    assert tsns(script, script.send(bytes(3 * FULL), info(1, lifetime=500))) == [2]
+    script.wait(0.4)
+    assert tsns(script, script.give(script.sack(2, rwnd=0))) == [3]
+    script.wait(0.2)
+    left = script.send(b"next", info(1))
+    assert forwards(left) == [wire.ForwardTsn(script.first_tsn + 3, [(1, 0)])]
+    (data,) = [data for packet in left for data in packet.chunks(wire.Data)]
+    assert (data.payload, data.ssn, data.tsn) == (b"next", 1, script.first_tsn + 4)
+    (failed,) = failures(script.events())
+    assert len(failed.data) == 3 * FULL
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_large_message_that_dies_under_way_holds_up_none(seed: int) -> None:
+    pair = Pair(seed=seed, link={"loss": 0.2})
+    for _ in range(3):
+        pair.send(bytes(100_000), info(lifetime=1200))
+    pair.run(30.0)
+    pair.network.default_link.loss = 0.0
+    pair.send(b"next")
+    pair.run(60.0)
+    assert payloads(pair.events[pair.b])[-1] == b"next"
+    pair.a.shutdown(pair.id, pair.now)
+    pair.finish(100.0)
+    got, lost = payloads(pair.events[pair.b]), failures(pair.events[pair.a])
+    assert len(got) + len(lost) >= 4
+    assert [e.state for e in ends(pair.events[pair.b])] == [AssociationState.SHUTDOWN_COMP]
+
+
+def test_the_point_moves_only_over_what_is_given_up() -> None:
+    """Section 3.5, C2."""
+    script = mortal()
+    script.send(b"mortal", info(lifetime=500))
+    script.send(b"immortal")
+    script.send(b"mortal", info(lifetime=500))
+    left = script.wait(1.1)
+    assert [f.cumulative_tsn - script.first_tsn + 1 for f in forwards(left)] == [1]
+    assert tsns(script, left) == [2]
+
+
+def test_the_point_moves_on_when_what_is_before_it_is_acknowledged() -> None:
+    """Section 3.5, C: with every SACK."""
+    script = mortal()
+    script.send(b"immortal")
+    script.send(b"mortal", info(lifetime=500))
+    script.wait(1.1)
+    (forward,) = forwards(script.give(script.sack(1)))
+    assert forward.cumulative_tsn == script.first_tsn + 1
+    script.give(script.sack(2))
+    assert script.association.outbound.empty
+    assert script.association.paths["10.0.0.2"].t3 > 1e9
+
+
+def test_a_forward_tsn_that_is_lost_is_sent_again() -> None:
+    """Section 3.5, C5: T3-rtx runs for it."""
+    script = mortal()
+    script.send(b"mortal", info(lifetime=500))
+    assert len(forwards(script.wait(1.1))) == 1
+    assert len(forwards(script.wait(2.1))) == 1
+    assert len(forwards(script.wait(4.1))) == 1
+    script.give(script.sack(1))
+    assert forwards(script.wait(20.0)) == []
+
+
+def test_a_forward_tsn_that_is_never_acknowledged_ends_the_association() -> None:
+    script = mortal(Script(heartbeats=False))
+    script.send(b"mortal", info(lifetime=500))
+    script.wait(1000.0)
+    assert ends(script.events())[0].state is AssociationState.COMM_LOST
+    assert script.engine.next_deadline() is None
+
+
+def test_a_sack_that_does_not_know_of_it_has_a_forward_tsn_sent_again() -> None:
+    """Section 3.5, C3."""
+    script = mortal()
+    script.send(b"mortal", info(lifetime=500))
+    script.wait(1.1)
+    assert len(forwards(script.give(script.sack(0)))) == 1
+
+
+def test_each_stream_is_in_the_forward_tsn_once_with_its_last_ssn() -> None:
+    script = mortal()
+    for stream in (1, 1, 2, 1):
+        script.send(b"mortal", info(stream, lifetime=500))
+    (forward,) = forwards(script.wait(1.1))
+    assert sorted(forward.streams) == [(1, 2), (2, 0)]
+
+
+def test_unordered_messages_are_in_no_stream_of_the_forward_tsn() -> None:
+    script = mortal()
+    script.send(b"mortal", info(1, unordered=True, lifetime=500))
+    (forward,) = forwards(script.wait(1.1))
+    assert forward.streams == []
+
+
+def test_a_forward_tsn_fits_into_a_packet() -> None:
+    script = mortal(Script(outbound_streams=2000, rwnd=100_000))
+    script.association.outbound_streams = 2000
+    for stream in range(500):
+        script.send(b"m", info(stream, lifetime=500))
+    assert all(packet.size <= MTU for packet in script.wait(2.0))
+
+
+def test_a_forward_tsn_goes_no_further_than_its_streams() -> None:
+    """Section 3.5, C4: the point is where the list of streams ends; the rest follows."""
+    script = mortal(Script(outbound_streams=2000, path_mtu=600, max_burst=20))
+    script.association.outbound_streams = 2000
+    for stream in range(500):
+        script.engine.queue(script.association.id, b"m", info(stream, lifetime=500), script.now)
+    script.engine.flush(script.association.id, script.now)
+    script.take()
+    left = script.wait(2.0)
+    forward = forwards(left)[0]
+    skipped = forward.cumulative_tsn - script.first_tsn + 1
+    assert 0 < skipped == len(forward.streams) < 500
+    (again,) = forwards(script.give(script.sack(skipped)))
+    assert again.cumulative_tsn > forward.cumulative_tsn
+    assert not {stream for stream, _ in again.streams} & {stream for stream, _ in forward.streams}
+
+
+def test_what_is_given_up_is_no_longer_in_flight() -> None:
+    script = mortal()
+    script.send(bytes(1000), info(lifetime=500))
+    script.wait(1.1)
+    outbound = script.association.outbound
+    assert (outbound.flight, outbound.buffered, outbound.messages) == (0, 0, 0)
+
+
+# -- the receiver (3.6) ------------------------------------------------------------------------
+
+
+def test_what_is_skipped_is_acknowledged() -> None:
+    script = mortal()
+    (answer,) = script.give(wire.forward_tsn_chunk(script.tsn + 4, []))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == script.tsn + 4
+
+
+def test_an_old_forward_tsn_changes_nothing() -> None:
+    script = mortal()
+    script.give(script.data())
+    (answer,) = script.give(wire.forward_tsn_chunk(script.tsn - 1, [(0, 9)]))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == script.tsn - 1
+    script.give(script.data(b"y", ssn=0, flags=3))
+    assert payloads(script.events()) == [b"x", b"y"]
+
+
+def test_what_waits_behind_a_skipped_message_is_delivered() -> None:
+    script = mortal()
+    script.give(script.data(b"1", tsn=101, ssn=1, flags=3))
+    script.give(script.data(b"3", tsn=103, ssn=3, flags=3))
+    assert payloads(script.events()) == []
+    script.give(wire.forward_tsn_chunk(100, [(0, 0)]))
+    assert payloads(script.events()) == [b"1"]
+    script.give(wire.forward_tsn_chunk(102, [(0, 2)]))
+    assert payloads(script.events()) == [b"3"]
+
+
+def test_the_point_joins_what_has_arrived_behind_it() -> None:
+    script = mortal()
+    script.give(script.data(tsn=102))
+    script.give(script.data(tsn=103))
+    (answer,) = script.give(wire.forward_tsn_chunk(101, []))
+    sack = answer.chunks(wire.Sack)[0]
+    assert (sack.cumulative_tsn, sack.gaps) == (103, [])
+
+
+def test_fragments_of_a_skipped_message_are_forgotten() -> None:
+    script = mortal(Script(receive_window=50_000))
+    script.give(script.data(bytes(1000), tsn=100, flags=2))
+    script.give(script.data(bytes(1000), tsn=101, flags=0))
+    (answer,) = script.give(wire.forward_tsn_chunk(102, [(0, 0)]))
+    assert answer.chunks(wire.Sack)[0].rwnd == 50_000
+    script.give(script.data(b"next", tsn=103, ssn=1, flags=3))
+    assert payloads(script.events()) == [b"next"]
+
+
+def test_a_partial_delivery_that_is_skipped_is_told_of() -> None:
+    script = mortal(Script(receive_window=5000))
+    for number in range(4):
+        script.give(script.data(bytes(FULL), tsn=100 + number, flags=2 if not number else 0))
+    events = script.events()
+    assert any(isinstance(event, Piece) for event in events)
+    script.give(script.data(b"waits", tsn=109, stream=1, flags=3))
+    assert script.events() == []
+    script.give(wire.forward_tsn_chunk(110, [(0, 0)]))
+    aborted, waited = script.events()
+    assert isinstance(aborted, PartialDeliveryAborted)
+    assert isinstance(waited, Message)
+    assert waited.data == b"waits"
+    script.give(script.data(b"next", tsn=111, ssn=1, flags=3))
+    (message,) = [event for event in script.events() if isinstance(event, Message)]
+    assert message.data == b"next"
+
+
+def test_a_skipped_message_that_comes_late_is_a_duplicate() -> None:
+    script = mortal()
+    script.give(wire.forward_tsn_chunk(100, [(0, 0)]))
+    (answer,) = script.give(script.data(b"late", tsn=100, ssn=0, flags=3))
+    assert answer.chunks(wire.Sack)[0].duplicates == [100]
+    assert payloads(script.events()) == []
+
+
+# -- more policies (RFC 7496) ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None:
+    """RFC 7496 section 3.1."""
+    script = mortal()
+    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=limit)
+    left = script.take() + script.wait(50.0)
+    assert tsns(script, left) == [1] * (1 + limit)
+    assert forwards(left)[0].cumulative_tsn == script.first_tsn
+    (failed,) = failures(script.events())
+    assert (failed.data, failed.sent) == (b"m", True)
+
+
+def test_what_is_retransmitted_fast_counts_as_well() -> None:
+    script = mortal()
+    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=0)
+    script.take()
+    for number in range(1, 5):
+        script.send(b"later")
+        script.give(script.sack(0, gaps=[(2, number + 1)]))
+    assert [failed.data for failed in failures(script.events())] == [b"m"]
+
+
+def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
+    script = Script()
+    script.accept()
+    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=0)
+    script.take()
+    assert tsns(script, script.wait(1.5)) == [1]
+    assert failures(script.events()) == []
+
+
+def priorities(script: Script, *numbers: int | None) -> None:
+    """Queue a message of 1000 bytes for each; its data tell which."""
+    for number in numbers:
+        value = str(number).encode().ljust(1000)
+        script.engine.queue(script.association.id, value, info(), script.now, priority=number)
+
+
+def given_up(script: Script) -> list[str]:
+    return [failed.data.decode().strip() for failed in failures(script.events())]
+
+
+def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
+    """RFC 7496 section 3.2: a lower number is a higher priority."""
+    script = mortal(Script(send_buffer=5000))
+    priorities(script, 5, 9, 7, None, 9)
+    priorities(script, 6)
+    assert given_up(script) == ["9"]
+    priorities(script, 6, 6)
+    assert given_up(script) == ["9", "7"]
+    with pytest.raises(BlockingIOError):
+        priorities(script, 6)
+    with pytest.raises(BlockingIOError):
+        priorities(script, None)
+    assert given_up(script) == []
+
+
+def test_what_was_not_sent_is_given_up_before_what_was() -> None:
+    script = mortal(Script(send_buffer=3000))
+    script.engine.send(script.association.id, b"sent".ljust(1000), info(), script.now, priority=9)
+    priorities(script, 9, 9)
+    priorities(script, 1)
+    assert given_up(script) == ["9"]
+
+
+def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
+    script = mortal(Script(send_buffer=3000))
+    script.engine.queue(script.association.id, bytes(5000), info(), script.now)
+    with pytest.raises(BlockingIOError):
+        priorities(script, 1)
+    assert given_up(script) == []
+    script = mortal(Script(send_buffer=3000))
+    script.engine.queue(script.association.id, bytes(2999), info(), script.now)
+    priorities(script, 9)
+    script.engine.parameters.send_buffer = 1000
+    script.association.parameters.send_buffer = 1000
+    with pytest.raises(BlockingIOError):
+        priorities(script, 1)
+    assert given_up(script) == []
+
+
+def test_what_was_sent_is_given_up_only_if_the_peer_knows_forward_tsn() -> None:
+    for parameters, expected in ([SUPPORTED], ["9"]), ([], None):
+        script = Script(send_buffer=1000)
+        script.accept(*parameters)
+        priorities(script, 9)
+        script.engine.flush(script.association.id, script.now)
+        if expected is None:
+            with pytest.raises(BlockingIOError):
+                priorities(script, 1)
+        else:
+            priorities(script, 1)
+            assert given_up(script) == expected
+
+
+def test_priorities_end_to_end() -> None:
+    pair = Pair(here={"send_buffer": 20_000}, link={"bandwidth": 1e5})
+    sent: list[int] = []
+    for number in range(300):
+        try:
+            pair.a.send(pair.id, b"%d" % number + bytes(900), info(), pair.now, priority=number % 5)
+        except BlockingIOError:
+            pass
+        else:
+            sent.append(number)
+        pair.run(0.02)
+    pair.run(100.0)
+    got = [int(value.rstrip(b"\0")) for value in payloads(pair.events[pair.b])]
+    failed = [int(f.data.rstrip(b"\0")) for f in failures(pair.events[pair.a])]
+    assert sorted({*got, *failed}) == sent  # what is reported failed may have been delivered
+    assert got == sorted(got)
+    assert failed
+    urgent = [number for number in got if number % 5 == 0]
+    assert len(urgent) > len([number for number in got if number % 5 == 4])
+    assert not [number for number in failed if number % 5 == 0]
+
+
+# -- end to end --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_under_loss_every_message_is_delivered_or_reported(seed: int) -> None:
+    pair = Pair(seed=seed, link={"loss": 0.25})
+    sent = []
+    for number in range(200):
+        message = b"%d/" % number + bytes(number * 7)
+        pair.send(message, info(number % 4, lifetime=300 if number % 3 else 0))
+        sent.append(message)
+        pair.run(0.02)
+    pair.network.default_link.loss = 0.0
+    pair.run(200.0)
+    pair.a.shutdown(pair.id, pair.now)
+    pair.finish(400.0)
+    got = payloads(pair.events[pair.b])
+    failed = [f.data for f in failures(pair.events[pair.a])]
+    assert set(got) | set(failed) == set(sent)
+    assert len(got) == len(set(got))
+    for stream in range(4):
+        on_it = [m for m in got if int(m.split(b"/")[0]) % 4 == stream]
+        assert on_it == [m for m in sent if m in on_it]
+    assert all(message in got for number, message in enumerate(sent) if number % 3 == 0)

@@ -1,0 +1,152 @@
+"""Path MTU discovery (RFC 8899), and chunks that are larger than packets may be by now."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_sctp._engine import wire
+from trio_sctp._engine.path_mtu import RAISE_AFTER
+
+from .simulation import B2, A, Pair, Script, Sent, info, payloads
+
+IP = 20
+BASE, LARGEST = 1200, 1480
+
+
+def discovering(mtu: int = 1500, homes: int = 1, **parameters: int) -> Pair:
+    """``a`` looks for the path MTU, which is ``mtu`` with its IP header."""
+    here = {"path_mtu": BASE, "path_mtu_discovery": True, "largest_path_mtu": LARGEST}
+    return Pair(homes, here=here | parameters, there={"path_mtu": BASE}, link={"mtu": mtu})
+
+
+def probes(sent: list[Sent]) -> list[Sent]:
+    """Packets with a PAD chunk."""
+    return [
+        packet
+        for packet in sent
+        if any(chunk.type == wire.ChunkType.PAD for chunk in packet.chunks(wire.UnknownChunk))
+    ]
+
+
+def test_an_idle_path_is_not_probed() -> None:
+    pair = discovering()
+    pair.send(b"fits into a packet")
+    pair.run(100.0)
+    assert probes(pair.sent) == []
+
+
+def test_the_largest_size_is_found_with_one_probe() -> None:
+    pair = discovering()
+    pair.send(bytes(20_000))
+    pair.run(1.0)
+    (probe,) = probes(pair.sent)
+    assert probe.size == LARGEST
+    assert probe.packet.chunks[0] == wire.Heartbeat(probe.chunks(wire.Heartbeat)[0].info)
+    assert pair.path().mtu == LARGEST
+    pair.send(bytes(20_000))
+    pair.run(1.0)
+    assert max(packet.size for packet in pair.data(A)) == LARGEST
+    assert payloads(pair.events[pair.b]) == [bytes(20_000)] * 2
+
+
+@pytest.mark.parametrize("mtu", [1300, 1400, 1492])
+def test_a_size_between_is_found(mtu: int) -> None:
+    pair = discovering(mtu)
+    pair.send(bytes(20_000))
+    pair.run(60.0)
+    assert mtu - IP - 16 <= pair.path().mtu <= mtu - IP
+    sizes = [probe.size for probe in probes(pair.sent)]
+    lost = [size for size in sizes if size > mtu - IP]
+    # RFC 8899 section 5.1.2: a size does not work when MAX_PROBES of it are lost.
+    assert all(lost.count(size) == 3 for size in lost)
+    assert len(sizes) < 20
+
+
+def test_lost_probes_say_nothing_of_congestion_or_of_the_path() -> None:
+    pair = discovering(1300)
+    pair.send(bytes(20_000))
+    pair.run(1.0)
+    window, rto = pair.path().cwnd, pair.path().rto
+    pair.run(20.0)
+    assert any(probe.size > 1300 - IP for probe in probes(pair.sent))
+    assert (pair.path().cwnd, pair.path().rto) == (window, rto)
+    assert (pair.path().error_count, pair.association.error_count) == (0, 0)
+
+
+def test_a_search_is_repeated_after_ten_minutes_of_use() -> None:
+    pair = discovering(1300)
+    pair.send(bytes(20_000))
+    pair.run(60.0)
+    found, count = pair.path().mtu, len(probes(pair.sent))
+    pair.network.default_link.mtu = 1500
+    pair.send(bytes(20_000))
+    pair.run(10.0)
+    assert (pair.path().mtu, len(probes(pair.sent))) == (found, count)
+    pair.run(RAISE_AFTER)
+    assert len(probes(pair.sent)) == count
+    pair.send(bytes(20_000))
+    pair.run(10.0)
+    assert pair.path().mtu == LARGEST
+
+
+def test_a_path_that_passes_less_than_before_costs_nothing_but_time() -> None:
+    """RFC 8899 section 4.3: a black hole."""
+    pair = discovering()
+    pair.send(bytes(20_000))
+    pair.run(1.0)
+    assert pair.path().mtu == LARGEST
+    pair.network.default_link.mtu = 1300
+    pair.send(bytes(50_000))
+    pair.run(60.0)
+    assert pair.path().mtu < 1300
+    assert payloads(pair.events[pair.b]) == [bytes(20_000), bytes(50_000)]
+    # A chunk has its TSN, so it cannot be cut anew: IP fragments it (RFC 9260 section 7.3).
+    assert any(packet.size > 1300 for packet in pair.data(A))
+
+
+def test_what_was_sent_on_a_wide_path_passes_a_narrow_one() -> None:
+    pair = discovering(homes=2)
+    pair.send(bytes(20_000))
+    pair.run(5.0)
+    assert pair.path().mtu == LARGEST
+    assert pair.path(B2).mtu == BASE
+    pair.send(bytes(100_000))
+    pair.cut(A)
+    pair.run(20.0)
+    assert payloads(pair.events[pair.b]) == [bytes(20_000), bytes(100_000)]
+
+
+def test_packets_that_must_not_be_fragmented_are_marked_so() -> None:
+    script = Script(path_mtu=1200)
+    script.accept()
+    script.engine.send(script.association.id, bytes(5000), info(), script.now)
+    assert [packet.fragment for packet in script.engine.packets_to_send()] == [False] * 4
+    (path,) = script.association.paths.values()
+    path.mtu = 600
+    left = script.wait(0.0)
+    script.engine.handle_timeout(script.now + 1.0)
+    again = script.engine.packets_to_send()
+    assert left == []
+    assert [(len(packet.data), packet.fragment) for packet in again] == [(1200, True)]
+
+
+def test_a_search_ends_with_the_association() -> None:
+    pair = discovering(1300)
+    pair.send(bytes(20_000))
+    pair.run(1.5)
+    pair.a.shutdown(pair.id, pair.now)
+    pair.finish(20.0)
+
+
+def test_an_answer_to_another_probe_proves_nothing() -> None:
+    script = Script(path_mtu=BASE, path_mtu_discovery=True, largest_path_mtu=LARGEST)
+    script.accept()
+    (path,) = script.association.paths.values()
+    left = script.send(bytes(20_000))
+    (probe,) = probes(left)
+    (heartbeat,) = probe.chunks(wire.Heartbeat)
+    forged = heartbeat.info[:8] + bytes(8) + heartbeat.info[16:]
+    script.give(wire.heartbeat_chunk(forged, ack=True))
+    assert path.mtu == BASE
+    script.give(wire.heartbeat_chunk(heartbeat.info, ack=True))
+    assert path.mtu == LARGEST

@@ -1,0 +1,670 @@
+"""Several paths: confirmation, heartbeats, failures (RFC 9260 sections 5.4, 6.4, 8; RFC 7829)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from trio_sctp._engine import Parameters, Route, wire
+from trio_sctp._engine.wire import ParameterType
+from trio_sctp._options import PathState, StatusState
+from trio_sctp._values import AssociationState, Message, PeerAddressState
+
+from .simulation import (
+    A2,
+    B2,
+    B3,
+    FULL,
+    PEER_PORT,
+    PORT,
+    A,
+    B,
+    Pair,
+    Script,
+    Sent,
+    Simulation,
+    ends,
+    info,
+    path_changes,
+    payloads,
+)
+
+AVAILABLE = PeerAddressState.ADDR_AVAILABLE
+CONFIRMED = PeerAddressState.ADDR_CONFIRMED
+FAILING = PeerAddressState.ADDR_POTENTIALLY_FAILED
+UNREACHABLE = PeerAddressState.ADDR_UNREACHABLE
+
+
+def heartbeats(sent: list[Sent], remote: str | None = None) -> list[Sent]:
+    return [s for s in sent if s.has(wire.Heartbeat) and remote in (None, s.route.remote)]
+
+
+def quiet(pair: Pair) -> None:
+    """No heartbeats from ``a``, which count as errors too."""
+    for path in pair.association.paths.values():
+        path.heartbeats, path.heartbeat_at = False, inf
+
+
+def addresses_in(parameters: list[wire.Tlv]) -> list[str]:
+    return [a for p in parameters if (a := wire.address_untrusted(p)) is not None]
+
+
+# -- which addresses there are (5.1.2) ---------------------------------------------------------
+
+
+def test_each_end_tells_the_other_of_its_addresses() -> None:
+    pair = Pair(2)
+    (init,) = pair.packets(wire.Init)[0].chunks(wire.Init)
+    (ack,) = pair.packets(wire.InitAck)[0].chunks(wire.InitAck)
+    assert addresses_in(init.parameters) == [A, A2]
+    assert addresses_in(ack.parameters) == [B, B2]
+    assert list(pair.association.paths) == [B, B2]
+    assert list(pair.other.paths) == [A, A2]
+
+
+def test_an_endpoint_with_one_address_lists_none() -> None:
+    pair = Pair()
+    (init,) = pair.packets(wire.Init)[0].chunks(wire.Init)
+    assert addresses_in(init.parameters) == []
+
+
+def test_an_address_has_the_local_one_of_its_network() -> None:
+    pair = Pair(3)
+    for association in (pair.association, pair.other):
+        for path in association.paths.values():
+            assert path.route.local[:-1] == path.route.remote[:-1]
+
+
+def test_addresses_that_are_nobodys_are_left_out() -> None:
+    script = Script()
+    nobody = ["224.0.0.1", "0.0.0.0", "255.255.255.255"]
+    association = script.accept(
+        *[wire.address_parameter(a) for a in nobody],
+        wire.Tlv(ParameterType.IPV4_ADDRESS, b"abc"),
+        wire.address_parameter(B2),
+        wire.address_parameter(B2),
+    )
+    assert list(association.paths) == [B, B2]
+
+
+def test_a_peer_has_at_most_16_addresses() -> None:
+    script = Script()
+    listed = [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 100)]
+    assert len(script.accept(*listed).paths) == 16
+
+
+def test_a_peer_has_at_most_16_addresses_from_its_init_ack_too() -> None:
+    script = Script()
+    ack = script.ack()
+    ack.parameters += [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 100)]
+    script.connect(until="wait")
+    script.give(wire.init_chunk(ack))
+    assert len(script.association.paths) == 16
+
+
+# -- confirmation (5.4) ------------------------------------------------------------------------
+
+
+def test_addresses_that_the_peer_lists_are_confirmed_by_a_heartbeat() -> None:
+    pair = Pair(2)
+    assert path_changes(pair.events[pair.b]) == [(A2, CONFIRMED)]
+    first = heartbeats(pair.sent, A2)[0]
+    ack = pair.packets(wire.HeartbeatAck, A2)[0]
+    assert ack.route == Route(A2, B2)
+    assert ack.chunks(wire.HeartbeatAck)[0].info == first.chunks(wire.Heartbeat)[0].info
+
+
+def test_addresses_that_the_program_gave_need_no_confirmation() -> None:
+    pair = Pair(2)
+    assert path_changes(pair.events[pair.a]) == []
+    assert pair.path(B2).confirmed
+
+
+def test_an_unconfirmed_address_carries_no_user_data() -> None:
+    """Even when all others fail."""
+    pair = Pair(2, connect=False)
+    pair.drop = lambda sent: sent.route.local == A2
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.run(5.0)
+    pair.answer(b"works")
+    pair.run(1.0)
+    pair.cut(A)
+    for _ in range(10):
+        pair.answer(bytes(FULL))
+    pair.run(100.0)
+    assert pair.data(B)
+    assert pair.data(B2) == []
+    assert {type(c) for s in pair.sent if s.route.remote == A2 for c in s.packet.chunks} == {
+        wire.Heartbeat
+    }
+
+
+def test_the_source_of_a_cookie_echo_is_not_confirmed_by_it() -> None:
+    """Who knows the cookie can send it from an address of somebody else."""
+    script = Script()
+    script.parameters = [wire.address_parameter(B2)]
+    ack = script.init_ack()
+    echo = wire.chunk(wire.ChunkType.COOKIE_ECHO, ack.parameters[0].value)
+    script.give(echo, tag=ack.tag, route=Route(A, B2))
+    association = script.association
+    assert association.paths[B].confirmed
+    assert not association.paths[B2].confirmed
+    assert script.send(b"x")[0].route.remote == B
+
+
+def test_the_source_of_an_init_ack_is_not_confirmed_by_it() -> None:
+    script = Script()
+    script.connect(until="wait")
+    (echo,) = script.give(wire.init_chunk(script.ack()), route=Route(A, B2))
+    assert echo.has(wire.CookieEcho)
+    assert echo.route.remote == B
+    assert not script.association.paths[B2].confirmed
+
+
+def test_a_heartbeat_ack_confirms_only_with_the_nonce_that_was_sent() -> None:
+    script = Script()
+    association = script.accept(wire.address_parameter(B2))
+    (packet,) = heartbeats(script.wait(1.5), B2)[:1]
+    told = packet.chunks(wire.Heartbeat)[0].info
+    for at in range(8, 16):
+        forged = bytearray(told)
+        forged[at] ^= 1
+        script.give(wire.heartbeat_chunk(bytes(forged), ack=True), route=Route(A, B2))
+    assert not association.paths[B2].confirmed
+    script.give(wire.heartbeat_chunk(told[:10], ack=True), route=Route(A, B2))
+    assert not association.paths[B2].confirmed
+
+
+def test_the_heartbeat_of_one_address_confirms_no_other() -> None:
+    script = Script()
+    association = script.accept(wire.address_parameter(B2), wire.address_parameter(B3))
+    packets = heartbeats(script.wait(2.5))
+    nonce = {p.route.remote: p.chunks(wire.Heartbeat)[0].info for p in packets}
+    swapped = nonce[B2].replace(B2.encode(), B3.encode())
+    script.give(wire.heartbeat_chunk(swapped, ack=True))
+    assert not association.paths[B2].confirmed
+    assert not association.paths[B3].confirmed
+
+
+def test_heartbeat_nonces_are_random() -> None:
+    pair = Pair(2)
+    pair.run(2000.0)
+    told = [s.chunks(wire.Heartbeat)[0].info for s in heartbeats(pair.sent)]
+    assert len(told) > 100
+    assert len({info[8:16] for info in told}) == len(told)
+
+
+def test_probes_of_unconfirmed_addresses_are_rate_limited() -> None:
+    """They may be anybody's: a peer could have us send to 15 hosts for each INIT."""
+    script = Script()
+    listed = [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 16)]
+    script.accept(*listed)
+    probes = heartbeats(script.wait(600.0))
+    probes = [p for p in probes if p.route.remote != B]
+    assert probes
+    times = [p.time for p in probes]
+    for start in range(600):
+        # HB.Max.Burst is 1, an RTO is at least 1 s.
+        assert sum(start <= time < start + 1 for time in times) <= 4
+    assert len({p.route.remote for p in probes[:15]}) > 5
+    for remote in {p.route.remote for p in probes}:
+        assert sum(p.route.remote == remote for p in probes) < 20
+    assert sum(p.size for p in probes) / 600 < 60  # bytes in a second
+
+
+def test_unconfirmed_addresses_that_stay_silent_do_not_end_the_association() -> None:
+    pair = Pair(2, connect=False)
+    pair.drop = lambda sent: sent.route.local == A2
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.run(1000.0)
+    assert not ends(pair.events[pair.b])
+    assert pair.other.error_count == 0
+    assert not pair.other.paths[A2].confirmed
+
+
+# -- heartbeats (8.3) --------------------------------------------------------------------------
+
+
+def test_an_idle_path_is_probed_every_interval_and_rto_with_a_jitter_of_half_of_it() -> None:
+    pair = Pair(2, both={"heartbeat_interval": 30.0, "rto_initial": 3.0, "rto_min": 3.0})
+    pair.run(3000.0)
+    for remote in (B, B2):
+        times = [s.time for s in heartbeats(pair.sent, remote)]
+        waits = [after - before for before, after in pairwise(times[1:])]
+        assert len(waits) > 80
+        assert all(30 + 1.5 <= wait <= 30 + 4.5 + 0.021 for wait in waits)
+        assert min(waits) < 30 + 2.0
+        assert max(waits) > 30 + 4.0
+
+
+def test_heartbeats_can_be_switched_off() -> None:
+    pair = Pair(both={"heartbeats": False})
+    pair.run(1000.0)
+    assert heartbeats(pair.sent) == []
+
+
+def test_a_path_with_data_that_is_timed_needs_no_heartbeat() -> None:
+    script = Script()
+    association = script.accept()
+    path = association.paths[B]
+    script.wait(path.heartbeat_at - script.now - 0.5)
+    script.send(b"x")
+    assert heartbeats(script.wait(0.6)) == []
+
+
+def test_a_program_can_ask_for_a_heartbeat() -> None:
+    pair = Pair(2)
+    pair.a.request_heartbeat(pair.id, B2, pair.now)
+    pair.run(0.1)
+    assert [s.route for s in heartbeats(pair.sent)][-1] == Route(A2, B2)
+
+
+def test_a_heartbeat_is_answered_to_where_it_came_from() -> None:
+    script = Script()
+    script.accept(wire.address_parameter(B2))
+    route = Route(A, B2)
+    (answer,) = script.give(wire.heartbeat_chunk(b"whatever is in it"), route=route)
+    assert answer.route == route
+    assert answer.chunks(wire.HeartbeatAck)[0].info == b"whatever is in it"
+
+
+def test_heartbeats_of_a_dead_path_back_off_up_to_rto_max() -> None:
+    pair = Pair(2, both={"rto_max": 10.0})
+    pair.cut(A2)
+    pair.run(500.0)
+    times = [s.time for s in heartbeats(pair.sent, B2)][-20:]
+    waits = [after - before for before, after in pairwise(times)]
+    assert max(waits) <= 10.0 + 1e-6
+    assert min(waits) >= 9.0
+
+
+def test_heartbeats_measure_the_round_trip() -> None:
+    pair = Pair(link={"delay": 0.25})
+    pair.run(100.0)
+    assert pair.path().srtt == pytest.approx(0.5, rel=0.01)
+
+
+# -- error counters (8.1, 8.2) -----------------------------------------------------------------
+
+
+def failing(script: Script) -> None:
+    """Two time-outs."""
+    script.send(b"x")
+    script.wait(3.1)
+    assert script.association.error_count == 2
+    assert script.association.paths[B].error_count == 2
+
+
+def test_an_acknowledgement_of_data_resets_the_error_counters() -> None:
+    script = Script()
+    association = script.accept()
+    failing(script)
+    script.give(script.sack(1))
+    assert (association.error_count, association.paths[B].error_count) == (0, 0)
+
+
+def test_a_heartbeat_ack_resets_the_error_counters() -> None:
+    script = Script()
+    association = script.accept()
+    failing(script)
+    script.engine.request_heartbeat(association.id, B, script.now)
+    (packet,) = heartbeats(script.take())
+    ack = wire.heartbeat_chunk(packet.chunks(wire.Heartbeat)[0].info, ack=True)
+    script.give(ack)
+    assert (association.error_count, association.paths[B].error_count) == (0, 0)
+
+
+def test_nothing_else_resets_the_error_counters() -> None:
+    script = Script()
+    association = script.accept()
+    failing(script)
+    forged = wire.heartbeat_chunk(bytes(16) + B.encode(), ack=True)
+    script.give(script.data(flags=15))
+    script.give(script.sack(0))
+    script.give(script.sack(0, rwnd=0))
+    script.give(wire.heartbeat_chunk(b"their own"))
+    script.give(forged)
+    script.give(wire.error_chunk([wire.Tlv(1, bytes(4))]))
+    assert (association.error_count, association.paths[B].error_count) == (2, 2)
+
+
+def test_an_acknowledgement_resets_the_counter_of_its_own_path_only() -> None:
+    pair = Pair(2)
+    quiet(pair)
+    pair.cut(A)
+    pair.send(b"x")
+    pair.run(5.0)
+    assert pair.path(B).error_count > 0
+    assert pair.path(B2).error_count == 0
+    assert pair.association.error_count <= pair.path(B).error_count
+    assert payloads(pair.events[pair.b]) == [b"x"]
+
+
+def test_the_association_ends_after_association_max_retrans() -> None:
+    pair = Pair(both={"association_max_retrans": 4, "path_max_retrans": 10})
+    quiet(pair)
+    pair.cut(A)
+    start = pair.now
+    pair.send(b"x")
+    pair.run_until(lambda: ends(pair.events[pair.a]))
+    assert pair.now - start == pytest.approx(1 + 2 + 4 + 8 + 16)
+    (end,) = ends(pair.events[pair.a])
+    assert end.state is AssociationState.COMM_LOST
+
+
+def test_an_idle_association_ends_when_heartbeats_stay_unanswered() -> None:
+    pair = Pair(2)
+    pair.cut(A)
+    pair.cut(A2)
+    pair.finish(3000.0)
+    for engine in (pair.a, pair.b):
+        assert [e.state for e in ends(pair.events[engine])] == [AssociationState.COMM_LOST]
+
+
+def test_with_all_paths_inactive_data_is_still_sent() -> None:
+    """Section 8.2, the dormant state: until Association.Max.Retrans."""
+    pair = Pair(2, both={"path_max_retrans": 1, "association_max_retrans": 20, "rto_max": 4.0})
+    quiet(pair)
+    pair.cut(A)
+    pair.cut(A2)
+    pair.send(b"x")
+    pair.run_until(
+        lambda: all(p.state is PathState.INACTIVE for p in pair.association.paths.values())
+    )
+    since = pair.now
+    pair.run_until(lambda: ends(pair.events[pair.a]))
+    assert len(pair.data(A, since=since) + pair.data(A2, since=since)) >= 4
+    assert pair.a.next_deadline() is None
+
+
+def test_with_all_paths_inactive_a_peer_that_comes_back_is_found() -> None:
+    pair = Pair(2, both={"path_max_retrans": 1, "association_max_retrans": 20, "rto_max": 4.0})
+    pair.cut(A)
+    pair.cut(A2)
+    pair.send(b"x")
+    pair.run_until(
+        lambda: all(p.state is PathState.INACTIVE for p in pair.association.paths.values())
+    )
+    pair.heal()
+    pair.run(20.0)
+    assert payloads(pair.events[pair.b]) == [b"x"]
+    assert {p.state for p in pair.association.paths.values()} == {PathState.ACTIVE}
+
+
+# -- failover (6.4.1, 8.2; RFC 7829) -----------------------------------------------------------
+
+
+class Load:
+    """A message every 50 ms, each of one packet."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.sent: list[bytes] = []
+
+    def run(self, seconds: float) -> None:
+        pair, until = self.pair, self.pair.now + seconds
+        while pair.now < until - 1e-9:
+            message = b"%d" % len(self.sent) + bytes(500)
+            pair.send(message)
+            self.sent.append(message)
+            pair.run(0.05)
+
+    def check(self) -> None:
+        """All has arrived, once and in order."""
+        self.pair.run(5.0)
+        assert payloads(self.pair.events[self.pair.b]) == self.sent
+
+
+def first_expiry(pair: Pair, cut: float, rto: float) -> float:
+    """When T3-rtx of the primary expires first, from what is known of packets and delays."""
+    delay = pair.network.default_link.delay
+    arrived = [s.time + delay for s in pair.packets(wire.Sack, B) if s.time < cut]
+    last = max(arrived)
+    acked = max(
+        sack.cumulative_tsn
+        for s in pair.packets(wire.Sack, B)
+        if s.time < cut
+        for sack in s.chunks(wire.Sack)
+    )
+    earliest = min(
+        s.time
+        for s in pair.data(A)
+        if any((d.tsn - acked) & 0xFFFFFFFF < 2**31 and d.tsn != acked for d in s.chunks(wire.Data))
+    )
+    return max(last, earliest) + rto
+
+
+def test_with_potentially_failed_new_data_moves_after_the_first_expiry() -> None:
+    pair = Pair(2)
+    assert Parameters().potentially_failed
+    assert Parameters().pf_threshold == 0
+    load = Load(pair)
+    load.run(2.0)
+    pair.cut(A)
+    cut, rto = pair.now, pair.path(B).rto
+    load.run(10.0)
+    moved = first_expiry(pair, cut, rto)
+    assert cut < moved < cut + 1.1
+    for sent in pair.data(since=cut):
+        expected = B if sent.time < moved - 1e-6 else B2
+        if sent.route.local in (A, A2):
+            assert sent.route.remote == expected, (sent.time, moved)
+    assert path_changes(pair.events[pair.a])[0] == (B, FAILING)
+
+    pair.heal()
+    back = pair.now
+    load.run(70.0)  # a heartbeat in between
+    (available,) = [n for n in path_changes(pair.events[pair.a]) if n[1] is AVAILABLE]
+    assert available == (B, AVAILABLE)
+    assert pair.path(B).usable
+    again = [s.time for s in pair.data(A, since=back)]
+    assert again
+    assert {s.route.remote for s in pair.data(since=pair.now - 1)} == {B}
+    load.check()
+
+
+def test_without_potentially_failed_new_data_moves_after_path_max_retrans() -> None:
+    pair = Pair(2, both={"potentially_failed": False, "path_max_retrans": 3})
+    quiet(pair)
+    load = Load(pair)
+    load.run(2.0)
+    pair.cut(A)
+    cut, rto = pair.now, pair.path(B).rto
+    load.run(30.0)
+    expiries = [first_expiry(pair, cut, rto)]
+    for number in range(1, 4):  # with Path.Max.Retrans of 3 the fourth is the last
+        tried = min(s.time for s in pair.data(A) if s.time >= expiries[-1] - 1e-6)
+        expiries.append(tried + rto * 2**number)
+    moved = expiries[-1]
+    assert moved < cut + 16
+    assert max(s.time for s in pair.data(A)) < moved
+    changes = path_changes(pair.events[pair.a])
+    assert changes == [(B, UNREACHABLE)]
+    # What timed out goes to the alternate at once.
+    for expiry in expiries:
+        assert [s for s in pair.data(A2) if abs(s.time - expiry) < 1e-6]
+    # Until then new data is still tried where it belongs.
+    assert [s for s in pair.data(A) if s.time > expiries[-2] - 1e-6]
+
+    pair.heal()
+    pair.path(B).heartbeat_at = pair.now
+    pair.a.request_heartbeat(pair.id, B, pair.now)
+    load.run(10.0)
+    assert path_changes(pair.events[pair.a])[-1] == (B, AVAILABLE)
+    assert {s.route.remote for s in pair.data(since=pair.now - 1)} == {B}
+    load.check()
+
+
+def test_the_threshold_of_potentially_failed_counts() -> None:
+    """RFC 7829 section 5.1: after more than PFMR errors."""
+    pair = Pair(2, both={"pf_threshold": 2})
+    quiet(pair)
+    pair.cut(A)
+    load = Load(pair)
+    load.run(10.0)
+    (change,) = path_changes(pair.events[pair.a])[:1]
+    assert change == (B, FAILING)
+    timeouts = [s.time for s in pair.data(A)]
+    assert 3.0 < max(timeouts) < 8.0  # it was tried again after 1 and 2 more seconds
+    load.check()
+
+
+def test_a_path_that_potentially_failed_is_probed_at_once() -> None:
+    """RFC 7829 section 5.1, 4: and then every RTO."""
+    pair = Pair(2)
+    pair.cut(A)
+    pair.send(b"x")
+    start = pair.now
+    pair.run(20.0)
+    times = [round(s.time - start, 2) for s in heartbeats(pair.sent, B) if s.time >= start]
+    assert times == [1.0, 3.0, 7.0, 15.0]
+
+
+def test_a_path_that_potentially_failed_becomes_unreachable() -> None:
+    """RFC 7829 section 5.1, 6."""
+    pair = Pair(2)
+    pair.cut(A)
+    pair.send(b"x")
+    pair.run(200.0)
+    assert path_changes(pair.events[pair.a]) == [(B, FAILING), (B, UNREACHABLE)]
+    assert pair.path(B).error_count > Parameters().path_max_retrans
+
+
+def test_a_heartbeat_ack_makes_a_path_active_again() -> None:
+    """RFC 7829 section 5.1, 5."""
+    pair = Pair(2)
+    pair.cut(A)
+    pair.send(b"x")
+    pair.run(2.0)
+    assert pair.path(B).state is PathState.POTENTIALLY_FAILED
+    pair.heal()
+    pair.run(10.0)
+    assert pair.path(B).state is PathState.ACTIVE
+    assert path_changes(pair.events[pair.a]) == [(B, FAILING), (B, AVAILABLE)]
+
+
+def test_when_all_paths_potentially_fail_the_one_with_fewest_errors_is_used() -> None:
+    """RFC 7829 section 5.1, 3."""
+    pair = Pair(2)
+    quiet(pair)
+    for address, errors in ((B, 3), (B2, 1)):
+        pair.path(address).potentially_failed = True
+        pair.path(address).error_count = errors
+    pair.send(b"x")
+    pair.run(0.1)
+    assert [s.route.remote for s in pair.data()] == [B2]
+
+
+def test_the_only_path_is_used_even_if_it_potentially_failed() -> None:
+    pair = Pair()
+    pair.cut(A)
+    pair.send(b"x")
+    pair.run(2.0)
+    assert pair.path().state is PathState.POTENTIALLY_FAILED
+    pair.heal()
+    pair.run(3.0)
+    assert payloads(pair.events[pair.b]) == [b"x"]
+
+
+def test_paths_that_fail_one_after_the_other() -> None:
+    pair = Pair(3)
+    load = Load(pair)
+    load.run(1.0)
+    for address in (A, A2):
+        pair.cut(address)
+        load.run(5.0)
+    assert {s.route.remote for s in pair.data(since=pair.now - 1)} == {B3}
+    load.check()
+
+
+def test_what_timed_out_is_retransmitted_on_another_path() -> None:
+    pair = Pair(2)
+    pair.drop = lambda sent: sent.has(wire.Data) and len(pair.data()) == 1
+    pair.send(b"x")
+    pair.run(3.0)
+    assert [s.route.remote for s in pair.data()] == [B, B2]
+
+
+def test_what_sacks_report_missing_is_retransmitted_on_the_same_path() -> None:
+    """Section 6.4."""
+    pair = Pair(2)
+    pair.drop = lambda sent: sent.has(wire.Data) and len(pair.data()) == 1
+    for _ in range(5):
+        pair.send(bytes(500))
+    pair.run(0.5)
+    assert len(pair.data()) == 6
+    assert {s.route.remote for s in pair.data()} == {B}
+
+
+def test_an_acknowledgement_takes_the_path_of_its_data() -> None:
+    pair = Pair(2)
+    pair.a.set_primary(pair.id, B2)
+    pair.send(b"x")
+    pair.run(1.0)
+    assert [s.route for s in pair.packets(wire.Sack)] == [Route(B2, A2)]
+
+
+def test_the_primary_can_be_chosen() -> None:
+    pair = Pair(2)
+    pair.send(b"one")
+    pair.run(1.0)
+    pair.a.set_primary(pair.id, B2)
+    pair.send(b"two")
+    pair.run(1.0)
+    assert [s.route.remote for s in pair.data()] == [B, B2]
+    assert pair.status().primary.address == (B2, PEER_PORT)
+
+
+def test_each_path_has_its_own_congestion_window() -> None:
+    pair = Pair(2)
+    for _ in range(20):
+        pair.send(bytes(5000))
+        pair.run(0.1)
+    initial = pair.path(B2).cwnd
+    assert pair.path(B).cwnd > initial
+    pair.cut(A)
+    pair.send(b"x")
+    pair.run(2.0)
+    assert pair.path(B).cwnd == pair.path(B).mtu
+    assert pair.path(B2).cwnd >= initial
+
+
+def test_a_shutdown_takes_another_path_if_the_primary_is_dead() -> None:
+    pair = Pair(2)
+    pair.cut(A)
+    pair.a.shutdown(pair.id, pair.now)
+    pair.finish(60.0)
+    for engine in (pair.a, pair.b):
+        assert [e.state for e in ends(pair.events[engine])] == [AssociationState.SHUTDOWN_COMP]
+
+
+def test_a_connect_finds_the_address_that_answers() -> None:
+    simulation = Simulation()
+    a = simulation.host(A, A2)
+    b = simulation.host(B2, port=PEER_PORT)
+    id = a.connect([Route(A, B), Route(A2, B2)], PEER_PORT, 0.0)
+    simulation.run(3.0)
+    association = a.associations[id]
+    assert association.state is StatusState.ESTABLISHED
+    assert association.primary is association.paths[B2]
+    a.send(id, b"x", info(), simulation.now)
+    simulation.run(1.0)
+    assert payloads(simulation.events[b]) == [b"x"]
+
+
+def test_ipv4_and_ipv6_paths_of_one_association() -> None:
+    simulation = Simulation()
+    a = simulation.host(A, "fd00::1")
+    b = simulation.host(B, "fd00::2", port=PEER_PORT)
+    id = a.connect([Route(A, B)], PEER_PORT, 0.0)
+    simulation.run(5.0)
+    assert list(a.associations[id].paths) == [B, "fd00::2"]
+    assert all(path.confirmed for path in a.associations[id].paths.values())
+    simulation.network.link(A, B).up = False
+    a.send(id, b"over IPv6", info(), simulation.now)
+    simulation.run(5.0)
+    assert payloads(simulation.events[b]) == [b"over IPv6"]
+    (message,) = [e for e in simulation.events[b] if isinstance(e, Message)]
+    assert message.address == ("fd00::1", PORT, 0, 0)

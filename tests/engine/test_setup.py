@@ -1,0 +1,799 @@
+"""How associations are set up (RFC 9260 section 5), and what strangers can do meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from random import Random
+from typing import Any
+
+import pytest
+
+from trio_sctp._engine import Engine, Parameters, Route, wire
+from trio_sctp._engine.cookie import KEY_LIFE, Cookie, CookieJar
+from trio_sctp._engine.wire import Cause, ParameterType, Tlv
+from trio_sctp._options import StatusState
+from trio_sctp._values import AssociationChange, AssociationState, RemoteError
+
+from .simulation import (
+    A2,
+    A3,
+    B2,
+    B3,
+    MTU,
+    PEER_PORT,
+    PORT,
+    A,
+    B,
+    Pair,
+    Script,
+    Simulation,
+    cookie_echo,
+    cookie_of,
+    ends,
+    failures,
+    info,
+    parsed,
+    payloads,
+)
+
+COOKIE = Cookie(
+    created=12.5,
+    our_tag=1,
+    their_tag=2,
+    our_tie_tag=3,
+    their_tie_tag=4,
+    our_port=5,
+    their_port=6,
+    our_tsn=7,
+    their_tsn=8,
+    outbound_streams=9,
+    inbound_streams=10,
+    their_rwnd=11,
+    extensions=0,
+    adaptation=12,
+    udp_local=13,
+    udp_remote=14,
+    local=A,
+    remote=B,
+    addresses=(B2,),
+)
+OTHER_VALUES: dict[str, Any] = {
+    "local": A2,
+    "remote": B3,
+    "addresses": (B3,),
+    "adaptation": None,
+    "extensions": 1,
+}
+
+
+# -- the cookie (5.1.3 to 5.1.5) ---------------------------------------------------------------
+
+
+def test_an_init_costs_no_state() -> None:
+    script = Script()
+    for number in range(1000):
+        script.give_init(Route(A, f"10.9.{number // 250}.{number % 250 + 1}"), tag=number + 1)
+    assert len(script.sent) == 1000
+    assert not script.engine.associations
+    assert script.engine.next_deadline() is None
+    assert script.events() == []
+
+
+@pytest.mark.parametrize("field", Cookie._fields)
+def test_the_cookie_is_signed_over(field: str) -> None:
+    jar = CookieJar(Random(0).randbytes)
+    value = OTHER_VALUES.get(field, getattr(COOKIE, field))
+    other = COOKIE._replace(**{field: value if field in OTHER_VALUES else value + 1})
+    sealed, forged = jar.seal(COOKIE, 0.0), jar.seal(other, 0.0)
+    assert jar.open_untrusted(sealed, 0.0) == COOKIE
+    assert jar.open_untrusted(forged, 0.0) == other
+    assert jar.open_untrusted(forged[:-32] + sealed[-32:], 0.0) is None
+
+
+def test_the_cookie_is_signed_with_an_hmac_of_sha_256() -> None:
+    keys: list[bytes] = []
+
+    def randomness(size: int) -> bytes:
+        keys.append(bytes([len(keys)]) * size)
+        return keys[-1]
+
+    sealed = CookieJar(randomness).seal(COOKIE, 0.0)
+    assert sealed[-32:] == hmac.digest(keys[0], sealed[:-32], hashlib.sha256)
+
+
+def test_a_cookie_with_any_byte_changed_is_dropped_without_a_word() -> None:
+    script = Script()
+    ack = script.init_ack()
+    cookie = cookie_of(ack)
+    for at in range(len(cookie)):
+        changed = bytearray(cookie)
+        changed[at] ^= 0x10
+        echo = wire.chunk(wire.ChunkType.COOKIE_ECHO, bytes(changed))
+        assert script.give(echo, tag=ack.tag) == []
+    assert not script.engine.associations
+    assert script.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
+
+
+def test_a_cookie_cut_short_is_dropped_without_a_word() -> None:
+    script = Script()
+    ack = script.init_ack()
+    for size in range(len(cookie_of(ack))):
+        echo = wire.chunk(wire.ChunkType.COOKIE_ECHO, cookie_of(ack)[:size])
+        assert script.give(echo, tag=ack.tag) == []
+
+
+def test_a_cookie_is_good_for_its_verification_tag_only() -> None:
+    script = Script()
+    ack = script.init_ack()
+    assert script.give(cookie_echo(ack), tag=ack.tag ^ 1) == []
+    assert not script.engine.associations
+
+
+def test_a_cookie_is_good_for_its_port_only() -> None:
+    script = Script()
+    ack = script.init_ack()
+    assert script.give_raw(wire.seal(PEER_PORT + 1, PORT, ack.tag, [cookie_echo(ack)])) == []
+    assert not script.engine.associations
+
+
+def test_another_endpoint_does_not_take_the_cookie() -> None:
+    script, other = Script(seed=1), Script(seed=2)
+    ack = script.init_ack()
+    assert other.give(cookie_echo(ack), tag=ack.tag) == []
+
+
+def test_two_keys_are_in_rotation() -> None:
+    jar = CookieJar(Random(0).randbytes)
+    jar.seal(COOKIE, 0.0)
+    sealed = jar.seal(COOKIE, KEY_LIFE)  # with the first key
+    second = jar.seal(COOKIE, KEY_LIFE + 1.0)
+    assert sealed != second
+    assert jar.open_untrusted(sealed, KEY_LIFE + 2.0) == COOKIE
+    assert jar.open_untrusted(sealed, 2 * KEY_LIFE + 3.0) is None
+    assert jar.open_untrusted(second, 2 * KEY_LIFE + 3.0) == COOKIE
+
+
+def test_a_cookie_lives_for_valid_cookie_life() -> None:
+    script = Script(cookie_life=60.0)
+    ack = script.init_ack()
+    script.now = 60.0
+    assert script.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
+
+
+def test_a_stale_cookie_is_told_with_how_stale_it_is() -> None:
+    script = Script(cookie_life=60.0)
+    ack = script.init_ack()
+    script.now = 61.5
+    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+    assert answer.packet.tag == script.tag
+    (error,) = answer.chunks(wire.Error)
+    # Section 3.3.10.3: microseconds since the cookie expired.
+    assert error.causes == [Tlv(Cause.STALE_COOKIE, (1_500_000).to_bytes(4, "big"))]
+    assert not script.engine.associations
+
+
+def test_a_stale_cookie_of_the_association_that_there_is_is_good() -> None:
+    """Section 5.2.4, 3: it is a repetition."""
+    script = Script(cookie_life=60.0, heartbeats=False)
+    ack = script.init_ack()
+    script.their_tag = ack.tag
+    script.give(cookie_echo(ack))
+    script.now = 100.0
+    (answer,) = script.give(cookie_echo(ack))
+    assert answer.has(wire.CookieAck)
+    assert not answer.has(wire.Error)
+
+
+def test_who_is_told_of_a_stale_cookie_asks_for_one_that_lives_longer() -> None:
+    script = Script()
+    script.connect(until="echoed")
+    script.wait(0.5)
+    cause = Tlv(Cause.STALE_COOKIE, (2_000_000).to_bytes(4, "big"))
+    (again,) = script.give(wire.error_chunk([cause]))
+    (init,) = again.chunks(wire.Init)
+    (preservative,) = [p for p in init.parameters if p.type == ParameterType.COOKIE_PRESERVATIVE]
+    assert int.from_bytes(preservative.value, "big") >= 500  # the round trip, and some more
+    assert script.state is StatusState.COOKIE_WAIT
+    assert init.tag == script.their_tag
+
+
+def test_stale_cookies_do_not_go_on_for_ever() -> None:
+    script = Script()
+    script.connect(until="echoed")
+    cause = Tlv(Cause.STALE_COOKIE, bytes(4))
+    rounds = 0
+    while script.state is not None:
+        script.give(wire.error_chunk([cause]))
+        script.give(wire.init_chunk(script.ack()))
+        rounds += 1
+        assert rounds < 20
+    assert [e.state for e in ends(script.events())] == [AssociationState.CANT_ASSOC]
+
+
+def hostile_parameters() -> list[Tlv]:
+    """As many addresses and unknown parameters as a packet holds."""
+    addresses = [wire.address_parameter(f"fd00::{n:x}") for n in range(1, 1000)]
+    unknown = [Tlv(0xC100 + n % 16, bytes(100)) for n in range(400)]
+    return addresses + unknown
+
+
+def test_the_size_of_the_cookie_is_capped() -> None:
+    script = Script()
+    ack = script.init_ack(parameters=hostile_parameters())
+    assert len(cookie_of(ack)) <= Parameters().max_cookie_size
+
+
+def test_the_size_of_an_init_ack_is_bounded() -> None:
+    script = Script()
+    (small,) = script.give_init()
+    assert small.size < 256  # to an INIT of 32 bytes
+    (large,) = script.give_init(parameters=hostile_parameters())
+    assert large.size < 2 * Parameters().max_cookie_size
+    # What is sent back of unknown parameters was sent to us first, so it is no amplification.
+    unknown = [Tlv(0xC100, b""), Tlv(0xC101, bytes(300))]
+    (medium,) = script.give_init(parameters=unknown)
+    assert medium.size - small.size <= sum(len(p.value) + 4 + 4 for p in unknown)
+
+
+def test_tie_tags_do_not_reveal_the_tags() -> None:
+    """Section 1.3: cookies can be read."""
+    script = Script()
+    script.accept()
+    script.tag ^= 0xFFFF
+    cookie = cookie_of(script.init_ack())
+    assert script.their_tag.to_bytes(4, "big") not in cookie
+    assert (script.tag ^ 0xFFFF).to_bytes(4, "big") not in cookie
+
+
+def test_a_cookie_with_data_behind_it() -> None:
+    script = Script()
+    ack = script.init_ack()
+    (answer,) = script.give(cookie_echo(ack), script.data(b"early"), tag=ack.tag)[:1]
+    assert answer.has(wire.CookieAck)
+    assert payloads(script.events()) == [b"early"]
+
+
+# -- INIT (5.1, 6.10, 8.5.1) -------------------------------------------------------------------
+
+
+def test_an_init_is_alone_in_its_packet() -> None:
+    script = Script()
+    script.connect(until="wait")
+    (packet,) = script.sent
+    assert len(packet.packet.chunks) == 1
+    assert packet.packet.tag == 0
+
+
+def test_an_init_ack_is_alone_in_its_packet() -> None:
+    (answer,) = Script().give_init()
+    assert len(answer.packet.chunks) == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_init_with_company_is_dropped(first: bool) -> None:
+    script = Script()
+    chunks = [wire.init_chunk(script.init()), script.data()]
+    assert script.give(*chunks if first else reversed(chunks), tag=0) == []
+
+
+def test_an_init_with_a_verification_tag_is_dropped() -> None:
+    script = Script()
+    assert script.give(wire.init_chunk(script.init()), tag=77) == []
+
+
+def test_an_init_is_retransmitted_to_the_next_address() -> None:
+    simulation = Simulation()
+    engine = simulation.host(A, A2, A3)
+    engine.connect([Route(A, B), Route(A2, B2), Route(A3, B3)], PEER_PORT, 0.0)
+    simulation.run(200.0)
+    order = [sent.route.remote for sent in simulation.packets(wire.Init)]
+    assert order[:7] == [B, B2, B3, B, B2, B3, B]
+
+
+def test_an_unanswered_connect_ends_after_243_seconds() -> None:
+    """RTO.Initial 1 s, Max.Init.Retransmits 8, RTO.Max 60 s."""
+    simulation = Simulation()
+    engine = simulation.host(A, rto_initial=1.0)
+    engine.connect([Route(A, B)], PEER_PORT, 0.0)
+    simulation.run(1000.0)
+    times = [sent.time for sent in simulation.packets(wire.Init)]
+    assert times == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 123.0, 183.0]
+
+    simulation = Simulation()
+    engine = simulation.host(A, rto_initial=1.0)
+    engine.connect([Route(A, B)], PEER_PORT, 0.0)
+    simulation.run(242.999)
+    assert ends(simulation.events[engine]) == []
+    simulation.run(0.002)
+    (end,) = ends(simulation.events[engine])
+    assert end.state is AssociationState.CANT_ASSOC
+    assert simulation.over()
+
+
+def test_no_abort_while_the_tag_of_the_peer_is_unknown() -> None:
+    script = Script()
+    association = script.connect(until="wait")
+    script.engine.abort(association.id, b"no", script.now)
+    assert script.take() == []
+    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+
+
+def test_an_abort_once_the_tag_of_the_peer_is_known() -> None:
+    script = Script()
+    association = script.connect(until="echoed")
+    script.engine.abort(association.id, b"no", script.now)
+    (packet,) = script.take()
+    assert packet.packet.tag == script.tag
+    assert not packet.chunks(wire.Abort)[0].reflected
+
+
+def test_an_init_without_tag_is_dropped_without_a_word() -> None:
+    assert Script().give_init(tag=0) == []
+
+
+@pytest.mark.parametrize(
+    "field", [{"outbound_streams": 0}, {"inbound_streams": 0}, {"rwnd": 1499}], ids=str
+)
+def test_a_senseless_init_is_answered_with_an_abort_with_its_tag(field: dict[str, Any]) -> None:
+    script = Script()
+    (answer,) = script.give_init(**field)
+    assert answer.packet.tag == script.tag
+    (abort,) = answer.chunks(wire.Abort)
+    assert not abort.reflected
+
+
+def test_an_endpoint_that_does_not_listen_answers_an_abort() -> None:
+    script = Script()
+    script.engine.listening = False
+    (answer,) = script.give_init()
+    assert answer.packet.tag == script.tag
+    assert not answer.chunks(wire.Abort)[0].reflected
+
+
+def test_an_init_ack_without_cookie_ends_it_with_an_abort() -> None:
+    script = Script()
+    script.connect(until="wait")
+    (answer,) = script.give(wire.init_chunk(script.ack(parameters=[])))
+    assert answer.packet.tag == script.tag
+    assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.MISSING_PARAMETER
+    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+
+
+@pytest.mark.parametrize(
+    "field", [{"outbound_streams": 0}, {"inbound_streams": 0}, {"rwnd": 1499}], ids=str
+)
+def test_a_senseless_init_ack_ends_it_with_an_abort(field: dict[str, Any]) -> None:
+    script = Script()
+    script.connect(until="wait")
+    (answer,) = script.give(wire.init_chunk(script.ack(**field)))
+    assert answer.packet.tag == script.tag
+    assert answer.has(wire.Abort)
+    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+
+
+def test_an_init_ack_without_tag_ends_it_with_our_own_tag_reflected() -> None:
+    """Section 3.3.3: the peer's is not known."""
+    script = Script()
+    script.connect(until="wait")
+    (answer,) = script.give(wire.init_chunk(script.ack(tag=0)))
+    assert answer.packet.tag == script.their_tag
+    assert answer.chunks(wire.Abort)[0].reflected
+    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+
+
+def test_tags_and_tsns_come_from_randomness() -> None:
+    tags, tsns = set[int](), set[int]()
+    for seed in range(50):
+        ack = Script(seed=seed).init_ack()
+        tags.add(ack.tag)
+        tsns.add(ack.tsn)
+    script = Script(seed=99)
+    for _ in range(50):
+        ack = script.init_ack()
+        tags.add(ack.tag)
+        tsns.add(ack.tsn)
+    assert len(tags) == len(tsns) == 100
+    assert max(tags) > 2**31
+    assert max(tsns) > 2**31
+
+
+def test_randomness_is_the_systems_unless_another_is_given() -> None:
+    engines = [Engine(PORT, [A]) for _ in range(2)]
+    inits = []
+    for engine in engines:
+        engine.connect([Route(A, B)], PEER_PORT, 0.0)
+        inits.append(engine.packets_to_send()[0].data)
+    assert inits[0] != inits[1]
+
+
+def test_a_tag_is_never_zero() -> None:
+    engine = Engine(PORT, [A], randomness=bytes)
+    engine.connect([Route(A, B)], PEER_PORT, 0.0)
+    packet = wire.parse_packet_untrusted(engine.packets_to_send()[0].data)
+    assert isinstance(packet, wire.Packet)
+    assert isinstance(packet.chunks[0], wire.Init)
+    assert packet.chunks[0].tag != 0
+
+
+def test_streams_are_the_least_that_both_want() -> None:
+    pair = Pair(here={"outbound_streams": 20, "inbound_streams": 3}, there={"outbound_streams": 7})
+    assert (pair.association.outbound_streams, pair.association.inbound_streams) == (20, 3)
+    assert (pair.other.outbound_streams, pair.other.inbound_streams) == (3, 20)
+
+
+# -- lost packets ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [wire.Init, wire.InitAck, wire.CookieEcho, wire.CookieAck])
+def test_the_handshake_survives_the_loss_of(kind: type[object]) -> None:
+    pair = Pair(connect=False)
+
+    def of_the_kind() -> int:
+        return sum(type(chunk) is kind for sent in pair.sent for chunk in sent.packet.chunks)
+
+    pair.drop = lambda sent: type(sent.packet.chunks[0]) is kind and of_the_kind() == 1
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.run_until(lambda: pair.up, 5.0)
+    assert of_the_kind() == 2
+    pair.send(b"hello")
+    pair.run(1.0)
+    assert payloads(pair.events[pair.b]) == [b"hello"]
+    assert len(pair.b.associations) == 1
+
+
+# -- unexpected ones (5.2) ---------------------------------------------------------------------
+
+
+def test_both_ends_connect_at_once() -> None:
+    pair = Pair(connect=False)
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.b.connect([Route(B, A)], PORT, 0.0)
+    pair.run_until(lambda: pair.up, 10.0)
+    pair.send(b"one")
+    pair.answer(b"two")
+    pair.run(1.0)
+    assert payloads(pair.events[pair.b]) == [b"one"]
+    assert payloads(pair.events[pair.a]) == [b"two"]
+
+
+def test_an_init_for_an_association_changes_nothing() -> None:
+    script = Script()
+    association = script.accept()
+    before = (association.our_tag, association.their_tag, association.state)
+    ack = script.init_ack(tag=999, tsn=5000)
+    assert ack.tag != association.our_tag
+    assert (association.our_tag, association.their_tag, association.state) == before
+    (answer,) = script.give(script.data(b"still there", flags=15))
+    assert answer.has(wire.Sack)
+
+
+def test_a_peer_that_has_restarted_is_taken_up_again() -> None:
+    """Section 5.2.4, action A."""
+    script = Script()
+    association = script.accept()
+    script.give(script.data(b"before"))
+    script.events()
+    script.tag, script.tsn = 0x99, 7000
+    ack = script.init_ack()
+    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+    assert answer.has(wire.CookieAck)
+    assert answer.packet.tag == 0x99
+    assert script.association is association
+    (event,) = [e for e in script.events() if isinstance(e, AssociationChange)]
+    assert event.state is AssociationState.RESTART
+    script.their_tag = ack.tag
+    script.give(script.data(b"after"))
+    assert payloads(script.events()) == [b"after"]
+
+
+def test_an_old_cookie_does_not_restart_it_twice() -> None:
+    script = Script()
+    script.accept()
+    script.tag = 0x99
+    first, second = script.init_ack(), script.init_ack(tag=0x98)
+    script.give(cookie_echo(first), tag=first.tag)
+    assert script.give(cookie_echo(second), tag=second.tag) == []
+    assert script.association.our_tag == first.tag
+
+
+def test_a_restart_may_not_bring_new_addresses() -> None:
+    """Section 5.2.2."""
+    script = Script()
+    association = script.accept()
+    (answer,) = script.give_init(tag=0x99, parameters=[wire.address_parameter(B2)])
+    assert answer.packet.tag == 0x99
+    (abort,) = answer.chunks(wire.Abort)
+    assert abort.causes[0].type == Cause.RESTART_WITH_NEW_ADDRESSES
+    assert wire.parse_tlvs_untrusted(abort.causes[0].value) == [wire.address_parameter(B2)]
+    assert script.association is association
+    assert script.state is StatusState.ESTABLISHED
+
+
+def test_addresses_that_lead_nowhere_do_not_prevent_a_restart() -> None:
+    """A host with only IPv4 does not take IPv6 addresses in, neither at first nor then."""
+    script = Script()
+    association = script.accept(wire.address_parameter("2001:db8::2"))
+    assert list(association.paths) == [B]
+    ack = script.init_ack(tag=0x99)
+    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+    assert answer.has(wire.CookieAck)
+    assert list(script.association.paths) == [B]
+
+
+def test_an_init_may_not_bring_new_addresses_in_cookie_echoed() -> None:
+    """Section 5.2.1."""
+    script = Script()
+    script.connect(until="echoed")
+    (answer,) = script.give_init(tag=0x99, parameters=[wire.address_parameter(B2)])
+    assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.RESTART_WITH_NEW_ADDRESSES
+    assert script.state is StatusState.COOKIE_ECHOED
+
+
+def test_a_stranger_cannot_take_the_address_of_a_peer() -> None:
+    script = Script()
+    association = script.accept()
+    stranger = Route(A, B3)
+    (answer,) = script.give_init(stranger, tag=0x99, parameters=[wire.address_parameter(B)])
+    assert answer.route == stranger
+    assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.RESTART_WITH_NEW_ADDRESSES
+    script.give(script.data(b"still the peer's"))
+    assert script.association is association
+    assert payloads(script.events()) == [b"still the peer's"]
+
+
+def test_a_cookie_from_before_cannot_take_the_address_of_a_peer() -> None:
+    script = Script()
+    stranger = Route(A, B3)
+    ack = script.init_ack(stranger, tag=0x99, parameters=[wire.address_parameter(B)])
+    association = script.accept()
+    assert script.give(cookie_echo(ack), tag=ack.tag, route=stranger) == []
+    assert script.association is association
+
+
+def test_an_init_ack_cannot_take_the_address_of_another_peer() -> None:
+    script = Script()
+    association = script.accept()
+    script.engine.connect([Route(A, B3)], PEER_PORT, 0.0)
+    (packet,) = script.take()
+    (init,) = packet.chunks(wire.Init)
+    ack = script.ack(tag=0x55)
+    ack.parameters.append(wire.address_parameter(B))
+    script.give(wire.init_chunk(ack), tag=init.tag, route=Route(A, B3))
+    script.give(script.data(b"still the peer's"))
+    assert payloads(script.events()) == [b"still the peer's"]
+    assert script.engine.associations[association.id] is association
+
+
+def test_a_late_cookie_of_another_attempt_is_dropped() -> None:
+    """Section 5.2.4, action C."""
+    script = Script()
+    late = script.init_ack()
+    script.accept()
+    assert script.give(cookie_echo(late), tag=late.tag) == []
+    assert script.state is StatusState.ESTABLISHED
+
+
+def test_a_cookie_that_comes_again_is_acknowledged_again() -> None:
+    """Section 5.2.4, action D."""
+    script = Script()
+    ack = script.init_ack()
+    for _ in range(3):
+        (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+        assert answer.has(wire.CookieAck)
+    assert len(script.engine.associations) == 1
+    assert len([e for e in script.events() if isinstance(e, AssociationChange)]) == 1
+
+
+def test_a_cookie_that_comes_again_from_elsewhere_makes_no_second_association() -> None:
+    script = Script()
+    ack = script.init_ack()
+    script.give(cookie_echo(ack), tag=ack.tag)
+    script.give(cookie_echo(ack), tag=ack.tag, route=Route(A, B3))
+    assert len(script.engine.associations) == 1
+
+
+@pytest.mark.parametrize("preserved", [0, 60_000])
+def test_a_cookie_whose_association_has_ended_makes_no_other_one(preserved: int) -> None:
+    """Section 5.3.1: its tag was used.  What came with it would be delivered twice."""
+    script = Script(cookie_life=60.0)
+    option = Tlv(ParameterType.COOKIE_PRESERVATIVE, preserved.to_bytes(4, "big"))
+    ack = script.init_ack(parameters=[option] if preserved else [])
+    packet = script.packet(cookie_echo(ack), script.data(b"once"), tag=ack.tag)
+    script.give_raw(packet)
+    script.wait(20.0)  # nothing else tells the engine what time it is
+    script.engine.abort(script.association.id, b"", script.now)
+    script.take()
+    assert payloads(script.events()) == [b"once"]
+    age = 20.0
+    while age <= 60.0 + preserved / 1000:
+        (answer,) = script.give_raw(packet)
+        assert answer.has(wire.Abort)
+        assert answer.packet.tag == script.tag
+        script.wait(5.0)
+        age += 5.0
+    script.wait(120.0)
+    (answer,) = script.give_raw(packet)
+    assert answer.has(wire.Error)  # it is stale by now
+    assert script.events() == []
+
+
+def test_a_cookie_from_before_a_restart_makes_no_other_association_when_all_is_over() -> None:
+    script = Script()
+    first = script.init_ack()
+    script.give(cookie_echo(first), tag=first.tag)
+    script.tag = 0x99
+    second = script.init_ack()
+    script.give(cookie_echo(second), tag=second.tag)
+    script.engine.abort(script.association.id, b"", script.now)
+    script.take()
+    for ack in (first, second):
+        (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+        assert answer.has(wire.Abort)
+    assert not script.engine.associations
+
+
+def test_a_tag_that_was_used_is_not_chosen_again() -> None:
+    engine = Engine(PORT, [A], randomness=bytes)
+    tags = []
+    for _ in range(3):
+        id = engine.connect([Route(A, B)], PEER_PORT, 0.0)
+        tags.append(parsed(engine.packets_to_send()[0].data).chunks[0])
+        engine.abort(id, b"", 0.0)
+    assert len({init.tag for init in tags if isinstance(init, wire.Init)}) == 3
+
+
+def test_tags_that_were_used_are_forgotten_when_no_cookie_can_name_them() -> None:
+    """As many as there may be associations, and no longer than cookies live."""
+    script = Script(max_associations=3)
+    acks = []
+    for port in range(5):
+        script.tag = port + 1
+        acks.append(script.init_ack())
+        script.give(cookie_echo(acks[-1]), tag=acks[-1].tag)
+        script.engine.abort(script.association.id, b"", script.now)
+        script.take()
+    answers = [script.give(cookie_echo(ack), tag=ack.tag)[0] for ack in acks[:0:-1]]
+    assert [answer.has(wire.Abort) for answer in answers] == [True, True, True, False]
+
+
+def test_an_unexpected_init_ack_is_dropped() -> None:
+    """Section 5.2.3."""
+    script = Script()
+    script.accept()
+    assert script.give(wire.init_chunk(script.ack(tag=5))) == []
+    assert script.association.their_tag == script.tag
+
+
+def test_an_unexpected_cookie_ack_is_dropped() -> None:
+    """Section 5.2.5."""
+    script = Script()
+    script.accept()
+    assert script.give(wire.chunk(wire.ChunkType.COOKIE_ACK)) == []
+    assert script.state is StatusState.ESTABLISHED
+
+
+def test_unknown_parameters_are_skipped_or_end_it_as_their_high_bits_say() -> None:
+    """Section 3.2.1."""
+    script = Script()
+    listed = [
+        Tlv(0x8123, b"skip"),
+        Tlv(0xC123, b"skip, and report"),
+        Tlv(0x4123, b"stop, and report"),
+        Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""),
+    ]
+    ack = script.init_ack(parameters=listed)
+    reported = [p.value for p in ack.parameters if p.type == ParameterType.UNRECOGNIZED]
+    assert reported == [wire.tlv(*listed[1]), wire.tlv(*listed[2])]
+    assert all(p.type != ParameterType.FORWARD_TSN_SUPPORTED for p in ack.parameters)
+
+
+def test_an_error_of_the_peer_is_reported_and_ends_nothing() -> None:
+    script = Script()
+    script.accept()
+    script.give(wire.error_chunk([Tlv(Cause.UNRECOGNIZED_PARAMETERS, b"abcd")]))
+    (event,) = script.events()
+    assert isinstance(event, RemoteError)
+    assert event.error == Cause.UNRECOGNIZED_PARAMETERS
+    assert script.state is StatusState.ESTABLISHED
+
+
+# -- user data in the handshake (5.1) ----------------------------------------------------------
+
+
+def test_user_data_goes_with_the_cookie() -> None:
+    pair = Pair(connect=False)
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.send(b"at once", info(1))
+    pair.run_until(lambda: payloads(pair.events[pair.b]))
+    assert pair.now == pytest.approx(3 * 0.01)  # INIT, INIT ACK, COOKIE ECHO
+    (echo,) = pair.packets(wire.CookieEcho)
+    assert isinstance(echo.packet.chunks[0], wire.CookieEcho)
+    assert [data.payload for data in echo.chunks(wire.Data)] == [b"at once"]
+    pair.run(5.0)
+    assert len(pair.data(A)) == 1
+    assert payloads(pair.events[pair.b]) == [b"at once"]
+
+
+def test_no_more_than_one_packet_leaves_before_the_cookie_ack() -> None:
+    script = Script()
+    script.engine.connect([script.route], PEER_PORT, 0.0)
+    (init,) = script.take()
+    script.their_tag = init.chunks(wire.Init)[0].tag
+    script.send(bytes(500))
+    script.send(bytes(3000))
+    (packet,) = script.give(wire.init_chunk(script.ack()))
+    assert [type(chunk) for chunk in packet.packet.chunks] == [wire.CookieEcho, wire.Data]
+    assert packet.size <= MTU
+    assert script.send(b"still more") == []
+    assert script.wait(0.9) == []
+    assert script.give(wire.chunk(wire.ChunkType.COOKIE_ACK))
+
+
+def test_user_data_goes_with_every_repetition_of_the_cookie() -> None:
+    pair = Pair(connect=False)
+    pair.drop = lambda sent: sent.has(wire.CookieEcho) and sent.time < 2.0
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.send(b"at once")
+    pair.run(10.0)
+    echoes = pair.packets(wire.CookieEcho)
+    assert len(echoes) == 3
+    assert [[data.payload for data in echo.chunks(wire.Data)] for echo in echoes] == [
+        [b"at once"]
+    ] * 3
+    assert payloads(pair.events[pair.b]) == [b"at once"]
+    assert len(pair.data(A)) == 3
+
+
+def test_user_data_survives_the_loss_of_the_cookie_ack() -> None:
+    pair = Pair(connect=False)
+    pair.drop = lambda sent: sent.route.local == B and 0.02 < sent.time < 2.0
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    pair.send(bytes(10_000))
+    pair.run(10.0)
+    assert pair.packets(wire.CookieAck)
+    assert payloads(pair.events[pair.b]) == [bytes(10_000)]
+
+
+def test_user_data_survives_a_stale_cookie() -> None:
+    script = Script()
+    script.engine.connect([script.route], PEER_PORT, 0.0)
+    (init,) = script.take()
+    script.their_tag = init.chunks(wire.Init)[0].tag
+    script.send(b"at once")
+    script.give(wire.init_chunk(script.ack()))
+    cause = wire.Tlv(wire.Cause.STALE_COOKIE, bytes(4))
+    (again,) = script.give(wire.error_chunk([cause]))
+    assert [type(chunk) for chunk in again.packet.chunks] == [wire.Init]
+    script.their_tag = again.chunks(wire.Init)[0].tag
+    (echo,) = script.give(wire.init_chunk(script.ack()))
+    assert [data.payload for data in echo.chunks(wire.Data)] == [b"at once"]
+
+
+def test_what_is_for_a_stream_that_is_not_granted_is_given_back() -> None:
+    pair = Pair(connect=False, there={"inbound_streams": 2})
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    for stream in (0, 5, 1, 2):
+        pair.send(b"%d" % stream, info(stream))
+    pair.run(1.0)
+    assert payloads(pair.events[pair.b]) == [b"0", b"1"]
+    events = pair.events[pair.a]
+    assert [(f.data, f.sent, f.error) for f in failures(events)] == [
+        (b"5", False, wire.Cause.INVALID_STREAM),
+        (b"2", False, wire.Cause.INVALID_STREAM),
+    ]
+    first = next(n for n, event in enumerate(events) if event in failures(events))
+    assert any(isinstance(event, AssociationChange) for event in events[:first])
+    pair.a.shutdown(pair.id, pair.now)
+    pair.finish()
+
+
+def test_both_ends_connect_at_once_and_send() -> None:
+    pair = Pair(connect=False)
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
+    back = pair.b.connect([Route(B, A)], PORT, 0.0)
+    pair.send(b"there")
+    pair.b.send(back, b"back", info(), 0.0)
+    pair.run(10.0)
+    assert payloads(pair.events[pair.b]) == [b"there"]
+    assert payloads(pair.events[pair.a]) == [b"back"]

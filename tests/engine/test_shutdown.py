@@ -1,0 +1,346 @@
+"""How associations end (RFC 9260 section 9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, ChunkType, Tlv
+from trio_sctp._options import StatusState
+from trio_sctp._values import AssociationState, Message, SenderDry, ShutdownReceived
+
+from .simulation import A, B, Pair, Script, Sent, cookie_echo, ends, failures, info, payloads
+
+SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
+
+
+def shut(pair: Pair) -> None:
+    pair.a.shutdown(pair.id, pair.now)
+
+
+def graceful(pair: Pair) -> None:
+    """Both ends say so, and nothing is left."""
+    assert pair.over()
+    for engine in (pair.a, pair.b):
+        assert [e.state for e in ends(pair.events[engine])] == [AssociationState.SHUTDOWN_COMP]
+
+
+def kinds(sent: list[Sent]) -> list[type[object]]:
+    return [type(chunk) for packet in sent for chunk in packet.packet.chunks]
+
+
+def test_a_graceful_end() -> None:
+    pair = Pair()
+    before = len(pair.sent)
+    shut(pair)
+    pair.finish(5.0)
+    graceful(pair)
+    assert kinds(pair.sent[before:]) == [wire.Shutdown, wire.ShutdownAck, wire.ShutdownComplete]
+
+
+def test_all_that_was_sent_arrives_before_the_end() -> None:
+    pair = Pair()
+    messages = [bytes([number]) * 3000 for number in range(100)]
+    for message in messages:
+        pair.send(message)
+    shut(pair)
+    pair.finish()
+    graceful(pair)
+    assert payloads(pair.events[pair.b]) == messages
+
+
+def test_what_the_other_end_has_sent_arrives_before_the_end_too() -> None:
+    pair = Pair()
+    messages = [bytes([number]) * 3000 for number in range(100)]
+    for message in messages:
+        pair.answer(message)
+    shut(pair)
+    pair.finish()
+    graceful(pair)
+    assert payloads(pair.events[pair.a]) == messages
+
+
+def test_nothing_can_be_sent_after_the_shutdown() -> None:
+    pair = Pair()
+    shut(pair)
+    with pytest.raises(BrokenPipeError):
+        pair.send(b"late")
+    pair.run_until(lambda: pair.other.state is not StatusState.ESTABLISHED)
+    with pytest.raises(BrokenPipeError):
+        pair.answer(b"late")
+
+
+def test_the_program_learns_that_the_peer_shuts_down() -> None:
+    pair = Pair()
+    pair.answer(bytes(50_000))
+    shut(pair)
+    pair.finish()
+    assert any(isinstance(event, ShutdownReceived) for event in pair.events[pair.b])
+
+
+def test_both_ends_shut_down_at_once() -> None:
+    pair = Pair()
+    shut(pair)
+    pair.b.shutdown(pair.other.id, pair.now)
+    pair.finish(5.0)
+    graceful(pair)
+
+
+@pytest.mark.parametrize("kind", [wire.Shutdown, wire.ShutdownAck, wire.ShutdownComplete])
+def test_the_end_survives_the_loss_of(kind: type[object]) -> None:
+    pair = Pair()
+    pair.drop = lambda sent: sent.has(kind) and len(pair.packets(kind)) == 1
+    shut(pair)
+    pair.finish(10.0)
+    graceful(pair)
+
+
+def test_a_shutdown_is_retransmitted_with_t2_until_the_peer_is_given_up() -> None:
+    pair = Pair(both={"rto_max": 8.0, "association_max_retrans": 5})
+    pair.cut(A)
+    start = pair.now
+    shut(pair)
+    pair.run_until(lambda: ends(pair.events[pair.a]))
+    times = [round(s.time - start) for s in pair.packets(wire.Shutdown, since=start)]
+    assert times == [0, 1, 3, 7, 15, 23]
+    assert ends(pair.events[pair.a])[0].state is AssociationState.COMM_LOST
+    assert pair.a.next_deadline() is None
+
+
+def test_a_shutdown_ack_is_retransmitted_with_t2_until_the_peer_is_given_up() -> None:
+    script = Script(rto_max=8.0, association_max_retrans=5)
+    script.accept()
+    script.give(wire.shutdown_chunk(script.acked & 0xFFFFFFFF))
+    left = script.wait(100.0)
+    assert [packet.time for packet in left if packet.has(wire.ShutdownAck)] == [1, 3, 7, 15, 23]
+    assert ends(script.events())[0].state is AssociationState.COMM_LOST
+    assert script.engine.next_deadline() is None
+
+
+def test_data_that_arrives_after_the_shutdown_is_answered_with_a_shutdown() -> None:
+    """Section 9.2: with the SACK."""
+    script = Script()
+    association = script.accept()
+    script.engine.shutdown(association.id, script.now)
+    script.take()
+    left = script.give(script.data(b"still", flags=7))
+    assert set(kinds(left)) == {wire.Shutdown, wire.Sack}
+    assert payloads(script.events()) == [b"still"]
+
+
+def test_a_shutdown_acknowledges_data() -> None:
+    script = Script()
+    script.accept()
+    script.send(b"x")
+    left = script.give(wire.shutdown_chunk(script.first_tsn))
+    assert wire.ShutdownAck in kinds(left)
+
+
+def test_a_shutdown_is_not_answered_before_all_is_acknowledged() -> None:
+    script = Script()
+    script.accept()
+    script.send(b"x")
+    left = script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    assert wire.ShutdownAck not in kinds(left)
+    assert script.state is StatusState.SHUTDOWN_RECEIVED
+    assert wire.ShutdownAck in kinds(script.give(script.sack(1)))
+
+
+def test_a_shutdown_that_comes_again_is_answered_again() -> None:
+    script = Script()
+    script.accept()
+    for _ in range(3):
+        left = script.give(wire.shutdown_chunk(script.first_tsn - 1))
+        assert kinds(left) == [wire.ShutdownAck]
+
+
+def test_the_last_data_asks_for_an_acknowledgement_at_once() -> None:
+    """RFC 7053, section 6.1: the I bit."""
+    script = Script()
+    association = script.accept()
+    script.engine.queue(association.id, b"one", info(), script.now)
+    script.engine.queue(association.id, b"two", info(), script.now)
+    script.engine.shutdown(association.id, script.now)
+    (packet,) = script.take()
+    assert [data.immediate for data in packet.chunks(wire.Data)] == [False, True]
+
+
+# -- T5 (9.2) ----------------------------------------------------------------------------------
+
+
+def test_a_peer_with_a_closed_window_cannot_hold_a_close_for_ever() -> None:
+    pair = Pair(there={"receive_window": 20_000}, here={"rto_max": 10.0})
+    pair.reading.discard(pair.b)
+    for _ in range(30):
+        pair.send(bytes(1000))
+    pair.run(100.0)
+    start = pair.now
+    shut(pair)
+    pair.run(49.9)
+    assert not ends(pair.events[pair.a])
+    pair.run(0.2)
+    (end,) = ends(pair.events[pair.a])
+    assert end.state is AssociationState.COMM_LOST
+    (packet,) = pair.packets(wire.Abort, A)
+    assert packet.time == pytest.approx(start + 5 * 10.0)
+    assert failures(pair.events[pair.a])
+    pair.reading.add(pair.b)
+    pair.finish()
+    assert ends(pair.events[pair.b])[0].state is AssociationState.COMM_LOST
+
+
+def test_a_peer_that_shuts_down_with_a_closed_window_cannot_hold_a_close_either() -> None:
+    script = Script(rto_max=10.0)
+    association = script.accept()
+    script.send(b"x")
+    script.engine.shutdown(association.id, script.now)
+    script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    for _ in range(100):
+        script.give(script.sack(0, rwnd=0))
+        script.wait(1.0)
+    assert ends(script.events())[0].state is AssociationState.COMM_LOST
+    assert next(p.time for p in script.sent if p.has(wire.Abort)) == 50.0
+
+
+def test_a_close_while_the_peer_shuts_down_is_guarded_too() -> None:
+    script = Script(rto_max=10.0)
+    association = script.accept()
+    script.send(b"x")
+    script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    script.engine.shutdown(association.id, script.now)
+    for _ in range(100):
+        script.give(script.sack(0, rwnd=0))
+        script.wait(1.0)
+    assert next(p.time for p in script.sent if p.has(wire.Abort)) == 50.0
+
+
+def test_t5_is_over_once_the_association_is() -> None:
+    pair = Pair()
+    shut(pair)
+    pair.finish(5.0)
+    assert pair.a.next_deadline() is None
+    pair.run(1000.0)
+    graceful(pair)
+
+
+def test_a_peer_that_always_sends_more_cannot_hold_a_close_for_ever() -> None:
+    script = Script(rto_max=10.0)
+    association = script.accept()
+    script.engine.shutdown(association.id, script.now)
+    for _ in range(100):
+        script.give(script.data())
+        script.wait(1.0)
+    assert next(p.time for p in script.sent if p.has(wire.Abort)) == 50.0
+
+
+# -- cookies while shutting down (5.2.4 A) -----------------------------------------------------
+
+
+def test_a_cookie_while_shutting_down_does_not_restart_the_association() -> None:
+    script = Script()
+    script.accept()
+    script.tag = 0x99
+    ack = script.init_ack()
+    script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    assert script.state is StatusState.SHUTDOWN_ACK_SENT
+    left = script.give(cookie_echo(ack), tag=ack.tag)
+    assert set(kinds(left)) == {wire.ShutdownAck, wire.Error}
+    (error,) = [error for packet in left for error in packet.chunks(wire.Error)]
+    assert [cause.type for cause in error.causes] == [Cause.COOKIE_WHILE_SHUTTING_DOWN]
+    assert script.state is StatusState.SHUTDOWN_ACK_SENT
+
+
+def test_an_init_after_the_shutdown_ack_is_answered_with_it() -> None:
+    """Section 9.2."""
+    script = Script()
+    script.accept()
+    script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    assert kinds(script.give_init(tag=0x99)) == [wire.ShutdownAck]
+
+
+def test_a_peer_that_restarts_into_a_shutdown_can_connect_afterwards() -> None:
+    pair = Pair()
+    pair.drop = lambda sent: sent.has(wire.ShutdownComplete)
+    pair.a.shutdown(pair.id, pair.now)
+    pair.run_until(lambda: not pair.a.associations)
+    assert pair.other.state is StatusState.SHUTDOWN_ACK_SENT
+    pair.drop = lambda sent: False
+    pair.id = pair.a.connect(pair.routes, 2000, pair.now)
+    pair.run_until(lambda: pair.up, 20.0)
+    pair.send(b"anew")
+    pair.run(1.0)
+    assert payloads(pair.events[pair.b]) == [b"anew"]
+
+
+# -- ABORT (9.1) -------------------------------------------------------------------------------
+
+
+def test_an_abort_ends_both_ends_at_once() -> None:
+    pair = Pair()
+    pair.send(bytes(100_000))
+    pair.a.abort(pair.id, b"enough", pair.now)
+    pair.finish(1.0)
+    (here,), (there,) = (ends(pair.events[engine]) for engine in (pair.a, pair.b))
+    assert here.state is there.state is AssociationState.COMM_LOST
+    assert there.reason == b"enough"
+    assert len(failures(pair.events[pair.a])) == 1
+
+
+def test_an_abort_tells_why() -> None:
+    script = Script()
+    association = script.accept()
+    script.engine.abort(association.id, b"why", script.now)
+    (packet,) = script.take()
+    (abort,) = packet.chunks(wire.Abort)
+    assert abort.causes == [Tlv(Cause.USER_INITIATED_ABORT, b"why")]
+    assert packet.packet.tag == script.tag
+
+
+def test_messages_that_were_not_acknowledged_are_reported() -> None:
+    script = Script()
+    association = script.accept()
+    for number in range(3):
+        script.send(b"%d" % number, info(context=number))
+    script.give(script.sack(1))
+    script.engine.abort(association.id, b"", script.now)
+    failed = failures(script.events())
+    assert [(f.data, f.context, f.sent) for f in failed] == [(b"1", 1, True), (b"2", 2, True)]
+
+
+def test_messages_that_arrived_before_an_abort_can_be_read() -> None:
+    script = Script()
+    script.accept()
+    script.give(script.data(b"read me"))
+    script.give(wire.abort_chunk())
+    messages = [event for event in script.events() if isinstance(event, Message)]
+    assert [message.data for message in messages] == [b"read me"]
+
+
+def test_nothing_is_sent_for_an_association_that_is_gone() -> None:
+    script = Script()
+    association = script.accept()
+    script.give(wire.abort_chunk())
+    for call in (script.engine.shutdown, script.engine.status):
+        with pytest.raises(BrokenPipeError):
+            call(association.id, *([script.now] if call == script.engine.shutdown else []))
+    assert script.engine.next_deadline() is None
+    assert script.wait(1000.0) == []
+
+
+def test_the_sender_learns_when_all_is_acknowledged() -> None:
+    pair = Pair()
+    pair.run(1.0)
+    pair.events[pair.a].clear()
+    pair.send(bytes(5000))
+    pair.run(1.0)
+    assert [type(event) for event in pair.events[pair.a]] == [SenderDry]
+
+
+def test_after_the_end_the_address_is_free_for_another_association() -> None:
+    pair = Pair()
+    for _ in range(3):
+        shut(pair)
+        pair.finish(5.0)
+        pair.id = pair.a.connect(pair.routes, 2000, pair.now)
+        pair.run_until(lambda: pair.up, 5.0)
+    assert list(pair.association.paths) == [B]

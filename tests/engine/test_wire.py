@@ -1,0 +1,366 @@
+"""Packets as bytes and as values: round trips, and whatever bytes there are."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+
+import google_crc32c
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Tlv
+
+U8 = st.integers(0, 2**8 - 1)
+U16 = st.integers(0, 2**16 - 1)
+U32 = st.integers(0, 2**32 - 1)
+PORTS = st.integers(1, 2**16 - 1)
+VALUES = st.binary(max_size=40)
+OPTIONS = st.lists(st.builds(Tlv, U16, VALUES), max_size=6)
+
+
+@st.composite
+def datas(draw: st.DrawFn) -> tuple[wire.Chunk, bytes]:
+    flags = draw(st.integers(0, 15))
+    fields = draw(U32), draw(U16), draw(U16), draw(U32)
+    payload = draw(st.binary(min_size=1, max_size=100))
+    value = wire.Data(
+        *fields, payload, bool(flags & 2), bool(flags & 1), bool(flags & 4), bool(flags & 8)
+    )
+    return value, wire.data_chunk(*fields, payload, flags)
+
+
+@st.composite
+def sacks(draw: st.DrawFn) -> tuple[wire.Chunk, bytes]:
+    gaps = draw(st.lists(st.tuples(U16, U16), max_size=6))
+    fields = draw(U32), draw(U32), gaps, draw(st.lists(U32, max_size=6))
+    return wire.Sack(*fields), wire.sack_chunk(*fields)
+
+
+def inits(cls: type[wire.Init]) -> st.SearchStrategy[tuple[wire.Chunk, bytes]]:
+    made = st.builds(cls, U32, U32, U16, U16, U32, OPTIONS)
+    return made.map(lambda init: (init, wire.init_chunk(init)))
+
+
+def aborts(causes: list[Tlv], reflected: bool) -> tuple[wire.Chunk, bytes]:
+    built = wire.abort_chunk(causes, reflected=reflected)
+    return wire.Abort(causes, reflected, bare(built)[4:]), built
+
+
+def length_of(chunk: bytes) -> int:
+    return int.from_bytes(chunk[2:4], "big")
+
+
+def bare(chunk: bytes) -> bytes:
+    """A chunk without its padding."""
+    return chunk[: length_of(chunk)]
+
+
+PAIRS = st.lists(st.tuples(U16, U16), max_size=6)
+NOT_KNOWN = U8.filter(lambda kind: kind not in set(wire.ChunkType))
+KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
+    "DATA": datas(),
+    "INIT": inits(wire.Init),
+    "INIT ACK": inits(wire.InitAck),
+    "SACK": sacks(),
+    "HEARTBEAT": VALUES.map(lambda info: (wire.Heartbeat(info), wire.heartbeat_chunk(info))),
+    "HEARTBEAT ACK": VALUES.map(
+        lambda info: (wire.HeartbeatAck(info), wire.heartbeat_chunk(info, ack=True))
+    ),
+    "ABORT": st.builds(aborts, OPTIONS, st.booleans()),
+    "SHUTDOWN": U32.map(lambda tsn: (wire.Shutdown(tsn), wire.shutdown_chunk(tsn))),
+    "SHUTDOWN ACK": st.just((wire.ShutdownAck(), wire.chunk(wire.ChunkType.SHUTDOWN_ACK))),
+    "ERROR": OPTIONS.filter(bool).map(
+        lambda causes: (wire.Error(causes), wire.error_chunk(causes))
+    ),
+    "COOKIE ECHO": VALUES.map(
+        lambda cookie: (wire.CookieEcho(cookie), wire.chunk(wire.ChunkType.COOKIE_ECHO, cookie))
+    ),
+    "COOKIE ACK": st.just((wire.CookieAck(), wire.chunk(wire.ChunkType.COOKIE_ACK))),
+    "SHUTDOWN COMPLETE": st.booleans().map(
+        lambda t: (wire.ShutdownComplete(t), wire.shutdown_complete_chunk(reflected=t))
+    ),
+    "FORWARD TSN": st.tuples(U32, PAIRS).map(
+        lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
+    ),
+    "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
+        lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
+    ),
+}
+CHUNKS = st.one_of(*KINDS.values())
+
+
+def sealed(body: bytes) -> bytes:
+    return wire.seal(1, 2, 3, [body])
+
+
+def parsed(body: bytes) -> wire.Packet:
+    packet = wire.parse_packet_untrusted(sealed(body))
+    assert isinstance(packet, wire.Packet)
+    return packet
+
+
+# -- round trips -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chunk_is_parsed_as_what_it_was_built_from(kind: str) -> None:
+    @given(KINDS[kind])
+    def check(pair: tuple[wire.Chunk, bytes]) -> None:
+        value, built = pair
+        assert len(built) % 4 == 0
+        packet = parsed(built)
+        assert packet.chunks == [value]
+        assert not packet.truncated
+
+    check()
+
+
+@given(PORTS, PORTS, U32, st.lists(CHUNKS, min_size=1, max_size=6))
+def test_a_packet_is_parsed_as_what_it_was_built_from(
+    source: int, destination: int, tag: int, chunks: list[tuple[wire.Chunk, bytes]]
+) -> None:
+    data = wire.seal(source, destination, tag, [built for _, built in chunks])
+    packet = wire.parse_packet_untrusted(data)
+    assert isinstance(packet, wire.Packet)
+    assert (packet.source_port, packet.destination_port, packet.tag) == (source, destination, tag)
+    assert packet.chunks == [value for value, _ in chunks]
+    assert not packet.truncated
+
+
+@given(OPTIONS)
+def test_parameters_and_causes(options: list[Tlv]) -> None:
+    built = wire.tlvs(options)
+    assert wire.parse_tlvs_untrusted(built) == options
+    # Whether or not a peer counts the padding of the last one (3.2).
+    assert wire.parse_tlvs_untrusted(built + bytes(-len(built) & 3)) == options
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+@example(ipaddress.ip_address("255.255.255.255"))
+@example(ipaddress.ip_address("0.0.0.0"))
+@example(ipaddress.ip_address("ff02::1"))
+def test_an_address_is_read_as_it_was_written(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    read = wire.address_untrusted(wire.address_parameter(str(address)))
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        assert read is None  # nobody sends from there
+    else:
+        assert read == str(address)
+
+
+@given(U16, VALUES)
+def test_an_address_has_its_size(kind: int, value: bytes) -> None:
+    address = wire.address_untrusted(Tlv(kind, value))
+    assert address is None or (kind, len(value)) in ((5, 4), (6, 16))
+
+
+@given(U16, VALUES)
+def test_an_unknown_parameter_is_reported_whole(kind: int, value: bytes) -> None:
+    report = wire.unrecognized(Tlv(kind, value))
+    assert report.type == wire.ParameterType.UNRECOGNIZED
+    assert wire.parse_tlvs_untrusted(report.value) == [Tlv(kind, value)]
+
+
+# -- the wire ----------------------------------------------------------------------------------
+
+
+def test_the_checksum_is_the_one_of_the_rfc() -> None:
+    """CRC32c, whose check value every catalogue has."""
+    assert google_crc32c.value(b"123456789") == 0xE3069283
+
+
+def test_the_checksums_least_significant_byte_is_first() -> None:
+    """RFC 9260, appendix A: the only field that is not in network byte order."""
+    data = wire.seal(0x1234, 0x5678, 0x9ABCDEF0, [wire.chunk(wire.ChunkType.COOKIE_ACK)])
+    assert data[:8] == bytes.fromhex("12345678 9abcdef0")
+    assert data[12:] == bytes.fromhex("0b000004")
+    checksum = google_crc32c.value(data[:8] + bytes(4) + data[12:])
+    assert data[8:12] == checksum.to_bytes(4, "little")
+
+
+def test_a_packet_of_another_implementation() -> None:
+    """Byte by byte: an INIT as section 3.3.2 draws it, with a checksum computed bit by bit."""
+    body = bytes.fromhex("01000014 01020304 00010000 000a 0800 0a0b0c0d".replace(" ", ""))
+    head = bytes.fromhex("0b59 0b59 00000000".replace(" ", ""))
+    crc = 0xFFFFFFFF
+    for byte in head + bytes(4) + body:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    packet = wire.parse_packet_untrusted(head + struct.pack("<I", crc ^ 0xFFFFFFFF) + body)
+    init = wire.Init(0x01020304, 65536, 10, 2048, 0x0A0B0C0D, [])
+    assert packet == wire.Packet(2905, 2905, 0, [init])
+
+
+# -- whatever bytes ----------------------------------------------------------------------------
+
+_VALUES = (
+    wire.Data,
+    wire.Init,
+    wire.Sack,
+    wire.Heartbeat,
+    wire.HeartbeatAck,
+    wire.Abort,
+    wire.Shutdown,
+    wire.ShutdownAck,
+    wire.Error,
+    wire.CookieEcho,
+    wire.CookieAck,
+    wire.ShutdownComplete,
+    wire.ForwardTsn,
+    wire.UnknownChunk,
+    wire.BadChunk,
+)
+
+
+def check_typed(data: bytes) -> wire.Packet | wire.Malformed:
+    """Parsing never raises, and ends in values."""
+    packet = wire.parse_packet_untrusted(data)
+    if isinstance(packet, wire.Malformed):
+        return packet
+    assert isinstance(packet, wire.Packet)
+    assert len(packet.chunks) <= (len(data) - wire.HEADER_SIZE) // 4
+    for chunk in packet.chunks:
+        assert isinstance(chunk, _VALUES)
+        if isinstance(chunk, (wire.UnknownChunk, wire.BadChunk)):
+            assert len(chunk.raw) == length_of(chunk.raw)
+            assert chunk.raw[0] == chunk.type
+            assert (chunk.type in set(wire.ChunkType)) or isinstance(chunk, wire.UnknownChunk)
+    return packet
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(data: bytes) -> None:
+    packet = check_typed(data)
+    if len(data) < 16:
+        assert packet is wire.Malformed.TOO_SHORT
+
+
+@given(st.binary(min_size=4, max_size=200))
+def test_any_bytes_behind_a_header(body: bytes) -> None:
+    assert isinstance(check_typed(sealed(body)), wire.Packet)
+
+
+@given(st.lists(CHUNKS, min_size=1, max_size=4), st.data())
+def test_what_is_cut_off(chunks: list[tuple[wire.Chunk, bytes]], data: st.DataObject) -> None:
+    body = b"".join(built for _, built in chunks)
+    cut = data.draw(st.integers(4, len(body)))
+    packet = check_typed(sealed(body[:cut]))
+    assert isinstance(packet, wire.Packet)
+    whole = [value for value, _ in chunks]
+    assert packet.chunks == whole[: len(packet.chunks)]
+    # Missing padding of the last chunk is forgiven; half a chunk is none.
+    assert packet.truncated == (len(packet.chunks) < len(whole) and cut > _end(chunks, packet))
+
+
+def _end(chunks: list[tuple[wire.Chunk, bytes]], packet: wire.Packet) -> int:
+    return sum(len(built) for _, built in chunks[: len(packet.chunks)])
+
+
+@given(st.lists(CHUNKS, min_size=1, max_size=4), st.data())
+def test_flipped_bits_under_a_right_checksum(
+    chunks: list[tuple[wire.Chunk, bytes]], data: st.DataObject
+) -> None:
+    body = bytearray().join(built for _, built in chunks)
+    for bit in data.draw(st.lists(st.integers(0, 8 * len(body) - 1), min_size=1, max_size=8)):
+        body[bit // 8] ^= 1 << bit % 8
+    assert isinstance(check_typed(sealed(bytes(body))), wire.Packet)
+
+
+@given(st.lists(CHUNKS, min_size=1, max_size=4), st.data())
+def test_a_flipped_bit_is_noticed(
+    chunks: list[tuple[wire.Chunk, bytes]], data: st.DataObject
+) -> None:
+    packet = bytearray(sealed(b"".join(built for _, built in chunks)))
+    bit = data.draw(st.integers(0, 8 * len(packet) - 1))
+    packet[bit // 8] ^= 1 << bit % 8
+    assert wire.parse_packet_untrusted(bytes(packet)) is wire.Malformed.CHECKSUM
+
+
+@pytest.mark.parametrize(("source", "destination"), [(0, 1), (1, 0), (0, 0)])
+def test_port_0_is_no_port(source: int, destination: int) -> None:
+    data = wire.seal(source, destination, 1, [wire.chunk(wire.ChunkType.COOKIE_ACK)])
+    assert wire.parse_packet_untrusted(data) is wire.Malformed.PORT
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 9, 65535])
+def test_a_chunk_with_an_impossible_length_ends_the_packet(length: int) -> None:
+    good = wire.chunk(wire.ChunkType.COOKIE_ACK)
+    packet = parsed(good + struct.pack("!BBHI", 6, 0, length, 0))
+    assert packet.chunks == [wire.CookieAck()]
+    assert packet.truncated
+
+
+@given(VALUES)
+@example(b"\0\1\0\3")
+@example(b"\0\1\0\5")
+@example(b"\0\1\0")
+def test_parameters_end_where_the_lengths_say(data: bytes) -> None:
+    options = wire.parse_tlvs_untrusted(data)
+    if options is not None:
+        # All bytes are in one of them, or are padding, whose value means nothing.
+        sizes = [4 + len(option.value) for option in options]
+        padded = sum(size + (-size & 3) for size in sizes)
+        assert padded - 3 <= len(data) <= padded or data == b""
+
+
+@pytest.mark.parametrize("kind", sorted(set(range(256)) - set(wire.ChunkType)))
+def test_unknown_types_say_by_their_high_bits_what_to_do(kind: int) -> None:
+    """Section 3.2: 00 stop, 01 stop and report, 10 skip, 11 skip and report."""
+    (chunk,) = parsed(wire.chunk(kind, b"abc", 0xFF)).chunks
+    assert isinstance(chunk, wire.UnknownChunk)
+    assert chunk.raw == bytes([kind, 0xFF, 0, 7]) + b"abc"
+    assert (chunk.stop, chunk.report) == (
+        (True, False),
+        (True, True),
+        (False, False),
+        (False, True),
+    )[kind >> 6]
+
+
+@pytest.mark.parametrize("length", range(16, 24))
+def test_data_without_user_data(length: int) -> None:
+    (chunk,) = parsed(wire.chunk(0, bytes(length - 4))).chunks
+    if length == 16:
+        assert chunk == wire.BadChunk(0, "no user data", bytes([0, 0, 0, 16]) + bytes(12))
+    else:
+        assert isinstance(chunk, wire.Data)
+        assert len(chunk.payload) == length - 16
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        wire.chunk(0, bytes(11)),
+        wire.chunk(1, bytes(15)),
+        wire.chunk(2, bytes(16) + b"\0\1\0\3"),
+        wire.chunk(3, bytes(11)),
+        wire.chunk(3, bytes(8) + b"\0\1\0\0"),
+        wire.chunk(3, bytes(8) + b"\xff\xff\xff\xff"),
+        wire.chunk(3, bytes(16)),
+        wire.chunk(4),
+        wire.chunk(5, b"\0\2\0\4"),
+        wire.chunk(7, bytes(3)),
+        wire.chunk(7, bytes(5)),
+        wire.chunk(9),
+        wire.chunk(9, b"\0\1\0\5"),
+        wire.chunk(192, bytes(3)),
+        wire.chunk(192, bytes(6)),
+    ],
+)
+def test_contents_that_make_no_sense(chunk: bytes) -> None:
+    (bad,) = parsed(chunk).chunks
+    assert isinstance(bad, wire.BadChunk)
+    assert bad.type == chunk[0]
+    assert bad.raw == bare(chunk)
+
+
+@given(VALUES)
+def test_an_abort_is_one_whatever_its_causes(causes: bytes) -> None:
+    (abort,) = parsed(wire.chunk(wire.ChunkType.ABORT, causes)).chunks
+    assert isinstance(abort, wire.Abort)
+    assert abort.raw_causes == causes

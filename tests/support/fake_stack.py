@@ -1,0 +1,263 @@
+"""A stack of which a test decides everything: what arrives, what fails, when there is room."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from trio_sctp import (
+    AssociationChange,
+    AssociationState,
+    DefaultSendParams,
+    EventSubscription,
+    InitMsg,
+    Linger,
+    Message,
+    RtoInfo,
+    StackReport,
+    Status,
+    StatusState,
+)
+from trio_sctp._options import Option, PathState, PeerAddressInfo
+from trio_sctp._stack import StackSocket
+from trio_sctp._values import (
+    Address,
+    Arrival,
+    SendInfo,
+)
+
+T = TypeVar("T", bound=Option)
+
+PEER: Address = ("192.0.2.1", 2905)
+
+
+def os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def message(id: int, data: bytes = b"x", *, stream: int = 0) -> Message:
+    return Message(
+        data=data,
+        stream=stream,
+        ppid=0,
+        unordered=False,
+        association_id=id,
+        address=PEER,
+        ssn=0,
+        tsn=0,
+        cumulative_tsn=0,
+        context=0,
+    )
+
+
+def change(id: int, state: AssociationState, error: int = 0) -> AssociationChange:
+    return AssociationChange(
+        association_id=id, state=state, error=error, outbound_streams=10, inbound_streams=10
+    )
+
+
+class FakeSocket:
+    """Lives as the `StackSocket` of one endpoint, channel or listener."""
+
+    one_to_one = False
+
+    def __init__(self) -> None:
+        self.arrivals: deque[Arrival] = deque()
+        self.states: dict[int, StatusState] = {}
+        self.sent: list[tuple[int, bytes]] = []
+        self.calls: list[tuple[str, int]] = []
+        self.room = 10**9
+        self.peel_off_error: OSError | None = None
+        self.peeled: dict[int, FakeSocket] = {}
+        self.closed: str | None = None
+        self._next_id = 3
+        self._readable = trio.lowlevel.ParkingLot()
+        self._writable = trio.lowlevel.ParkingLot()
+
+    # What a test does.
+
+    def arrive(self, *arrivals: Arrival) -> None:
+        self.arrivals.extend(arrivals)
+        for arrival in arrivals:
+            if isinstance(arrival, AssociationChange):
+                if arrival.state == AssociationState.COMM_UP:
+                    self.states[arrival.association_id] = StatusState.ESTABLISHED
+                else:
+                    self.states.pop(arrival.association_id, None)
+        self._readable.unpark_all()
+
+    def make_room(self, messages: int) -> None:
+        self.room += messages
+        self._writable.unpark_all()
+
+    # What the library does.
+
+    def receive(self, limit: int) -> list[Arrival]:
+        return [self.arrivals.popleft() for _ in range(min(limit, len(self.arrivals)))]
+
+    def has_unread(self) -> bool:
+        return bool(self.arrivals)
+
+    def send(
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
+    ) -> None:
+        if association_id not in self.states:
+            raise os_error(errno.EPIPE)
+        if not self.room:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        self.room -= 1
+        self.sent.append((association_id, bytes(data)))
+
+    async def wait_readable(self) -> None:
+        if self.arrivals:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._readable.park()
+            self._check_closed()
+
+    async def wait_writable(self) -> None:
+        if self.room:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._writable.park()
+            self._check_closed()
+
+    def _check_closed(self) -> None:
+        if self.closed is not None:
+            raise trio.ClosedResourceError
+
+    def connect(self, addresses: Sequence[Address]) -> int:
+        id, self._next_id = self._next_id, self._next_id + 1
+        self.states[id] = StatusState.COOKIE_WAIT
+        self.calls.append(("connect", id))
+        return id
+
+    def shutdown(self, association_id: int) -> None:
+        self.calls.append(("shutdown", association_id))
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        self.calls.append(("abort", association_id))
+        state = self.states.get(association_id)
+        if state is None:
+            raise os_error(errno.EPIPE)
+        half_open = state < StatusState.ESTABLISHED
+        end = AssociationState.CANT_ASSOC if half_open else AssociationState.COMM_LOST
+        self.arrive(change(association_id, end, 12))
+
+    def listen(self, backlog: int) -> None:
+        self.calls.append(("listen", backlog))
+
+    def accept(self) -> FakeSocket:
+        raise AssertionError("not a one-to-one socket")
+
+    def peel_off(self, association_id: int) -> FakeSocket:
+        if self.peel_off_error is not None:
+            raise self.peel_off_error
+        if association_id not in self.states:
+            raise os_error(errno.EINVAL)
+        peeled = self.peeled[association_id] = FakeSocket()
+        peeled.states[association_id] = self.states.pop(association_id)
+        return peeled
+
+    def association_ids(self) -> list[int]:
+        return list(self.states)
+
+    def status(self, association_id: int) -> Status:
+        if association_id not in self.states:
+            raise os_error(errno.EINVAL)
+        path = PeerAddressInfo(
+            address=PEER, state=PathState.ACTIVE, primary=True, cwnd=0, srtt=0, rto=0, mtu=1500
+        )
+        return Status(
+            association_id=association_id,
+            state=self.states[association_id],
+            rwnd=0,
+            unackdata=0,
+            penddata=0,
+            instrms=10,
+            outstrms=10,
+            fragmentation_point=1400,
+            primary=path,
+        )
+
+    def pending_error(self) -> int:
+        return 0
+
+    def local_addresses(self, association_id: int | None) -> list[Address]:
+        return [("192.0.2.2", 2905)]
+
+    def peer_addresses(self, association_id: int) -> list[Address]:
+        return [PEER]
+
+    def association_at(self, address: Address) -> int | None:
+        return None
+
+    def bind(self, address: Address) -> None:
+        raise AssertionError("no test of this stack does that")
+
+    def unbind(self, address: Address) -> None:
+        raise AssertionError("no test of this stack does that")
+
+    def get_option(
+        self, kind: type[T], association_id: int | None, address: Address | None = None
+    ) -> T:
+        option: object
+        if kind is DefaultSendParams:
+            option = DefaultSendParams(stream=0, ppid=0, unordered=False, context=0, lifetime=0)
+        elif kind is Linger:
+            option = Linger(False)
+        elif kind is InitMsg:
+            option = InitMsg(num_ostreams=10, max_instreams=10, max_attempts=2, max_init_timeo=0)
+        else:
+            assert kind is RtoInfo
+            option = RtoInfo(initial=3000, max=60000, min=1000)
+        return option  # type: ignore[return-value]
+
+    def set_option(self, option: Option, association_id: int | None) -> None:
+        pass
+
+    def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
+        pass
+
+    def subscription(self, association_id: int | None) -> EventSubscription:
+        raise AssertionError("no test of this stack does that")
+
+    def max_send_size(self) -> tuple[int, str]:
+        return 10_000, "use a larger one"
+
+    def close(self, *, abort: bool) -> None:
+        self.closed = "abort" if abort else "graceful"
+        self._readable.unpark_all()
+        self._writable.unpark_all()
+
+    def detach(self) -> int:
+        raise AssertionError("no test of this stack does that")
+
+
+class FakeStack:
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.sockets: list[FakeSocket] = []
+
+    def open(
+        self,
+        local_addresses: Sequence[Address],
+        port: int,
+        *,
+        ipv6: bool,
+        options: Sequence[Option],
+    ) -> FakeSocket:
+        self.sockets.append(FakeSocket())
+        return self.sockets[-1]
+
+    def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> FakeSocket:
+        raise AssertionError("nothing to adopt")
+
+    def report(self) -> StackReport:
+        return StackReport(name=self.name, available=True, reason="it is a fake")

@@ -1,0 +1,80 @@
+"""Which stack ``stack=`` means: above all stacks, which it imports."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import trio
+
+from ._errors import StackUnavailable
+from ._stack import Stack, StackReport, enclosing_stack
+from ._userland import userland
+
+if sys.platform == "linux":
+    from ._kernel import KernelStack
+
+
+def _kernel_report() -> StackReport:
+    if sys.platform == "linux":
+        return KernelStack().report()
+    return StackReport(
+        name="kernel",
+        available=False,
+        reason=f"this library knows the SCTP sockets of Linux only, and this is {sys.platform}",
+        remedy="use stack='userland'",
+    )
+
+
+def _userland() -> Stack:
+    enclosing = enclosing_stack()
+    if enclosing is not None and enclosing.name == "userland":
+        return enclosing
+    return userland.default_stack()
+
+
+def stacks() -> list[StackReport]:
+    """Say which SCTP stacks work on this machine and, where one does not, why and what to do.
+
+    Never raises and changes nothing.
+    """
+    return [_kernel_report(), userland.report()]
+
+
+def choose_stack(stack: Stack | str | None) -> Stack:
+    """The stack that ``stack=`` means; raises `StackUnavailable` if it does not work here."""
+    if stack is None:
+        stack = enclosing_stack() or os.environ.get("TRIO_SCTP_STACK") or None
+    if stack is None:
+        return _first_that_works()
+    if stack == "kernel":
+        report = _kernel_report()
+        if not report.available:
+            raise StackUnavailable(f"{report.reason}; {report.remedy}")
+        return KernelStack()
+    if stack == "userland":
+        return _userland()
+    if isinstance(stack, str):
+        raise ValueError(f"there is no SCTP stack named {stack!r}; 'kernel' and 'userland' are")
+    return stack
+
+
+_warned: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("trio_sctp fallback", False)
+
+
+def _first_that_works() -> Stack:
+    """The kernel if it has SCTP, else userland, which is something else to the peer."""
+    report = _kernel_report()
+    if report.available:
+        return KernelStack()
+    if not _warned.get():
+        _warned.set(True)
+        warnings.warn(
+            f"{report.reason}, so SCTP runs in this process, in UDP packets (RFC 6951): peers have "
+            f"to do the same, and listen on UDP port 9899. To have the kernel's: {report.remedy}. "
+            "TRIO_SCTP_STACK=userland, or trio_sctp.userland(), says that this is meant",
+            RuntimeWarning,
+            stacklevel=4,  # who opens something
+        )
+    return _userland()

@@ -1,0 +1,23 @@
+"""SCTP as a function of packets and time (RFC 9260): no clock, no socket, no task.
+
+    engine        an endpoint: which association a packet is of; set-up; out of the blue
+    association   one association: its states, timers, paths, shutdown
+    inbound       receiving: order, reassembly, window, acknowledging
+    outbound      sending: fragments, TSNs, acknowledgements, retransmission
+    cookie        the state cookie
+    path          one destination: round trips, congestion window, heartbeats
+    path_mtu      how large its packets may be
+    deadlines     whose timers expire next
+    wire          packets and chunks as bytes and as values
+    parameters    protocol parameters and limits
+
+Who drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
+`Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise.
+"""
+
+from __future__ import annotations
+
+from .engine import Engine as Engine
+from .engine import Outgoing as Outgoing
+from .parameters import Parameters as Parameters
+from .path import Route as Route

@@ -1,0 +1,546 @@
+"""Packets, chunks, parameters and causes as bytes and as values (RFC 9260 section 3).
+
+What arrives was written by anybody.  Whatever the bytes, parsing ends in values: a chunk that
+cannot be understood is a `BadChunk`, a packet whose chunks cannot be told apart a `Malformed`.
+Nothing here raises for what a peer has sent, and nothing is looked at twice.
+
+Numbers are in host order.  What is not known is kept as bytes, for who reports it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import google_crc32c
+
+HEADER_SIZE: Final = 12
+LEAST_RWND: Final = 1500
+"""What an INIT has to allow (section 3.3.2)."""
+DATA_OVERHEAD: Final = 16
+"""Bytes of a DATA chunk beside its payload."""
+
+# Flags of a DATA chunk (section 3.3.1; RFC 7053 section 3).
+LAST: Final = 1
+FIRST: Final = 2
+UNORDERED: Final = 4
+IMMEDIATE: Final = 8
+WHOLE: Final = FIRST | LAST
+
+
+class ChunkType(enum.IntEnum):
+    """Section 3.2, and the RFCs that added to it."""
+
+    DATA = 0
+    INIT = 1
+    INIT_ACK = 2
+    SACK = 3
+    HEARTBEAT = 4
+    HEARTBEAT_ACK = 5
+    ABORT = 6
+    SHUTDOWN = 7
+    SHUTDOWN_ACK = 8
+    ERROR = 9
+    COOKIE_ECHO = 10
+    COOKIE_ACK = 11
+    ECNE = 12
+    CWR = 13
+    SHUTDOWN_COMPLETE = 14
+    AUTH = 15  # RFC 4895
+    PAD = 132  # RFC 4820
+    FORWARD_TSN = 192  # RFC 3758
+
+
+class ParameterType(enum.IntEnum):
+    """Parameters of INIT and INIT ACK (section 3.3.2.1 and 3.3.3.1)."""
+
+    HEARTBEAT_INFO = 1
+    IPV4_ADDRESS = 5
+    IPV6_ADDRESS = 6
+    STATE_COOKIE = 7
+    UNRECOGNIZED = 8
+    COOKIE_PRESERVATIVE = 9
+    HOST_NAME = 11
+    SUPPORTED_ADDRESS_TYPES = 12
+    ECN_CAPABLE = 0x8000
+    PADDING = 0x8005  # RFC 4820
+    SUPPORTED_EXTENSIONS = 0x8008  # RFC 5061
+    FORWARD_TSN_SUPPORTED = 0xC000  # RFC 3758
+    ADAPTATION_INDICATION = 0xC006  # RFC 5061
+
+
+KNOWN_PARAMETERS = frozenset(ParameterType)
+
+
+class Cause(enum.IntEnum):
+    """Error causes (section 3.3.10)."""
+
+    INVALID_STREAM = 1
+    MISSING_PARAMETER = 2
+    STALE_COOKIE = 3
+    OUT_OF_RESOURCE = 4
+    UNRESOLVABLE_ADDRESS = 5
+    UNRECOGNIZED_CHUNK = 6
+    INVALID_PARAMETER = 7
+    UNRECOGNIZED_PARAMETERS = 8
+    NO_USER_DATA = 9
+    COOKIE_WHILE_SHUTTING_DOWN = 10
+    RESTART_WITH_NEW_ADDRESSES = 11
+    USER_INITIATED_ABORT = 12
+    PROTOCOL_VIOLATION = 13
+    RESTART_WITH_NEW_ENCAPSULATION_PORT = 14  # RFC 6951
+
+
+class Tlv(NamedTuple):
+    """A parameter, or an error cause: both are a type, a length and a value."""
+
+    type: int
+    value: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class Data:
+    """Section 3.3.1."""
+
+    tsn: int
+    stream: int
+    ssn: int
+    ppid: int
+    payload: bytes
+    first: bool
+    last: bool
+    unordered: bool
+    immediate: bool
+
+
+@dataclasses.dataclass(slots=True)
+class Init:
+    """Section 3.3.2; `InitAck` looks the same."""
+
+    tag: int
+    rwnd: int
+    outbound_streams: int
+    inbound_streams: int
+    tsn: int
+    parameters: list[Tlv]
+
+
+@dataclasses.dataclass(slots=True)
+class InitAck(Init):
+    """Section 3.3.3."""
+
+
+@dataclasses.dataclass(slots=True)
+class Sack:
+    """Section 3.3.4; gaps are offsets from the cumulative TSN, first and last included."""
+
+    cumulative_tsn: int
+    rwnd: int
+    gaps: list[tuple[int, int]]
+    duplicates: list[int]
+
+
+@dataclasses.dataclass(slots=True)
+class Heartbeat:
+    """Section 3.3.5; ``info`` is the whole Heartbeat Info parameter's value."""
+
+    info: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class HeartbeatAck:
+    """Section 3.3.6."""
+
+    info: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class Abort:
+    """Section 3.3.7; ``reflected`` is the T bit."""
+
+    causes: list[Tlv]
+    reflected: bool = False
+    raw_causes: bytes = b""
+
+
+@dataclasses.dataclass(slots=True)
+class Shutdown:
+    """Section 3.3.8."""
+
+    cumulative_tsn: int
+
+
+@dataclasses.dataclass(slots=True)
+class ShutdownAck:
+    """Section 3.3.9."""
+
+
+@dataclasses.dataclass(slots=True)
+class Error:
+    """Section 3.3.10."""
+
+    causes: list[Tlv]
+
+
+@dataclasses.dataclass(slots=True)
+class CookieEcho:
+    """Section 3.3.11."""
+
+    cookie: bytes
+
+
+@dataclasses.dataclass(slots=True)
+class CookieAck:
+    """Section 3.3.12."""
+
+
+@dataclasses.dataclass(slots=True)
+class ShutdownComplete:
+    """Section 3.3.13; ``reflected`` is the T bit."""
+
+    reflected: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class ForwardTsn:
+    """RFC 3758 section 3.2: (stream, ssn) of the ordered messages that were skipped."""
+
+    cumulative_tsn: int
+    streams: list[tuple[int, int]]
+
+
+@dataclasses.dataclass(slots=True)
+class UnknownChunk:
+    """A chunk of a type that this version does not know; the high bits say what to do with it."""
+
+    type: int
+    raw: bytes
+
+    @property
+    def stop(self) -> bool:
+        """Whether the rest of the packet is to be left alone (section 3.2)."""
+        return not self.type & 0x80
+
+    @property
+    def report(self) -> bool:
+        """Whether the peer is to be told, by an ERROR chunk."""
+        return bool(self.type & 0x40)
+
+
+@dataclasses.dataclass(slots=True)
+class BadChunk:
+    """A chunk of a known type whose contents make no sense."""
+
+    type: int
+    reason: str
+    raw: bytes
+
+
+Chunk = (
+    Data
+    | Init
+    | InitAck
+    | Sack
+    | Heartbeat
+    | HeartbeatAck
+    | Abort
+    | Shutdown
+    | ShutdownAck
+    | Error
+    | CookieEcho
+    | CookieAck
+    | ShutdownComplete
+    | ForwardTsn
+    | UnknownChunk
+    | BadChunk
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Packet:
+    """A packet whose checksum is right.
+
+    ``truncated`` says that behind its chunks come bytes which are none, ``plain`` that all of them
+    are DATA and SACK chunks, as in nearly every packet.
+    """
+
+    source_port: int
+    destination_port: int
+    tag: int
+    chunks: list[Chunk]
+    truncated: bool = False
+    plain: bool = False
+
+
+class Malformed(enum.Enum):
+    """Why bytes are no packet; such are dropped without a word."""
+
+    TOO_SHORT = "shorter than a header and a chunk"
+    CHECKSUM = "wrong CRC32c"
+    PORT = "a port that is 0"
+
+
+_HEADER = struct.Struct("!HHI")
+_CHECKSUM = struct.Struct("<I")
+_CHUNK = struct.Struct("!BBH")
+_DATA = struct.Struct("!IHHI")
+_DATA_CHUNK = struct.Struct("!BBHIHHI")
+_INIT = struct.Struct("!IIHHI")
+_SACK = struct.Struct("!IIHH")
+_TLV = struct.Struct("!HH")
+_U32 = struct.Struct("!I")
+_PAIR = struct.Struct("!HH")
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+
+_crc32c: Callable[[bytes], int] = google_crc32c.value  # pyright: ignore
+_NO_CHECKSUM = bytes(4)
+
+
+def seal(source_port: int, destination_port: int, tag: int, chunks: Iterable[bytes]) -> bytes:
+    """A packet with its checksum (section 3.1 and appendix A)."""
+    header = _HEADER.pack(source_port, destination_port, tag)
+    body = b"".join(chunks)
+    return b"".join((header, _CHECKSUM.pack(_crc32c(header + _NO_CHECKSUM + body)), body))
+
+
+def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
+    """A packet, with each of its chunks."""
+    if len(data) < HEADER_SIZE + 4:
+        return Malformed.TOO_SHORT
+    source, destination, tag = _HEADER.unpack_from(data)
+    if _CHECKSUM.unpack_from(data, 8)[0] != _crc32c(data[:8] + _NO_CHECKSUM + data[12:]):
+        return Malformed.CHECKSUM
+    if not source or not destination:
+        return Malformed.PORT
+    chunks: list[Chunk] = []
+    append = chunks.append
+    plain = True
+    offset, size = HEADER_SIZE, len(data)
+    while offset + 4 <= size:
+        kind, flags, length = _CHUNK.unpack_from(data, offset)
+        end = offset + length
+        if length < 4 or end > size:
+            return Packet(source, destination, tag, chunks, True)
+        if kind == 0 and length > DATA_OVERHEAD:
+            tsn, stream, ssn, ppid = _DATA.unpack_from(data, offset + 4)
+            append(
+                Data(
+                    tsn,
+                    stream,
+                    ssn,
+                    ppid,
+                    data[offset + DATA_OVERHEAD : end],
+                    flags & FIRST != 0,
+                    flags & LAST != 0,
+                    flags & UNORDERED != 0,
+                    flags & IMMEDIATE != 0,
+                )
+            )
+        elif kind == 3:
+            sack = _parse_sack_untrusted(data[offset + 4 : end], data[offset:end])
+            plain = plain and type(sack) is Sack
+            append(sack)
+        else:
+            plain = False
+            append(_parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end]))
+        offset = end + (-length & 3)
+    return Packet(source, destination, tag, chunks, offset < size, plain and bool(chunks))
+
+
+def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> Chunk:
+    match kind:
+        case ChunkType.DATA:
+            reason = "no user data" if len(value) == _DATA.size else "too short"
+            return BadChunk(kind, reason, raw)
+        case ChunkType.INIT | ChunkType.INIT_ACK:
+            if len(value) < _INIT.size:
+                return BadChunk(kind, "too short", raw)
+            parameters = parse_tlvs_untrusted(value[_INIT.size :])
+            if parameters is None:
+                return BadChunk(kind, "a parameter with a wrong length", raw)
+            tag, rwnd, outbound, inbound, tsn = _INIT.unpack_from(value)
+            make = Init if kind == ChunkType.INIT else InitAck
+            return make(tag, rwnd, outbound, inbound, tsn, parameters)
+        case ChunkType.HEARTBEAT | ChunkType.HEARTBEAT_ACK:
+            found = parse_tlvs_untrusted(value)
+            if not found or found[0].type != ParameterType.HEARTBEAT_INFO:
+                return BadChunk(kind, "no Heartbeat Info", raw)
+            return (Heartbeat if kind == ChunkType.HEARTBEAT else HeartbeatAck)(found[0].value)
+        case ChunkType.ABORT:
+            # It ends the association whatever its causes are.
+            return Abort(parse_tlvs_untrusted(value) or [], bool(flags & 1), value)
+        case ChunkType.ERROR:
+            causes = parse_tlvs_untrusted(value)
+            if not causes:
+                return BadChunk(kind, "no cause", raw)
+            return Error(causes)
+        case ChunkType.SHUTDOWN:
+            if len(value) != 4:
+                return BadChunk(kind, "wrong length", raw)
+            return Shutdown(_U32.unpack(value)[0])
+        case ChunkType.SHUTDOWN_ACK:
+            return ShutdownAck()
+        case ChunkType.COOKIE_ECHO:
+            return CookieEcho(value)
+        case ChunkType.COOKIE_ACK:
+            return CookieAck()
+        case ChunkType.SHUTDOWN_COMPLETE:
+            return ShutdownComplete(bool(flags & 1))
+        case ChunkType.FORWARD_TSN:
+            if len(value) < 4 or len(value) % 4:
+                return BadChunk(kind, "wrong length", raw)
+            pairs = [_PAIR.unpack_from(value, at) for at in range(4, len(value), 4)]
+            return ForwardTsn(_U32.unpack_from(value)[0], pairs)
+        case _:
+            return UnknownChunk(kind, raw)
+
+
+def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
+    if len(value) < _SACK.size:
+        return BadChunk(ChunkType.SACK, "too short", raw)
+    cumulative, rwnd, gap_count, duplicate_count = _SACK.unpack_from(value)
+    if len(value) != _SACK.size + 4 * (gap_count + duplicate_count):
+        return BadChunk(ChunkType.SACK, "wrong length", raw)
+    if not gap_count and not duplicate_count:
+        return Sack(cumulative, rwnd, [], [])
+    fields = struct.unpack_from(f"!{2 * gap_count}H{duplicate_count}I", value, _SACK.size)
+    ends = iter(fields[: 2 * gap_count])
+    return Sack(cumulative, rwnd, list(zip(ends, ends, strict=True)), list(fields[2 * gap_count :]))
+
+
+def parse_tlvs_untrusted(data: bytes) -> list[Tlv] | None:
+    """Parameters or causes; None if their lengths do not add up."""
+    found: list[Tlv] = []
+    offset, size = 0, len(data)
+    while offset < size:
+        if size - offset < 4:
+            return None
+        kind, length = _TLV.unpack_from(data, offset)
+        if length < 4 or offset + length > size:
+            return None
+        found.append(Tlv(kind, data[offset + 4 : offset + length]))
+        offset += length + (-length & 3)
+    return found
+
+
+# -- building ----------------------------------------------------------------------------------
+
+
+def chunk(kind: int, value: bytes = b"", flags: int = 0) -> bytes:
+    """A chunk, padded."""
+    return _CHUNK.pack(kind, flags, 4 + len(value)) + value + _PADDING[len(value) & 3]
+
+
+def tlv(kind: int, value: bytes) -> bytes:
+    """A parameter or a cause, padded."""
+    return _TLV.pack(kind, 4 + len(value)) + value + _PADDING[len(value) & 3]
+
+
+def tlvs(listed: Iterable[Tlv]) -> bytes:
+    """Parameters or causes; the padding of the last is the chunk's."""
+    data, unpadded = b"", 0
+    for one in listed:
+        data += tlv(*one)
+        unpadded = len(data) - (-len(one.value) & 3)
+    return data[:unpadded]
+
+
+def data_chunk(
+    tsn: int, stream: int, ssn: int, ppid: int, payload: bytes | memoryview, flags: int
+) -> bytes:
+    """A DATA chunk; ``flags`` is a sum of `LAST`, `FIRST`, `UNORDERED` and `IMMEDIATE`."""
+    size = len(payload)
+    header = _DATA_CHUNK.pack(0, flags, DATA_OVERHEAD + size, tsn, stream, ssn, ppid)
+    return b"".join((header, payload, _PADDING[size & 3]))
+
+
+def init_chunk(init: Init) -> bytes:
+    """An INIT, or an INIT ACK."""
+    kind = ChunkType.INIT_ACK if isinstance(init, InitAck) else ChunkType.INIT
+    fixed = _INIT.pack(init.tag, init.rwnd, init.outbound_streams, init.inbound_streams, init.tsn)
+    return chunk(kind, fixed + tlvs(init.parameters))
+
+
+def sack_chunk(
+    cumulative_tsn: int, rwnd: int, gaps: Sequence[tuple[int, int]], duplicates: Sequence[int]
+) -> bytes:
+    """A SACK."""
+    value = _SACK.pack(cumulative_tsn, rwnd, len(gaps), len(duplicates))
+    if gaps or duplicates:
+        flat = [end for gap in gaps for end in gap]
+        value += struct.pack(f"!{len(flat)}H{len(duplicates)}I", *flat, *duplicates)
+    return chunk(ChunkType.SACK, value)
+
+
+def heartbeat_chunk(info: bytes, *, ack: bool = False) -> bytes:
+    """A HEARTBEAT, or its answer."""
+    kind = ChunkType.HEARTBEAT_ACK if ack else ChunkType.HEARTBEAT
+    return chunk(kind, tlvs([Tlv(ParameterType.HEARTBEAT_INFO, info)]))
+
+
+def pad_chunk(size: int) -> bytes:
+    """A PAD chunk of so many bytes in all (RFC 4820 section 3)."""
+    return chunk(ChunkType.PAD, bytes(size - 4))
+
+
+def abort_chunk(causes: Iterable[Tlv] = (), *, reflected: bool = False) -> bytes:
+    """An ABORT."""
+    return chunk(ChunkType.ABORT, tlvs(causes), int(reflected))
+
+
+def error_chunk(causes: Iterable[Tlv]) -> bytes:
+    """An ERROR."""
+    return chunk(ChunkType.ERROR, tlvs(causes))
+
+
+def shutdown_chunk(cumulative_tsn: int) -> bytes:
+    """A SHUTDOWN."""
+    return chunk(ChunkType.SHUTDOWN, _U32.pack(cumulative_tsn))
+
+
+def shutdown_complete_chunk(*, reflected: bool = False) -> bytes:
+    """A SHUTDOWN COMPLETE."""
+    return chunk(ChunkType.SHUTDOWN_COMPLETE, b"", int(reflected))
+
+
+def forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -> bytes:
+    """A FORWARD TSN."""
+    pairs = b"".join(_PAIR.pack(*pair) for pair in streams)
+    return chunk(ChunkType.FORWARD_TSN, _U32.pack(cumulative_tsn) + pairs)
+
+
+def address_parameter(address: str) -> Tlv:
+    """An IPv4 or IPv6 Address parameter."""
+    if ":" in address:
+        packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+        return Tlv(ParameterType.IPV6_ADDRESS, packed)
+    return Tlv(ParameterType.IPV4_ADDRESS, socket.inet_aton(address))
+
+
+def address_untrusted(parameter: Tlv) -> str | None:
+    """The address in a parameter; None if it has a wrong length, or is nobody's to send from."""
+    sizes: dict[int, int] = {ParameterType.IPV4_ADDRESS: 4, ParameterType.IPV6_ADDRESS: 16}
+    if len(parameter.value) != sizes.get(parameter.type):
+        return None
+    address = ipaddress.ip_address(parameter.value)
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        return None
+    return str(address)
+
+
+def looked_at(parameters: Iterable[Tlv]) -> Iterator[Tlv]:
+    """Those of an INIT or INIT ACK up to an unknown one that says so (section 3.2.1)."""
+    for parameter in parameters:
+        yield parameter
+        if parameter.type not in KNOWN_PARAMETERS and not parameter.type & 0x8000:
+            return
+
+
+def unrecognized(parameter: Tlv) -> Tlv:
+    """What reports an unknown parameter of an INIT: itself, whole (section 3.2.1)."""
+    return Tlv(ParameterType.UNRECOGNIZED, tlvs([parameter]))

@@ -1,0 +1,268 @@
+"""Sending on a socket: what is refused, who waits, and whose turn it is.
+
+Senders of one association queue in order.  Of the associations whose message the stack cannot take,
+one waits for the stack and the others behind it, each waking the next.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import trio
+
+from .._errors import ASSOCIATION_GONE, OptionUnsupported
+from .._options import DefaultSendParams, check_address
+from .._values import (
+    Address,
+    SendInfo,
+)
+from .tcb import Tcb
+
+if TYPE_CHECKING:
+    from .socket import Socket
+
+_SEND_RETRY = 0.05
+"""Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
+association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has room."""
+
+_NO_DEFAULTS = SendInfo(0, 0, False, 0, 0)
+
+
+class Sender:
+    """The sending half of a socket."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self.sent: int = 0  # messages
+        self.sent_octets: int = 0  # their payload
+        self._max_send: tuple[int, str] | None = None
+        self._writer: trio.CancelScope | None = None
+        self._blocked = trio.lowlevel.ParkingLot()
+
+    def forget_size(self) -> None:
+        """An option was set that may have changed the size of the send buffer."""
+        self._max_send = None
+
+    def max_send_size(self) -> int:
+        """Bytes of the largest message."""
+        self._socket.check_not_released()
+        return self._socket.raw.max_send_size()[0]
+
+    def info(
+        self,
+        tcb: Tcb,
+        stream: int | None,
+        ppid: int | None,
+        unordered: bool | None,
+        context: int | None,
+        lifetime: int | None,
+        address: Address | None,
+    ) -> SendInfo:
+        """How a message is to be sent: the association's defaults stand in for None."""
+        default = tcb.default_send
+        if default is None:
+            self._check_alive(tcb)
+            try:
+                default = tcb.default_send = self.default_info(tcb.id)
+            except OSError:
+                default = _NO_DEFAULTS  # the association is gone, as sending will find out
+        if address is not None:
+            check_address(address)
+        elif stream is ppid is unordered is context is lifetime is None:
+            return default
+        return SendInfo(
+            default[0] if stream is None else stream,
+            default[1] if ppid is None else ppid,
+            default[2] if unordered is None else unordered,
+            default[3] if context is None else context,
+            default[4] if lifetime is None else lifetime,
+            address,
+        )
+
+    def default_info(self, association_id: int | None) -> SendInfo:
+        """The `DefaultSendParams` of an association, or of those to come."""
+        default = self._socket.raw.get_option(DefaultSendParams, association_id)
+        return SendInfo(
+            default.stream or 0,
+            default.ppid or 0,
+            default.unordered or False,
+            default.context or 0,
+            default.lifetime or 0,
+        )
+
+    def check(
+        self,
+        value: bytes | bytearray | memoryview,
+        info: SendInfo,
+        streams: int,
+        association_id: int | None,
+    ) -> int:
+        """Refuse, before anything is sent, what cannot be sent; give the size of what can."""
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
+        if isinstance(value, memoryview):
+            if not value.contiguous:
+                raise ValueError("a message is contiguous bytes, unlike this memoryview")
+            size = value.nbytes
+        else:
+            size = len(value)
+        if size == 0:
+            raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
+        if self._max_send is None:
+            self._max_send = self._socket.raw.max_send_size()
+        if size > self._max_send[0]:
+            largest, remedy = self._max_send
+            raise ValueError(
+                f"a message of {size} bytes is larger than the {largest} bytes of the send "
+                f"buffer: {remedy}"
+            )
+        stream, ppid, _, context, lifetime, _ = info
+        if not 0 <= stream < streams:
+            whose = "the new one" if association_id is None else association_id
+            raise ValueError(
+                f"there is no outbound stream {stream!r}: association {whose} has {streams}, from 0"
+            )
+        for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
+            if not 0 <= number < 2**32:
+                raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
+        return size
+
+    def _check_sendable(
+        self, tcb: Tcb, value: bytes | bytearray | memoryview, info: SendInfo
+    ) -> int:
+        self._check_alive(tcb)
+        return self.check(value, info, tcb.outbound_streams if tcb.up else 65536, tcb.id)
+
+    def _check_alive(self, tcb: Tcb) -> None:
+        """Raise if nothing can be sent on an association any more."""
+        if tcb.closed_by_us:
+            raise trio.ClosedResourceError(
+                f"association {tcb.id} was closed here: nothing can be sent on it"
+            )
+        if tcb.end is not None:
+            raise tcb.lost()
+        self._socket.check_open()
+
+    def _send_now(
+        self,
+        tcb: Tcb,
+        value: bytes | bytearray | memoryview,
+        size: int,
+        info: SendInfo,
+        eof: bool,
+    ) -> None:
+        """Hand one message to the stack; BlockingIOError if it has no room."""
+        self._check_alive(tcb)
+        try:
+            self._socket.raw.send(value, tcb.id, info)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise self._send_error(error, tcb, info) from None
+        self.sent += 1
+        self.sent_octets += size
+        if eof:
+            self._socket.start_shutdown(tcb)
+
+    def _send_error(self, error: OSError, tcb: Tcb, info: SendInfo) -> Exception:
+        if isinstance(error, OptionUnsupported):
+            return error
+        if error.errno in ASSOCIATION_GONE:
+            # Say how it ended, if its end is within reach.
+            self._socket.read_ahead()
+            if tcb.end is None:
+                self._socket.poll_state(tcb)
+            return tcb.lost()
+        if error.errno == errno.EMSGSIZE:
+            return ValueError(f"the message is too large to be sent now: {error}")
+        if error.errno == errno.EINVAL:
+            return ValueError(
+                f"the stack refuses the message: has association {tcb.id} an outbound stream "
+                f"{info.stream}?"
+            )
+        return error
+
+    async def send(
+        self,
+        tcb: Tcb,
+        value: bytes | bytearray | memoryview,
+        info: SendInfo,
+        eof: bool = False,
+    ) -> None:
+        """Send one message, after those of other tasks on the same association."""
+        size = self._check_sendable(tcb, value, info)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        sender = self
+        if eof and not tcb.up:
+            await tcb.wait_up()  # see Socket.shut_down
+            sender = tcb.socket.sender
+        if tcb.send_lock is None or not tcb.send_lock.locked():
+            try:
+                sender._send_now(tcb, value, size, info, eof)
+            except BlockingIOError:
+                pass
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+        if tcb.send_lock is None:
+            tcb.send_lock = trio.StrictFIFOLock()
+        async with tcb.send_lock:
+            try:
+                while True:
+                    sender = tcb.socket.sender  # another, if it was peeled off meanwhile
+                    try:
+                        sender._send_now(tcb, value, size, info, eof)
+                    except BlockingIOError:
+                        await sender.wait_for_room()
+                    else:
+                        return
+            finally:
+                # There may be room for the next: it finds out, or waits for the stack in our place.
+                sender._blocked.unpark()
+
+    def send_nowait(
+        self,
+        tcb: Tcb,
+        value: bytes | bytearray | memoryview,
+        info: SendInfo,
+        eof: bool = False,
+    ) -> None:
+        """Send one message, or raise `trio.WouldBlock`."""
+        size = self._check_sendable(tcb, value, info)
+        if eof and not tcb.up:
+            raise trio.WouldBlock
+        if tcb.send_lock is not None and tcb.send_lock.locked():
+            raise trio.WouldBlock
+        try:
+            self._send_now(tcb, value, size, info, eof)
+        except BlockingIOError:
+            raise trio.WouldBlock from None
+
+    async def wait_for_room(self) -> None:
+        """Wait until a message may be taken; one waits for the stack, the others for that one."""
+        if self._writer is not None:
+            await self._blocked.park()
+            return
+        # The more there are, the less often all of them try.
+        patience = _SEND_RETRY + 0.001 * len(self._blocked)
+        with trio.move_on_after(patience) as self._writer:
+            try:
+                await self._socket.raw.wait_writable()
+            except trio.ClosedResourceError:
+                pass  # the next try says so
+            finally:
+                self._writer = None
+            return
+        self._blocked.unpark_all()
+
+    def waiting(self) -> int:
+        """Tasks that wait to send."""
+        locks = [tcb.send_lock for tcb in self._socket.tcbs.values() if tcb.send_lock]
+        return sum(lock.locked() + lock.statistics().tasks_waiting for lock in locks)
+
+    def retry(self) -> None:
+        """Let all blocked senders look again: their association, or their socket, has changed."""
+        if self._writer is not None:
+            self._writer.cancel()
+        self._blocked.unpark_all()

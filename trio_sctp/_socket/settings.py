@@ -1,0 +1,186 @@
+"""The options of a socket: what each may be set for, and what a refusal means.
+
+How an option looks stands in `_options`, how a stack encodes it with the stack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from .._errors import OptionUnsupported
+from .._options import (
+    DEFAULTS,
+    DefaultSendParams,
+    DelayedAck,
+    EventSubscription,
+    Option,
+    PeerAddressInfo,
+    PeerAddressParams,
+    PrimaryAddress,
+    Scope,
+    check_address,
+    check_options,
+    is_complete,
+    merge,
+)
+from .._values import Address
+from .tcb import Tcb
+
+if TYPE_CHECKING:
+    from .socket import Socket
+
+T = TypeVar("T", bound=Option)
+
+# What may name an address of the peer, or have no value of the socket's to go back to, is set for
+# the association once it has an id; everything else before the INIT, so that a refusal comes first.
+_SET_ON_ASSOCIATION = (PrimaryAddress, PeerAddressParams, DelayedAck, EventSubscription)
+
+
+class Settings:
+    """The options of one socket and its associations."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+
+    def configure(self, options: Sequence[Option]) -> None:
+        """Set the defaults, then the caller's options; those for opening are set already."""
+        for default in DEFAULTS:
+            self.set(default.option, None)
+        for option in options:
+            if not option.at_open_only:
+                self.set(option, None)
+
+    def get(self, kind: type[T], tcb: Tcb | None, address: Address | None = None) -> T:
+        """Read an option: of an association, or of the socket, where there is none."""
+        socket = self._socket
+        socket.check_not_released()
+        if not isinstance(kind, type) or not issubclass(kind, Option):
+            raise TypeError(f"an option is read by its class, such as InitMsg, not {kind!r}")
+        if kind.write_only:
+            raise ValueError(f"{kind.__name__} can only be set")
+        id = self._id(kind, tcb)
+        if address is not None or kind is PeerAddressInfo:
+            _check_address_of(kind, id, address)
+        if issubclass(kind, EventSubscription):
+            own = None if tcb is None else tcb.subscription
+            return own or socket.subscription  # type: ignore[return-value]
+        try:
+            return socket.raw.get_option(kind, id, address)
+        except OSError as error:
+            raise self._error(error, kind.__name__, tcb, address) from None
+
+    def set(self, option: Option, tcb: Tcb | None) -> None:
+        """Set an option: of an association, or of the socket, where there is none."""
+        socket = self._socket
+        socket.check_not_released()
+        check_options([option])
+        kind = type(option)
+        if kind.at_open_only:
+            raise ValueError(f"{kind.__name__} is for opening: give it to open_... in options=")
+        if kind.scope is Scope.NEW and tcb is not None:
+            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+        id = self._id(kind, tcb)
+        address = getattr(option, "address", None)
+        if isinstance(option, PeerAddressParams) and address is not None:
+            _check_address_of(kind, id, address)
+        if not kind.sparse and not is_complete(option):
+            option = merge(option, self.get(kind, tcb))
+        try:
+            if isinstance(option, EventSubscription):
+                socket.subscribe(option, tcb)
+            else:
+                socket.raw.set_option(option, id)
+        except OSError as error:
+            raise self._error(error, repr(option), tcb, address) from None
+        finally:
+            socket.sender.forget_size()
+        if isinstance(option, DefaultSendParams) and tcb is not None:
+            tcb.default_send = None
+
+    def paths(self, tcb: Tcb) -> list[PeerAddressInfo]:
+        """All paths of an association."""
+        raw = self._socket.raw
+        try:
+            return [
+                raw.get_option(PeerAddressInfo, tcb.id, address)
+                for address in raw.peer_addresses(tcb.id)
+            ]
+        except OSError as error:
+            raise self._error(error, "to tell of paths", tcb, None) from None
+
+    @contextlib.contextmanager
+    def temporarily(
+        self, options: Sequence[Option], addresses: Sequence[Address]
+    ) -> Generator[Callable[[Tcb], None], None, None]:
+        """Have options set for the length of a block, in which an association with these addresses
+        is started; what is yielded sets, on that association, those that could not be lent."""
+        check_options(options, at_connect=True)
+        for option in options:
+            _check_peer_address(option, addresses)
+        later = [option for option in options if isinstance(option, _SET_ON_ASSOCIATION)]
+        first = [option for option in options if not isinstance(option, _SET_ON_ASSOCIATION)]
+
+        def set_later(tcb: Tcb) -> None:
+            for option in later:
+                self.set(option, tcb)
+
+        before = [self.get(type(option), None) for option in first]
+        try:
+            for option in first:
+                self.set(option, None)
+            yield set_later
+        finally:
+            for option in reversed(before):
+                self.set(option, None)
+
+    def _id(self, kind: type[Option], tcb: Tcb | None) -> int | None:
+        """The association to ask the stack about; refuses what does not exist in this scope."""
+        if tcb is None:
+            if kind.scope is Scope.ONE_ASSOCIATION:
+                raise ValueError(f"{kind.__name__} is of one association: say which")
+            return None
+        if kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
+            return tcb.id
+        if self._socket.data_only:
+            return None  # the socket is the channel's own, so its options are the channel's too
+        raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+
+    def _error(
+        self, error: OSError, what: str, tcb: Tcb | None, address: Address | None
+    ) -> Exception:
+        """What the refusal of an option means."""
+        if isinstance(error, OptionUnsupported):
+            return error
+        if tcb is not None:
+            try:
+                self._socket.raw.status(tcb.id)
+            except OSError:
+                self._socket.read_ahead()  # to say how it ended, if that is within reach
+                return tcb.lost()
+        if error.errno == errno.EINVAL:
+            hint = f": is {address!r} an address of this association?" if address else ""
+            return ValueError(f"the stack refuses {what}{hint}")
+        return error
+
+
+def _check_address_of(
+    kind: type[Option], association_id: int | None, address: Address | None
+) -> None:
+    if kind not in (PeerAddressInfo, PeerAddressParams):
+        raise ValueError(f"{kind.__name__} is not of one address")
+    if association_id is None:
+        raise ValueError(f"{kind.__name__} of one address needs the association")
+    if address is None:
+        raise ValueError(f"{kind.__name__} needs address=, one of the peer's")
+    check_address(address)
+
+
+def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:
+    """Refuse, before the INIT, an option for an address that is not connected to."""
+    if isinstance(option, (PrimaryAddress, PeerAddressParams)):
+        address = option.address
+        if address is not None and address[:2] not in [known[:2] for known in addresses]:
+            raise ValueError(f"{option!r}: that is none of the peer's addresses, {addresses!r}")

@@ -1,0 +1,401 @@
+"""The userland stack on real sockets, in real time.
+
+A task for each `Carrier` reads packets, another one watches the timers and sends what programs have
+queued; they run in a nursery that somebody opened: `userland`, or Trio for the default stack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from math import inf
+from typing import Literal, final
+
+import trio
+import trio.testing
+
+from .._background import background
+from .._engine.engine import Engine, Outgoing
+from .._engine.parameters import Parameters
+from .._engine.path import Route
+from .._errors import StackUnavailable
+from .._stack import StackReport, enter_stack, leave_stack
+from .carrier import (
+    ANY,
+    CAN_COUNT_DROPS,
+    CAN_TELL_ADDRESSES,
+    Carrier,
+    Unreachable,
+    explain,
+    family_of,
+    source_for,
+)
+from .stack import UserlandStack
+
+UDP_PORT = 9899
+"""RFC 6951 section 6."""
+
+_BATCH = 64
+"""Packets that are read before others have their turn."""
+
+_FILLING = 0.001
+"""Seconds that messages may wait for others of a task that sends in a loop."""
+
+_IP_HEADERS, _UDP_HEADER = 40, 8
+
+_logger = logging.getLogger("trio_sctp")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UserlandStatistics:
+    """Packets that were lost between this process and the operating system, since the start.
+
+    SCTP sends them again, but slows down.
+
+    Attributes:
+      packets_not_sent: The operating system did not take: its buffer was full, or it knew no way.
+      packets_not_received: Arrived while the socket's buffer was full; None where the operating
+        system does not tell (all but Linux).
+    """
+
+    packets_not_sent: int
+    packets_not_received: int | None
+
+
+@final
+class Userland(UserlandStack):
+    """The userland stack, for ``stack=``; made by `userland`."""
+
+    def __init__(self, carrier: Literal["udp", "ip"], udp_port: int, peer_udp_port: int) -> None:
+        """Not for programs to call."""
+        super().__init__(answer_strangers=carrier == "udp", shares_addresses=True)
+        self._raw = carrier == "ip"
+        self._udp_port = udp_port
+        self._peer_udp_port = peer_udp_port
+        self._client_port = 0
+        self._carriers: dict[tuple[str, int], Carrier] = {}  # by address and UDP port
+        self._by_source: dict[tuple[str, int], Carrier] = {}  # those that send for an address
+        self._users: dict[Carrier, set[Engine]] = {}
+        self._not_sent = self._not_received = 0  # of carriers that were closed
+        self._nursery: trio.Nursery | None = None
+        self._woken = trio.Event()
+        self._waiting = trio.CancelScope()
+
+    def __repr__(self) -> str:
+        return f"<userland stack over {'IP' if self._raw else 'UDP'}>"
+
+    def statistics(self) -> UserlandStatistics:
+        """What was lost between this process and the operating system."""
+        carriers = self._carriers.values()
+        return UserlandStatistics(
+            packets_not_sent=self._not_sent + sum(carrier.not_sent for carrier in carriers),
+            packets_not_received=self._not_received
+            + sum(carrier.not_received() for carrier in carriers)
+            if CAN_COUNT_DROPS
+            else None,
+        )
+
+    def report(self) -> StackReport:
+        """That it works everywhere."""
+        return report()
+
+    def parameters(self) -> Parameters:
+        """Packets leave room for headers; how large they may be is looked for."""
+        default = Parameters()
+        headers = _IP_HEADERS if self._raw else _IP_HEADERS + _UDP_HEADER
+        return Parameters(
+            path_mtu=(default.path_mtu - headers) & ~3,
+            path_mtu_discovery=True,
+            largest_path_mtu=(default.largest_path_mtu - headers) & ~3,
+        )
+
+    # -- sockets ---
+
+    def bind(self, hosts: Sequence[str], *, ipv6: bool) -> list[str]:
+        for host in hosts:
+            Carrier(host, None if self._raw else 0).close()  # is it one of this machine?
+        if hosts:
+            return list(hosts)
+        if not CAN_TELL_ADDRESSES:
+            return [host for host in own_addresses() if ipv6 or ":" not in host]
+        return [*ANY.values()] if ipv6 else [ANY[socket.AF_INET]]
+
+    def listen(self, engine: Engine, bound: Sequence[str]) -> None:
+        for host in bound:
+            self._use(engine, self._carrier(host, self._udp_port))
+
+    def route_to(self, engine: Engine, remote: str, bound: Sequence[str]) -> Route:
+        same = [host for host in bound if (":" in host) == (":" in remote)]
+        if not same:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+        local = source_for(remote)
+        if local not in same and same[0] not in ANY.values():
+            local = same[0]
+        carrier = self._client_carrier(local)
+        self._use(engine, carrier)
+        return Route(local, remote, carrier.port, 0 if self._raw else self._peer_udp_port)
+
+    def _client_carrier(self, host: str) -> Carrier:
+        """What packets of those that do not listen leave from: any UDP port, one for all."""
+        for port in (self._udp_port, self._client_port):
+            carrier = self._find(host, port)
+            if carrier is not None:
+                return carrier
+        if self._raw:
+            return self._carrier(host, 0)
+        try:
+            carrier = self._open(host, self._client_port)
+        except OSError:
+            carrier = self._open(host, 0)  # on this address another has that port
+        self._client_port = carrier.port
+        return carrier
+
+    def _find(self, host: str, port: int) -> Carrier | None:
+        exact = self._carriers.get((host, port))
+        return exact or self._carriers.get((ANY[family_of(host)], port))
+
+    def _carrier(self, host: str, port: int) -> Carrier:
+        """The one for this address and UDP port, which may be new."""
+        carrier = self._find(host, port)
+        if carrier is not None:
+            return carrier
+        family = family_of(host)
+        parts: list[Carrier] = []
+        if host == ANY[family]:
+            # Those for single addresses are in its way, and it does what they do.
+            parts = [
+                other
+                for other in self._carriers.values()
+                if other.port == port and family_of(other.host) == family
+            ]
+        users: set[Engine] = set()
+        for part in parts:
+            users |= self._users[part]
+            self._close(part)
+        try:
+            carrier = self._open(host, port)
+        except OSError as error:
+            for part in parts:
+                self._users[self._open(part.host, port)] |= users
+            raise explain(error, host, port) from None
+        self._users[carrier] |= users
+        return carrier
+
+    def _open(self, host: str, port: int) -> Carrier:
+        carrier = Carrier(host, None if self._raw else port)
+        self._carriers[host, carrier.port] = carrier
+        self._users[carrier] = set()
+        self._by_source.clear()
+        if self._nursery is not None:
+            self._nursery.start_soon(self._read, carrier)
+        return carrier
+
+    def _close(self, carrier: Carrier) -> None:
+        del self._carriers[carrier.host, carrier.port]
+        del self._users[carrier]
+        self._by_source.clear()
+        self._not_sent += carrier.not_sent
+        self._not_received += carrier.not_received()
+        trio.lowlevel.notify_closing(carrier.sock)
+        carrier.close()
+
+    def _use(self, engine: Engine, carrier: Carrier) -> None:
+        self._users[carrier].add(engine)
+
+    def release(self, engine: Engine) -> None:
+        for carrier, users in list(self._users.items()):
+            users.discard(engine)
+            # The UDP port of listeners is for others to have.  Of the rest, peers may not yet know
+            # that all is over: what they repeat is still to be answered.
+            if not users and carrier.port == self._udp_port and not self._raw:
+                self._close(carrier)
+
+    # -- packets and time ---
+
+    def transmit(self, packet: Outgoing) -> None:
+        source = packet.route.local, packet.route.local_udp
+        carrier = self._by_source.get(source)
+        if carrier is None:
+            carrier = self._find(*source)
+            if carrier is None:
+                return  # nobody is there any more whom an answer could reach
+            self._by_source[source] = carrier
+        carrier.send(packet)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def timers_changed(self) -> None:
+        deadline = self.next_deadline()
+        if deadline is not None and deadline < self._waiting.deadline:
+            self._waiting.deadline = deadline
+
+    async def _read(self, carrier: Carrier) -> None:
+        try:
+            while not carrier.closed:
+                await trio.lowlevel.wait_readable(carrier.sock)
+                self.crowded = False
+                for arrival in carrier.receive(_BATCH):
+                    if isinstance(arrival, Unreachable):
+                        self.unreachable(arrival.data, arrival.remote)
+                    else:
+                        self.packet_arrived(*arrival)
+                    if self.crowded:
+                        break  # its program would fall behind, and the window would overflow
+                self.timers_changed()
+        except trio.ClosedResourceError:
+            pass
+
+    async def _watch(self) -> None:
+        while True:
+            self._woken = trio.Event()
+            self.flush()
+            self.handle_timeouts()
+            deadline = self.next_deadline()
+            with trio.CancelScope(deadline=inf if deadline is None else deadline) as self._waiting:
+                await self._woken.wait()
+            await self._fill()
+
+    async def _fill(self) -> None:
+        """Let tasks that send go on, as long as they do: their messages share packets."""
+        if self.filling():
+            with trio.move_on_after(_FILLING):
+                await trio.testing.wait_all_tasks_blocked()
+
+    async def run(self) -> None:
+        """Carry packets until it is cancelled; all that is left is aborted then."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for carrier in self._carriers.values():
+                    nursery.start_soon(self._read, carrier)
+                await self._watch()
+        except Exception as error:
+            _logger.exception("the userland stack has failed; its sockets are broken")
+            self.end(error)
+        finally:
+            self._nursery = None
+            self.end(None)
+            for carrier in list(self._carriers.values()):
+                self._close(carrier)
+
+
+def own_addresses() -> list[str]:
+    """Those of this machine, as far as its name leads to them, and loopback."""
+    found = {"127.0.0.1": None, "::1": None}
+    with contextlib.suppress(OSError):
+        for family, _, _, _, address in socket.getaddrinfo(socket.gethostname(), None):
+            if family in (socket.AF_INET, socket.AF_INET6):
+                found[str(address[0])] = None
+    return list(found)
+
+
+def report() -> StackReport:
+    """It works everywhere."""
+    return StackReport(
+        name="userland",
+        available=True,
+        reason="SCTP in UDP packets (RFC 6951), which the peer has to understand",
+    )
+
+
+def _port(name: str, value: int | None, carrier: str) -> int:
+    if carrier == "ip":
+        if value is not None:
+            raise ValueError(f"{name} is of carrier='udp': raw IP has no UDP ports")
+        return 0
+    if value is None:
+        return UDP_PORT
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is an integer, not {value!r}")
+    if not 1 <= value <= 65535:
+        raise ValueError(f"{name} lies within 1 and 65535, not {value}")
+    return value
+
+
+def _check_raw_ip() -> None:
+    if os.path.exists("/proc/net/sctp"):
+        raise StackUnavailable(
+            "raw IP cannot be used beside the kernel's SCTP, which would abort the associations: "
+            "use stack='kernel', or carrier='udp'"
+        )
+    try:
+        Carrier("127.0.0.1", None).close()
+    except PermissionError:
+        raise StackUnavailable(
+            "raw IP needs the capability CAP_NET_RAW: run as root, or use carrier='udp'"
+        ) from None
+
+
+@contextlib.asynccontextmanager
+async def userland(
+    *,
+    carrier: Literal["udp", "ip"] = "udp",
+    udp_port: int | None = None,
+    peer_udp_port: int | None = None,
+) -> AsyncGenerator[Userland, None]:
+    """Run SCTP in this process, for the length of a block::
+
+        async with trio_sctp.userland(udp_port=9900):
+            await trio_sctp.serve(handler, 2905)
+
+    Inside, and in tasks that are started there, it is what ``stack=None`` means; it can also be
+    given as ``stack=``.  A task in this block carries the packets.
+
+    Args:
+      carrier: "udp": SCTP packets in UDP packets (RFC 6951); needs no privileges, and a peer that
+        does the same.  "ip": as IP protocol 132, what all of SCTP's world speaks; needs
+        CAP_NET_RAW, and a network namespace in which the kernel has no SCTP.
+      udp_port: UDP port, 1 to 65535, of endpoints that listen; None is 9899.  Those that only
+        connect use any.  It is taken when the first endpoint listens.
+      peer_udp_port: UDP port of the peers that are connected to, None is 9899.
+
+    Yields the stack.
+
+    When the block is left, associations that are still there are aborted, also those that shut
+    down in the background since their ``aclose`` was cancelled.
+
+    Raises:
+      StackUnavailable: ``carrier="ip"`` cannot be had here.
+      ValueError: an argument out of range.
+
+    Cancellation: as of any block.
+    """
+    if carrier not in ("udp", "ip"):
+        raise ValueError(f"carrier is 'udp' or 'ip', not {carrier!r}")
+    ports = [
+        _port("udp_port", udp_port, carrier),
+        _port("peer_udp_port", peer_udp_port, carrier),
+    ]
+    if carrier == "ip":
+        _check_raw_ip()
+    stack = Userland(carrier, *ports)
+    token = enter_stack(stack)
+    try:
+        async with background(stack.run, "trio_sctp userland stack"):
+            yield stack
+    finally:
+        leave_stack(token)
+
+
+_default: trio.lowlevel.RunVar[Userland] = trio.lowlevel.RunVar("trio_sctp userland stack")
+
+
+def default_stack() -> Userland:
+    """The one that this run of Trio has for all who did not ask for one of their own."""
+    try:
+        stack = _default.get()
+    except LookupError:
+        pass
+    else:
+        if not stack.ended:
+            return stack
+    stack = Userland("udp", UDP_PORT, UDP_PORT)
+    _default.set(stack)
+    trio.lowlevel.spawn_system_task(stack.run, name="trio_sctp userland stack")
+    return stack
