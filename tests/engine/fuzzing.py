@@ -17,7 +17,7 @@ from typing import Final
 import google_crc32c
 
 from trio_sctp._engine import Engine, Outgoing, Parameters, Route, wire
-from trio_sctp._engine.association import EngineAssociation
+from trio_sctp._engine.association import T1, T2, EngineAssociation
 from trio_sctp._options import StatusState
 from trio_sctp._values import (
     Message,
@@ -318,7 +318,7 @@ class Bench:
         target = self.target
         target.packets_to_send()
         association = self.association
-        events = len(target._events)
+        events = target.unread()
         may_leave = 0
         if association is not None:
             outbound = association.outbound
@@ -339,7 +339,7 @@ class Bench:
             assert len(out) <= len(answers) + may_leave
         released = association.inbound.held // 256 if association and association.inbound else 0
         failed = may_leave  # messages that the end of the association gives back
-        assert len(target._events) - events <= 8 + len(data) // 4 + released + failed
+        assert target.unread() - events <= 8 + len(data) // 4 + released + failed
         self.follow(out)
 
     def follow(self, out: list[Outgoing]) -> None:
@@ -375,7 +375,7 @@ class Bench:
             check(target)
             if self.peer.associations:
                 check(self.peer)
-        if len(target._events) > 500:
+        if target.unread() > 500:
             target.receive(2**30, self.now)
         target.packets_to_send()
         self.peer.packets_to_send()
@@ -430,7 +430,7 @@ def check(engine: Engine) -> None:
         check_outbound(association)
         check_timers(association)
     addresses = sum(len(association.paths) for association in associations.values())
-    assert len(engine._by_peer) <= addresses
+    assert len(engine._routes) <= addresses
     assert engine._deadlines._scheduled.keys() <= associations.keys()
     assert len(engine._deadlines) <= 2 * len(engine._deadlines._scheduled) + 100
 
@@ -450,7 +450,7 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
     for stream in inbound._streams.values():
         for run in stream.waiting.values():
             held += run.size + overhead * run.chunks
-    for arrival in (*engine._events, *inbound._held_back):
+    for arrival in (*engine._arrivals.queue(None), *inbound._held_back):
         if isinstance(arrival, (Message, Piece)):
             message = arrival.message if isinstance(arrival, Piece) else arrival
             if message.association_id == association.id:
@@ -487,12 +487,12 @@ def check_timers(association: EngineAssociation) -> None:
     never = float("inf")
     match association.state:
         case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
-            assert association._t1 < never
+            assert association._timers[T1] < never
         case StatusState.SHUTDOWN_SENT | StatusState.SHUTDOWN_ACK_SENT:
-            assert association._t2 < never
+            assert association._timers[T2] < never
         case _:
-            assert association._t1 == never
-            assert association._t2 == never
+            assert association._timers[T1] == never
+            assert association._timers[T2] == never
     if association.state not in _MAY_SEND:
         return
     outbound = association.outbound

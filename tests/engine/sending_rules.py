@@ -426,7 +426,7 @@ class WatchedEngine(Engine):
         return 0
 
     def _watch(self, now: float) -> None:
-        if not self._out:  # as after most calls
+        if not self._outlet._packets:  # as after most calls
             return
         for packet in super().packets_to_send():
             self.rules.sent(packet.data, now)

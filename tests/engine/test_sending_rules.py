@@ -12,6 +12,7 @@ import pytest
 from trio_sctp._engine import Engine, outbound
 from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.outbound import Outbound, SentChunk
+from trio_sctp._engine.packet import PacketBuilder
 from trio_sctp._engine.path import Path
 
 from .sending_rules import RuleBroken, WatchedEngine
@@ -203,9 +204,9 @@ def impatient(measured: Any, self: Path, seconds: float) -> None:
     self.rto /= 2
 
 
-def backwards(transmit: Any, self: Engine, *args: Any, **others: Any) -> None:
-    *before, chunks = args
-    transmit(self, *before, chunks[::-1], **others)
+def backwards(seal: Any, self: PacketBuilder, *args: Any) -> Any:
+    self._chunks.reverse()
+    return seal(self, *args)
 
 
 OVERFLOW, LOSS, MUCH, FULL = list(SCENARIOS)[:4]
@@ -222,8 +223,8 @@ FAULTS: list[tuple[type, str, Callable[..., Any], str, str]] = [
     (Path, "lost", not_halved, OVERFLOW, "7.2.3: a loss"),
     (Path, "lost", halved_for_each, OVERFLOW, "7.2.4, 6: cwnd becomes"),
     (Outbound, "sack", no_loss, OVERFLOW, "7.2.4: TSN .* not lost"),
-    (EngineAssociation, "_sack", not_at_once, OVERFLOW, "7.2.4: nothing"),
-    (EngineAssociation, "_sack", each_at_once, OVERFLOW, "6.1 B: a packet"),
+    (EngineAssociation, "_handle_sack", not_at_once, OVERFLOW, "7.2.4: nothing"),
+    (EngineAssociation, "_handle_sack", each_at_once, OVERFLOW, "6.1 B: a packet"),
     (Outbound, "transmitted", fast_again, MUCH, "7.2.4, 5: a second time"),
     (Outbound, "next_marked", latest_first, MUCH, "7.2.4, 3, and 6.3.3, E3: .* not the earliest"),
     (EngineAssociation, "_t3_expired", two_after_a_timeout, MUCH, "6.3.3: a second packet"),
@@ -231,7 +232,7 @@ FAULTS: list[tuple[type, str, Callable[..., Any], str, str]] = [
     (Path, "timed_out", two_packets_of_cwnd, MUCH, "7.2: cwnd becomes 2560"),
     (Path, "back_off", no_back_off, MUCH, "6.3.3: a second packet"),
     (Path, "measured", impatient, MUCH, "7.2: cwnd becomes 1280"),
-    (Engine, "transmit", backwards, LOSS, "6.10: "),
+    (PacketBuilder, "seal", backwards, LOSS, "6.10: "),
 ]
 
 

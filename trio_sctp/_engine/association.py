@@ -1,12 +1,10 @@
-"""The control block of an association: its states, timers and paths (RFC 9260 sections 4, 5, 8, 9).
+"""One association: its states, timers and paths (RFC 9260 sections 4, 5, 6, 8, 9).
 
-    COOKIE_WAIT ── INIT ACK ──> COOKIE_ECHOED ── COOKIE ACK ──> ESTABLISHED
-    (a COOKIE ECHO makes one that is ESTABLISHED at once)            │
-        shutdown(): SHUTDOWN_PENDING ── all acknowledged ──> SHUTDOWN_SENT ── SHUTDOWN ACK ──> gone
-        SHUTDOWN:   SHUTDOWN_RECEIVED ── all acknowledged ──> SHUTDOWN_ACK_SENT ── COMPLETE ──> gone
+What the packets of an association mean stands here.  Which association a packet is of, and what is
+answered without one, stands in `engine`.
 
-What packets of an association mean stands here; which association a packet is of, and what is
-answered without one, in `engine`.
+The names of methods say what they do: `_handle_` takes what the peer sent, `_send_` puts a chunk on
+its way and does nothing else, `_enter_` changes the state.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import errno
 import struct
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Final
 
 from .._options import PeerAddressInfo, Status, StatusState
 from .._values import (
@@ -31,46 +29,54 @@ from .._values import (
     SenderDry,
     ShutdownReceived,
 )
-from . import wire
+from . import tsn, wire
 from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
+from .offer import Offer
 from .outbound import Outbound, OutgoingMessage, SentChunk
+from .outlet import Outlet
+from .packet import PacketBuilder
 from .parameters import Parameters
 from .path import Path, Route, transport_address
 from .path_mtu import PathMtuSearch
+from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
 from .wire import Cause, ChunkType, ParameterType, Tlv
 
-if TYPE_CHECKING:
-    from .engine import Engine
-
-_S = StatusState
-_DATA_MAY_ARRIVE = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT})
-_DATA_MAY_LEAVE = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_RECEIVED})
-_HALF_OPEN = frozenset({_S.COOKIE_WAIT, _S.COOKIE_ECHOED})
-_SHUTTING_DOWN = frozenset(
-    {_S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT, _S.SHUTDOWN_RECEIVED, _S.SHUTDOWN_ACK_SENT}
-)
-_MASK = 2**32 - 1
 _SMALLEST_SACK = 32
-_BURSTS = 4
 _SMALLEST_FORWARD_TSN = 32
+_SMALLEST_DATA = wire.DATA_OVERHEAD + 4
+_BURSTS = 4
 _HEARTBEAT = struct.Struct("!d8s")
 _STREAM_CAUSE = struct.Struct("!HH")
 
+# The timers of an association, as places in a list: `deadline`, `handle_timeout` and a restart walk
+# over it.  Those of a path are the path's.
+SACK: Final = 0  # a SACK is due (6.2)
+T1: Final = 1  # T1-init, T1-cookie (5.1)
+T5: Final = 2  # T5-shutdown-guard (9.2)
+T2: Final = 3  # T2-shutdown (9.2)
+AUTOCLOSE: Final = 4
+_TIMERS: Final = 5
+
 
 class EngineAssociation:
-    """See the module's docstring."""
+    """An association as the engine keeps it: states, timers, paths, and both directions of data.
+
+    Attributes:
+      ended: Whether it is over.  The engine then forgets it.
+      failure: The errno for which it did not come up, 0 if it did, or may yet.
+    """
 
     def __init__(
         self,
-        engine: Engine,
+        outlet: Outlet,
         id: int,
         peer_port: int,
         our_tag: int,
         our_tsn: int,
         parameters: Parameters,
     ) -> None:
-        self.engine = engine
+        self._outlet = outlet
         self.id = id
         self.peer_port = peer_port
         self.our_tag: int = our_tag
@@ -78,6 +84,8 @@ class EngineAssociation:
         self.tie_tags: tuple[int, int] = self._new_tie_tags()
         self.parameters = parameters
         self.state: StatusState = StatusState.CLOSED
+        self.ended: bool = False
+        self.failure: int = 0
         self.paths: dict[str, Path] = {}
         self.primary: Path | None = None
         self.outbound: Outbound = Outbound(parameters, our_tsn)
@@ -87,105 +95,93 @@ class EngineAssociation:
         self.forward_tsn: bool = False
         self.error_count: int = 0
         self.adaptation: int | None = None
-        self.pending: list[Message | Piece] = []
-        self.error_bytes: int = 0  # of the peer's reports that are not taken
+        self.error_bytes: int = 0  # of the peer's reports that nobody has taken
         self.dry_wanted: bool = True
 
         self.init: wire.Init | None = None  # ours
-        self.cookie: bytes = b""  # that we echo
-        self._t1 = inf
+        self.cookie: bytes = b""  # the peer's, which we echo
+        self._timers: list[float] = [inf] * _TIMERS
         self._t1_timeout = 0.0
         self._t1_count = 0
         self._stale_retries = 0
         self._cookie_sent = 0.0
-        self._t2 = inf
-        self._t5 = inf
-        self._autoclose = inf
-        self._sack_at = inf
         self._sack_now = False
         self._sack_path: Path | None = None
         self._packets = 0  # with DATA, since the last SACK
-        self._acknowledging = False  # a first SACK was due
-        self._control: list[tuple[Path, bytes]] = []
+        self._acknowledging = False  # the first SACK was due
+        self._control: list[tuple[Path, bytes]] = []  # chunks that wait for the next packet
         self._retransmit_one = False
         self._init_path = 0
         self._refused: set[str] = set()  # addresses where ICMP says that nobody is
-        self.ended: bool = False
+
+    # -- states ---
 
     @property
     def half_open(self) -> bool:
         """Whether it is still being set up."""
-        return self.state in _HALF_OPEN
+        return self.state in HALF_OPEN
 
     @property
     def shutting_down(self) -> bool:
         """Whether either side has started the graceful end."""
-        return self.state in _SHUTTING_DOWN
+        return self.state in SHUTTING_DOWN
+
+    def _enter(self, state: StatusState) -> None:
+        assert state in TRANSITIONS[self.state], f"{state.name} cannot follow {self.state.name}"
+        self.state = state
 
     # -- timers ---
 
     def deadline(self) -> float:
-        """When `handle_timeout` has something to do."""
-        # Asked with every packet; comparing is twice as fast as min().
-        first = self._t1
-        if self._sack_at < first:
-            first = self._sack_at
-        if self._t2 < first:
-            first = self._t2
-        if self._t5 < first:
-            first = self._t5
-        if self._autoclose < first:
-            first = self._autoclose
+        """Return when `handle_timeout` has something to do; infinite if never."""
+        first = min(self._timers)
         for path in self.paths.values():
-            if path.t3 < first:
-                first = path.t3
-            if path.heartbeat_at < first:
-                first = path.heartbeat_at
-            if path.heartbeat_deadline < first:
-                first = path.heartbeat_deadline
-            if path.search is not None and path.search.deadline < first:
-                first = path.search.deadline
+            deadline = path.deadline()
+            if deadline < first:
+                first = deadline
         return first
 
     def handle_timeout(self, now: float) -> None:
         """Do what has fallen due."""
-        if self._sack_at <= now:
-            self._sack_now = True
-            self._sack_at = inf
-        if self._t1 <= now:
-            self._t1_expired(now)
-        if self._t5 <= now and not self.ended:
-            self.abort(now, Cause.USER_INITIATED_ABORT, b"shutdown takes too long")
-        if self._t2 <= now and not self.ended:
-            self._t2_expired(now)
+        timers = self._timers
+        for timer, expired in enumerate(_EXPIRED):
+            if timers[timer] <= now and not self.ended:
+                timers[timer] = inf
+                expired(self, now)
         for path in list(self.paths.values()):
             if self.ended:
                 return
             if path.t3 <= now:
                 self._t3_expired(path, now)
             if path.heartbeat_deadline <= now and not self.ended:
-                self._heartbeat_failed(path, now)
+                self._heartbeat_lost(path, now)
             if path.heartbeat_at <= now and not self.ended:
                 self._send_heartbeat(path, now)
             if path.search is not None and path.search.deadline <= now and not self.ended:
                 self._probe_lost(path, path.search, now)
-        if self._autoclose <= now and not self.ended:
-            self._autoclose = inf
-            self.shutdown(now)
         self.flush(now)
 
-    # -- events ---
+    def _sack_expired(self, now: float) -> None:
+        self._sack_now = True
 
-    def _change(self, state: AssociationState, error: int = 0, info: bytes = b"") -> None:
-        lost = state in (AssociationState.COMM_LOST, AssociationState.CANT_ASSOC)
-        up = state in (AssociationState.COMM_UP, AssociationState.RESTART)
+    def _t5_expired(self, now: float) -> None:
+        self.abort(now, Tlv(Cause.USER_INITIATED_ABORT, b"shutdown takes too long"))
+
+    def _autoclose_expired(self, now: float) -> None:
+        self.shutdown(now)
+
+    # -- reports to the program ---
+
+    def _report_change(self, change: AssociationState, error: int = 0, info: bytes = b"") -> None:
+        lost = change in (AssociationState.COMM_LOST, AssociationState.CANT_ASSOC)
+        up = change in (AssociationState.COMM_UP, AssociationState.RESTART)
         reason = b""
         if lost and len(info) >= 4 and error == Cause.USER_INITIATED_ABORT:
             reason = info[4 : int.from_bytes(info[2:4], "big")]
-        self.engine.report(
+        self._outlet.report(
             AssociationChange(
                 association_id=self.id,
-                state=state,
+                state=change,
                 error=error,
                 outbound_streams=self.outbound_streams if up else 0,
                 inbound_streams=self.inbound_streams if up else 0,
@@ -194,64 +190,64 @@ class EngineAssociation:
             )
         )
 
-    def _path_change(self, path: Path, state: PeerAddressState, error: int = 0) -> None:
-        self.engine.report(
+    def _report_path(self, path: Path, change: PeerAddressState, error: int = 0) -> None:
+        self._outlet.report(
             PeerAddressChange(
                 association_id=self.id,
                 address=self.address_of(path.address),
-                state=state,
+                state=change,
                 error=error,
             )
         )
 
-    def address_of(self, host: str) -> Address:
-        """A transport address of the peer."""
-        return transport_address(host, self.peer_port)
-
-    def _failures(self) -> None:
-        """Report messages that are given up."""
+    def _report_failures(self) -> None:
+        """Report the messages that were given up."""
         for failed in self.outbound.failed:
             failed.association_id = self.id
-            self.engine.report(failed)
+            self._outlet.report(failed)
         self.outbound.failed.clear()
 
-    # -- set-up (5.1) ------------------------------------------------------------------------------
+    def address_of(self, host: str) -> Address:
+        """Return a transport address of the peer."""
+        return transport_address(host, self.peer_port)
+
+    # -- set-up (5.1) ---
 
     def add_path(self, route: Route, *, confirmed: bool) -> Path:
-        """One more address of the peer."""
+        """Add one more address of the peer."""
         path = self.paths[route.remote] = Path(route, self.parameters, confirmed=confirmed)
         if self.primary is None:
             self.primary = path
-        self.engine.register(route.remote, self)
+        self._outlet.routes.register(route.remote, self)
         return path
 
     def start(self, now: float) -> None:
         """Send the INIT."""
         assert self.primary is not None
-        local = self.engine.addresses_for(self.primary.route)
+        local = self._outlet.routes.told_to(self.primary.route)
         self.init = wire.Init(
             self.our_tag,
             max(self.parameters.receive_window, wire.LEAST_RWND),
             self.parameters.outbound_streams,
             self.parameters.inbound_streams,
-            self.outbound.next_tsn & _MASK,
+            self.outbound.next_tsn & tsn.MASK,
             [
                 *map(wire.address_parameter, local),
                 *extensions(self.parameters, self.parameters.partial_reliability),
             ],
         )
-        self.state = StatusState.COOKIE_WAIT
+        self._enter(StatusState.COOKIE_WAIT)
         self._t1_timeout = self.primary.rto
         self._send_init(now)
 
     def _send_init(self, now: float) -> None:
-        """It goes alone in its packet, and to the next address each time (5.1, 6.10)."""
+        """Send it alone in its packet, and each time to the next address (5.1, 6.10)."""
         assert self.init is not None
         paths = list(self.paths.values())
         path = paths[self._init_path % len(paths)]
         self._init_path += 1
-        self._send_packet(path, [wire.init_chunk(self.init)], tag=0)
-        self._t1 = now + self._t1_timeout
+        self._send_alone(path, wire.init_chunk(self.init), tag=0)
+        self._timers[T1] = now + self._t1_timeout
 
     def _t1_expired(self, now: float) -> None:
         self._t1_count += 1
@@ -268,113 +264,99 @@ class EngineAssociation:
             self._send_cookie(self.primary, [], now)
 
     def _mark_all(self, now: float) -> None:
-        """User data that went with a COOKIE ECHO is to go with the next."""
+        """Have user data that went with a COOKIE ECHO go with the next one."""
         for path in self.paths.values():
             self.outbound.mark_all_on(path, now)
-        self._failures()
+        self._report_failures()
 
     def _send_cookie(self, path: Path, reports: list[Tlv], now: float) -> None:
-        """With as much user data as its packet holds; no more may leave before the COOKIE ACK
-        (5.1, C)."""
-        chunks = [wire.chunk(ChunkType.COOKIE_ECHO, self.cookie)]
-        if reports:
-            chunks.append(wire.error_chunk(reports))
-        space = path.mtu - wire.HEADER_SIZE - sum(map(len, chunks))
-        outbound = self.outbound
-        large = space < 0
-        while (
-            chunk := outbound.next_marked(space, now)
-            or outbound.next_new(space, path, now, immediate=False)
-        ) is not None:
-            space -= len(chunk.wire)
-            chunks.append(chunk.wire)
-            outbound.transmitted(chunk, path, now)
-        self._send_packet(path, chunks, fragment=large)
-        self._cookie_sent = now
-        self._t1 = now + self._t1_timeout
+        """Send the COOKIE ECHO with as much user data as its packet holds.
 
-    def _init_ack(self, ack: wire.InitAck, route: Route, now: float) -> None:
+        No more may leave before the COOKIE ACK (5.1, C).
+        """
+        packet = PacketBuilder(path)
+        packet.add(wire.chunk(ChunkType.COOKIE_ECHO, self.cookie))
+        if reports:
+            packet.add(wire.error_chunk(reports))
+        packet.fragment = packet.room < 0
+        outbound = self.outbound
+        while (
+            chunk := outbound.next_marked(packet.room, now)
+            or outbound.next_new(packet.room, path, now, immediate=False)
+        ) is not None:
+            packet.add(chunk.wire)
+            outbound.transmitted(chunk, path, now)
+        self._send_packet(packet)
+        self._cookie_sent = now
+        self._timers[T1] = now + self._t1_timeout
+
+    def _handle_init_ack(self, ack: wire.InitAck, route: Route, now: float) -> None:
         """Section 5.1 C."""
         if self.state is not StatusState.COOKIE_WAIT:
             return
-        host_names = [p for p in ack.parameters if p.type == ParameterType.HOST_NAME]
         if not ack.tag:
             # Section 3.3.3: there is no tag of theirs to answer with.
             path = self.paths.get(route.remote) or self.data_path()
-            self._send_packet(path, [wire.abort_chunk(reflected=True)], tag=self.our_tag)
+            self._send_alone(path, wire.abort_chunk(reflected=True), tag=self.our_tag)
             self._end(AssociationState.CANT_ASSOC)
             return
         self.their_tag = ack.tag
-        if not ack.outbound_streams or not ack.inbound_streams or ack.rwnd < wire.LEAST_RWND:
-            self._abort_with(Tlv(Cause.INVALID_PARAMETER, b""))
-            self._end(AssociationState.CANT_ASSOC)
-            return
-        if host_names:
-            self._abort_with(Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs(host_names[:1])))
-            self._end(AssociationState.CANT_ASSOC)
-            return
-        cookie = next(
-            (p.value for p in ack.parameters if p.type == ParameterType.STATE_COOKIE), None
-        )
-        if cookie is None:
+        offer = Offer(ack, self.parameters)
+        refusal: Tlv | None = None
+        if not offer.valid:
+            refusal = Tlv(Cause.INVALID_PARAMETER, b"")
+        elif offer.host_name is not None:
+            refusal = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
+        elif offer.cookie is None:
             missing = struct.pack("!IH", 1, ParameterType.STATE_COOKIE)
-            self._abort_with(Tlv(Cause.MISSING_PARAMETER, missing))
+            refusal = Tlv(Cause.MISSING_PARAMETER, missing)
+        if refusal is not None:
+            self._send_abort(refusal)
             self._end(AssociationState.CANT_ASSOC)
             return
-        self._learn(ack, route)
-        reports = self._parameters(ack.parameters, route)
-        self.inbound = Inbound(self.parameters, ack.tsn, self.inbound_streams)
-        self.cookie = cookie
-        self.state = StatusState.COOKIE_ECHOED
+        assert offer.cookie is not None
+        self.cookie = offer.cookie
+        self._take_up(offer, route)
+        self._enter(StatusState.COOKIE_ECHOED)
         self._t1_count = 0
         self._t1_timeout = self.parameters.rto_initial
         path = self.paths[route.remote]
         if path.confirmed:
             self.primary = path
         else:
-            path = self.data_path()  # it is the peer's word only that it is there (5.4)
-        self._send_cookie(path, reports, now)
+            path = self.data_path()  # only the peer's word says that it is there (5.4)
+        self._send_cookie(path, offer.unrecognized, now)
 
-    def _learn(self, init: wire.Init, route: Route) -> None:
-        """What an INIT or INIT ACK says of streams and windows."""
-        self.outbound_streams = min(self.parameters.outbound_streams, init.inbound_streams)
-        self.inbound_streams = min(self.parameters.inbound_streams, init.outbound_streams)
-        self.outbound.rwnd = init.rwnd
+    def _take_up(self, offer: Offer, route: Route) -> None:
+        """Work by what the peer's INIT ACK says."""
+        parameters = self.parameters
+        self.outbound_streams = min(parameters.outbound_streams, offer.inbound_streams)
+        self.inbound_streams = min(parameters.inbound_streams, offer.outbound_streams)
+        self.outbound.rwnd = offer.rwnd
         self.outbound.limit_streams(self.outbound_streams)
+        self.inbound = Inbound(parameters, offer.tsn, self.inbound_streams)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
+        for address in offer.addresses:
+            if len(self.paths) < parameters.max_peer_addresses:
+                self._add_listed(address, route)
+        if offer.forward_tsn:
+            self.forward_tsn = self.outbound.may_skip = parameters.partial_reliability
+        if offer.adaptation is not None:
+            self.adaptation = offer.adaptation
 
-    def _parameters(self, parameters: list[Tlv], route: Route) -> list[Tlv]:
-        """Take in the peer's parameters; returns those that it has to be told we do not know."""
-        reports: list[Tlv] = []
-        room = self.parameters.max_cookie_size
-        for parameter in wire.looked_at(parameters):
-            if parameter.type in (ParameterType.IPV4_ADDRESS, ParameterType.IPV6_ADDRESS):
-                address = wire.address_untrusted(parameter)
-                if (
-                    address is not None
-                    and address not in self.paths
-                    and len(self.paths) < self.parameters.max_peer_addresses
-                    and self.engine.owner(address, self.peer_port) is None
-                ):
-                    local = self.engine.local_for(address, route)
-                    if local is not None:
-                        other = Route(local, address, route.local_udp, route.remote_udp)
-                        self.add_path(other, confirmed=False)
-            elif parameter.type == ParameterType.FORWARD_TSN_SUPPORTED:
-                self.forward_tsn = self.parameters.partial_reliability
-                self.outbound.may_skip = self.forward_tsn
-            elif parameter.type == ParameterType.ADAPTATION_INDICATION:
-                if len(parameter.value) == 4:
-                    self.adaptation = int.from_bytes(parameter.value, "big")
-            elif parameter.type not in wire.KNOWN_PARAMETERS:
-                room -= len(parameter.value) + 12
-                if parameter.type & 0x4000 and room >= 0:
-                    reports.append(wire.unrecognized(parameter))
-        return reports
+    def _add_listed(self, address: str, route: Route) -> None:
+        """Add an address that the peer has listed, unless it is somebody's or out of reach."""
+        routes = self._outlet.routes
+        if address in self.paths or routes.owner(address, self.peer_port) is not None:
+            return
+        local = routes.local_for(address, route)
+        if local is not None:
+            other = Route(local, address, route.local_udp, route.remote_udp)
+            self.add_path(other, confirmed=False)
 
-    def accept(self, cookie: Cookie, route: Route, now: float) -> None:
-        """A COOKIE ECHO made this association (5.1 D)."""
+    def accept(self, cookie: Cookie) -> None:
+        """Work by the cookie of a COOKIE ECHO (5.1 D)."""
         self.their_tag = cookie.their_tag
         self.outbound_streams = cookie.outbound_streams
         self.inbound_streams = cookie.inbound_streams
@@ -389,142 +371,38 @@ class EngineAssociation:
         self.outbound.may_skip = self.forward_tsn
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
-        for host in (cookie.remote, *cookie.addresses):
-            if host in self.paths or self.engine.owner(host, self.peer_port) is not None:
-                continue
-            local = first.local if host == first.remote else self.engine.local_for(host, first)
-            if local is not None:
-                self.add_path(
-                    Route(local, host, first.local_udp, first.remote_udp),
-                    confirmed=host == first.remote,
-                )
+        known = first.remote in self.paths
+        if not known and self._outlet.routes.owner(first.remote, self.peer_port) is None:
+            self.add_path(first, confirmed=True)
+        for address in cookie.addresses:
+            self._add_listed(address, first)
 
     def establish(self, now: float, event: AssociationState = AssociationState.COMM_UP) -> None:
-        """It is up."""
-        self.state = StatusState.ESTABLISHED
-        self._t1 = inf
+        """Enter ESTABLISHED and say so."""
+        self._enter(StatusState.ESTABLISHED)
+        self._timers[T1] = inf
         self.error_count = 0
-        self._change(event)
+        self._report_change(event)
         if self.adaptation is not None:
-            self.engine.report(
+            self._outlet.report(
                 AdaptationIndication(association_id=self.id, adaptation_ind=self.adaptation)
             )
-        self._failures()
+        self._report_failures()
         for number, path in enumerate(self.paths.values()):
             if path.flight and path.t3 == inf:
                 path.t3 = now + path.rto  # data went with the COOKIE ECHO
             if path.confirmed:
-                path.schedule_heartbeat(now, self.engine.random())
+                path.schedule_heartbeat(now, self._outlet.fraction())
             else:
                 # To be confirmed; one at a time, as they may be anybody's (5.4).
                 path.heartbeat_at = now + number * path.rto / self.parameters.heartbeat_burst
-        self._used(now)
+        self._postpone_autoclose(now)
 
-    def _used(self, now: float) -> None:
+    def _postpone_autoclose(self, now: float) -> None:
         if self.parameters.autoclose:
-            self._autoclose = now + self.parameters.autoclose
+            self._timers[AUTOCLOSE] = now + self.parameters.autoclose
 
-    # -- packets in ---
-
-    def receive(self, packet: wire.Packet, route: Route, now: float) -> None:
-        """Every chunk of a packet with the right verification tag."""
-        path = self.paths.get(route.remote)
-        if path is not None and path.route != route:
-            # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
-            path.route = route
-        data = False
-        for chunk in packet.chunks:
-            kind = type(chunk)
-            if kind is wire.Data:
-                data |= self._data(chunk, path, now)  # type: ignore[arg-type]
-            elif kind is wire.Sack:
-                self._sack(chunk, now)  # type: ignore[arg-type]
-            elif not self._control_chunk(chunk, route, path, now):
-                break
-            if self.ended:
-                return
-        if data:
-            self._packet_with_data(path, now)
-        self.flush(now)
-
-    def _control_chunk(
-        self, chunk: wire.Chunk, route: Route, path: Path | None, now: float
-    ) -> bool:
-        """Process one; returns whether to go on with the packet."""
-        match chunk:
-            case wire.InitAck():
-                self._init_ack(chunk, route, now)
-            case wire.Heartbeat():
-                if not self.their_tag:
-                    pass  # there is no tag to answer with
-                elif path is not None:
-                    self._control.append((path, wire.heartbeat_chunk(chunk.info, ack=True)))
-                else:
-                    ack = wire.heartbeat_chunk(chunk.info, ack=True)
-                    self.engine.transmit(route, self.peer_port, self.their_tag, [ack])
-            case wire.HeartbeatAck():
-                self._heartbeat_ack(chunk, now)
-            case wire.Abort():
-                self._aborted(chunk)
-            case wire.CookieAck():
-                if self.state is StatusState.COOKIE_ECHOED:
-                    self.establish(now)
-            case wire.Shutdown():
-                self._shutdown(chunk, now)
-            case wire.ShutdownAck():
-                self._shutdown_ack(now)
-            case wire.ShutdownComplete():
-                if self.state is StatusState.SHUTDOWN_ACK_SENT:
-                    self._end(AssociationState.SHUTDOWN_COMP)
-            case wire.Error():
-                self._error(chunk, now)
-            case wire.ForwardTsn():
-                self._forward_tsn(chunk, path, now)
-            case wire.BadChunk():
-                return self._bad_chunk(chunk, now)
-            case wire.UnknownChunk():
-                if chunk.report:
-                    self._report(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]), path)
-                return not chunk.stop
-            case _:
-                pass  # INIT and COOKIE ECHO are the engine's
-        return True
-
-    def _report(self, cause: Tlv, path: Path | None) -> None:
-        where = path or self.primary
-        if where is not None and self.their_tag:
-            self._control.append((where, wire.error_chunk([cause])))
-
-    def _bad_chunk(self, chunk: wire.BadChunk, now: float) -> bool:
-        if chunk.type == ChunkType.DATA and chunk.reason == "no user data":
-            self.abort_with(now, Tlv(Cause.NO_USER_DATA, chunk.raw[4:8]))
-            return False
-        if chunk.type in (ChunkType.INIT, ChunkType.INIT_ACK):
-            return False
-        self.abort_with(now, Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
-        return False
-
-    def _aborted(self, chunk: wire.Abort) -> None:
-        error = chunk.causes[0].type if chunk.causes else 0
-        self._end(
-            AssociationState.CANT_ASSOC if self.half_open else AssociationState.COMM_LOST,
-            error,
-            chunk.raw_causes,
-        )
-
-    def _error(self, chunk: wire.Error, now: float) -> None:
-        for cause in chunk.causes:
-            if cause.type == Cause.STALE_COOKIE:
-                if self.state is StatusState.COOKIE_ECHOED:
-                    self._stale(now)
-                return
-            raw = wire.tlv(*cause)
-            cost = len(raw) + self.parameters.chunk_overhead
-            if self.error_bytes + cost <= self.parameters.max_error_bytes:
-                self.error_bytes += cost
-                self.engine.report(RemoteError(association_id=self.id, error=cause.type, data=raw))
-
-    def _stale(self, now: float) -> None:
+    def _handle_stale_cookie(self, now: float) -> None:
         """Section 5.2.6: ask for a cookie that lives longer, a few times."""
         self._stale_retries += 1
         if self._stale_retries > self.parameters.max_init_retrans or self.init is None:
@@ -539,40 +417,134 @@ class EngineAssociation:
         ]
         self.init.parameters.append(preservative)
         self._mark_all(now)
-        self.state = StatusState.COOKIE_WAIT
+        self._enter(StatusState.COOKIE_WAIT)
         self.their_tag = 0
         self._control.clear()  # there is no tag to send it with
         self._t1_count = 0
         self._t1_timeout = self.parameters.rto_initial
         self._send_init(now)
 
-    # -- user data in (6.2) ---
+    # -- packets in ---
 
-    def _data(self, data: wire.Data, path: Path | None, now: float) -> bool:
-        inbound = self.inbound
-        if inbound is None or self.state not in _DATA_MAY_ARRIVE:
-            return False
-        host = path.address if path is not None else ""
-        before = inbound.cumulative
-        try:
-            news = inbound.arrive(data, self.pending, self.address_of(host), self.id)
-        except Violation as violation:
-            self.abort_with(now, Tlv(Cause.PROTOCOL_VIOLATION, str(violation).encode()))
-            return False
-        if news and data.stream >= self.inbound_streams:
-            cause = Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0))
-            self._report(cause, path)
-        if not news or data.immediate or inbound.has_gaps or inbound.cumulative != before + 1:
-            self._sack_now = True
-        if self.pending:
-            self.engine.deliver(self)
+    def receive(self, packet: wire.Packet, route: Route, now: float) -> None:
+        """Process every chunk of a packet with the right verification tag."""
+        path = self.paths.get(route.remote)
+        if path is not None and path.route != route:
+            # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
+            path.route = route
+        address: Address | None = None
+        data = False
+        for chunk in packet.chunks:
+            kind = type(chunk)
+            if kind is wire.Data:
+                if address is None:
+                    address = self.address_of(path.address if path is not None else "")
+                data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
+            elif kind is wire.Sack:
+                self._handle_sack(chunk, now)  # type: ignore[arg-type]
+            elif not self._handle_control(chunk, route, path, now):
+                break
+            if self.ended:
+                return
+        if data:
+            self._schedule_sack(path, now)
+        self.flush(now)
+
+    def _handle_control(
+        self, chunk: wire.Chunk, route: Route, path: Path | None, now: float
+    ) -> bool:
+        """Process one chunk; return whether to go on with the packet."""
+        match chunk:
+            case wire.InitAck():
+                self._handle_init_ack(chunk, route, now)
+            case wire.Heartbeat():
+                self._handle_heartbeat(chunk, route, path)
+            case wire.HeartbeatAck():
+                self._handle_heartbeat_ack(chunk, now)
+            case wire.Abort():
+                self._handle_abort(chunk)
+            case wire.CookieAck():
+                if self.state is StatusState.COOKIE_ECHOED:
+                    self.establish(now)
+            case wire.Shutdown():
+                self._handle_shutdown(chunk, now)
+            case wire.ShutdownAck():
+                self._handle_shutdown_ack()
+            case wire.ShutdownComplete():
+                if self.state is StatusState.SHUTDOWN_ACK_SENT:
+                    self._end(AssociationState.SHUTDOWN_COMP)
+            case wire.Error():
+                self._handle_error(chunk, now)
+            case wire.ForwardTsn():
+                self._handle_forward_tsn(chunk, path)
+            case wire.BadChunk():
+                self._handle_bad_chunk(chunk, now)
+                return False
+            case wire.UnknownChunk():
+                if chunk.report:
+                    self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]), path)
+                return not chunk.stop
+            case _:
+                pass  # INIT and COOKIE ECHO are the engine's
         return True
 
-    def _packet_with_data(self, path: Path | None, now: float) -> None:
+    def _send_error(self, cause: Tlv, path: Path | None) -> None:
+        where = path or self.primary
+        if where is not None and self.their_tag:
+            self._control.append((where, wire.error_chunk([cause])))
+
+    def _handle_bad_chunk(self, chunk: wire.BadChunk, now: float) -> None:
+        if chunk.type == ChunkType.DATA and chunk.reason == "no user data":
+            self.abort(now, Tlv(Cause.NO_USER_DATA, chunk.raw[4:8]))
+        elif chunk.type not in (ChunkType.INIT, ChunkType.INIT_ACK):
+            self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+
+    def _handle_abort(self, chunk: wire.Abort) -> None:
+        error = chunk.causes[0].type if chunk.causes else 0
+        self._end(self._lost(), error, chunk.raw_causes)
+
+    def _handle_error(self, chunk: wire.Error, now: float) -> None:
+        for cause in chunk.causes:
+            if cause.type == Cause.STALE_COOKIE:
+                if self.state is StatusState.COOKIE_ECHOED:
+                    self._handle_stale_cookie(now)
+                return
+            raw = wire.tlv(*cause)
+            cost = len(raw) + self.parameters.chunk_overhead
+            if self.error_bytes + cost <= self.parameters.max_error_bytes:
+                self.error_bytes += cost
+                self._outlet.report(RemoteError(association_id=self.id, error=cause.type, data=raw))
+
+    # -- user data in (6.2) ---
+
+    def _handle_data(
+        self, data: wire.Data, path: Path | None, address: Address, now: float
+    ) -> bool:
+        """Take a DATA chunk in; return whether it is to be acknowledged."""
+        inbound = self.inbound
+        if inbound is None or self.state not in DATA_MAY_ARRIVE:
+            return False
+        before = inbound.cumulative
+        arrived: list[Message | Piece] = []
+        try:
+            news = inbound.arrive(data, arrived, address, self.id)
+        except Violation as violation:
+            self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, str(violation).encode()))
+            return False
+        if news and data.stream >= self.inbound_streams:
+            self._send_error(Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0)), path)
+        if not news or data.immediate or inbound.has_gaps or inbound.cumulative != before + 1:
+            self._sack_now = True
+        if arrived:
+            self._outlet.deliver(self.id, arrived)
+        return True
+
+    def _schedule_sack(self, path: Path | None, now: float) -> None:
+        """Acknowledge a packet with user data: now, or when more have come, or after a while."""
         self._packets += 1
         if path is not None and path.confirmed:
             self._sack_path = path
-        self._used(now)
+        self._postpone_autoclose(now)
         if not self._acknowledging:
             # Section 5.1: the first is acknowledged at once.
             self._acknowledging = self._sack_now = True
@@ -582,65 +554,64 @@ class EngineAssociation:
             self._send_shutdown(now)
         elif self._packets >= self.parameters.sack_frequency or not self.parameters.sack_delay:
             self._sack_now = True
-        elif self._sack_at == inf:
-            self._sack_at = now + self.parameters.sack_delay
+        elif self._timers[SACK] == inf:
+            self._timers[SACK] = now + self.parameters.sack_delay
 
     def taken(self, size: int, now: float) -> None:
-        """The program took a message: there is room again."""
+        """Count a message as taken by the program: there is room again."""
         if self.inbound is not None and self.inbound.taken(size) and not self.ended:
             self._sack_now = True
             self.flush(now)
 
     def error_taken(self, error: RemoteError) -> None:
-        """The program took what the peer had reported."""
+        """Count what the peer had reported as taken by the program."""
         self.error_bytes -= len(error.data) + self.parameters.chunk_overhead
 
-    def _forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None, now: float) -> None:
-        if self.inbound is None or not self.forward_tsn or self.state not in _DATA_MAY_ARRIVE:
+    def _handle_forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None) -> None:
+        if self.inbound is None or not self.forward_tsn or self.state not in DATA_MAY_ARRIVE:
             return
-        host = path.address if path is not None else ""
+        address = self.address_of(path.address if path is not None else "")
+        arrived: list[Message | Piece] = []
         aborted = self.inbound.forward(
-            chunk.cumulative_tsn, chunk.streams, self.pending, self.address_of(host), self.id
+            chunk.cumulative_tsn, chunk.streams, arrived, address, self.id
         )
         if aborted:
-            self.engine.report(
+            self._outlet.report(
                 PartialDeliveryAborted(association_id=self.id, indication=0, stream=0, ssn=0)
             )
-        if self.pending:
-            self.engine.deliver(self)
+        if arrived:
+            self._outlet.deliver(self.id, arrived)
         self._sack_now = True
 
     def _make_sack(self, space: int) -> bytes:
         inbound = self.inbound
         assert inbound is not None
-        gaps = inbound.gaps((space - 16) // 4)
-        duplicates = inbound.duplicates[: (space - 16) // 4 - len(gaps)]
+        blocks = (space - wire.SACK_SIZE) // 4
+        gaps = inbound.gaps(blocks)
+        duplicates = inbound.duplicates[: blocks - len(gaps)]
         inbound.duplicates.clear()
         self._sack_now = False
-        self._sack_at = inf
+        self._timers[SACK] = inf
         self._packets = 0
-        return wire.sack_chunk(inbound.cumulative & _MASK, inbound.advertise(), gaps, duplicates)
+        return wire.sack_chunk(inbound.cumulative & tsn.MASK, inbound.advertise(), gaps, duplicates)
 
     # -- acknowledgements (6.2.1, 6.3, 7.2) ---
 
-    def _sack(self, sack: wire.Sack, now: float) -> None:
-        if self.state not in _DATA_MAY_LEAVE:
+    def _handle_sack(self, sack: wire.Sack, now: float) -> None:
+        if self.state not in DATA_MAY_LEAVE:
             return
         outbound = self.outbound
-        cumulative = outbound.cumulative_of(sack.cumulative_tsn)
+        cumulative = tsn.unwrap(sack.cumulative_tsn, outbound.cumulative)
         if cumulative < outbound.cumulative:
             return  # overtaken by a later one
-        if not outbound.valid(cumulative):
-            self.abort_with(
-                now, Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent")
-            )
+        if not self._was_sent(cumulative, now):
             return
         before = {path: path.flight for path in self.paths.values() if path.flight}
         earliest = {path: outbound.earliest_on(path) for path in before}
         news, advanced, lost, reneged = outbound.sack(sack, cumulative, now)
         for path, acked in news.items():
             path.acknowledged(acked, before.get(path, 0), advanced)
-            self._answered(path, now)
+            self._count_answer(path, now)
         for path in self.paths.values():
             if path.fast_recovery and cumulative >= path.exit_point:
                 path.fast_recovery = False
@@ -649,14 +620,7 @@ class EngineAssociation:
             if not path.fast_recovery:
                 self._retransmit_one = True  # section 7.2.4, 3: what is lost later waits for cwnd
             path.lost(highest)
-        again = outbound.peek_marked() if lost else None
-        for path, chunk in earliest.items():
-            # Section 6.3.2, R3, and section 7.2.4, 4: not for later chunks, which would let an
-            # early one wait for as long as others are acknowledged.
-            if chunk is None or chunk.done or chunk is again:
-                self._restart_t3(path, now)
-            elif path.t3 == inf:
-                path.t3 = now + path.rto  # R4
+        self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
         if reneged:
             for path in self.paths.values():
                 if path.flight and path.t3 == inf:
@@ -667,31 +631,52 @@ class EngineAssociation:
                 path.t3 = inf
         self._after_acknowledgement(now)
 
-    def _after_acknowledgement(self, now: float) -> None:
-        outbound = self.outbound
-        if outbound.empty:
-            for path in self.paths.values():
-                path.t3 = inf
-            if self.state is StatusState.SHUTDOWN_PENDING:
-                self._send_first_shutdown(now)
-            elif self.state is StatusState.SHUTDOWN_RECEIVED:
-                self._send_shutdown_ack(now)
-            elif self.dry_wanted:
-                self.engine.report(SenderDry(association_id=self.id))
-                self.dry_wanted = False
+    def _was_sent(self, cumulative: int, now: float) -> bool:
+        """Whether we sent what the peer acknowledges; if not, the association is aborted."""
+        if self.outbound.valid(cumulative):
+            return True
+        self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
+        return False
 
-    def _restart_t3(self, path: Path, now: float) -> None:
+    def _restart_t3(
+        self, earliest: dict[Path, SentChunk | None], again: SentChunk | None, now: float
+    ) -> None:
+        """Section 6.3.2, R3, and section 7.2.4, 4, for paths on which data was in flight.
+
+        Not for later chunks, which would let an early one wait for as long as others are
+        acknowledged.
+        """
+        for path, chunk in earliest.items():
+            if chunk is None or chunk.done or chunk is again:
+                self._renew_t3(path, now)
+            elif path.t3 == inf:
+                path.t3 = now + path.rto  # R4
+
+    def _renew_t3(self, path: Path, now: float) -> None:
         """Section 6.3.2, R2 and R3."""
         path.t3 = now + path.rto if self.outbound.waiting_on(path) else inf
 
-    def _answered(self, path: Path, now: float) -> None:
+    def _after_acknowledgement(self, now: float) -> None:
+        if not self.outbound.empty:
+            return
+        for path in self.paths.values():
+            path.t3 = inf
+        if self.state is StatusState.SHUTDOWN_PENDING:
+            self._enter_shutdown_sent(now)
+        elif self.state is StatusState.SHUTDOWN_RECEIVED:
+            self._enter_shutdown_ack_sent(now)
+        elif self.dry_wanted:
+            self._outlet.report(SenderDry(association_id=self.id))
+            self.dry_wanted = False
+
+    def _count_answer(self, path: Path, now: float) -> None:
         """The peer answered what was sent on a path (8.1, 8.2)."""
         self.error_count = 0
         path.error_count = 0
         if path.unreachable or path.potentially_failed:
             path.unreachable = path.potentially_failed = False
-            self._path_change(path, PeerAddressState.ADDR_AVAILABLE)
-            path.schedule_heartbeat(now, self.engine.random())
+            self._report_path(path, PeerAddressState.ADDR_AVAILABLE)
+            path.schedule_heartbeat(now, self._outlet.fraction())
 
     def _t3_expired(self, path: Path, now: float) -> None:
         """Section 6.3.3."""
@@ -712,18 +697,18 @@ class EngineAssociation:
         path.timed_out()
         path.back_off()
         outbound.mark_all_on(path, now)
-        self._failures()
+        self._report_failures()
         if not probing:
             self._count_error(path, now)
         if self.ended:
             return
         if path.search is not None and path.search.confirm(path.mtu):
-            self._probe(path, path.search, now)
+            self._send_probe(path, path.search, now)
         if outbound.advanced > outbound.cumulative:
             outbound.forward_due = True
         self._retransmit_one = True
 
-    # -- failures (8.1, 8.2; RFC 7829) ---
+    # -- paths: failures, and which to use (6.4, 8.1, 8.2; RFC 7829) ---
 
     def _count_error(self, path: Path, now: float) -> None:
         path.error_count += 1
@@ -737,7 +722,7 @@ class EngineAssociation:
         if path.error_count > path.max_retrans and not path.unreachable:
             path.unreachable = True
             path.potentially_failed = False
-            self._path_change(path, PeerAddressState.ADDR_UNREACHABLE)
+            self._report_path(path, PeerAddressState.ADDR_UNREACHABLE)
         elif (
             self.parameters.potentially_failed
             and path.error_count > self.parameters.pf_threshold
@@ -745,19 +730,19 @@ class EngineAssociation:
             and not path.unreachable
         ):
             path.potentially_failed = True
-            self._path_change(path, PeerAddressState.ADDR_POTENTIALLY_FAILED)
+            self._report_path(path, PeerAddressState.ADDR_POTENTIALLY_FAILED)
             if len(self.paths) > 1:
                 path.heartbeat_at = min(path.heartbeat_at, now)
 
     def make_primary(self, address: str) -> None:
-        """New data goes there, while it works."""
+        """Send new data to this address of the peer, while it works."""
         path = self.paths[address]
         if path is not self.primary:
             self.primary = path
-            self._path_change(path, PeerAddressState.ADDR_MADE_PRIM)
+            self._report_path(path, PeerAddressState.ADDR_MADE_PRIM)
 
     def data_path(self) -> Path:
-        """Where new data goes: the primary, while it works (6.4, 8.2; RFC 7829 section 5)."""
+        """Return where new data goes: the primary, while it works (6.4, 8.2; RFC 7829, 5)."""
         assert self.primary is not None
         if self.primary.usable:
             return self.primary
@@ -787,8 +772,11 @@ class EngineAssociation:
         return others[0] if others else self.data_path()
 
     def unreachable(self, address: str, now: float) -> None:
-        """Nobody takes packets there, says ICMP, whom anybody may imitate (10): who is not reached
-        at first is given up; later it is a reason to see whether the path works."""
+        """ICMP says that nobody takes packets there, and anybody may imitate it (section 10).
+
+        A peer that is not reached at first is given up; later it is a reason to see whether the
+        path works.
+        """
         path = self.paths[address]
         if self.half_open:
             if address not in self._refused:
@@ -803,28 +791,34 @@ class EngineAssociation:
     # -- heartbeats (8.3) ---
 
     def request_heartbeat(self, path: Path, now: float) -> None:
-        """Send one now."""
+        """Send a heartbeat on a path now."""
         self._send_heartbeat(path, now)
         self.flush(now)
 
     def _send_heartbeat(self, path: Path, now: float) -> None:
-        if self.state not in (
-            StatusState.ESTABLISHED,
-            StatusState.SHUTDOWN_PENDING,
-            StatusState.SHUTDOWN_RECEIVED,
-        ):
+        if self.state not in DATA_MAY_LEAVE:
             path.heartbeat_at = inf
             return
         if path.timed_tsn is not None and path.usable:
-            path.schedule_heartbeat(now, self.engine.random())  # data tells as much
+            path.schedule_heartbeat(now, self._outlet.fraction())  # data tells as much
             return
-        path.heartbeat_nonce = self.engine.randomness(8)
+        path.heartbeat_nonce = self._outlet.randomness(8)
         path.heartbeat_sent = now
         self._control.append((path, _heartbeat(path, path.heartbeat_nonce, now)))
         path.heartbeat_deadline = now + path.rto
         path.heartbeat_at = inf
 
-    def _heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
+    def _handle_heartbeat(self, chunk: wire.Heartbeat, route: Route, path: Path | None) -> None:
+        if not self.their_tag:
+            return  # there is no tag to answer with
+        ack = wire.heartbeat_chunk(chunk.info, ack=True)
+        if path is not None:
+            self._control.append((path, ack))
+        else:
+            data = wire.seal(self._outlet.port, self.peer_port, self.their_tag, [ack])
+            self._outlet.transmit(data, route)
+
+    def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
         info = chunk.info
         if len(info) < _HEARTBEAT.size:
             return
@@ -835,7 +829,7 @@ class EngineAssociation:
         if path.search is not None and nonce == path.search.nonce:
             path.mtu = path.search.acknowledged(path.mtu, now)
             if path.search.size:
-                self._probe(path, path.search, now)
+                self._send_probe(path, path.search, now)
             return
         if nonce != path.heartbeat_nonce:
             return
@@ -846,38 +840,39 @@ class EngineAssociation:
             path.confirmed = True
             path.error_count = 0
             self.error_count = 0
-            self._path_change(path, PeerAddressState.ADDR_CONFIRMED)
+            self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
         else:
-            self._answered(path, now)
-        path.schedule_heartbeat(now, self.engine.random())
+            self._count_answer(path, now)
+        path.schedule_heartbeat(now, self._outlet.fraction())
 
-    def _heartbeat_failed(self, path: Path, now: float) -> None:
+    def _heartbeat_lost(self, path: Path, now: float) -> None:
         path.heartbeat_deadline = inf
         path.heartbeat_nonce = b""
         path.back_off()
         self._count_error(path, now)
         if not self.ended:
-            path.schedule_heartbeat(now, self.engine.random())
+            path.schedule_heartbeat(now, self._outlet.fraction())
             if not path.usable:
                 path.heartbeat_at = now  # the RTO has just passed
 
     # -- path MTU (7.3; RFC 8899) ---
 
-    def _probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
-        """A packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
-        if self.state not in _DATA_MAY_LEAVE:
+    def _send_probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
+        """Send a packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
+        if self.state not in DATA_MAY_LEAVE:
             search.stop()
             return
-        nonce = self.engine.randomness(8)
-        heartbeat = _heartbeat(path, nonce, now)
-        room = search.size - wire.HEADER_SIZE - len(heartbeat)
-        self._send_packet(path, [heartbeat, wire.pad_chunk(room)])
+        nonce = self._outlet.randomness(8)
+        packet = PacketBuilder(path)
+        packet.add(_heartbeat(path, nonce, now))
+        packet.add(wire.pad_chunk(packet.room + search.size - path.mtu))
+        self._send_packet(packet)
         search.sent(nonce, now + max(path.rto, 1.0))  # PROBE_TIMER; not less (section 5.1.1)
 
     def _probe_lost(self, path: Path, search: PathMtuSearch, now: float) -> None:
         path.mtu = search.lost(path.mtu, now)
         if search.size:
-            self._probe(path, search, now)
+            self._send_probe(path, search, now)
 
     # -- shutdown (9.2) ---
 
@@ -885,37 +880,40 @@ class EngineAssociation:
         """Start the graceful end."""
         match self.state:
             case StatusState.ESTABLISHED:
-                self.state = StatusState.SHUTDOWN_PENDING
-                self._t5 = now + 5 * self.parameters.rto_max
+                self._enter(StatusState.SHUTDOWN_PENDING)
+                self._timers[T5] = now + 5 * self.parameters.rto_max
                 if self.outbound.empty:
-                    self._send_first_shutdown(now)
+                    self._enter_shutdown_sent(now)
             case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
                 self._end(AssociationState.CANT_ASSOC)
                 return
             case StatusState.SHUTDOWN_RECEIVED:
                 # The peer shuts down already, but may not take what is still to be sent.
-                self._t5 = min(self._t5, now + 5 * self.parameters.rto_max)
+                self._timers[T5] = min(self._timers[T5], now + 5 * self.parameters.rto_max)
             case _:
                 pass
         self.flush(now)
 
-    def _send_first_shutdown(self, now: float) -> None:
-        self.state = StatusState.SHUTDOWN_SENT
-        if self._t5 == inf:
-            self._t5 = now + 5 * self.parameters.rto_max
+    def _enter_shutdown_sent(self, now: float) -> None:
+        self._enter(StatusState.SHUTDOWN_SENT)
+        if self._timers[T5] == inf:
+            self._timers[T5] = now + 5 * self.parameters.rto_max
         self._send_shutdown(now)
+
+    def _enter_shutdown_ack_sent(self, now: float) -> None:
+        self._enter(StatusState.SHUTDOWN_ACK_SENT)
+        self._send_shutdown_ack(now)
 
     def _send_shutdown(self, now: float) -> None:
         assert self.inbound is not None
         path = self.data_path()
-        self._control.append((path, wire.shutdown_chunk(self.inbound.cumulative & _MASK)))
-        self._t2 = now + path.rto
+        self._control.append((path, wire.shutdown_chunk(self.inbound.cumulative & tsn.MASK)))
+        self._timers[T2] = now + path.rto
 
     def _send_shutdown_ack(self, now: float) -> None:
-        self.state = StatusState.SHUTDOWN_ACK_SENT
         path = self.data_path()
         self._control.append((path, wire.chunk(ChunkType.SHUTDOWN_ACK)))
-        self._t2 = now + path.rto
+        self._timers[T2] = now + path.rto
 
     def _t2_expired(self, now: float) -> None:
         path = self.data_path()
@@ -928,139 +926,125 @@ class EngineAssociation:
         else:
             self._send_shutdown_ack(now)
 
-    def _shutdown(self, chunk: wire.Shutdown, now: float) -> None:
+    def _handle_shutdown(self, chunk: wire.Shutdown, now: float) -> None:
         if self.half_open:
             return
         outbound = self.outbound
-        cumulative = outbound.cumulative_of(chunk.cumulative_tsn)
-        if not outbound.valid(cumulative):
-            self.abort_with(
-                now, Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent")
-            )
+        cumulative = tsn.unwrap(chunk.cumulative_tsn, outbound.cumulative)
+        if not self._was_sent(cumulative, now):
             return
         if cumulative > outbound.cumulative:
             for path in outbound.acknowledge(cumulative, now):
-                self._answered(path, now)
-                self._restart_t3(path, now)
+                self._count_answer(path, now)
+                self._renew_t3(path, now)
         match self.state:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
-                self.state = StatusState.SHUTDOWN_RECEIVED
-                self.engine.report(ShutdownReceived(association_id=self.id))
+                self._enter(StatusState.SHUTDOWN_RECEIVED)
+                self._outlet.report(ShutdownReceived(association_id=self.id))
                 if outbound.empty:
-                    self._send_shutdown_ack(now)
+                    self._enter_shutdown_ack_sent(now)
             case StatusState.SHUTDOWN_RECEIVED:
                 if outbound.empty:
-                    self._send_shutdown_ack(now)
-            case StatusState.SHUTDOWN_SENT | StatusState.SHUTDOWN_ACK_SENT:
+                    self._enter_shutdown_ack_sent(now)
+            case StatusState.SHUTDOWN_SENT:
+                self._enter_shutdown_ack_sent(now)
+            case StatusState.SHUTDOWN_ACK_SENT:
                 self._send_shutdown_ack(now)
             case _:
                 pass
 
-    def _shutdown_ack(self, now: float) -> None:
+    def _handle_shutdown_ack(self) -> None:
         if self.state in (StatusState.SHUTDOWN_SENT, StatusState.SHUTDOWN_ACK_SENT):
-            self._send_packet(self.data_path(), [wire.shutdown_complete_chunk()])
+            self._send_alone(self.data_path(), wire.shutdown_complete_chunk())
             self._end(AssociationState.SHUTDOWN_COMP)
 
     def repeat_shutdown_ack(self, now: float) -> None:
-        """The peer has not seen it (9.2)."""
+        """Send the SHUTDOWN ACK again: the peer has not seen it (9.2)."""
         self._send_shutdown_ack(now)
         self.flush(now)
 
     # -- the end ---
 
-    def abort(self, now: float, cause: int, reason: bytes) -> None:
-        """End it at once (9.1)."""
-        self.abort_with(now, Tlv(cause, reason))
+    def abort(self, now: float, cause: Tlv) -> None:
+        """End it at once, for this cause (9.1)."""
+        self._send_abort(cause)
+        self._end(self._lost(), cause.type, wire.tlv(*cause))
 
-    def abort_with(self, now: float, cause: Tlv) -> None:
-        """End it at once, for this cause."""
-        self._abort_with(cause)
-        state = AssociationState.CANT_ASSOC if self.half_open else AssociationState.COMM_LOST
-        self._end(state, cause.type, wire.tlv(*cause))
-
-    def _abort_with(self, cause: Tlv) -> None:
+    def _send_abort(self, cause: Tlv) -> None:
         if self.their_tag and self.paths:
-            self._send_packet(self.data_path(), [wire.abort_chunk([cause])])
+            self._send_alone(self.data_path(), wire.abort_chunk([cause]))
 
-    def _end(self, state: AssociationState, error: int = 0, info: bytes = b"") -> None:
+    def _lost(self) -> AssociationState:
+        """What an end without a shutdown is to the program."""
+        return AssociationState.CANT_ASSOC if self.half_open else AssociationState.COMM_LOST
+
+    def _end(self, outcome: AssociationState, error: int = 0, info: bytes = b"") -> None:
         if self.ended:
             return
         self.ended = True
-        if state is AssociationState.CANT_ASSOC:
+        if outcome is AssociationState.CANT_ASSOC:
             unanswered = self._t1_count > self.parameters.max_init_retrans
-            number = errno.ETIMEDOUT if unanswered else errno.ECONNREFUSED
-            self.engine.set_up_failed(self.id, number)
-        self.state = StatusState.CLOSED
+            self.failure = errno.ETIMEDOUT if unanswered else errno.ECONNREFUSED
+        self._enter(StatusState.CLOSED)
         self.outbound.fail_all(error)
         self._control.clear()
-        self.engine.forget(self)
-        self._change(state, error, info)
-        self._failures()
+        self._report_change(outcome, error, info)
+        self._report_failures()
 
-    # -- restart (5.2.4) ---
+    # -- restart and collision (5.2.4) ---
 
     def _new_tie_tags(self) -> tuple[int, int]:
         """They stand for our tags in cookies, which are no secret (1.3, 5.2.2)."""
-        first, second = struct.unpack("!II", self.engine.randomness(8))
+        first, second = struct.unpack("!II", self._outlet.randomness(8))
         return (first, second)
 
-    def restart(self, cookie: Cookie, route: Route, now: float) -> None:
-        """Action A: the peer has lost its state and comes anew."""
-        self.engine.retire_tag(self)
+    def restart(self, cookie: Cookie, now: float) -> None:
+        """Action A: the peer has lost its state and begins anew."""
         self.our_tag = cookie.our_tag
         self.tie_tags = self._new_tie_tags()
         self.outbound.restart(cookie.our_tsn)
-        self._failures()
-        self.pending.clear()
+        self._report_failures()
         for path in self.paths.values():
-            self._reset(path)
-        self._t2 = self._t5 = self._sack_at = inf
+            path.restart()
+        self._timers = [inf] * _TIMERS
         self._sack_now = False
         self._packets = 0
         self._acknowledging = False
         self._control.clear()
-        self.accept(cookie, route, now)
+        self.accept(cookie)
         self.establish(now, AssociationState.RESTART)
 
-    def _reset(self, path: Path) -> None:
-        path.cwnd = path.initial_cwnd()
-        path.ssthresh = 2**32
-        path.flight = 0
-        path.rto = self.parameters.rto_initial
-        path.srtt = 0.0
-        path.error_count = 0
-        path.unreachable = path.potentially_failed = path.fast_recovery = False
-        path.timed_tsn = None
-        path.t3 = path.heartbeat_deadline = inf
-
-    def collided(self, cookie: Cookie, route: Route, now: float) -> None:
+    def collide(self, cookie: Cookie, now: float) -> None:
         """Action B: both sides sent an INIT, and the peer's answer overtook."""
-        self._t1 = inf
-        self.accept(cookie, route, now)
+        self._timers[T1] = inf
+        self.accept(cookie)
         if self.state is not StatusState.ESTABLISHED:
             self.establish(now)
 
-    # -- packets out ---
+    # -- packets out (6.1, 6.10) ---
 
-    def _send_packet(
-        self, path: Path, chunks: list[bytes], tag: int | None = None, *, fragment: bool = False
-    ) -> None:
-        if tag is None:
-            tag = self.their_tag
-        self.engine.transmit(path.route, self.peer_port, tag, chunks, fragment=fragment)
+    def _send_packet(self, packet: PacketBuilder) -> None:
+        data = packet.seal(self._outlet.port, self.peer_port, self.their_tag)
+        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
+
+    def _send_alone(self, path: Path, chunk: bytes, tag: int | None = None) -> None:
+        """Send a packet of one chunk; with another tag than the peer's, if one is given."""
+        tag = self.their_tag if tag is None else tag
+        data = wire.seal(self._outlet.port, self.peer_port, tag, [chunk])
+        self._outlet.transmit(data, path.route)
 
     def enqueue(self, message: OutgoingMessage, now: float) -> None:
-        """Take a message to be sent; BlockingIOError if there is no room."""
+        """Take a message to be sent; raise BlockingIOError if there is no room."""
         outbound = self.outbound
         if not outbound.has_room():
             if message.priority is None or not outbound.make_room(
                 message.priority, self.data_path()
             ):
                 raise BlockingIOError
-            self._failures()
+            self._report_failures()
         outbound.enqueue(message)
         self.dry_wanted = True
-        self._used(now)
+        self._postpone_autoclose(now)
 
     def has_bursts(self) -> bool:
         """Whether so much is queued, and may leave, that it is not worth waiting for more."""
@@ -1076,11 +1060,11 @@ class EngineAssociation:
         if self.ended:
             return
         outbound = self.outbound
-        may_leave = self.state in _DATA_MAY_LEAVE
+        may_leave = self.state in DATA_MAY_LEAVE
         if may_leave and (outbound.queue or outbound.marked or outbound.forward_due):
             self._flush_data(now)
             if outbound.failed:
-                self._failures()
+                self._report_failures()
                 self._after_acknowledgement(now)
         if self._sack_now and self.inbound is not None:
             path = self._sack_path or self.data_path()
@@ -1088,118 +1072,120 @@ class EngineAssociation:
         if self._control:
             self._flush_control()
 
-    def _take_control(self, path: Path, space: int) -> tuple[list[bytes], int]:
-        chunks: list[bytes] = []
-        rest: list[tuple[Path, bytes]] = []
-        for where, chunk in self._control:
-            if where is path and len(chunk) <= space:
-                chunks.append(chunk)
-                space -= len(chunk)
-            else:
-                rest.append((where, chunk))
-        self._control = rest
-        return chunks, space
-
     def _flush_control(self) -> None:
         while self._control:
-            path = self._control[0][0]
-            chunks, _ = self._take_control(path, path.mtu - wire.HEADER_SIZE)
-            large = not chunks
-            if large:
-                chunks = [self._control.pop(0)[1]]  # larger than a packet: it goes alone
-            self._send_packet(path, chunks, fragment=large)
+            packet = PacketBuilder(self._control[0][0])
+            self._bundle_control(packet)
+            if packet.empty:  # larger than a packet: it goes alone
+                chunk = self._control.pop(0)[1]
+                packet.enlarge(len(chunk))
+                packet.add(chunk)
+            self._send_packet(packet)
 
     def _flush_data(self, now: float) -> None:
         outbound = self.outbound
-        bursts: dict[Path, int] = {}
+        limits: dict[Path, int] = {}
         forced = self._retransmit_one
         self._retransmit_one = False
         new_path = self.data_path()
-        immediate = self.state is StatusState.SHUTDOWN_PENDING
-        max_burst = self.parameters.max_burst
         while True:
             marked = outbound.peek_marked()
             path = self._path_again(marked) if marked is not None else new_path
-            if path not in bursts:
-                if path.flight == 0:
-                    path.idle(now)
-                bursts[path] = min(
-                    path.cwnd,
-                    path.flight + max_burst * (path.mtu - wire.HEADER_SIZE - wire.DATA_OVERHEAD),
-                )
-            limit = bursts[path]
+            if path not in limits:
+                limits[path] = self._burst_limit(path, now)
+            limit = limits[path]
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
             narrow = path.cwnd <= path.mtu and path.flight > 0
             may_send = (path.flight < limit and not narrow) or forced
-            space = path.mtu - wire.HEADER_SIZE
-            chunks: list[bytes] = []
-            # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
-            large = may_send and marked is not None and len(marked.wire) > space
-            if large:
-                assert marked is not None
-                space = len(marked.wire)
-            elif self._control:
-                chunks, space = self._take_control(path, space)
-            skip = outbound.forward_due and self.forward_tsn and not large
-            if not may_send and not chunks and not skip:
-                return
-            if self.inbound is not None and (self._sack_now or self._sack_at != inf):
-                where = self._sack_path or new_path
-                if where is path and may_send and not large and space >= _SMALLEST_SACK:
-                    sack = self._make_sack(space)
-                    chunks.append(sack)
-                    space -= len(sack)
-            if skip and space >= _SMALLEST_FORWARD_TSN:
-                forward = outbound.forward_tsn(space)
-                chunks.append(forward)
-                space -= len(forward)
-                outbound.forward_due = False
-                if path.t3 == inf:
-                    path.t3 = now + path.rto
+            packet = PacketBuilder(path)
+            if may_send and marked is not None and len(marked.wire) > packet.room:
+                # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
+                packet.enlarge(len(marked.wire))
+            else:
+                sack = may_send and path is (self._sack_path or new_path)
+                self._bundle_before_data(packet, sack, now)
             sent = 0
             if may_send:
-                while (chunk := outbound.next_marked(space, now)) is not None:
-                    space -= len(chunk.wire)
-                    chunks.append(chunk.wire)
-                    outbound.transmitted(chunk, path, now)
-                    sent += 1
+                sent = self._bundle_retransmissions(packet, now)
                 if (
                     path is new_path
                     and path.flight < limit
                     and not narrow
                     and outbound.peek_marked() is None  # or it did not fit: it goes first (6.1 C)
                 ):
-                    sent += self._new_data(path, space, chunks, now, immediate)
-            if chunks:
-                self._send_packet(path, chunks, fragment=large)
-            if not sent:
-                if not chunks:
-                    return
-                continue  # what went first may have left no room for data
-            forced = False
-            path.last_sent = now
-            if path.t3 == inf:
-                path.t3 = now + path.rto
-            if outbound.queue and path.search is not None and path.search.wanted(path.mtu, now):
-                self._probe(path, path.search, now)
+                    sent += self._bundle_new_data(packet, now)
+            if packet.empty:
+                return
+            self._send_packet(packet)
+            if sent:
+                forced = False
+                self._data_left(path, now)
 
-    def _new_data(
-        self, path: Path, space: int, chunks: list[bytes], now: float, immediate: bool
-    ) -> int:
+    def _burst_limit(self, path: Path, now: float) -> int:
+        """Bytes that may be in flight on a path when this occasion to send is over (6.1 D)."""
+        if path.flight == 0:
+            path.idle(now)
+        fragment = path.mtu - wire.HEADER_SIZE - wire.DATA_OVERHEAD
+        return min(path.cwnd, path.flight + self.parameters.max_burst * fragment)
+
+    def _data_left(self, path: Path, now: float) -> None:
+        """User data has left on a path: start T3-rtx (6.3.2, R1), and probe if there is more."""
+        path.last_sent = now
+        if path.t3 == inf:
+            path.t3 = now + path.rto
+        if self.outbound.queue and path.search is not None and path.search.wanted(path.mtu, now):
+            self._send_probe(path, path.search, now)
+
+    def _bundle_control(self, packet: PacketBuilder) -> None:
+        """Put in what waits for its path, as far as it fits."""
+        rest: list[tuple[Path, bytes]] = []
+        for where, chunk in self._control:
+            if where is packet.path and len(chunk) <= packet.room:
+                packet.add(chunk)
+            else:
+                rest.append((where, chunk))
+        self._control = rest
+
+    def _bundle_before_data(self, packet: PacketBuilder, sack: bool, now: float) -> None:
+        """Put in the chunks that stand before DATA; a SACK, if one is due, if `sack` says so."""
+        if self._control:
+            self._bundle_control(packet)
+        due = self._sack_now or self._timers[SACK] != inf
+        if sack and due and self.inbound is not None and packet.room >= _SMALLEST_SACK:
+            packet.add(self._make_sack(packet.room))
+        outbound = self.outbound
+        if outbound.forward_due and self.forward_tsn and packet.room >= _SMALLEST_FORWARD_TSN:
+            packet.add(outbound.forward_tsn(packet.room))
+            outbound.forward_due = False
+            if packet.path.t3 == inf:
+                packet.path.t3 = now + packet.path.rto
+
+    def _bundle_retransmissions(self, packet: PacketBuilder, now: float) -> int:
+        """Put in what is to be retransmitted, as far as it fits; return how many chunks did."""
         outbound = self.outbound
         sent = 0
+        while (chunk := outbound.next_marked(packet.room, now)) is not None:
+            packet.add(chunk.wire)
+            outbound.transmitted(chunk, packet.path, now)
+            sent += 1
+        return sent
+
+    def _bundle_new_data(self, packet: PacketBuilder, now: float) -> int:
+        """Put in new data, as far as it fits; return how many chunks did."""
+        outbound = self.outbound
+        path = packet.path
+        immediate = self.state is StatusState.SHUTDOWN_PENDING
         if not self.parameters.no_delay and outbound.flight and outbound.queue:
             # Nagle: less than a packet waits until all is acknowledged.
-            waiting = sum(len(m.data) - m.offset + 16 for m in outbound.queue)
-            if waiting < space and not immediate:
+            waiting = sum(len(m.data) - m.offset + wire.DATA_OVERHEAD for m in outbound.queue)
+            if waiting < packet.room and not immediate:
                 return 0
-        while (chunk := outbound.next_new(space, path, now, immediate=immediate)) is not None:
-            size = len(chunk.wire)
-            space -= size
-            chunks.append(chunk.wire)
+        sent = 0
+        while (chunk := outbound.next_new(packet.room, path, now, immediate=immediate)) is not None:
+            packet.add(chunk.wire)
             outbound.transmitted(chunk, path, now)
             sent += 1
-            if space < 20:
+            if packet.room < _SMALLEST_DATA:
                 break
         return sent
 
@@ -1213,7 +1199,7 @@ class EngineAssociation:
     # -- what it says of itself ---
 
     def path_info(self, path: Path) -> PeerAddressInfo:
-        """One path, as programs see it."""
+        """Return one path as programs see it."""
         return PeerAddressInfo(
             address=self.address_of(path.address),
             state=path.state,
@@ -1225,7 +1211,7 @@ class EngineAssociation:
         )
 
     def status(self) -> Status:
-        """As programs see it."""
+        """Return the association as programs see it."""
         assert self.primary is not None
         return Status(
             association_id=self.id,
@@ -1240,12 +1226,22 @@ class EngineAssociation:
         )
 
 
+# What is done when a timer expires, in the order of the timers.
+_EXPIRED: Final = (
+    EngineAssociation._sack_expired,
+    EngineAssociation._t1_expired,
+    EngineAssociation._t5_expired,
+    EngineAssociation._t2_expired,
+    EngineAssociation._autoclose_expired,
+)
+
+
 def _heartbeat(path: Path, nonce: bytes, now: float) -> bytes:
     return wire.heartbeat_chunk(_HEARTBEAT.pack(now, nonce) + path.address.encode())
 
 
 def extensions(parameters: Parameters, forward_tsn: bool) -> list[Tlv]:
-    """What an INIT or INIT ACK of ours says beyond RFC 9260."""
+    """Return what an INIT or INIT ACK of ours says beyond RFC 9260."""
     listed: list[Tlv] = []
     if forward_tsn:
         listed.append(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))

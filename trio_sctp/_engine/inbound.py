@@ -21,11 +21,8 @@ from .._values import (
     freeze,
 )
 from .parameters import Parameters
+from .tsn import MASK, unwrap
 from .wire import Data
-
-_WRAP = 2**32
-_MASK = _WRAP - 1
-_HALF = 2**31
 
 
 class Violation(Exception):
@@ -111,11 +108,6 @@ class Inbound:
 
     # -- acknowledging ---
 
-    def tsn_of(self, wire: int) -> int:
-        """A TSN without wrap-around."""
-        delta = (wire - self.cumulative) & _MASK
-        return self.cumulative + (delta if delta < _HALF else delta - _WRAP)
-
     @property
     def has_gaps(self) -> bool:
         """Whether chunks have arrived before others."""
@@ -150,7 +142,7 @@ class Inbound:
 
         Returns whether it was news that may be acknowledged: not a duplicate, and there was room.
         """
-        tsn = self.tsn_of(data.tsn)
+        tsn = unwrap(data.tsn, self.cumulative)
         if tsn <= self.cumulative or tsn in self._ahead:
             if len(self.duplicates) < self.parameters.max_duplicates:
                 self.duplicates.append(data.tsn)
@@ -379,7 +371,7 @@ class Inbound:
                 address,
                 data.ssn,
                 data.tsn,
-                self.cumulative & _MASK,
+                self.cumulative & MASK,
                 0,
             )
         )
@@ -395,7 +387,7 @@ class Inbound:
         id: int,
     ) -> bool:
         """The peer gave up what is before this TSN; returns whether a partial delivery ended."""
-        point = self.tsn_of(wire)
+        point = unwrap(wire, self.cumulative)
         aborted = False
         partial, before = self._partial, len(out)
         if point <= self.cumulative:

@@ -16,6 +16,7 @@ from collections import deque
 from .._values import FailedFragment, SendInfo
 from .parameters import Parameters
 from .path import Path
+from .tsn import MASK
 from .wire import (
     DATA_OVERHEAD,
     FIRST,
@@ -29,10 +30,6 @@ from .wire import (
     data_chunk,
     forward_tsn_chunk,
 )
-
-_WRAP = 2**32
-_MASK = _WRAP - 1
-_HALF = 2**31
 
 MISSING_REPORTS = 3
 """After so many a chunk is retransmitted (section 7.2.4)."""
@@ -246,7 +243,7 @@ class Outbound:
             message.left += 1
             tsn = self.next_tsn
             self.next_tsn = tsn + 1
-            wire = data_chunk(tsn & _MASK, info.stream, message.ssn, info.ppid, payload, flags)
+            wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
             chunk = SentChunk(tsn, wire, size, message, path)
             self.outstanding[tsn] = chunk
             return chunk
@@ -313,11 +310,6 @@ class Outbound:
                 chunk.path.timed_tsn = None
 
     # -- acknowledgements (6.2.1, 7.2) ---
-
-    def cumulative_of(self, wire: int) -> int:
-        """A cumulative TSN ack without wrap-around; less than ours is old."""
-        delta = (wire - self.cumulative) & _MASK
-        return self.cumulative + (delta if delta < _HALF else delta - _WRAP)
 
     def valid(self, cumulative: int) -> bool:
         """Whether it acknowledges nothing that was not sent."""
@@ -495,7 +487,7 @@ class Outbound:
                     break  # no further than the streams go that it has room for (C4)
                 streams[stream] = chunk.message.ssn
             point = tsn
-        return forward_tsn_chunk(point & _MASK, list(streams.items()))
+        return forward_tsn_chunk(point & MASK, list(streams.items()))
 
     # -- the end ---
 

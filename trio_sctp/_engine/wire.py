@@ -25,6 +25,9 @@ LEAST_RWND: Final = 1500
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
 
+SACK_SIZE: Final = 16
+"""Bytes of a SACK chunk without gap blocks and duplicate TSNs."""
+
 # Flags of a DATA chunk (section 3.3.1; RFC 7053 section 3).
 LAST: Final = 1
 FIRST: Final = 2

@@ -1,0 +1,69 @@
+"""What an association may do to the world around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .._values import FailedFragment, Message, Notification, Piece
+from .arrivals import Arrivals
+from .path import Route
+from .routes import Routes
+
+
+class Outgoing(NamedTuple):
+    """A packet that has to leave; `fragment` says that IP may fragment it."""
+
+    data: bytes
+    route: Route
+    tos: int
+    fragment: bool
+
+
+class Outlet:
+    """The way out of an endpoint, which its associations share and which knows none of them.
+
+    Attributes:
+      port: The endpoint's SCTP port.
+      tos: Type of service of the packets that leave.
+      arrivals: What was reported and delivered to the program.
+      routes: Our addresses, and whose the peers' are.
+      randomness: Gives as many random bytes as it is asked for.
+    """
+
+    __slots__ = ("_packets", "arrivals", "port", "randomness", "routes", "tos")
+
+    def __init__(
+        self, port: int, addresses: Sequence[str], randomness: Callable[[int], bytes]
+    ) -> None:
+        self.port: int = port
+        self.tos: int = 0
+        self.arrivals: Arrivals = Arrivals()
+        self.routes: Routes = Routes(addresses)
+        self.randomness: Callable[[int], bytes] = randomness
+        self._packets: list[Outgoing] = []
+
+    def transmit(self, data: bytes, route: Route, *, fragment: bool = False) -> None:
+        """Have a packet leave."""
+        self._packets.append(Outgoing(data, route, self.tos, fragment))
+
+    def take_packets(self) -> list[Outgoing]:
+        """Return the packets that have to leave, which are then the caller's to send."""
+        packets, self._packets = self._packets, []
+        return packets
+
+    def report(self, event: Notification | FailedFragment) -> None:
+        """Tell the program of an event."""
+        self.arrivals.put(event.association_id, event)
+
+    def deliver(self, association_id: int, messages: list[Message | Piece]) -> None:
+        """Hand messages to the program."""
+        self.arrivals.put_all(association_id, messages)
+
+    def number(self) -> int:
+        """Return a random number of 32 bits."""
+        return int.from_bytes(self.randomness(4), "big")
+
+    def fraction(self) -> float:
+        """Return a random number from 0 to 1."""
+        return self.number() / 2**32

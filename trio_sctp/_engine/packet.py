@@ -1,0 +1,43 @@
+"""A packet that is being filled with chunks (RFC 9260 section 6.10)."""
+
+from __future__ import annotations
+
+from .path import Path
+from .wire import HEADER_SIZE, seal
+
+
+class PacketBuilder:
+    """Chunks that will leave together on one path.
+
+    Attributes:
+      path: Where it goes.
+      room: Bytes that still fit.
+      fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
+    """
+
+    __slots__ = ("_chunks", "fragment", "path", "room")
+
+    def __init__(self, path: Path) -> None:
+        self.path: Path = path
+        self.room: int = path.mtu - HEADER_SIZE
+        self.fragment: bool = False
+        self._chunks: list[bytes] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was added."""
+        return not self._chunks
+
+    def add(self, chunk: bytes) -> None:
+        """Put a chunk behind the others; the caller has seen that it fits."""
+        self._chunks.append(chunk)
+        self.room -= len(chunk)
+
+    def enlarge(self, size: int) -> None:
+        """Let one chunk in that is larger than the path MTU; IP may fragment the packet."""
+        self.fragment = True
+        self.room = size
+
+    def seal(self, source_port: int, destination_port: int, tag: int) -> bytes:
+        """Return the packet's bytes, with header and checksum."""
+        return seal(source_port, destination_port, tag, self._chunks)

@@ -1,0 +1,120 @@
+"""Addresses: which are told to whom, which of ours reaches which, and whose a peer's address is."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .path import Route
+
+if TYPE_CHECKING:
+    from .association import EngineAssociation
+
+
+class Routes:
+    """The addresses of an endpoint, and those of its associations' peers.
+
+    Attributes:
+      addresses: Local IP addresses that peers are told of; with one or none, the address that a
+        packet leaves from is all that its receiver has to know.
+    """
+
+    __slots__ = ("_owners", "addresses")
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self.addresses: list[str] = list(addresses)
+        self._owners: dict[tuple[str, int], EngineAssociation] = {}
+
+    # -- whose a peer's address is ---
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def owner(self, address: str, port: int) -> EngineAssociation | None:
+        """Return the association whose peer has this address and SCTP port."""
+        return self._owners.get((address, port))
+
+    def owner_of_any(self, addresses: Iterable[str], port: int) -> EngineAssociation | None:
+        """Return the association whose peer has one of these addresses; the first found counts."""
+        for address in addresses:
+            owner = self._owners.get((address, port))
+            if owner is not None:
+                return owner
+        return None
+
+    def register(self, address: str, association: EngineAssociation) -> None:
+        """Have packets from an address taken for this association's."""
+        self._owners[address, association.peer_port] = association
+
+    def forget(self, association: EngineAssociation) -> None:
+        """Give up the addresses of an association that has ended."""
+        for address in association.paths:
+            if self._owners.get((address, association.peer_port)) is association:
+                del self._owners[address, association.peer_port]
+
+    # -- our own addresses ---
+
+    def told_to(self, route: Route) -> list[str]:
+        """Return which of our addresses the peer at the other end of a route is told of.
+
+        None, unless there are several; and none whose scope is narrower than that of the peer's
+        address, where it would mean another host.
+        """
+        if len(self.addresses) < 2:
+            return []
+        reach = _scope(route.remote)
+        return [address for address in self.addresses if _scope(address) >= reach]
+
+    def local_for(self, address: str, route: Route) -> str | None:
+        """Return our address from which another address of a peer is reached; None if none is.
+
+        Args:
+          address: The peer's other address.
+          route: The way that is known to lead to it.
+        """
+        six = ":" in address
+        if (":" in route.local) == six and len(self.addresses) < 2:
+            return route.local
+        network = _network(address)
+        same = [a for a in self.addresses if (":" in a) == six]
+        for candidate in same:
+            if _network(candidate) == network:
+                return candidate
+        if same:
+            return same[0]
+        return route.local if (":" in route.local) == six else None
+
+
+@functools.lru_cache(maxsize=4096)
+def is_unicast(address: str) -> bool:
+    """Whether a packet may come from an address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return not (ip.is_unspecified or is_group(address))
+
+
+@functools.lru_cache(maxsize=4096)
+def is_group(address: str) -> bool:
+    """Whether an address is that of many hosts: multicast or broadcast."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return ip.is_multicast or address == "255.255.255.255"
+
+
+@functools.lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    """The usual subnet of an address: enough to pair those of two hosts."""
+    if ":" in address:
+        return str(ipaddress.ip_network(address.partition("%")[0] + "/64", strict=False))
+    return address.rpartition(".")[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _scope(address: str) -> int:
+    """0 loopback, 1 link-local, 2 private, 3 global."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if ip.is_loopback:
+        return 0
+    if ip.is_link_local:
+        return 1
+    return 2 if ip.is_private else 3
