@@ -305,7 +305,7 @@ def test_new_data_does_not_overtake_a_retransmission_that_did_not_fit() -> None:
 def test_congestion_avoidance_grows_a_window_that_was_in_use() -> None:
     """Section 7.2.2: cwnd or more was in flight."""
     for in_flight, grown in ((9999, 10_000), (10_000, 10_000 + MTU)):
-        path = Path(Route(A, B), Parameters(), confirmed=True)
+        path = Path(Route(A, B), PEER_PORT, Parameters(), confirmed=True)
         path.ssthresh, path.cwnd = 6000, 10_000
         path.acknowledged(10_000, in_flight, True)
         assert path.cwnd == grown

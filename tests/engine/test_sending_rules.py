@@ -205,7 +205,7 @@ def impatient(measured: Any, self: Path, seconds: float) -> None:
 
 
 def backwards(seal: Any, self: PacketBuilder, *args: Any) -> Any:
-    self._chunks.reverse()
+    self.chunks.reverse()
     return seal(self, *args)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
 from .._values import Arrival, Piece
 
@@ -22,21 +21,14 @@ class Arrivals:
         self._own: dict[int, deque[Arrival]] = {}
         self._fresh: set[int | None] = set()
 
-    def _queue_for(self, id: int) -> deque[Arrival]:
+    def queue_for(self, id: int) -> deque[Arrival]:
+        """Return the queue to which something of an association is going to be added."""
         own = self._own.get(id)
         if own is None:
             self._fresh.add(None)
             return self._shared
         self._fresh.add(id)
         return own
-
-    def put(self, id: int, arrival: Arrival) -> None:
-        """Queue a message or event of an association."""
-        self._queue_for(id).append(arrival)
-
-    def put_all(self, id: int, arrivals: Sequence[Arrival]) -> None:
-        """Queue several messages of an association."""
-        self._queue_for(id).extend(arrivals)
 
     def queue(self, name: int | None) -> deque[Arrival]:
         """Return a queue, to take from."""

@@ -29,7 +29,7 @@ from .._values import (
     SenderDry,
     ShutdownReceived,
 )
-from . import tsn, wire
+from . import wire
 from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
 from .offer import Offer
@@ -40,6 +40,7 @@ from .parameters import Parameters
 from .path import Path, Route, transport_address
 from .path_mtu import PathMtuSearch
 from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
+from .tsn import MASK, unwrap
 from .wire import Cause, ChunkType, ParameterType, Tlv
 
 _SMALLEST_SACK = 32
@@ -194,7 +195,7 @@ class EngineAssociation:
         self._outlet.report(
             PeerAddressChange(
                 association_id=self.id,
-                address=self.address_of(path.address),
+                address=path.peer,
                 state=change,
                 error=error,
             )
@@ -215,7 +216,8 @@ class EngineAssociation:
 
     def add_path(self, route: Route, *, confirmed: bool) -> Path:
         """Add one more address of the peer."""
-        path = self.paths[route.remote] = Path(route, self.parameters, confirmed=confirmed)
+        path = Path(route, self.peer_port, self.parameters, confirmed=confirmed)
+        self.paths[route.remote] = path
         if self.primary is None:
             self.primary = path
         self._outlet.routes.register(route.remote, self)
@@ -230,7 +232,7 @@ class EngineAssociation:
             max(self.parameters.receive_window, wire.LEAST_RWND),
             self.parameters.outbound_streams,
             self.parameters.inbound_streams,
-            self.outbound.next_tsn & tsn.MASK,
+            self.outbound.next_tsn & MASK,
             [
                 *map(wire.address_parameter, local),
                 *extensions(self.parameters, self.parameters.partial_reliability),
@@ -348,7 +350,7 @@ class EngineAssociation:
     def _add_listed(self, address: str, route: Route) -> None:
         """Add an address that the peer has listed, unless it is somebody's or out of reach."""
         routes = self._outlet.routes
-        if address in self.paths or routes.owner(address, self.peer_port) is not None:
+        if address in self.paths or routes.owners.get((address, self.peer_port)) is not None:
             return
         local = routes.local_for(address, route)
         if local is not None:
@@ -372,7 +374,7 @@ class EngineAssociation:
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         known = first.remote in self.paths
-        if not known and self._outlet.routes.owner(first.remote, self.peer_port) is None:
+        if not known and self._outlet.routes.owners.get((first.remote, self.peer_port)) is None:
             self.add_path(first, confirmed=True)
         for address in cookie.addresses:
             self._add_listed(address, first)
@@ -432,13 +434,11 @@ class EngineAssociation:
         if path is not None and path.route != route:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
             path.route = route
-        address: Address | None = None
+        address = path.peer if path is not None else self.address_of("")
         data = False
         for chunk in packet.chunks:
             kind = type(chunk)
             if kind is wire.Data:
-                if address is None:
-                    address = self.address_of(path.address if path is not None else "")
                 data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
             elif kind is wire.Sack:
                 self._handle_sack(chunk, now)  # type: ignore[arg-type]
@@ -544,7 +544,8 @@ class EngineAssociation:
         self._packets += 1
         if path is not None and path.confirmed:
             self._sack_path = path
-        self._postpone_autoclose(now)
+        if self.parameters.autoclose:
+            self._postpone_autoclose(now)
         if not self._acknowledging:
             # Section 5.1: the first is acknowledged at once.
             self._acknowledging = self._sack_now = True
@@ -570,7 +571,7 @@ class EngineAssociation:
     def _handle_forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None) -> None:
         if self.inbound is None or not self.forward_tsn or self.state not in DATA_MAY_ARRIVE:
             return
-        address = self.address_of(path.address if path is not None else "")
+        address = path.peer if path is not None else self.address_of("")
         arrived: list[Message | Piece] = []
         aborted = self.inbound.forward(
             chunk.cumulative_tsn, chunk.streams, arrived, address, self.id
@@ -593,7 +594,7 @@ class EngineAssociation:
         self._sack_now = False
         self._timers[SACK] = inf
         self._packets = 0
-        return wire.sack_chunk(inbound.cumulative & tsn.MASK, inbound.advertise(), gaps, duplicates)
+        return wire.sack_chunk(inbound.cumulative & MASK, inbound.advertise(), gaps, duplicates)
 
     # -- acknowledgements (6.2.1, 6.3, 7.2) ---
 
@@ -601,7 +602,7 @@ class EngineAssociation:
         if self.state not in DATA_MAY_LEAVE:
             return
         outbound = self.outbound
-        cumulative = tsn.unwrap(sack.cumulative_tsn, outbound.cumulative)
+        cumulative = unwrap(sack.cumulative_tsn, outbound.cumulative)
         if cumulative < outbound.cumulative:
             return  # overtaken by a later one
         if not self._was_sent(cumulative, now):
@@ -907,7 +908,7 @@ class EngineAssociation:
     def _send_shutdown(self, now: float) -> None:
         assert self.inbound is not None
         path = self.data_path()
-        self._control.append((path, wire.shutdown_chunk(self.inbound.cumulative & tsn.MASK)))
+        self._control.append((path, wire.shutdown_chunk(self.inbound.cumulative & MASK)))
         self._timers[T2] = now + path.rto
 
     def _send_shutdown_ack(self, now: float) -> None:
@@ -930,7 +931,7 @@ class EngineAssociation:
         if self.half_open:
             return
         outbound = self.outbound
-        cumulative = tsn.unwrap(chunk.cumulative_tsn, outbound.cumulative)
+        cumulative = unwrap(chunk.cumulative_tsn, outbound.cumulative)
         if not self._was_sent(cumulative, now):
             return
         if cumulative > outbound.cumulative:
@@ -1076,7 +1077,7 @@ class EngineAssociation:
         while self._control:
             packet = PacketBuilder(self._control[0][0])
             self._bundle_control(packet)
-            if packet.empty:  # larger than a packet: it goes alone
+            if not packet.chunks:  # larger than a packet: it goes alone
                 chunk = self._control.pop(0)[1]
                 packet.enlarge(len(chunk))
                 packet.add(chunk)
@@ -1097,6 +1098,10 @@ class EngineAssociation:
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
             narrow = path.cwnd <= path.mtu and path.flight > 0
             may_send = (path.flight < limit and not narrow) or forced
+            if not (may_send and (marked is not None or outbound.queue)) and not (
+                self._control or outbound.forward_due
+            ):
+                return
             packet = PacketBuilder(path)
             if may_send and marked is not None and len(marked.wire) > packet.room:
                 # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
@@ -1105,21 +1110,23 @@ class EngineAssociation:
                 sack = may_send and path is (self._sack_path or new_path)
                 self._bundle_before_data(packet, sack, now)
             sent = 0
-            if may_send:
+            if may_send and marked is not None:
                 sent = self._bundle_retransmissions(packet, now)
-                if (
-                    path is new_path
-                    and path.flight < limit
-                    and not narrow
-                    and outbound.peek_marked() is None  # or it did not fit: it goes first (6.1 C)
-                ):
-                    sent += self._bundle_new_data(packet, now)
-            if packet.empty:
+                marked = outbound.peek_marked()
+            # What is still marked did not fit, and goes before new data (6.1 C).
+            if marked is None and path is new_path and path.flight < limit and not narrow:
+                sent += self._bundle_new_data(packet, now)
+            if not packet.chunks:
                 return
             self._send_packet(packet)
             if sent:
                 forced = False
-                self._data_left(path, now)
+                path.last_sent = now
+                if path.t3 == inf:
+                    path.t3 = now + path.rto
+                search = path.search
+                if search is not None and outbound.queue and search.wanted(path.mtu, now):
+                    self._send_probe(path, search, now)
 
     def _burst_limit(self, path: Path, now: float) -> int:
         """Bytes that may be in flight on a path when this occasion to send is over (6.1 D)."""
@@ -1127,14 +1134,6 @@ class EngineAssociation:
             path.idle(now)
         fragment = path.mtu - wire.HEADER_SIZE - wire.DATA_OVERHEAD
         return min(path.cwnd, path.flight + self.parameters.max_burst * fragment)
-
-    def _data_left(self, path: Path, now: float) -> None:
-        """User data has left on a path: start T3-rtx (6.3.2, R1), and probe if there is more."""
-        path.last_sent = now
-        if path.t3 == inf:
-            path.t3 = now + path.rto
-        if self.outbound.queue and path.search is not None and path.search.wanted(path.mtu, now):
-            self._send_probe(path, path.search, now)
 
     def _bundle_control(self, packet: PacketBuilder) -> None:
         """Put in what waits for its path, as far as it fits."""
@@ -1150,8 +1149,8 @@ class EngineAssociation:
         """Put in the chunks that stand before DATA; a SACK, if one is due, if `sack` says so."""
         if self._control:
             self._bundle_control(packet)
-        due = self._sack_now or self._timers[SACK] != inf
-        if sack and due and self.inbound is not None and packet.room >= _SMALLEST_SACK:
+        due = sack and (self._sack_now or self._timers[SACK] != inf)
+        if due and self.inbound is not None and packet.room >= _SMALLEST_SACK:
             packet.add(self._make_sack(packet.room))
         outbound = self.outbound
         if outbound.forward_due and self.forward_tsn and packet.room >= _SMALLEST_FORWARD_TSN:
@@ -1201,7 +1200,7 @@ class EngineAssociation:
     def path_info(self, path: Path) -> PeerAddressInfo:
         """Return one path as programs see it."""
         return PeerAddressInfo(
-            address=self.address_of(path.address),
+            address=path.peer,
             state=path.state,
             primary=path is self.primary,
             cwnd=path.cwnd,

@@ -345,7 +345,7 @@ class Engine:
             return
         if not packet.chunks or not is_unicast(route.remote) or is_group(route.local):
             return
-        association = self._routes.owner(route.remote, packet.source_port)
+        association = self._routes.owners.get((route.remote, packet.source_port))
         if packet.plain and association is not None and packet.tag == association.our_tag:
             association.receive(packet, route, now)
             self._settle(association)
@@ -399,7 +399,7 @@ class Engine:
         """
         if len(data) < wire.HEADER_SIZE:
             return
-        association = self._routes.owner(remote, int.from_bytes(data[2:4], "big"))
+        association = self._routes.owners.get((remote, int.from_bytes(data[2:4], "big")))
         if association is None:
             return
         tag = int.from_bytes(data[4:8], "big")

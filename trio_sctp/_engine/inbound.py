@@ -318,7 +318,7 @@ class Inbound:
         if run.end > self.cumulative:
             return
         last = run.parts[-1]
-        payload = b"".join(part.payload for part in run.parts)
+        payload = b"".join([part.payload for part in run.parts])
         self.held -= self.parameters.chunk_overhead * (run.chunks - 1)
         out.append(Piece(self._message(run.parts[0], payload, address, id)))
         self._partial = run
@@ -357,7 +357,7 @@ class Inbound:
         if len(parts) == 1:
             return self._message(parts[0], parts[0].payload, address, id)
         self.held -= self.parameters.chunk_overhead * (run.chunks - 1)  # one message is left
-        return self._message(parts[0], b"".join(part.payload for part in parts), address, id)
+        return self._message(parts[0], b"".join([part.payload for part in parts]), address, id)
 
     def _message(self, data: Data, payload: bytes, address: Address, id: int) -> Message:
         self.delivered += len(payload) + self.parameters.chunk_overhead

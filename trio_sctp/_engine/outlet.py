@@ -54,11 +54,11 @@ class Outlet:
 
     def report(self, event: Notification | FailedFragment) -> None:
         """Tell the program of an event."""
-        self.arrivals.put(event.association_id, event)
+        self.arrivals.queue_for(event.association_id).append(event)
 
     def deliver(self, association_id: int, messages: list[Message | Piece]) -> None:
         """Hand messages to the program."""
-        self.arrivals.put_all(association_id, messages)
+        self.arrivals.queue_for(association_id).extend(messages)
 
     def number(self) -> int:
         """Return a random number of 32 bits."""

@@ -11,26 +11,22 @@ class PacketBuilder:
 
     Attributes:
       path: Where it goes.
+      chunks: Those that were added.
       room: Bytes that still fit.
       fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
     """
 
-    __slots__ = ("_chunks", "fragment", "path", "room")
+    __slots__ = ("chunks", "fragment", "path", "room")
 
     def __init__(self, path: Path) -> None:
         self.path: Path = path
         self.room: int = path.mtu - HEADER_SIZE
         self.fragment: bool = False
-        self._chunks: list[bytes] = []
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was added."""
-        return not self._chunks
+        self.chunks: list[bytes] = []
 
     def add(self, chunk: bytes) -> None:
         """Put a chunk behind the others; the caller has seen that it fits."""
-        self._chunks.append(chunk)
+        self.chunks.append(chunk)
         self.room -= len(chunk)
 
     def enlarge(self, size: int) -> None:
@@ -40,4 +36,4 @@ class PacketBuilder:
 
     def seal(self, source_port: int, destination_port: int, tag: int) -> bytes:
         """Return the packet's bytes, with header and checksum."""
-        return seal(source_port, destination_port, tag, self._chunks)
+        return seal(source_port, destination_port, tag, self.chunks)

@@ -61,6 +61,7 @@ class Path:
         "mtu",
         "parameters",
         "partial_bytes_acked",
+        "peer",
         "potentially_failed",
         "route",
         "rto",
@@ -73,8 +74,9 @@ class Path:
         "unreachable",
     )
 
-    def __init__(self, route: Route, parameters: Parameters, *, confirmed: bool) -> None:
+    def __init__(self, route: Route, port: int, parameters: Parameters, *, confirmed: bool) -> None:
         self.route: Route = route
+        self.peer: Address = transport_address(route.remote, port)  # as programs see it
         self.parameters: Parameters = parameters
         self.mtu: int = parameters.path_mtu
         self.search: PathMtuSearch | None = None

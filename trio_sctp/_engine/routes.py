@@ -19,40 +19,34 @@ class Routes:
     Attributes:
       addresses: Local IP addresses that peers are told of; with one or none, the address that a
         packet leaves from is all that its receiver has to know.
+      owners: The association whose peer has an address and SCTP port.
     """
 
-    __slots__ = ("_owners", "addresses")
+    __slots__ = ("addresses", "owners")
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses: list[str] = list(addresses)
-        self._owners: dict[tuple[str, int], EngineAssociation] = {}
+        self.owners: dict[tuple[str, int], EngineAssociation] = {}
 
     # -- whose a peer's address is ---
-
-    def __len__(self) -> int:
-        return len(self._owners)
-
-    def owner(self, address: str, port: int) -> EngineAssociation | None:
-        """Return the association whose peer has this address and SCTP port."""
-        return self._owners.get((address, port))
 
     def owner_of_any(self, addresses: Iterable[str], port: int) -> EngineAssociation | None:
         """Return the association whose peer has one of these addresses; the first found counts."""
         for address in addresses:
-            owner = self._owners.get((address, port))
+            owner = self.owners.get((address, port))
             if owner is not None:
                 return owner
         return None
 
     def register(self, address: str, association: EngineAssociation) -> None:
         """Have packets from an address taken for this association's."""
-        self._owners[address, association.peer_port] = association
+        self.owners[address, association.peer_port] = association
 
     def forget(self, association: EngineAssociation) -> None:
         """Give up the addresses of an association that has ended."""
         for address in association.paths:
-            if self._owners.get((address, association.peer_port)) is association:
-                del self._owners[address, association.peer_port]
+            if self.owners.get((address, association.peer_port)) is association:
+                del self.owners[address, association.peer_port]
 
     # -- our own addresses ---
 
