@@ -1094,32 +1094,14 @@ class EngineAssociation:
             path = self._path_again(marked) if marked is not None else new_path
             if path not in limits:
                 limits[path] = self._burst_limit(path, now)
-            limit = limits[path]
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
             narrow = path.cwnd <= path.mtu and path.flight > 0
-            may_send = (path.flight < limit and not narrow) or forced
-            if not (may_send and (marked is not None or outbound.queue)) and not (
-                self._control or outbound.forward_due
-            ):
-                return
-            packet = PacketBuilder(path)
-            if may_send and marked is not None and len(marked.wire) > packet.room:
-                # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
-                packet.enlarge(len(marked.wire))
-            else:
-                sack = may_send and path is (self._sack_path or new_path)
-                self._bundle_before_data(packet, sack, now)
-            sent = 0
-            if may_send and marked is not None:
-                sent = self._bundle_retransmissions(packet, now)
-                marked = outbound.peek_marked()
-            # What is still marked did not fit, and goes before new data (6.1 C).
-            if marked is None and path is new_path and path.flight < limit and not narrow:
-                sent += self._bundle_new_data(packet, now)
-            if not packet.chunks:
+            limit = 0 if narrow else limits[path]
+            packet = self._fill_packet(path, marked, new_path, limit, forced, now)
+            if packet is None:
                 return
             self._send_packet(packet)
-            if sent:
+            if packet.data:
                 forced = False
                 path.last_sent = now
                 if path.t3 == inf:
@@ -1127,6 +1109,46 @@ class EngineAssociation:
                 search = path.search
                 if search is not None and outbound.queue and search.wanted(path.mtu, now):
                     self._send_probe(path, search, now)
+
+    def _fill_packet(
+        self,
+        path: Path,
+        marked: SentChunk | None,
+        new_path: Path,
+        limit: int,
+        forced: bool,
+        now: float,
+    ) -> PacketBuilder | None:
+        """Fill one packet with what may leave on a path; return None if nothing may.
+
+        Args:
+          path: Where it goes.
+          marked: The first chunk that is to be retransmitted, which chose the path.
+          new_path: Where new data goes.
+          limit: Bytes in flight below which user data may leave.
+          forced: Whether a retransmission leaves whatever the limit (7.2.4, 3; 6.3.3, E3).
+          now: Seconds.
+        """
+        outbound = self.outbound
+        may_send = path.flight < limit or forced
+        if not (may_send and (marked is not None or outbound.queue)) and not (
+            self._control or outbound.forward_due
+        ):
+            return None
+        packet = PacketBuilder(path)
+        if may_send and marked is not None and len(marked.wire) > packet.room:
+            # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
+            packet.enlarge(len(marked.wire))
+        else:
+            sack = may_send and path is (self._sack_path or new_path)
+            self._bundle_before_data(packet, sack, now)
+        if may_send and marked is not None:
+            self._bundle_retransmissions(packet, now)
+            marked = outbound.peek_marked()
+        # What is still marked did not fit, and goes before new data (6.1 C).
+        if marked is None and path is new_path and path.flight < limit:
+            self._bundle_new_data(packet, now)
+        return packet if packet.chunks else None
 
     def _burst_limit(self, path: Path, now: float) -> int:
         """Bytes that may be in flight on a path when this occasion to send is over (6.1 D)."""
@@ -1159,18 +1181,16 @@ class EngineAssociation:
             if packet.path.t3 == inf:
                 packet.path.t3 = now + packet.path.rto
 
-    def _bundle_retransmissions(self, packet: PacketBuilder, now: float) -> int:
-        """Put in what is to be retransmitted, as far as it fits; return how many chunks did."""
+    def _bundle_retransmissions(self, packet: PacketBuilder, now: float) -> None:
+        """Put in what is to be retransmitted, as far as it fits."""
         outbound = self.outbound
-        sent = 0
         while (chunk := outbound.next_marked(packet.room, now)) is not None:
             packet.add(chunk.wire)
+            packet.data += 1
             outbound.transmitted(chunk, packet.path, now)
-            sent += 1
-        return sent
 
-    def _bundle_new_data(self, packet: PacketBuilder, now: float) -> int:
-        """Put in new data, as far as it fits; return how many chunks did."""
+    def _bundle_new_data(self, packet: PacketBuilder, now: float) -> None:
+        """Put in new data, as far as it fits."""
         outbound = self.outbound
         path = packet.path
         immediate = self.state is StatusState.SHUTDOWN_PENDING
@@ -1178,15 +1198,13 @@ class EngineAssociation:
             # Nagle: less than a packet waits until all is acknowledged.
             waiting = sum(len(m.data) - m.offset + wire.DATA_OVERHEAD for m in outbound.queue)
             if waiting < packet.room and not immediate:
-                return 0
-        sent = 0
+                return
         while (chunk := outbound.next_new(packet.room, path, now, immediate=immediate)) is not None:
             packet.add(chunk.wire)
+            packet.data += 1
             outbound.transmitted(chunk, path, now)
-            sent += 1
             if packet.room < _SMALLEST_DATA:
                 break
-        return sent
 
     def _path_again(self, chunk: SentChunk) -> Path:
         """Where to retransmit a chunk: what SACKs told of went by a path that works (6.4)."""

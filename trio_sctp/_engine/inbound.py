@@ -151,20 +151,9 @@ class Inbound:
             return False
         size = len(data.payload)
         cost = size + self.parameters.chunk_overhead
-        fills = tsn < self._highest
-        if self.held + cost > self.parameters.receive_window and self.held:
-            # The peer does not count our overhead: what was promised is taken.  So is, by a full
-            # window, what fills a gap, or nothing would ever free it (6.2), and what comes next
-            # while the program has nothing to take.
-            if size > self._promised:
-                if not fills and (
-                    tsn != self.cumulative + 1 or self.delivered > self._held_back_cost
-                ):
-                    return False
-                if not self._make_room(tsn, cost) and tsn != self.cumulative + 1:
-                    return False
-            if self.held + cost > 2 * self.parameters.receive_window:
-                return False
+        full = self.held + cost > self.parameters.receive_window and self.held
+        if full and not self._may_exceed(tsn, size, cost):
+            return False
         self.held += cost
         self._promised -= size
         if tsn == self.cumulative + 1:
@@ -188,6 +177,22 @@ class Inbound:
         if partial is not None:
             self._keep_apart(out, before, over=self._partial is None)
         return True
+
+    def _may_exceed(self, tsn: int, size: int, cost: int) -> bool:
+        """Whether a chunk is taken in although the window is full.
+
+        The peer does not count our overhead: what was promised is taken.  So is, by a full window,
+        what fills a gap, or nothing would ever free it (6.2), and what comes next while the program
+        has nothing to take.
+        """
+        if size > self._promised:
+            fills = tsn < self._highest
+            follows = tsn == self.cumulative + 1
+            if not fills and (not follows or self.delivered > self._held_back_cost):
+                return False
+            if not self._make_room(tsn, cost) and not follows:
+                return False
+        return self.held + cost <= 2 * self.parameters.receive_window
 
     def _make_room(self, tsn: int, cost: int) -> bool:
         """Drop the highest TSNs above this one; they are not acknowledged for good yet (6.2)."""

@@ -12,17 +12,19 @@ class PacketBuilder:
     Attributes:
       path: Where it goes.
       chunks: Those that were added.
+      data: How many of them are DATA; whoever adds one counts it.
       room: Bytes that still fit.
       fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
     """
 
-    __slots__ = ("chunks", "fragment", "path", "room")
+    __slots__ = ("chunks", "data", "fragment", "path", "room")
 
     def __init__(self, path: Path) -> None:
         self.path: Path = path
         self.room: int = path.mtu - HEADER_SIZE
         self.fragment: bool = False
         self.chunks: list[bytes] = []
+        self.data: int = 0
 
     def add(self, chunk: bytes) -> None:
         """Put a chunk behind the others; the caller has seen that it fits."""

@@ -361,14 +361,7 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             reason = "no user data" if len(value) == _DATA.size else "too short"
             return BadChunk(kind, reason, raw)
         case ChunkType.INIT | ChunkType.INIT_ACK:
-            if len(value) < _INIT.size:
-                return BadChunk(kind, "too short", raw)
-            parameters = parse_tlvs_untrusted(value[_INIT.size :])
-            if parameters is None:
-                return BadChunk(kind, "a parameter with a wrong length", raw)
-            tag, rwnd, outbound, inbound, tsn = _INIT.unpack_from(value)
-            make = Init if kind == ChunkType.INIT else InitAck
-            return make(tag, rwnd, outbound, inbound, tsn, parameters)
+            return _parse_init_untrusted(kind, value, raw)
         case ChunkType.HEARTBEAT | ChunkType.HEARTBEAT_ACK:
             found = parse_tlvs_untrusted(value)
             if not found or found[0].type != ParameterType.HEARTBEAT_INFO:
@@ -395,12 +388,27 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
         case ChunkType.SHUTDOWN_COMPLETE:
             return ShutdownComplete(bool(flags & 1))
         case ChunkType.FORWARD_TSN:
-            if len(value) < 4 or len(value) % 4:
-                return BadChunk(kind, "wrong length", raw)
-            pairs = [_PAIR.unpack_from(value, at) for at in range(4, len(value), 4)]
-            return ForwardTsn(_U32.unpack_from(value)[0], pairs)
+            return _parse_forward_tsn_untrusted(value, raw)
         case _:
             return UnknownChunk(kind, raw)
+
+
+def _parse_init_untrusted(kind: int, value: bytes, raw: bytes) -> Chunk:
+    if len(value) < _INIT.size:
+        return BadChunk(kind, "too short", raw)
+    parameters = parse_tlvs_untrusted(value[_INIT.size :])
+    if parameters is None:
+        return BadChunk(kind, "a parameter with a wrong length", raw)
+    tag, rwnd, outbound, inbound, tsn = _INIT.unpack_from(value)
+    make = Init if kind == ChunkType.INIT else InitAck
+    return make(tag, rwnd, outbound, inbound, tsn, parameters)
+
+
+def _parse_forward_tsn_untrusted(value: bytes, raw: bytes) -> Chunk:
+    if len(value) < 4 or len(value) % 4:
+        return BadChunk(ChunkType.FORWARD_TSN, "wrong length", raw)
+    pairs = [_PAIR.unpack_from(value, at) for at in range(4, len(value), 4)]
+    return ForwardTsn(_U32.unpack_from(value)[0], pairs)
 
 
 def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
