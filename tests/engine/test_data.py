@@ -18,7 +18,7 @@ from trio_sctp._values import (
     RemoteError,
 )
 
-from .simulation import (
+from ..support.engines import (
     B2,
     FULL,
     MTU,
@@ -26,14 +26,14 @@ from .simulation import (
     PORT,
     A,
     B,
-    Pair,
-    Script,
     Sent,
     ends,
     failures,
     info,
     payloads,
 )
+from ..support.scripted_peer import ScriptedPeer
+from .simulation import Pair
 
 OVERHEAD = Parameters().chunk_overhead
 
@@ -42,18 +42,18 @@ def sacks(sent: list[Sent]) -> list[wire.Sack]:
     return [sack for packet in sent for sack in packet.chunks(wire.Sack)]
 
 
-def tsns(script: Script, sent: list[Sent]) -> list[int]:
+def tsns(peer: ScriptedPeer, sent: list[Sent]) -> list[int]:
     """Of DATA chunks, counted from 1."""
-    return [data.tsn - script.first_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
+    return [data.tsn - peer.their_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
 
 
-def begun(script: Script | None = None) -> Script:
+def begun(peer: ScriptedPeer | None = None) -> ScriptedPeer:
     """An association whose first DATA chunk is acknowledged."""
-    script = script or Script()
-    script.accept()
-    script.give(script.data())
-    script.events()
-    return script
+    peer = peer or ScriptedPeer()
+    peer.accept()
+    peer.give(peer.unordered())
+    peer.events()
+    return peer
 
 
 # -- SACK (6.2) --------------------------------------------------------------------------------
@@ -61,98 +61,98 @@ def begun(script: Script | None = None) -> Script:
 
 def test_the_first_packet_is_acknowledged_at_once() -> None:
     """Section 5.1."""
-    script = Script()
-    script.accept()
-    assert len(sacks(script.give(script.data()))) == 1
-    assert script.give(script.data()) == []
+    peer = ScriptedPeer()
+    peer.accept()
+    assert len(sacks(peer.give(peer.unordered()))) == 1
+    assert peer.give(peer.unordered()) == []
 
 
 def test_every_second_packet_is_acknowledged() -> None:
-    script = begun()
+    peer = begun()
     for _ in range(5):
-        assert script.give(script.data()) == []
-        (sack,) = sacks(script.give(script.data()))
-        assert sack.cumulative_tsn == script.tsn - 1
+        assert peer.give(peer.unordered()) == []
+        (sack,) = sacks(peer.give(peer.unordered()))
+        assert sack.cumulative_tsn == peer.tsn - 1
 
 
 def test_every_second_packet_not_every_second_chunk() -> None:
-    script = begun()
-    assert script.give(script.data(), script.data(), script.data()) == []
-    assert len(sacks(script.give(script.data()))) == 1
+    peer = begun()
+    assert peer.give(peer.unordered(), peer.unordered(), peer.unordered()) == []
+    assert len(sacks(peer.give(peer.unordered()))) == 1
 
 
 def test_a_packet_is_acknowledged_within_200_ms() -> None:
-    script = begun()
-    assert script.give(script.data()) == []
-    assert script.wait(0.199) == []
-    (packet,) = script.wait(0.002)
+    peer = begun()
+    assert peer.give(peer.unordered()) == []
+    assert peer.advance(0.199) == []
+    (packet,) = peer.advance(0.002)
     assert packet.time == 0.2
-    assert packet.chunks(wire.Sack)[0].cumulative_tsn == script.tsn - 1
-    assert sacks(script.wait(10.0)) == []
+    assert packet.chunks(wire.Sack)[0].cumulative_tsn == peer.tsn - 1
+    assert sacks(peer.advance(10.0)) == []
 
 
 def test_a_gap_is_told_of_at_once() -> None:
-    script = Script()
-    script.accept()
-    script.tsn += 1
-    (sack,) = sacks(script.give(script.data()))
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.tsn += 1
+    (sack,) = sacks(peer.give(peer.unordered()))
     assert sack.gaps == [(2, 2)]
-    (sack,) = sacks(script.give(script.data()))
+    (sack,) = sacks(peer.give(peer.unordered()))
     assert sack.gaps == [(2, 3)]
 
 
 def test_a_gap_that_is_filled_is_told_of_at_once() -> None:
-    script = Script()
-    script.accept()
-    script.give(script.data(tsn=101))
-    (sack,) = sacks(script.give(script.data(tsn=100)))
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(peer.unordered(tsn=101))
+    (sack,) = sacks(peer.give(peer.unordered(tsn=100)))
     assert (sack.cumulative_tsn, sack.gaps) == (101, [])
 
 
 def test_a_duplicate_is_told_of_at_once() -> None:
-    script = Script()
-    script.accept()
-    script.give(script.data())
-    script.wait(1.0)
-    (sack,) = sacks(script.give(script.data(tsn=script.tsn - 1)))
-    assert sack.duplicates == [script.tsn - 1]
-    assert payloads(script.events()) == [b"x"]
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(peer.unordered())
+    peer.advance(1.0)
+    (sack,) = sacks(peer.give(peer.unordered(tsn=peer.tsn - 1)))
+    assert sack.duplicates == [peer.tsn - 1]
+    assert payloads(peer.events()) == [b"x"]
 
 
 def test_the_i_bit_asks_for_an_acknowledgement_at_once() -> None:
-    script = begun()
-    assert len(sacks(script.give(script.data(flags=15)))) == 1
+    peer = begun()
+    assert len(sacks(peer.give(peer.unordered(immediate=True)))) == 1
 
 
 def test_duplicates_in_a_sack_are_limited() -> None:
-    script = Script()
-    script.accept()
-    first = script.data(tsn=100)
-    (sack,) = sacks(script.give(*[first] * 60))
+    peer = ScriptedPeer()
+    peer.accept()
+    first = peer.unordered(tsn=100)
+    (sack,) = sacks(peer.give(*[first] * 60))
     assert len(sack.duplicates) == 59
-    (sack,) = sacks(script.give(*[first] * 62, *[script.data(tsn=100)] * 3))
+    (sack,) = sacks(peer.give(*[first] * 62, *[peer.unordered(tsn=100)] * 3))
     assert len(sack.duplicates) == Parameters().max_duplicates
 
 
 def test_an_acknowledgement_goes_to_where_the_data_came_from() -> None:
-    script = Script()
-    script.accept(wire.address_parameter(B2))
+    peer = ScriptedPeer()
+    peer.accept(wire.address_parameter(B2))
     second = Route(A, B2)
-    for packet in script.wait(2.0):
+    for packet in peer.advance(2.0):
         for heartbeat in packet.chunks(wire.Heartbeat):
-            script.give(wire.heartbeat_chunk(heartbeat.info, ack=True), route=packet.route)
-    for route in (second, script.route, second):
-        (packet,) = script.give(script.data(flags=15), route=route)
+            peer.give(wire.heartbeat_chunk(heartbeat.info, ack=True), route=packet.route)
+    for route in (second, peer.route, second):
+        (packet,) = peer.give(peer.unordered(immediate=True), route=route)
         assert packet.has(wire.Sack)
         assert packet.route == route
 
 
 def test_the_gap_list_is_cut_to_the_path_mtu() -> None:
-    script = Script()
-    script.accept()
+    peer = ScriptedPeer()
+    peer.accept()
     last: list[Sent] = []
     for number in range(600):
-        last = script.give(script.data(tsn=102 + 2 * number))
+        last = peer.give(peer.unordered(tsn=102 + 2 * number))
     (packet,) = last
     assert packet.size <= MTU
     (sack,) = sacks(last)
@@ -161,20 +161,20 @@ def test_the_gap_list_is_cut_to_the_path_mtu() -> None:
 
 
 def test_a_delayed_acknowledgement_shares_a_packet_with_data() -> None:
-    script = begun()
-    script.give(script.data())
-    (packet,) = script.send(b"answer")
+    peer = begun()
+    peer.give(peer.unordered())
+    (packet,) = peer.send(b"answer")
     assert [type(chunk) for chunk in packet.packet.chunks] == [wire.Sack, wire.Data]
-    assert sacks(script.wait(1.0)) == []
+    assert sacks(peer.advance(1.0)) == []
 
 
 def test_a_delayed_acknowledgement_does_not_delay_full_packets() -> None:
     """It leaves no room for a full one, which has to go at once all the same."""
-    script = begun()
-    script.give(script.data())
-    left = script.send(bytes(2 * FULL))
+    peer = begun()
+    peer.give(peer.unordered())
+    left = peer.send(bytes(2 * FULL))
     assert len(sacks(left)) == 1
-    assert tsns(script, left) == [1, 2]
+    assert tsns(peer, left) == [1, 2]
     assert all(packet.size <= MTU for packet in left)
 
 
@@ -190,116 +190,116 @@ def test_nothing_is_acknowledged_twice() -> None:
 # -- what SACKs say (6.2.1, 7.2.4) -------------------------------------------------------------
 
 
-def several(count: int = 8, script: Script | None = None) -> Script:
+def several(count: int = 8, peer: ScriptedPeer | None = None) -> ScriptedPeer:
     """The engine has sent so many packets of 100 bytes."""
-    script = script or Script()
-    script.accept()
+    peer = peer or ScriptedPeer()
+    peer.accept()
     for _ in range(count):
-        assert len(script.send(bytes(100))) == 1
-    return script
+        assert len(peer.send(bytes(100))) == 1
+    return peer
 
 
 def test_three_missing_reports_have_a_chunk_retransmitted() -> None:
-    script = several()
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2)]))) == []
-    assert tsns(script, script.give(script.sack(gaps=[(2, 3)]))) == []
-    assert tsns(script, script.give(script.sack(gaps=[(2, 4)]))) == [1]
+    peer = several()
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2)]))) == []
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 3)]))) == []
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 4)]))) == [1]
 
 
 def test_a_sack_that_comes_again_is_no_further_report() -> None:
-    script = several()
+    peer = several()
     for _ in range(5):
-        assert tsns(script, script.give(script.sack(gaps=[(2, 2)]))) == []
+        assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2)]))) == []
 
 
 def test_only_chunks_before_the_highest_newly_acknowledged_are_reported_missing() -> None:
-    script = several()
-    script.give(script.sack(gaps=[(4, 4)]))  # 1, 2, 3: once
-    script.give(script.sack(gaps=[(2, 2), (4, 4)]))  # 1: twice; says nothing of 3
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 5)]))) == [1]
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 6)]))) == [3]
+    peer = several()
+    peer.give(peer.sack(gaps=[(4, 4)]))  # 1, 2, 3: once
+    peer.give(peer.sack(gaps=[(2, 2), (4, 4)]))  # 1: twice; says nothing of 3
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 5)]))) == [1]
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 6)]))) == [3]
 
 
 def test_in_fast_recovery_every_advance_reports_all_that_is_missing() -> None:
-    script = several()
-    script.give(script.sack(gaps=[(2, 2)]))
-    script.give(script.sack(gaps=[(2, 2), (4, 4)]))  # 3: once
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 5)]))) == [1]  # 3: twice
+    peer = several()
+    peer.give(peer.sack(gaps=[(2, 2)]))
+    peer.give(peer.sack(gaps=[(2, 2), (4, 4)]))  # 3: once
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 5)]))) == [1]  # 3: twice
     # 1 arrived.  Nothing after 3 is news, but the cumulative TSN advances.
-    assert tsns(script, script.give(script.sack(2, gaps=[(2, 3)]))) == [3]
+    assert tsns(peer, peer.give(peer.sack_first(2, gaps=[(2, 3)]))) == [3]
 
 
 def test_a_chunk_is_retransmitted_fast_only_once() -> None:
-    script = several()
+    peer = several()
     for last in (2, 3, 4):
-        script.give(script.sack(gaps=[(2, last)]))
+        peer.give(peer.sack(gaps=[(2, last)]))
     for last in (5, 6, 7, 8):
-        assert tsns(script, script.give(script.sack(gaps=[(2, last)]))) == []
-    assert tsns(script, script.wait(1.1)) == [1]  # T3
+        assert tsns(peer, peer.give(peer.sack(gaps=[(2, last)]))) == []
+    assert tsns(peer, peer.advance(1.1)) == [1]  # T3
 
 
 def test_nor_is_it_after_a_timeout() -> None:
     """What had left before T3-rtx expired is acknowledged after it, and says nothing new."""
-    script = several()
+    peer = several()
     for last in (2, 3, 4):
-        script.give(script.sack(gaps=[(2, last)]))
-    assert tsns(script, script.wait(1.1)) == [1, 5, 6, 7, 8]
+        peer.give(peer.sack(gaps=[(2, last)]))
+    assert tsns(peer, peer.advance(1.1)) == [1, 5, 6, 7, 8]
     for last in (5, 6, 7, 8):
-        assert tsns(script, script.give(script.sack(gaps=[(2, last)]))) == []
-    assert script.association.paths[B].cwnd == MTU
+        assert tsns(peer, peer.give(peer.sack(gaps=[(2, last)]))) == []
+    assert peer.association.paths[B].cwnd == MTU
 
 
-def full_window(script: Script) -> Path:
+def full_window(peer: ScriptedPeer) -> Path:
     """As many full packets are in flight as fit into a cwnd of 20,000 bytes."""
-    association = script.accept()
+    association = peer.accept()
     path = association.paths[B]
     path.cwnd = 20_000
     while path.flight < path.cwnd:
-        assert script.send(bytes(FULL))
+        assert peer.send(bytes(FULL))
     return path
 
 
 def test_a_later_loss_in_fast_recovery_waits_for_cwnd() -> None:
     """Section 7.2.4, 3: the first retransmission ignores it, and no other."""
-    script = Script()
-    path = full_window(script)
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2)]))) == []
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 4)]))) == []  # 3: once
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 5)]))) == [1]  # 3: twice
+    peer = ScriptedPeer()
+    path = full_window(peer)
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2)]))) == []
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 4)]))) == []  # 3: once
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 5)]))) == [1]  # 3: twice
     assert (path.cwnd, path.flight > path.cwnd) == (10_000, True)
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 6)]))) == []
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 6)]))) == []
     assert path.flight > path.cwnd
-    assert tsns(script, script.give(script.sack(gaps=[(2, 2), (4, 10)]))) == [3]
+    assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 10)]))) == [3]
 
 
 def test_a_loss_that_the_end_of_fast_recovery_comes_with_is_another_one() -> None:
     """Section 7.2.4, 6: by then cwnd may be reduced again."""
-    script = several()
-    path = script.association.paths[B]
+    peer = several()
+    path = peer.association.paths[B]
     path.cwnd = 40_000
     for last in (2, 3, 4):
-        script.give(script.sack(gaps=[(2, last)]))
-    assert (path.cwnd, path.exit_point) == (20_000, script.first_tsn + 7)
+        peer.give(peer.sack(gaps=[(2, last)]))
+    assert (path.cwnd, path.exit_point) == (20_000, peer.their_tsn + 7)
     for _ in range(4):
-        script.send(bytes(100))  # 9 to 12
-    script.give(script.sack(gaps=[(2, 8), (10, 10)]))  # 9: once
-    script.give(script.sack(gaps=[(2, 8), (10, 11)]))
+        peer.send(bytes(100))  # 9 to 12
+    peer.give(peer.sack(gaps=[(2, 8), (10, 10)]))  # 9: once
+    peer.give(peer.sack(gaps=[(2, 8), (10, 11)]))
     assert path.fast_recovery
-    assert tsns(script, script.give(script.sack(8, gaps=[(2, 4)]))) == [9]
+    assert tsns(peer, peer.give(peer.sack_first(8, gaps=[(2, 4)]))) == [9]
     assert (path.cwnd, path.fast_recovery) == (10_000, True)
-    assert path.exit_point == script.first_tsn + 11
+    assert path.exit_point == peer.their_tsn + 11
 
 
 def test_new_data_does_not_overtake_a_retransmission_that_did_not_fit() -> None:
     """Section 6.1 C."""
-    script = Script()
-    script.accept()
-    script.association.paths[B].cwnd = FULL + 50
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.association.paths[B].cwnd = FULL + 50
     for size in (100, FULL):
-        assert len(script.send(bytes(size))) == 1
-    assert script.send(bytes(100)) == []  # cwnd is used up
-    assert tsns(script, script.wait(1.1)) == [1]
-    assert tsns(script, script.give(script.sack(1))) == [2, 3]
+        assert len(peer.send(bytes(size))) == 1
+    assert peer.send(bytes(100)) == []  # cwnd is used up
+    assert tsns(peer, peer.advance(1.1)) == [1]
+    assert tsns(peer, peer.give(peer.sack_first(1))) == [2, 3]
 
 
 def test_congestion_avoidance_grows_a_window_that_was_in_use() -> None:
@@ -313,71 +313,73 @@ def test_congestion_avoidance_grows_a_window_that_was_in_use() -> None:
 
 def test_t3_is_not_restarted_for_later_chunks() -> None:
     """Section 6.3.2, R3: or a lost retransmission would wait for as long as others arrive."""
-    script = several(3)
-    script.give(script.sack(1))
-    started = script.now
+    peer = several(3)
+    peer.give(peer.sack_first(1))
+    started = peer.now
     for last in range(3, 8):
-        script.wait(0.19)
-        script.give(script.sack(gaps=[(2, last - 1)], acked=None))
+        peer.advance(0.19)
+        peer.give(peer.sack(gaps=[(2, last - 1)]))
         if last == 5:
-            started = script.now  # it was retransmitted fast
-        script.send(bytes(100))
-    left = [packet for packet in script.wait(3.0) if 2 in tsns(script, [packet])]
+            started = peer.now  # it was retransmitted fast
+        peer.send(bytes(100))
+    left = [packet for packet in peer.advance(3.0) if 2 in tsns(peer, [packet])]
     assert left[0].time == pytest.approx(started + 1.0)
 
 
 def test_a_sack_that_was_overtaken_is_ignored() -> None:
-    script = several(4)
-    script.give(script.sack(4))
-    before = script.association.outbound.rwnd
-    script.give(script.sack(2, rwnd=5))
-    assert script.association.outbound.rwnd == before
-    assert script.association.outbound.empty
+    peer = several(4)
+    peer.give(peer.sack_first(4))
+    before = peer.association.outbound.rwnd
+    peer.give(peer.sack_first(2, rwnd=5))
+    assert peer.association.outbound.rwnd == before
+    assert peer.association.outbound.empty
 
 
 def test_a_sack_for_what_was_not_sent_ends_the_association() -> None:
-    script = several(2)
-    (answer,) = script.give(script.sack(3))
+    peer = several(2)
+    (answer,) = peer.give(peer.sack_first(3))
     assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.PROTOCOL_VIOLATION
-    assert ends(script.events())[0].state is AssociationState.COMM_LOST
+    assert ends(peer.events())[0].state is AssociationState.COMM_LOST
 
 
 def test_what_the_peer_goes_back_on_is_sent_again() -> None:
     """Section 6.2.1, D iii."""
-    script = several(3)
-    script.give(script.sack(gaps=[(2, 3)]))
-    script.give(script.sack(1))
-    assert tsns(script, script.wait(1.1)) == [2, 3]
+    peer = several(3)
+    peer.give(peer.sack(gaps=[(2, 3)]))
+    peer.give(peer.sack_first(1))
+    assert tsns(peer, peer.advance(1.1)) == [2, 3]
 
 
 def test_gap_blocks_beyond_what_was_sent_do_no_harm() -> None:
-    script = several(3)
-    script.give(script.sack(gaps=[(2, 65535), (65535, 2), (0, 0)]))
-    script.give(script.sack(3))
-    assert script.association.outbound.empty
-    assert script.association.outbound.flight == 0
+    peer = several(3)
+    peer.give(peer.sack(gaps=[(2, 65535), (65535, 2), (0, 0)]))
+    peer.give(peer.sack_first(3))
+    assert peer.association.outbound.empty
+    assert peer.association.outbound.flight == 0
 
 
 # -- the window (6.2, 6.1) ---------------------------------------------------------------------
 
 
 def test_the_window_counts_payload_and_a_fixed_overhead_for_each_chunk() -> None:
-    script = Script(receive_window=100_000)
-    script.accept()
-    (sack,) = sacks(script.give(script.data(b"x", flags=15)))
+    peer = ScriptedPeer(receive_window=100_000)
+    peer.accept()
+    (sack,) = sacks(peer.give(peer.unordered(b"x", immediate=True)))
     assert sack.rwnd == 100_000 - 1 - OVERHEAD
-    (sack,) = sacks(script.give(*[script.data(bytes(10)) for _ in range(5)], script.data(flags=15)))
+    (sack,) = sacks(
+        peer.give(*[peer.unordered(bytes(10)) for _ in range(5)], peer.unordered(immediate=True))
+    )
     assert sack.rwnd == 100_000 - 52 - 7 * OVERHEAD
 
 
 def test_a_flood_of_one_byte_messages_cannot_hold_more_than_the_window() -> None:
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     for ssn in range(1000):
-        script.give(script.data(ssn=ssn, flags=3))
-    held = len(script.events())
+        peer.give(peer.data(ssn=ssn))
+    held = len(peer.events())
     assert held <= 20_000 // (1 + OVERHEAD)
-    assert sacks(script.sent)[-1].rwnd == 0
+    assert sacks(peer.sent)[-1].rwnd == 0
 
 
 @pytest.mark.parametrize("size", [100, FULL, 16384])
@@ -395,74 +397,74 @@ def test_what_a_window_has_promised_is_taken(size: int) -> None:
 
 def test_a_small_rest_of_the_window_is_not_offered() -> None:
     """A silly window: each of its packets would be small for ever."""
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     for _ in range(25):
-        script.give(script.data(bytes(700)))
-    offered = {sack.rwnd for sack in sacks(script.sent)}
+        peer.give(peer.unordered(bytes(700)))
+    offered = {sack.rwnd for sack in sacks(peer.sent)}
     assert 0 in offered
     assert min(offered - {0}) >= MTU
 
 
 def test_what_is_offered_fits() -> None:
     """Refused chunks would look like lost ones."""
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     while True:
-        (sack,) = sacks(script.give(script.data(bytes(FULL), flags=15)))
+        (sack,) = sacks(peer.give(peer.unordered(bytes(FULL), immediate=True)))
         if not sack.rwnd:
             break
-        assert sack.cumulative_tsn == script.tsn - 1
+        assert sack.cumulative_tsn == peer.tsn - 1
 
 
 def test_unread_data_closes_the_window_and_reading_opens_it() -> None:
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     for _ in range(14):
-        script.give(script.data(bytes(FULL)))
-    assert sacks(script.sent)[-1].rwnd == 0
-    assert len(script.events()) > 10
-    assert sacks(script.take())[-1].rwnd >= 5000
-    (sack,) = sacks(script.give(script.data(flags=15)))
+        peer.give(peer.unordered(bytes(FULL)))
+    assert sacks(peer.sent)[-1].rwnd == 0
+    assert len(peer.events()) > 10
+    assert sacks(peer.take())[-1].rwnd >= 5000
+    (sack,) = sacks(peer.give(peer.unordered(immediate=True)))
     assert sack.rwnd == 20_000 - 1 - OVERHEAD
 
 
 def test_reading_a_little_is_not_told_of() -> None:
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     for _ in range(14):
-        script.give(script.data(bytes(FULL)))
-    script.wait(1.0)
-    script.engine.receive(2, script.now)
-    assert script.take() == []
-    script.engine.receive(4, script.now)
-    (sack,) = sacks(script.take())
+        peer.give(peer.unordered(bytes(FULL)))
+    peer.advance(1.0)
+    peer.engine.receive(2, peer.now)
+    assert peer.take() == []
+    peer.engine.receive(4, peer.now)
+    (sack,) = sacks(peer.take())
     assert sack.rwnd >= 5000
 
 
 def test_a_full_window_still_takes_the_chunk_that_fills_a_gap() -> None:
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     for number in range(1, 40):
-        script.give(script.data(bytes(FULL), tsn=100 + number, ssn=number, flags=3))
-    assert sacks(script.sent)[-1].rwnd == 0
-    (sack,) = sacks(script.give(script.data(b"first", tsn=100, ssn=0, flags=3)))
+        peer.give(peer.data(bytes(FULL), tsn=100 + number, ssn=number))
+    assert sacks(peer.sent)[-1].rwnd == 0
+    (sack,) = sacks(peer.give(peer.data(b"first", tsn=100, ssn=0)))
     assert sack.cumulative_tsn > 110
-    messages = payloads(script.events())
+    messages = payloads(peer.events())
     assert messages[0] == b"first"
     assert len(messages) > 10
 
 
 def test_a_full_window_drops_the_highest_tsn_for_an_earlier_one() -> None:
-    script = Script(receive_window=20_000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
     for number in range(2, 40):  # the middle of a message
-        script.give(script.data(bytes(FULL), tsn=100 + number, flags=0))
-    before = sacks(script.sent)[-1]
+        peer.give(peer.data(bytes(FULL), tsn=100 + number, flags=0))
+    before = sacks(peer.sent)[-1]
     assert before.rwnd == 0
-    (sack,) = sacks(script.give(script.data(bytes(FULL), tsn=100, flags=2)))
+    (sack,) = sacks(peer.give(peer.data(bytes(FULL), tsn=100, flags=2)))
     assert sack.cumulative_tsn == 100
-    (sack,) = sacks(script.give(script.data(bytes(FULL), tsn=101, flags=0)))
+    (sack,) = sacks(peer.give(peer.data(bytes(FULL), tsn=101, flags=0)))
     assert sack.cumulative_tsn < 100 + before.gaps[-1][1]  # the highest is to be sent again
 
 
@@ -482,22 +484,22 @@ def test_a_message_that_is_larger_than_the_window_comes_in_parts() -> None:
 
 def test_nothing_comes_between_the_parts_of_a_message() -> None:
     """RFC 6458 section 8.1.20: or programs could not tell what belongs together."""
-    script = Script(receive_window=5000)
-    script.accept()
+    peer = ScriptedPeer(receive_window=5000)
+    peer.accept()
     large = [bytes([number]) * FULL for number in range(5)]
     for number in range(3):
-        script.give(script.data(large[number], tsn=100 + number, flags=0 if number else 2))
-    assert [type(event) for event in script.events()] == [Piece, Piece]
-    script.give(script.data(b"other stream", tsn=105, stream=1, flags=3))
-    script.give(script.data(b"unordered", tsn=106, flags=7))
-    assert script.events() == []
-    script.give(script.data(large[3], tsn=103, flags=0))
-    (piece,) = script.events()
+        peer.give(peer.data(large[number], tsn=100 + number, flags=0 if number else 2))
+    assert [type(event) for event in peer.events()] == [Piece, Piece]
+    peer.give(peer.data(b"other stream", tsn=105, stream=1))
+    peer.give(peer.unordered(b"unordered", tsn=106))
+    assert peer.events() == []
+    peer.give(peer.data(large[3], tsn=103, flags=0))
+    (piece,) = peer.events()
     assert isinstance(piece, Piece)
-    script.give(script.data(large[4], tsn=104, flags=1))
-    messages = [event for event in script.events() if isinstance(event, Message)]
+    peer.give(peer.data(large[4], tsn=104, flags=1))
+    messages = [event for event in peer.events() if isinstance(event, Message)]
     assert [message.data for message in messages] == [large[4], b"other stream", b"unordered"]
-    (sack,) = sacks(script.give(script.data(tsn=107, flags=15)))
+    (sack,) = sacks(peer.give(peer.unordered(tsn=107, immediate=True)))
     assert sack.rwnd == 5000 - 1 - OVERHEAD
 
 
@@ -510,25 +512,25 @@ def test_a_message_that_fits_comes_whole() -> None:
 
 
 def test_no_more_is_sent_than_the_window_of_the_peer() -> None:
-    script = Script(rwnd=3000)
-    script.accept()
-    left = script.send(bytes(20_000))
+    peer = ScriptedPeer(rwnd=3000)
+    peer.accept()
+    left = peer.send(bytes(20_000))
     assert sum(len(d.payload) for packet in left for d in packet.chunks(wire.Data)) <= 3000
     # With nothing in flight, one packet may leave whatever the window (6.1 A).
-    assert tsns(script, script.give(script.sack(2, rwnd=0))) == [3]
-    assert script.give(script.sack(2, rwnd=0)) == []
+    assert tsns(peer, peer.give(peer.sack_first(2, rwnd=0))) == [3]
+    assert peer.give(peer.sack_first(2, rwnd=0)) == []
 
 
 def test_a_closed_window_is_probed_with_one_packet() -> None:
-    script = Script()
-    script.accept()
-    script.send(bytes(FULL))
-    script.give(script.sack(1, rwnd=0))
-    assert tsns(script, script.send(bytes(5 * FULL))) == [2]
-    assert tsns(script, script.wait(1.1)) == [2]
-    assert tsns(script, script.wait(2.1)) == [2]
-    script.give(script.sack(2, rwnd=50_000))
-    assert tsns(script, script.sent)[-1] > 2
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(bytes(FULL))
+    peer.give(peer.sack_first(1, rwnd=0))
+    assert tsns(peer, peer.send(bytes(5 * FULL))) == [2]
+    assert tsns(peer, peer.advance(1.1)) == [2]
+    assert tsns(peer, peer.advance(2.1)) == [2]
+    peer.give(peer.sack_first(2, rwnd=50_000))
+    assert tsns(peer, peer.sent)[-1] > 2
 
 
 def test_a_window_that_stays_closed_is_no_failure_while_the_peer_says_so() -> None:
@@ -558,42 +560,42 @@ def test_a_peer_that_dies_with_its_window_closed_is_found_out() -> None:
 
 
 def test_the_send_buffer_is_limited_in_bytes() -> None:
-    script = Script(rwnd=2000, send_buffer=10_000)
-    script.accept()
+    peer = ScriptedPeer(rwnd=2000, send_buffer=10_000)
+    peer.accept()
     for _ in range(10):
-        script.send(bytes(1000))
+        peer.send(bytes(1000))
     with pytest.raises(BlockingIOError):
-        script.send(b"x")
-    while script.association.outbound.buffered >= 10_000:
-        script.give(script.sack(script.association.outbound.next_tsn - script.first_tsn))
-    script.send(b"x")
+        peer.send(b"x")
+    while peer.association.outbound.buffered >= 10_000:
+        peer.give(peer.sack_first(peer.association.outbound.next_tsn - peer.their_tsn))
+    peer.send(b"x")
 
 
 def test_the_send_buffer_is_limited_in_messages() -> None:
-    script = Script(rwnd=2000, send_buffer_messages=100)
-    script.accept()
-    script.rwnd = 0
-    script.send(b"x")
-    script.give(script.sack(1))
+    peer = ScriptedPeer(rwnd=2000, send_buffer_messages=100)
+    peer.accept()
+    peer.rwnd = 0
+    peer.send(b"x")
+    peer.give(peer.sack_first(1))
     for _ in range(100):
-        script.send(b"x")
+        peer.send(b"x")
     with pytest.raises(BlockingIOError):
-        script.send(b"x")
+        peer.send(b"x")
 
 
 def test_the_send_buffer_is_each_associations_own() -> None:
-    script = Script(rwnd=2000, send_buffer=5000)
-    first = script.accept()
+    peer = ScriptedPeer(rwnd=2000, send_buffer=5000)
+    first = peer.accept()
     for _ in range(5):
-        script.send(bytes(1000))
-    script.route, script.tag, script.tsn = Route(A, B2), 5, 5
-    script.parameters = []
-    ack = script.init_ack()
-    script.give(wire.chunk(wire.ChunkType.COOKIE_ECHO, ack.parameters[0].value), tag=ack.tag)
-    (second,) = [id for id in script.engine.associations if id != first.id]
-    script.engine.send(second, bytes(1000), info(), script.now)
+        peer.send(bytes(1000))
+    peer.route, peer.tag, peer.tsn = Route(A, B2), 5, 5
+    peer.parameters = []
+    ack = peer.begin()
+    peer.give(wire.chunk(wire.ChunkType.COOKIE_ECHO, ack.parameters[0].value), tag=ack.tag)
+    (second,) = [id for id in peer.engine.associations if id != first.id]
+    peer.engine.send(second, bytes(1000), info(), peer.now)
     with pytest.raises(BlockingIOError):
-        script.engine.send(first.id, b"x", info(), script.now)
+        peer.engine.send(first.id, b"x", info(), peer.now)
 
 
 # -- bursts and time-outs (6.1 D, 6.3) ---------------------------------------------------------
@@ -601,12 +603,12 @@ def test_the_send_buffer_is_each_associations_own() -> None:
 
 def test_no_more_than_four_packets_leave_at_once() -> None:
     """Max.Burst, section 6.1 D and 16."""
-    script = Script()
-    association = script.accept()
+    peer = ScriptedPeer()
+    association = peer.accept()
     association.paths[B].cwnd = 100_000
-    left = script.send(bytes(20 * FULL))
+    left = peer.send(bytes(20 * FULL))
     assert len(left) == 4
-    assert len(script.give(script.sack(4))) == 4
+    assert len(peer.give(peer.sack_first(4))) == 4
 
 
 def test_the_retransmission_timeout_doubles_up_to_rto_max() -> None:
@@ -629,9 +631,9 @@ def test_the_retransmission_timeout_doubles_up_to_rto_max() -> None:
 
 
 def test_a_message_is_cut_to_the_path_mtu() -> None:
-    script = Script()
-    script.accept()
-    left = script.send(bytes(2 * FULL + 1))
+    peer = ScriptedPeer()
+    peer.accept()
+    left = peer.send(bytes(2 * FULL + 1))
     chunks = [data for packet in left for data in packet.chunks(wire.Data)]
     assert all(packet.size <= MTU for packet in left)
     assert [(c.first, c.last) for c in chunks] == [(True, False), (False, False), (False, True)]
@@ -640,95 +642,95 @@ def test_a_message_is_cut_to_the_path_mtu() -> None:
 
 
 def test_small_messages_share_a_packet() -> None:
-    script = Script()
-    association = script.accept()
+    peer = ScriptedPeer()
+    association = peer.accept()
     for number in range(5):
-        script.engine.queue(association.id, b"%d" % number, info(), script.now)
-    script.engine.flush(association.id, script.now)
-    (packet,) = script.take()
+        peer.engine.queue(association.id, b"%d" % number, info(), peer.now)
+    peer.engine.flush(association.id, peer.now)
+    (packet,) = peer.take()
     assert [data.payload for data in packet.chunks(wire.Data)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]])
 @pytest.mark.parametrize("unordered", [0, 4])
 def test_fragments_are_joined_in_whatever_order_they_come(order: list[int], unordered: int) -> None:
-    script = Script()
-    script.accept()
+    peer = ScriptedPeer()
+    peer.accept()
     flags = [2, 0, 0, 1]
     for number in order:
-        chunk = script.data(b"%d" % number, tsn=100 + number, flags=flags[number] | unordered)
-        script.give(chunk)
-    assert payloads(script.events()) == [b"0123"]
+        chunk = peer.data(b"%d" % number, tsn=100 + number, flags=flags[number] | unordered)
+        peer.give(chunk)
+    assert payloads(peer.events()) == [b"0123"]
 
 
 def test_a_first_fragment_before_the_message_ended_ends_the_association() -> None:
-    script = Script()
-    script.accept()
-    script.give(script.data(stream=0, flags=2))
-    (answer,) = script.give(script.data(stream=1, flags=1))
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(peer.data(stream=0, flags=2))
+    (answer,) = peer.give(peer.data(stream=1, flags=1))
     assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.PROTOCOL_VIOLATION
 
 
 def test_a_data_chunk_without_data_ends_the_association() -> None:
     """Section 6.2 and 3.3.10.9."""
-    script = Script()
-    script.accept()
-    empty = struct.pack("!BBHIHHI", 0, 3, 16, script.tsn, 0, 0, 0)
-    (answer,) = script.give(empty)
+    peer = ScriptedPeer()
+    peer.accept()
+    empty = struct.pack("!BBHIHHI", 0, 3, 16, peer.tsn, 0, 0, 0)
+    (answer,) = peer.give(empty)
     (cause,) = answer.chunks(wire.Abort)[0].causes
-    assert cause == Tlv(Cause.NO_USER_DATA, script.tsn.to_bytes(4, "big"))
-    assert script.state is None
+    assert cause == Tlv(Cause.NO_USER_DATA, peer.tsn.to_bytes(4, "big"))
+    assert peer.state() is StatusState.CLOSED
 
 
 # -- streams (6.5, 6.6) ------------------------------------------------------------------------
 
 
 def test_a_gap_on_one_stream_holds_up_no_other() -> None:
-    script = Script()
-    script.accept()
-    script.give(script.data(b"late", tsn=101, stream=0, ssn=1, flags=3))
-    script.give(script.data(b"other", tsn=102, stream=1, ssn=0, flags=3))
-    assert payloads(script.events()) == [b"other"]
-    script.give(script.data(b"early", tsn=100, stream=0, ssn=0, flags=3))
-    assert payloads(script.events()) == [b"early", b"late"]
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(peer.data(b"late", tsn=101, stream=0, ssn=1))
+    peer.give(peer.data(b"other", tsn=102, stream=1, ssn=0))
+    assert payloads(peer.events()) == [b"other"]
+    peer.give(peer.data(b"early", tsn=100, stream=0, ssn=0))
+    assert payloads(peer.events()) == [b"early", b"late"]
 
 
 def test_unordered_messages_wait_for_none() -> None:
-    script = Script()
-    script.accept()
-    script.give(script.data(b"at once", tsn=105, flags=7))
-    (message,) = script.events()
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(peer.unordered(b"at once", tsn=105))
+    (message,) = peer.events()
     assert isinstance(message, Message)
     assert (message.data, message.unordered) == (b"at once", True)
 
 
 def test_a_stream_that_there_is_not_is_told_of_and_the_data_dropped() -> None:
     """Section 6.5."""
-    script = Script(inbound_streams=5)
-    script.accept()
-    answers = script.give(script.data(stream=5, flags=15))
+    peer = ScriptedPeer(inbound_streams=5)
+    peer.accept()
+    answers = peer.give(peer.unordered(stream=5, immediate=True))
     (error,) = [error for packet in answers for error in packet.chunks(wire.Error)]
     assert error.causes == [Tlv(Cause.INVALID_STREAM, b"\0\5\0\0")]
-    assert sacks(answers)[-1].cumulative_tsn == script.tsn - 1
-    assert payloads(script.events()) == []
-    assert script.state is StatusState.ESTABLISHED
+    assert sacks(answers)[-1].cumulative_tsn == peer.tsn - 1
+    assert payloads(peer.events()) == []
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 def test_a_report_of_an_invalid_stream_reaches_the_program() -> None:
-    script = Script()
-    script.accept()
-    script.give(wire.error_chunk([Tlv(Cause.INVALID_STREAM, b"\0\5\0\0")]))
-    (event,) = script.events()
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(wire.error_chunk([Tlv(Cause.INVALID_STREAM, b"\0\5\0\0")]))
+    (event,) = peer.events()
     assert isinstance(event, RemoteError)
     assert event.data == wire.tlv(Cause.INVALID_STREAM, b"\0\5\0\0")
 
 
 def test_ssns_are_counted_for_each_stream() -> None:
-    script = Script()
-    script.accept()
+    peer = ScriptedPeer()
+    peer.accept()
     ssns = []
     for stream in (0, 1, 0, 1, 2):
-        (packet,) = script.send(b"x", info(stream))
+        (packet,) = peer.send(b"x", info(stream))
         ssns.append(packet.chunks(wire.Data)[0].ssn)
     assert ssns == [0, 0, 1, 1, 0]
 
@@ -767,21 +769,21 @@ def test_ssns_wrap_around() -> None:
 
 
 def test_no_such_stream_and_no_data_are_errors_of_the_program() -> None:
-    script = Script()
-    script.accept()
+    peer = ScriptedPeer()
+    peer.accept()
     with pytest.raises(OSError, match="Invalid"):
-        script.send(b"x", info(10))
+        peer.send(b"x", info(10))
     with pytest.raises(OSError, match="Invalid"):
-        script.send(b"")
+        peer.send(b"")
 
 
 def test_an_unknown_chunk_is_skipped_reported_or_stops_the_packet_as_its_high_bits_say() -> None:
     """Section 3.2."""
-    script = Script()
-    script.accept()
+    peer = ScriptedPeer()
+    peer.accept()
     expected = {0x3F: (0, 0), 0x7F: (1, 0), 0xBF: (0, 1), 0xFF: (1, 1)}
     for kind, (reports, messages) in expected.items():
-        left = script.give(wire.chunk(kind, b"what"), script.data(flags=15))
+        left = peer.give(wire.chunk(kind, b"what"), peer.unordered(immediate=True))
         assert sum(len(packet.chunks(wire.Error)) for packet in left) == reports
-        assert len(payloads(script.events())) == messages
-        script.tsn -= not messages
+        assert len(payloads(peer.events())) == messages
+        peer.tsn -= not messages

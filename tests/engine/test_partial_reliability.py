@@ -14,7 +14,9 @@ from trio_sctp._values import (
     Piece,
 )
 
-from .simulation import FULL, MTU, Pair, Script, Sent, ends, failures, info, payloads
+from ..support.engines import FULL, MTU, Sent, ends, failures, info, payloads
+from ..support.scripted_peer import ScriptedPeer
+from .simulation import Pair
 
 SUPPORTED = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
 
@@ -23,9 +25,9 @@ def forwards(sent: list[Sent]) -> list[wire.ForwardTsn]:
     return [chunk for packet in sent for chunk in packet.chunks(wire.ForwardTsn)]
 
 
-def tsns(script: Script, sent: list[Sent]) -> list[int]:
+def tsns(peer: ScriptedPeer, sent: list[Sent]) -> list[int]:
     """Of DATA chunks, counted from 1."""
-    return [data.tsn - script.first_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
+    return [data.tsn - peer.their_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
 
 
 def lossy_then(pair: Pair) -> None:
@@ -57,36 +59,36 @@ def test_to_a_peer_that_does_not_know_it_what_was_sent_is_never_given_up() -> No
 
 
 def test_to_a_peer_that_does_not_know_it_what_was_not_sent_is_given_up() -> None:
-    script = Script()
-    script.accept()
-    script.send(b"x")
-    script.give(script.sack(1, rwnd=0))
-    script.send(b"y")  # probes the window
-    script.send(b"mortal", info(lifetime=500))
-    script.wait(0.9)
-    script.give(script.sack(2))
-    (failed,) = failures(script.events())
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(b"x")
+    peer.give(peer.sack_first(1, rwnd=0))
+    peer.send(b"y")  # probes the window
+    peer.send(b"mortal", info(lifetime=500))
+    peer.advance(0.9)
+    peer.give(peer.sack_first(2))
+    (failed,) = failures(peer.events())
     assert (failed.data, failed.sent) == (b"mortal", False)
-    assert script.association.outbound.empty
+    assert peer.association.outbound.empty
 
 
 def test_a_forward_tsn_that_was_not_agreed_on_is_ignored() -> None:
-    script = Script()
-    script.accept()
-    script.give(wire.forward_tsn_chunk(script.tsn + 5, []))
-    (answer,) = script.give(script.data(flags=15))
-    assert answer.chunks(wire.Sack)[0].cumulative_tsn == script.tsn - 1
-    assert script.state is StatusState.ESTABLISHED
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(wire.forward_tsn_chunk(peer.tsn + 5, []))
+    (answer,) = peer.give(peer.unordered(immediate=True))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == peer.tsn - 1
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 # -- the sender (3.5) --------------------------------------------------------------------------
 
 
-def mortal(script: Script | None = None) -> Script:
+def mortal(peer: ScriptedPeer | None = None) -> ScriptedPeer:
     """Both ends know FORWARD TSN."""
-    script = script or Script()
-    script.accept(SUPPORTED)
-    return script
+    peer = peer or ScriptedPeer()
+    peer.accept(SUPPORTED)
+    return peer
 
 
 def test_a_message_that_was_sent_within_its_lifetime_is_not_given_up() -> None:
@@ -99,42 +101,42 @@ def test_a_message_that_was_sent_within_its_lifetime_is_not_given_up() -> None:
 
 
 def test_a_message_whose_lifetime_is_over_is_not_retransmitted() -> None:
-    script = mortal()
-    script.send(b"mortal", info(lifetime=500))
-    left = script.wait(1.1)
-    assert tsns(script, left) == []
+    peer = mortal()
+    peer.send(b"mortal", info(lifetime=500))
+    left = peer.advance(1.1)
+    assert tsns(peer, left) == []
     (forward,) = forwards(left)
-    assert forward.cumulative_tsn == script.first_tsn
+    assert forward.cumulative_tsn == peer.their_tsn
     assert forward.streams == [(0, 0)]
 
 
 def test_a_message_that_is_given_up_is_reported() -> None:
-    script = mortal()
-    script.send(b"mortal", info(3, ppid=7, lifetime=500, context=99))
-    script.wait(1.1)
-    (failed,) = failures(script.events())
+    peer = mortal()
+    peer.send(b"mortal", info(3, ppid=7, lifetime=500, context=99))
+    peer.advance(1.1)
+    (failed,) = failures(peer.events())
     assert failed.data == b"mortal"
     assert failed.sent
     assert (failed.stream, failed.ppid, failed.context) == (3, 7, 99)
-    assert failed.association_id == script.association.id
+    assert failed.association_id == peer.association.id
 
 
 def test_messages_without_a_lifetime_live_for_ever() -> None:
-    script = mortal()
-    script.send(b"immortal")
-    left = script.wait(100.0)
-    assert set(tsns(script, left)) == {1}
+    peer = mortal()
+    peer.send(b"immortal")
+    left = peer.advance(100.0)
+    assert set(tsns(peer, left)) == {1}
     assert forwards(left) == []
 
 
 def test_all_fragments_are_given_up_together() -> None:
     """Section 3.5, A3."""
-    script = mortal()
-    script.send(bytes(3 * FULL), info(lifetime=500))
-    left = script.wait(1.1)
-    assert tsns(script, left) == []
-    assert [f.cumulative_tsn - script.first_tsn for f in forwards(left)] == [2]
-    assert len(failures(script.events())) == 1
+    peer = mortal()
+    peer.send(bytes(3 * FULL), info(lifetime=500))
+    left = peer.advance(1.1)
+    assert tsns(peer, left) == []
+    assert [f.cumulative_tsn - peer.their_tsn for f in forwards(left)] == [2]
+    assert len(failures(peer.events())) == 1
 
 
 def test_a_message_of_which_a_part_was_sent_is_sent_to_its_end_or_skipped() -> None:
@@ -150,18 +152,18 @@ def test_a_message_of_which_a_part_was_sent_is_sent_to_its_end_or_skipped() -> N
 
 def test_a_message_of_which_a_part_is_acknowledged_is_skipped_too() -> None:
     """The TSN that says so was never sent."""
-    script = mortal()
-    script.send(b"x")
-    script.give(script.sack(1, rwnd=0))
-    assert tsns(script, script.send(bytes(3 * FULL), info(1, lifetime=500))) == [2]
-    script.wait(0.4)
-    assert tsns(script, script.give(script.sack(2, rwnd=0))) == [3]
-    script.wait(0.2)
-    left = script.send(b"next", info(1))
-    assert forwards(left) == [wire.ForwardTsn(script.first_tsn + 3, [(1, 0)])]
+    peer = mortal()
+    peer.send(b"x")
+    peer.give(peer.sack_first(1, rwnd=0))
+    assert tsns(peer, peer.send(bytes(3 * FULL), info(1, lifetime=500))) == [2]
+    peer.advance(0.4)
+    assert tsns(peer, peer.give(peer.sack_first(2, rwnd=0))) == [3]
+    peer.advance(0.2)
+    left = peer.send(b"next", info(1))
+    assert forwards(left) == [wire.ForwardTsn(peer.their_tsn + 3, [(1, 0)])]
     (data,) = [data for packet in left for data in packet.chunks(wire.Data)]
-    assert (data.payload, data.ssn, data.tsn) == (b"next", 1, script.first_tsn + 4)
-    (failed,) = failures(script.events())
+    assert (data.payload, data.ssn, data.tsn) == (b"next", 1, peer.their_tsn + 4)
+    (failed,) = failures(peer.events())
     assert len(failed.data) == 3 * FULL
 
 
@@ -184,100 +186,100 @@ def test_a_large_message_that_dies_under_way_holds_up_none(seed: int) -> None:
 
 def test_the_point_moves_only_over_what_is_given_up() -> None:
     """Section 3.5, C2."""
-    script = mortal()
-    script.send(b"mortal", info(lifetime=500))
-    script.send(b"immortal")
-    script.send(b"mortal", info(lifetime=500))
-    left = script.wait(1.1)
-    assert [f.cumulative_tsn - script.first_tsn + 1 for f in forwards(left)] == [1]
-    assert tsns(script, left) == [2]
+    peer = mortal()
+    peer.send(b"mortal", info(lifetime=500))
+    peer.send(b"immortal")
+    peer.send(b"mortal", info(lifetime=500))
+    left = peer.advance(1.1)
+    assert [f.cumulative_tsn - peer.their_tsn + 1 for f in forwards(left)] == [1]
+    assert tsns(peer, left) == [2]
 
 
 def test_the_point_moves_on_when_what_is_before_it_is_acknowledged() -> None:
     """Section 3.5, C: with every SACK."""
-    script = mortal()
-    script.send(b"immortal")
-    script.send(b"mortal", info(lifetime=500))
-    script.wait(1.1)
-    (forward,) = forwards(script.give(script.sack(1)))
-    assert forward.cumulative_tsn == script.first_tsn + 1
-    script.give(script.sack(2))
-    assert script.association.outbound.empty
-    assert script.association.paths["10.0.0.2"].t3 > 1e9
+    peer = mortal()
+    peer.send(b"immortal")
+    peer.send(b"mortal", info(lifetime=500))
+    peer.advance(1.1)
+    (forward,) = forwards(peer.give(peer.sack_first(1)))
+    assert forward.cumulative_tsn == peer.their_tsn + 1
+    peer.give(peer.sack_first(2))
+    assert peer.association.outbound.empty
+    assert peer.association.paths["10.0.0.2"].t3 > 1e9
 
 
 def test_a_forward_tsn_that_is_lost_is_sent_again() -> None:
     """Section 3.5, C5: T3-rtx runs for it."""
-    script = mortal()
-    script.send(b"mortal", info(lifetime=500))
-    assert len(forwards(script.wait(1.1))) == 1
-    assert len(forwards(script.wait(2.1))) == 1
-    assert len(forwards(script.wait(4.1))) == 1
-    script.give(script.sack(1))
-    assert forwards(script.wait(20.0)) == []
+    peer = mortal()
+    peer.send(b"mortal", info(lifetime=500))
+    assert len(forwards(peer.advance(1.1))) == 1
+    assert len(forwards(peer.advance(2.1))) == 1
+    assert len(forwards(peer.advance(4.1))) == 1
+    peer.give(peer.sack_first(1))
+    assert forwards(peer.advance(20.0)) == []
 
 
 def test_a_forward_tsn_that_is_never_acknowledged_ends_the_association() -> None:
-    script = mortal(Script(heartbeats=False))
-    script.send(b"mortal", info(lifetime=500))
-    script.wait(1000.0)
-    assert ends(script.events())[0].state is AssociationState.COMM_LOST
-    assert script.engine.next_deadline() is None
+    peer = mortal(ScriptedPeer(heartbeats=False))
+    peer.send(b"mortal", info(lifetime=500))
+    peer.advance(1000.0)
+    assert ends(peer.events())[0].state is AssociationState.COMM_LOST
+    assert peer.engine.next_deadline() is None
 
 
 def test_a_sack_that_does_not_know_of_it_has_a_forward_tsn_sent_again() -> None:
     """Section 3.5, C3."""
-    script = mortal()
-    script.send(b"mortal", info(lifetime=500))
-    script.wait(1.1)
-    assert len(forwards(script.give(script.sack(0)))) == 1
+    peer = mortal()
+    peer.send(b"mortal", info(lifetime=500))
+    peer.advance(1.1)
+    assert len(forwards(peer.give(peer.sack_first(0)))) == 1
 
 
 def test_each_stream_is_in_the_forward_tsn_once_with_its_last_ssn() -> None:
-    script = mortal()
+    peer = mortal()
     for stream in (1, 1, 2, 1):
-        script.send(b"mortal", info(stream, lifetime=500))
-    (forward,) = forwards(script.wait(1.1))
+        peer.send(b"mortal", info(stream, lifetime=500))
+    (forward,) = forwards(peer.advance(1.1))
     assert sorted(forward.streams) == [(1, 2), (2, 0)]
 
 
 def test_unordered_messages_are_in_no_stream_of_the_forward_tsn() -> None:
-    script = mortal()
-    script.send(b"mortal", info(1, unordered=True, lifetime=500))
-    (forward,) = forwards(script.wait(1.1))
+    peer = mortal()
+    peer.send(b"mortal", info(1, unordered=True, lifetime=500))
+    (forward,) = forwards(peer.advance(1.1))
     assert forward.streams == []
 
 
 def test_a_forward_tsn_fits_into_a_packet() -> None:
-    script = mortal(Script(outbound_streams=2000, rwnd=100_000))
-    script.association.outbound_streams = 2000
+    peer = mortal(ScriptedPeer(outbound_streams=2000, rwnd=100_000))
+    peer.association.outbound_streams = 2000
     for stream in range(500):
-        script.send(b"m", info(stream, lifetime=500))
-    assert all(packet.size <= MTU for packet in script.wait(2.0))
+        peer.send(b"m", info(stream, lifetime=500))
+    assert all(packet.size <= MTU for packet in peer.advance(2.0))
 
 
 def test_a_forward_tsn_goes_no_further_than_its_streams() -> None:
     """Section 3.5, C4: the point is where the list of streams ends; the rest follows."""
-    script = mortal(Script(outbound_streams=2000, path_mtu=600, max_burst=20))
-    script.association.outbound_streams = 2000
+    peer = mortal(ScriptedPeer(outbound_streams=2000, path_mtu=600, max_burst=20))
+    peer.association.outbound_streams = 2000
     for stream in range(500):
-        script.engine.queue(script.association.id, b"m", info(stream, lifetime=500), script.now)
-    script.engine.flush(script.association.id, script.now)
-    script.take()
-    left = script.wait(2.0)
+        peer.engine.queue(peer.association.id, b"m", info(stream, lifetime=500), peer.now)
+    peer.engine.flush(peer.association.id, peer.now)
+    peer.take()
+    left = peer.advance(2.0)
     forward = forwards(left)[0]
-    skipped = forward.cumulative_tsn - script.first_tsn + 1
+    skipped = forward.cumulative_tsn - peer.their_tsn + 1
     assert 0 < skipped == len(forward.streams) < 500
-    (again,) = forwards(script.give(script.sack(skipped)))
+    (again,) = forwards(peer.give(peer.sack_first(skipped)))
     assert again.cumulative_tsn > forward.cumulative_tsn
     assert not {stream for stream, _ in again.streams} & {stream for stream, _ in forward.streams}
 
 
 def test_what_is_given_up_is_no_longer_in_flight() -> None:
-    script = mortal()
-    script.send(bytes(1000), info(lifetime=500))
-    script.wait(1.1)
-    outbound = script.association.outbound
+    peer = mortal()
+    peer.send(bytes(1000), info(lifetime=500))
+    peer.advance(1.1)
+    outbound = peer.association.outbound
     assert (outbound.flight, outbound.buffered, outbound.messages) == (0, 0, 0)
 
 
@@ -285,74 +287,74 @@ def test_what_is_given_up_is_no_longer_in_flight() -> None:
 
 
 def test_what_is_skipped_is_acknowledged() -> None:
-    script = mortal()
-    (answer,) = script.give(wire.forward_tsn_chunk(script.tsn + 4, []))
-    assert answer.chunks(wire.Sack)[0].cumulative_tsn == script.tsn + 4
+    peer = mortal()
+    (answer,) = peer.give(wire.forward_tsn_chunk(peer.tsn + 4, []))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == peer.tsn + 4
 
 
 def test_an_old_forward_tsn_changes_nothing() -> None:
-    script = mortal()
-    script.give(script.data())
-    (answer,) = script.give(wire.forward_tsn_chunk(script.tsn - 1, [(0, 9)]))
-    assert answer.chunks(wire.Sack)[0].cumulative_tsn == script.tsn - 1
-    script.give(script.data(b"y", ssn=0, flags=3))
-    assert payloads(script.events()) == [b"x", b"y"]
+    peer = mortal()
+    peer.give(peer.unordered())
+    (answer,) = peer.give(wire.forward_tsn_chunk(peer.tsn - 1, [(0, 9)]))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == peer.tsn - 1
+    peer.give(peer.data(b"y", ssn=0))
+    assert payloads(peer.events()) == [b"x", b"y"]
 
 
 def test_what_waits_behind_a_skipped_message_is_delivered() -> None:
-    script = mortal()
-    script.give(script.data(b"1", tsn=101, ssn=1, flags=3))
-    script.give(script.data(b"3", tsn=103, ssn=3, flags=3))
-    assert payloads(script.events()) == []
-    script.give(wire.forward_tsn_chunk(100, [(0, 0)]))
-    assert payloads(script.events()) == [b"1"]
-    script.give(wire.forward_tsn_chunk(102, [(0, 2)]))
-    assert payloads(script.events()) == [b"3"]
+    peer = mortal()
+    peer.give(peer.data(b"1", tsn=101, ssn=1))
+    peer.give(peer.data(b"3", tsn=103, ssn=3))
+    assert payloads(peer.events()) == []
+    peer.give(wire.forward_tsn_chunk(100, [(0, 0)]))
+    assert payloads(peer.events()) == [b"1"]
+    peer.give(wire.forward_tsn_chunk(102, [(0, 2)]))
+    assert payloads(peer.events()) == [b"3"]
 
 
 def test_the_point_joins_what_has_arrived_behind_it() -> None:
-    script = mortal()
-    script.give(script.data(tsn=102))
-    script.give(script.data(tsn=103))
-    (answer,) = script.give(wire.forward_tsn_chunk(101, []))
+    peer = mortal()
+    peer.give(peer.unordered(tsn=102))
+    peer.give(peer.unordered(tsn=103))
+    (answer,) = peer.give(wire.forward_tsn_chunk(101, []))
     sack = answer.chunks(wire.Sack)[0]
     assert (sack.cumulative_tsn, sack.gaps) == (103, [])
 
 
 def test_fragments_of_a_skipped_message_are_forgotten() -> None:
-    script = mortal(Script(receive_window=50_000))
-    script.give(script.data(bytes(1000), tsn=100, flags=2))
-    script.give(script.data(bytes(1000), tsn=101, flags=0))
-    (answer,) = script.give(wire.forward_tsn_chunk(102, [(0, 0)]))
+    peer = mortal(ScriptedPeer(receive_window=50_000))
+    peer.give(peer.data(bytes(1000), tsn=100, flags=2))
+    peer.give(peer.data(bytes(1000), tsn=101, flags=0))
+    (answer,) = peer.give(wire.forward_tsn_chunk(102, [(0, 0)]))
     assert answer.chunks(wire.Sack)[0].rwnd == 50_000
-    script.give(script.data(b"next", tsn=103, ssn=1, flags=3))
-    assert payloads(script.events()) == [b"next"]
+    peer.give(peer.data(b"next", tsn=103, ssn=1))
+    assert payloads(peer.events()) == [b"next"]
 
 
 def test_a_partial_delivery_that_is_skipped_is_told_of() -> None:
-    script = mortal(Script(receive_window=5000))
+    peer = mortal(ScriptedPeer(receive_window=5000))
     for number in range(4):
-        script.give(script.data(bytes(FULL), tsn=100 + number, flags=2 if not number else 0))
-    events = script.events()
+        peer.give(peer.data(bytes(FULL), tsn=100 + number, flags=2 if not number else 0))
+    events = peer.events()
     assert any(isinstance(event, Piece) for event in events)
-    script.give(script.data(b"waits", tsn=109, stream=1, flags=3))
-    assert script.events() == []
-    script.give(wire.forward_tsn_chunk(110, [(0, 0)]))
-    aborted, waited = script.events()
+    peer.give(peer.data(b"waits", tsn=109, stream=1))
+    assert peer.events() == []
+    peer.give(wire.forward_tsn_chunk(110, [(0, 0)]))
+    aborted, waited = peer.events()
     assert isinstance(aborted, PartialDeliveryAborted)
     assert isinstance(waited, Message)
     assert waited.data == b"waits"
-    script.give(script.data(b"next", tsn=111, ssn=1, flags=3))
-    (message,) = [event for event in script.events() if isinstance(event, Message)]
+    peer.give(peer.data(b"next", tsn=111, ssn=1))
+    (message,) = [event for event in peer.events() if isinstance(event, Message)]
     assert message.data == b"next"
 
 
 def test_a_skipped_message_that_comes_late_is_a_duplicate() -> None:
-    script = mortal()
-    script.give(wire.forward_tsn_chunk(100, [(0, 0)]))
-    (answer,) = script.give(script.data(b"late", tsn=100, ssn=0, flags=3))
+    peer = mortal()
+    peer.give(wire.forward_tsn_chunk(100, [(0, 0)]))
+    (answer,) = peer.give(peer.data(b"late", tsn=100, ssn=0))
     assert answer.chunks(wire.Sack)[0].duplicates == [100]
-    assert payloads(script.events()) == []
+    assert payloads(peer.events()) == []
 
 
 # -- more policies (RFC 7496) ------------------------------------------------------------------
@@ -361,96 +363,96 @@ def test_a_skipped_message_that_comes_late_is_a_duplicate() -> None:
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None:
     """RFC 7496 section 3.1."""
-    script = mortal()
-    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=limit)
-    left = script.take() + script.wait(50.0)
-    assert tsns(script, left) == [1] * (1 + limit)
-    assert forwards(left)[0].cumulative_tsn == script.first_tsn
-    (failed,) = failures(script.events())
+    peer = mortal()
+    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=limit)
+    left = peer.take() + peer.advance(50.0)
+    assert tsns(peer, left) == [1] * (1 + limit)
+    assert forwards(left)[0].cumulative_tsn == peer.their_tsn
+    (failed,) = failures(peer.events())
     assert (failed.data, failed.sent) == (b"m", True)
 
 
 def test_what_is_retransmitted_fast_counts_as_well() -> None:
-    script = mortal()
-    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=0)
-    script.take()
+    peer = mortal()
+    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=0)
+    peer.take()
     for number in range(1, 5):
-        script.send(b"later")
-        script.give(script.sack(0, gaps=[(2, number + 1)]))
-    assert [failed.data for failed in failures(script.events())] == [b"m"]
+        peer.send(b"later")
+        peer.give(peer.sack_first(0, gaps=[(2, number + 1)]))
+    assert [failed.data for failed in failures(peer.events())] == [b"m"]
 
 
 def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
-    script = Script()
-    script.accept()
-    script.engine.send(script.association.id, b"m", info(), script.now, retransmissions=0)
-    script.take()
-    assert tsns(script, script.wait(1.5)) == [1]
-    assert failures(script.events()) == []
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=0)
+    peer.take()
+    assert tsns(peer, peer.advance(1.5)) == [1]
+    assert failures(peer.events()) == []
 
 
-def priorities(script: Script, *numbers: int | None) -> None:
+def priorities(peer: ScriptedPeer, *numbers: int | None) -> None:
     """Queue a message of 1000 bytes for each; its data tell which."""
     for number in numbers:
         value = str(number).encode().ljust(1000)
-        script.engine.queue(script.association.id, value, info(), script.now, priority=number)
+        peer.engine.queue(peer.association.id, value, info(), peer.now, priority=number)
 
 
-def given_up(script: Script) -> list[str]:
-    return [failed.data.decode().strip() for failed in failures(script.events())]
+def given_up(peer: ScriptedPeer) -> list[str]:
+    return [failed.data.decode().strip() for failed in failures(peer.events())]
 
 
 def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
     """RFC 7496 section 3.2: a lower number is a higher priority."""
-    script = mortal(Script(send_buffer=5000))
-    priorities(script, 5, 9, 7, None, 9)
-    priorities(script, 6)
-    assert given_up(script) == ["9"]
-    priorities(script, 6, 6)
-    assert given_up(script) == ["9", "7"]
+    peer = mortal(ScriptedPeer(send_buffer=5000))
+    priorities(peer, 5, 9, 7, None, 9)
+    priorities(peer, 6)
+    assert given_up(peer) == ["9"]
+    priorities(peer, 6, 6)
+    assert given_up(peer) == ["9", "7"]
     with pytest.raises(BlockingIOError):
-        priorities(script, 6)
+        priorities(peer, 6)
     with pytest.raises(BlockingIOError):
-        priorities(script, None)
-    assert given_up(script) == []
+        priorities(peer, None)
+    assert given_up(peer) == []
 
 
 def test_what_was_not_sent_is_given_up_before_what_was() -> None:
-    script = mortal(Script(send_buffer=3000))
-    script.engine.send(script.association.id, b"sent".ljust(1000), info(), script.now, priority=9)
-    priorities(script, 9, 9)
-    priorities(script, 1)
-    assert given_up(script) == ["9"]
+    peer = mortal(ScriptedPeer(send_buffer=3000))
+    peer.engine.send(peer.association.id, b"sent".ljust(1000), info(), peer.now, priority=9)
+    priorities(peer, 9, 9)
+    priorities(peer, 1)
+    assert given_up(peer) == ["9"]
 
 
 def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
-    script = mortal(Script(send_buffer=3000))
-    script.engine.queue(script.association.id, bytes(5000), info(), script.now)
+    peer = mortal(ScriptedPeer(send_buffer=3000))
+    peer.engine.queue(peer.association.id, bytes(5000), info(), peer.now)
     with pytest.raises(BlockingIOError):
-        priorities(script, 1)
-    assert given_up(script) == []
-    script = mortal(Script(send_buffer=3000))
-    script.engine.queue(script.association.id, bytes(2999), info(), script.now)
-    priorities(script, 9)
-    script.engine.parameters.send_buffer = 1000
-    script.association.parameters.send_buffer = 1000
+        priorities(peer, 1)
+    assert given_up(peer) == []
+    peer = mortal(ScriptedPeer(send_buffer=3000))
+    peer.engine.queue(peer.association.id, bytes(2999), info(), peer.now)
+    priorities(peer, 9)
+    peer.engine.parameters.send_buffer = 1000
+    peer.association.parameters.send_buffer = 1000
     with pytest.raises(BlockingIOError):
-        priorities(script, 1)
-    assert given_up(script) == []
+        priorities(peer, 1)
+    assert given_up(peer) == []
 
 
 def test_what_was_sent_is_given_up_only_if_the_peer_knows_forward_tsn() -> None:
     for parameters, expected in ([SUPPORTED], ["9"]), ([], None):
-        script = Script(send_buffer=1000)
-        script.accept(*parameters)
-        priorities(script, 9)
-        script.engine.flush(script.association.id, script.now)
+        peer = ScriptedPeer(send_buffer=1000)
+        peer.accept(*parameters)
+        priorities(peer, 9)
+        peer.engine.flush(peer.association.id, peer.now)
         if expected is None:
             with pytest.raises(BlockingIOError):
-                priorities(script, 1)
+                priorities(peer, 1)
         else:
-            priorities(script, 1)
-            assert given_up(script) == expected
+            priorities(peer, 1)
+            assert given_up(peer) == expected
 
 
 def test_priorities_end_to_end() -> None:

@@ -7,7 +7,9 @@ import pytest
 from trio_sctp._engine import wire
 from trio_sctp._engine.path_mtu import RAISE_AFTER
 
-from .simulation import B2, A, Pair, Script, Sent, info, payloads
+from ..support.engines import B2, A, Sent, info, payloads
+from ..support.scripted_peer import ScriptedPeer
+from .simulation import Pair
 
 IP = 20
 BASE, LARGEST = 1200, 1480
@@ -117,15 +119,15 @@ def test_what_was_sent_on_a_wide_path_passes_a_narrow_one() -> None:
 
 
 def test_packets_that_must_not_be_fragmented_are_marked_so() -> None:
-    script = Script(path_mtu=1200)
-    script.accept()
-    script.engine.send(script.association.id, bytes(5000), info(), script.now)
-    assert [packet.fragment for packet in script.engine.packets_to_send()] == [False] * 4
-    (path,) = script.association.paths.values()
+    peer = ScriptedPeer(path_mtu=1200)
+    peer.accept()
+    peer.engine.send(peer.association.id, bytes(5000), info(), peer.now)
+    assert [packet.fragment for packet in peer.engine.packets_to_send()] == [False] * 4
+    (path,) = peer.association.paths.values()
     path.mtu = 600
-    left = script.wait(0.0)
-    script.engine.handle_timeout(script.now + 1.0)
-    again = script.engine.packets_to_send()
+    left = peer.advance(0.0)
+    peer.engine.handle_timeout(peer.now + 1.0)
+    again = peer.engine.packets_to_send()
     assert left == []
     assert [(len(packet.data), packet.fragment) for packet in again] == [(1200, True)]
 
@@ -139,14 +141,14 @@ def test_a_search_ends_with_the_association() -> None:
 
 
 def test_an_answer_to_another_probe_proves_nothing() -> None:
-    script = Script(path_mtu=BASE, path_mtu_discovery=True, largest_path_mtu=LARGEST)
-    script.accept()
-    (path,) = script.association.paths.values()
-    left = script.send(bytes(20_000))
+    peer = ScriptedPeer(path_mtu=BASE, path_mtu_discovery=True, largest_path_mtu=LARGEST)
+    peer.accept()
+    (path,) = peer.association.paths.values()
+    left = peer.send(bytes(20_000))
     (probe,) = probes(left)
     (heartbeat,) = probe.chunks(wire.Heartbeat)
     forged = heartbeat.info[:8] + bytes(8) + heartbeat.info[16:]
-    script.give(wire.heartbeat_chunk(forged, ack=True))
+    peer.give(wire.heartbeat_chunk(forged, ack=True))
     assert path.mtu == BASE
-    script.give(wire.heartbeat_chunk(heartbeat.info, ack=True))
+    peer.give(wire.heartbeat_chunk(heartbeat.info, ack=True))
     assert path.mtu == LARGEST

@@ -12,7 +12,7 @@ from trio_sctp._engine.wire import ParameterType
 from trio_sctp._options import PathState, StatusState
 from trio_sctp._values import AssociationState, Message, PeerAddressState
 
-from .simulation import (
+from ..support.engines import (
     A2,
     B2,
     B3,
@@ -21,15 +21,14 @@ from .simulation import (
     PORT,
     A,
     B,
-    Pair,
-    Script,
     Sent,
-    Simulation,
     ends,
     info,
     path_changes,
     payloads,
 )
+from ..support.scripted_peer import PEER_COOKIE, ScriptedPeer
+from .simulation import Pair, Simulation
 
 AVAILABLE = PeerAddressState.ADDR_AVAILABLE
 CONFIRMED = PeerAddressState.ADDR_CONFIRMED
@@ -78,9 +77,9 @@ def test_an_address_has_the_local_one_of_its_network() -> None:
 
 
 def test_addresses_that_are_nobodys_are_left_out() -> None:
-    script = Script()
+    peer = ScriptedPeer()
     nobody = ["224.0.0.1", "0.0.0.0", "255.255.255.255"]
-    association = script.accept(
+    association = peer.accept(
         *[wire.address_parameter(a) for a in nobody],
         wire.Tlv(ParameterType.IPV4_ADDRESS, b"abc"),
         wire.address_parameter(B2),
@@ -90,18 +89,17 @@ def test_addresses_that_are_nobodys_are_left_out() -> None:
 
 
 def test_a_peer_has_at_most_16_addresses() -> None:
-    script = Script()
+    peer = ScriptedPeer()
     listed = [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 100)]
-    assert len(script.accept(*listed).paths) == 16
+    assert len(peer.accept(*listed).paths) == 16
 
 
 def test_a_peer_has_at_most_16_addresses_from_its_init_ack_too() -> None:
-    script = Script()
-    ack = script.ack()
-    ack.parameters += [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 100)]
-    script.connect(until="wait")
-    script.give(wire.init_chunk(ack))
-    assert len(script.association.paths) == 16
+    peer = ScriptedPeer()
+    listed = [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 100)]
+    peer.set_up("wait")
+    peer.give(peer.init_ack([PEER_COOKIE, *listed]))
+    assert len(peer.association.paths) == 16
 
 
 # -- confirmation (5.4) ------------------------------------------------------------------------
@@ -143,47 +141,47 @@ def test_an_unconfirmed_address_carries_no_user_data() -> None:
 
 def test_the_source_of_a_cookie_echo_is_not_confirmed_by_it() -> None:
     """Who knows the cookie can send it from an address of somebody else."""
-    script = Script()
-    script.parameters = [wire.address_parameter(B2)]
-    ack = script.init_ack()
+    peer = ScriptedPeer()
+    peer.parameters = [wire.address_parameter(B2)]
+    ack = peer.begin()
     echo = wire.chunk(wire.ChunkType.COOKIE_ECHO, ack.parameters[0].value)
-    script.give(echo, tag=ack.tag, route=Route(A, B2))
-    association = script.association
+    peer.give(echo, tag=ack.tag, route=Route(A, B2))
+    association = peer.association
     assert association.paths[B].confirmed
     assert not association.paths[B2].confirmed
-    assert script.send(b"x")[0].route.remote == B
+    assert peer.send(b"x")[0].route.remote == B
 
 
 def test_the_source_of_an_init_ack_is_not_confirmed_by_it() -> None:
-    script = Script()
-    script.connect(until="wait")
-    (echo,) = script.give(wire.init_chunk(script.ack()), route=Route(A, B2))
+    peer = ScriptedPeer()
+    peer.set_up("wait")
+    (echo,) = peer.give(peer.init_ack(), route=Route(A, B2))
     assert echo.has(wire.CookieEcho)
     assert echo.route.remote == B
-    assert not script.association.paths[B2].confirmed
+    assert not peer.association.paths[B2].confirmed
 
 
 def test_a_heartbeat_ack_confirms_only_with_the_nonce_that_was_sent() -> None:
-    script = Script()
-    association = script.accept(wire.address_parameter(B2))
-    (packet,) = heartbeats(script.wait(1.5), B2)[:1]
+    peer = ScriptedPeer()
+    association = peer.accept(wire.address_parameter(B2))
+    (packet,) = heartbeats(peer.advance(1.5), B2)[:1]
     told = packet.chunks(wire.Heartbeat)[0].info
     for at in range(8, 16):
         forged = bytearray(told)
         forged[at] ^= 1
-        script.give(wire.heartbeat_chunk(bytes(forged), ack=True), route=Route(A, B2))
+        peer.give(wire.heartbeat_chunk(bytes(forged), ack=True), route=Route(A, B2))
     assert not association.paths[B2].confirmed
-    script.give(wire.heartbeat_chunk(told[:10], ack=True), route=Route(A, B2))
+    peer.give(wire.heartbeat_chunk(told[:10], ack=True), route=Route(A, B2))
     assert not association.paths[B2].confirmed
 
 
 def test_the_heartbeat_of_one_address_confirms_no_other() -> None:
-    script = Script()
-    association = script.accept(wire.address_parameter(B2), wire.address_parameter(B3))
-    packets = heartbeats(script.wait(2.5))
+    peer = ScriptedPeer()
+    association = peer.accept(wire.address_parameter(B2), wire.address_parameter(B3))
+    packets = heartbeats(peer.advance(2.5))
     nonce = {p.route.remote: p.chunks(wire.Heartbeat)[0].info for p in packets}
     swapped = nonce[B2].replace(B2.encode(), B3.encode())
-    script.give(wire.heartbeat_chunk(swapped, ack=True))
+    peer.give(wire.heartbeat_chunk(swapped, ack=True))
     assert not association.paths[B2].confirmed
     assert not association.paths[B3].confirmed
 
@@ -198,10 +196,10 @@ def test_heartbeat_nonces_are_random() -> None:
 
 def test_probes_of_unconfirmed_addresses_are_rate_limited() -> None:
     """They may be anybody's: a peer could have us send to 15 hosts for each INIT."""
-    script = Script()
+    peer = ScriptedPeer()
     listed = [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 16)]
-    script.accept(*listed)
-    probes = heartbeats(script.wait(600.0))
+    peer.accept(*listed)
+    probes = heartbeats(peer.advance(600.0))
     probes = [p for p in probes if p.route.remote != B]
     assert probes
     times = [p.time for p in probes]
@@ -246,12 +244,12 @@ def test_heartbeats_can_be_switched_off() -> None:
 
 
 def test_a_path_with_data_that_is_timed_needs_no_heartbeat() -> None:
-    script = Script()
-    association = script.accept()
+    peer = ScriptedPeer()
+    association = peer.accept()
     path = association.paths[B]
-    script.wait(path.heartbeat_at - script.now - 0.5)
-    script.send(b"x")
-    assert heartbeats(script.wait(0.6)) == []
+    peer.advance(path.heartbeat_at - peer.now - 0.5)
+    peer.send(b"x")
+    assert heartbeats(peer.advance(0.6)) == []
 
 
 def test_a_program_can_ask_for_a_heartbeat() -> None:
@@ -262,10 +260,10 @@ def test_a_program_can_ask_for_a_heartbeat() -> None:
 
 
 def test_a_heartbeat_is_answered_to_where_it_came_from() -> None:
-    script = Script()
-    script.accept(wire.address_parameter(B2))
+    peer = ScriptedPeer()
+    peer.accept(wire.address_parameter(B2))
     route = Route(A, B2)
-    (answer,) = script.give(wire.heartbeat_chunk(b"whatever is in it"), route=route)
+    (answer,) = peer.give(wire.heartbeat_chunk(b"whatever is in it"), route=route)
     assert answer.route == route
     assert answer.chunks(wire.HeartbeatAck)[0].info == b"whatever is in it"
 
@@ -289,44 +287,44 @@ def test_heartbeats_measure_the_round_trip() -> None:
 # -- error counters (8.1, 8.2) -----------------------------------------------------------------
 
 
-def failing(script: Script) -> None:
+def failing(peer: ScriptedPeer) -> None:
     """Two time-outs."""
-    script.send(b"x")
-    script.wait(3.1)
-    assert script.association.error_count == 2
-    assert script.association.paths[B].error_count == 2
+    peer.send(b"x")
+    peer.advance(3.1)
+    assert peer.association.error_count == 2
+    assert peer.association.paths[B].error_count == 2
 
 
 def test_an_acknowledgement_of_data_resets_the_error_counters() -> None:
-    script = Script()
-    association = script.accept()
-    failing(script)
-    script.give(script.sack(1))
+    peer = ScriptedPeer()
+    association = peer.accept()
+    failing(peer)
+    peer.give(peer.sack_first(1))
     assert (association.error_count, association.paths[B].error_count) == (0, 0)
 
 
 def test_a_heartbeat_ack_resets_the_error_counters() -> None:
-    script = Script()
-    association = script.accept()
-    failing(script)
-    script.engine.request_heartbeat(association.id, B, script.now)
-    (packet,) = heartbeats(script.take())
+    peer = ScriptedPeer()
+    association = peer.accept()
+    failing(peer)
+    peer.engine.request_heartbeat(association.id, B, peer.now)
+    (packet,) = heartbeats(peer.take())
     ack = wire.heartbeat_chunk(packet.chunks(wire.Heartbeat)[0].info, ack=True)
-    script.give(ack)
+    peer.give(ack)
     assert (association.error_count, association.paths[B].error_count) == (0, 0)
 
 
 def test_nothing_else_resets_the_error_counters() -> None:
-    script = Script()
-    association = script.accept()
-    failing(script)
+    peer = ScriptedPeer()
+    association = peer.accept()
+    failing(peer)
     forged = wire.heartbeat_chunk(bytes(16) + B.encode(), ack=True)
-    script.give(script.data(flags=15))
-    script.give(script.sack(0))
-    script.give(script.sack(0, rwnd=0))
-    script.give(wire.heartbeat_chunk(b"their own"))
-    script.give(forged)
-    script.give(wire.error_chunk([wire.Tlv(1, bytes(4))]))
+    peer.give(peer.unordered(immediate=True))
+    peer.give(peer.sack_first(0))
+    peer.give(peer.sack_first(0, rwnd=0))
+    peer.give(wire.heartbeat_chunk(b"their own"))
+    peer.give(forged)
+    peer.give(wire.error_chunk([wire.Tlv(1, bytes(4))]))
     assert (association.error_count, association.paths[B].error_count) == (2, 2)
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from trio_sctp._engine import Engine, Route
 from trio_sctp._values import AssociationState
 
-from .simulation import PEER_PORT, PORT, A, B, Pair, ends, failures, info, payloads
+from ..support.engines import PEER_PORT, PORT, A, B, ends, failures, info, payloads
+from .simulation import Pair
 
 GRACEFUL = AssociationState.SHUTDOWN_COMP
 

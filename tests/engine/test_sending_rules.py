@@ -15,8 +15,9 @@ from trio_sctp._engine.outbound import Outbound, SentChunk
 from trio_sctp._engine.packet import PacketBuilder
 from trio_sctp._engine.path import Path
 
+from ..support.engines import A, B, payloads
 from .sending_rules import RuleBroken, WatchedEngine
-from .simulation import A, B, Pair, payloads
+from .simulation import Pair
 
 MESSAGES = 200
 

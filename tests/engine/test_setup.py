@@ -15,7 +15,7 @@ from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationChange, AssociationState, RemoteError
 
-from .simulation import (
+from ..support.engines import (
     A2,
     A3,
     B2,
@@ -25,9 +25,6 @@ from .simulation import (
     PORT,
     A,
     B,
-    Pair,
-    Script,
-    Simulation,
     cookie_echo,
     cookie_of,
     ends,
@@ -36,6 +33,8 @@ from .simulation import (
     parsed,
     payloads,
 )
+from ..support.scripted_peer import PEER_COOKIE, ScriptedPeer
+from .simulation import Pair, Simulation
 
 COOKIE = Cookie(
     created=12.5,
@@ -71,13 +70,13 @@ OTHER_VALUES: dict[str, Any] = {
 
 
 def test_an_init_costs_no_state() -> None:
-    script = Script()
+    peer = ScriptedPeer()
     for number in range(1000):
-        script.give_init(Route(A, f"10.9.{number // 250}.{number % 250 + 1}"), tag=number + 1)
-    assert len(script.sent) == 1000
-    assert not script.engine.associations
-    assert script.engine.next_deadline() is None
-    assert script.events() == []
+        peer.give_init(Route(A, f"10.9.{number // 250}.{number % 250 + 1}"), tag=number + 1)
+    assert len(peer.sent) == 1000
+    assert not peer.engine.associations
+    assert peer.engine.next_deadline() is None
+    assert peer.events() == []
 
 
 @pytest.mark.parametrize("field", Cookie._fields)
@@ -103,43 +102,43 @@ def test_the_cookie_is_signed_with_an_hmac_of_sha_256() -> None:
 
 
 def test_a_cookie_with_any_byte_changed_is_dropped_without_a_word() -> None:
-    script = Script()
-    ack = script.init_ack()
+    peer = ScriptedPeer()
+    ack = peer.begin()
     cookie = cookie_of(ack)
     for at in range(len(cookie)):
         changed = bytearray(cookie)
         changed[at] ^= 0x10
         echo = wire.chunk(wire.ChunkType.COOKIE_ECHO, bytes(changed))
-        assert script.give(echo, tag=ack.tag) == []
-    assert not script.engine.associations
-    assert script.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
+        assert peer.give(echo, tag=ack.tag) == []
+    assert not peer.engine.associations
+    assert peer.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
 
 
 def test_a_cookie_cut_short_is_dropped_without_a_word() -> None:
-    script = Script()
-    ack = script.init_ack()
+    peer = ScriptedPeer()
+    ack = peer.begin()
     for size in range(len(cookie_of(ack))):
         echo = wire.chunk(wire.ChunkType.COOKIE_ECHO, cookie_of(ack)[:size])
-        assert script.give(echo, tag=ack.tag) == []
+        assert peer.give(echo, tag=ack.tag) == []
 
 
 def test_a_cookie_is_good_for_its_verification_tag_only() -> None:
-    script = Script()
-    ack = script.init_ack()
-    assert script.give(cookie_echo(ack), tag=ack.tag ^ 1) == []
-    assert not script.engine.associations
+    peer = ScriptedPeer()
+    ack = peer.begin()
+    assert peer.give(cookie_echo(ack), tag=ack.tag ^ 1) == []
+    assert not peer.engine.associations
 
 
 def test_a_cookie_is_good_for_its_port_only() -> None:
-    script = Script()
-    ack = script.init_ack()
-    assert script.give_raw(wire.seal(PEER_PORT + 1, PORT, ack.tag, [cookie_echo(ack)])) == []
-    assert not script.engine.associations
+    peer = ScriptedPeer()
+    ack = peer.begin()
+    assert peer.give_raw(wire.seal(PEER_PORT + 1, PORT, ack.tag, [cookie_echo(ack)])) == []
+    assert not peer.engine.associations
 
 
 def test_another_endpoint_does_not_take_the_cookie() -> None:
-    script, other = Script(seed=1), Script(seed=2)
-    ack = script.init_ack()
+    peer, other = ScriptedPeer(seed=1), ScriptedPeer(seed=2)
+    ack = peer.begin()
     assert other.give(cookie_echo(ack), tag=ack.tag) == []
 
 
@@ -155,60 +154,60 @@ def test_two_keys_are_in_rotation() -> None:
 
 
 def test_a_cookie_lives_for_valid_cookie_life() -> None:
-    script = Script(cookie_life=60.0)
-    ack = script.init_ack()
-    script.now = 60.0
-    assert script.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
+    peer = ScriptedPeer(cookie_life=60.0)
+    ack = peer.begin()
+    peer.now = 60.0
+    assert peer.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
 
 
 def test_a_stale_cookie_is_told_with_how_stale_it_is() -> None:
-    script = Script(cookie_life=60.0)
-    ack = script.init_ack()
-    script.now = 61.5
-    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
-    assert answer.packet.tag == script.tag
+    peer = ScriptedPeer(cookie_life=60.0)
+    ack = peer.begin()
+    peer.now = 61.5
+    (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
+    assert answer.packet.tag == peer.tag
     (error,) = answer.chunks(wire.Error)
     # Section 3.3.10.3: microseconds since the cookie expired.
     assert error.causes == [Tlv(Cause.STALE_COOKIE, (1_500_000).to_bytes(4, "big"))]
-    assert not script.engine.associations
+    assert not peer.engine.associations
 
 
 def test_a_stale_cookie_of_the_association_that_there_is_is_good() -> None:
     """Section 5.2.4, 3: it is a repetition."""
-    script = Script(cookie_life=60.0, heartbeats=False)
-    ack = script.init_ack()
-    script.their_tag = ack.tag
-    script.give(cookie_echo(ack))
-    script.now = 100.0
-    (answer,) = script.give(cookie_echo(ack))
+    peer = ScriptedPeer(cookie_life=60.0, heartbeats=False)
+    ack = peer.begin()
+    peer.their_tag = ack.tag
+    peer.give(cookie_echo(ack))
+    peer.now = 100.0
+    (answer,) = peer.give(cookie_echo(ack))
     assert answer.has(wire.CookieAck)
     assert not answer.has(wire.Error)
 
 
 def test_who_is_told_of_a_stale_cookie_asks_for_one_that_lives_longer() -> None:
-    script = Script()
-    script.connect(until="echoed")
-    script.wait(0.5)
+    peer = ScriptedPeer()
+    peer.set_up("echoed")
+    peer.advance(0.5)
     cause = Tlv(Cause.STALE_COOKIE, (2_000_000).to_bytes(4, "big"))
-    (again,) = script.give(wire.error_chunk([cause]))
+    (again,) = peer.give(wire.error_chunk([cause]))
     (init,) = again.chunks(wire.Init)
     (preservative,) = [p for p in init.parameters if p.type == ParameterType.COOKIE_PRESERVATIVE]
     assert int.from_bytes(preservative.value, "big") >= 500  # the round trip, and some more
-    assert script.state is StatusState.COOKIE_WAIT
-    assert init.tag == script.their_tag
+    assert peer.state() is StatusState.COOKIE_WAIT
+    assert init.tag == peer.their_tag
 
 
 def test_stale_cookies_do_not_go_on_for_ever() -> None:
-    script = Script()
-    script.connect(until="echoed")
+    peer = ScriptedPeer()
+    peer.set_up("echoed")
     cause = Tlv(Cause.STALE_COOKIE, bytes(4))
     rounds = 0
-    while script.state is not None:
-        script.give(wire.error_chunk([cause]))
-        script.give(wire.init_chunk(script.ack()))
+    while peer.state() is not StatusState.CLOSED:
+        peer.give(wire.error_chunk([cause]))
+        peer.give(peer.init_ack())
         rounds += 1
         assert rounds < 20
-    assert [e.state for e in ends(script.events())] == [AssociationState.CANT_ASSOC]
+    assert [e.state for e in ends(peer.events())] == [AssociationState.CANT_ASSOC]
 
 
 def hostile_parameters() -> list[Tlv]:
@@ -219,67 +218,67 @@ def hostile_parameters() -> list[Tlv]:
 
 
 def test_the_size_of_the_cookie_is_capped() -> None:
-    script = Script()
-    ack = script.init_ack(parameters=hostile_parameters())
+    peer = ScriptedPeer()
+    ack = peer.begin(parameters=hostile_parameters())
     assert len(cookie_of(ack)) <= Parameters().max_cookie_size
 
 
 def test_the_size_of_an_init_ack_is_bounded() -> None:
-    script = Script()
-    (small,) = script.give_init()
+    peer = ScriptedPeer()
+    (small,) = peer.give_init()
     assert small.size < 256  # to an INIT of 32 bytes
-    (large,) = script.give_init(parameters=hostile_parameters())
+    (large,) = peer.give_init(parameters=hostile_parameters())
     assert large.size < 2 * Parameters().max_cookie_size
     # What is sent back of unknown parameters was sent to us first, so it is no amplification.
     unknown = [Tlv(0xC100, b""), Tlv(0xC101, bytes(300))]
-    (medium,) = script.give_init(parameters=unknown)
+    (medium,) = peer.give_init(parameters=unknown)
     assert medium.size - small.size <= sum(len(p.value) + 4 + 4 for p in unknown)
 
 
 def test_tie_tags_do_not_reveal_the_tags() -> None:
     """Section 1.3: cookies can be read."""
-    script = Script()
-    script.accept()
-    script.tag ^= 0xFFFF
-    cookie = cookie_of(script.init_ack())
-    assert script.their_tag.to_bytes(4, "big") not in cookie
-    assert (script.tag ^ 0xFFFF).to_bytes(4, "big") not in cookie
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.tag ^= 0xFFFF
+    cookie = cookie_of(peer.begin())
+    assert peer.their_tag.to_bytes(4, "big") not in cookie
+    assert (peer.tag ^ 0xFFFF).to_bytes(4, "big") not in cookie
 
 
 def test_a_cookie_with_data_behind_it() -> None:
-    script = Script()
-    ack = script.init_ack()
-    (answer,) = script.give(cookie_echo(ack), script.data(b"early"), tag=ack.tag)[:1]
+    peer = ScriptedPeer()
+    ack = peer.begin()
+    (answer,) = peer.give(cookie_echo(ack), peer.unordered(b"early"), tag=ack.tag)[:1]
     assert answer.has(wire.CookieAck)
-    assert payloads(script.events()) == [b"early"]
+    assert payloads(peer.events()) == [b"early"]
 
 
 # -- INIT (5.1, 6.10, 8.5.1) -------------------------------------------------------------------
 
 
 def test_an_init_is_alone_in_its_packet() -> None:
-    script = Script()
-    script.connect(until="wait")
-    (packet,) = script.sent
+    peer = ScriptedPeer()
+    peer.set_up("wait")
+    (packet,) = peer.sent
     assert len(packet.packet.chunks) == 1
     assert packet.packet.tag == 0
 
 
 def test_an_init_ack_is_alone_in_its_packet() -> None:
-    (answer,) = Script().give_init()
+    (answer,) = ScriptedPeer().give_init()
     assert len(answer.packet.chunks) == 1
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_init_with_company_is_dropped(first: bool) -> None:
-    script = Script()
-    chunks = [wire.init_chunk(script.init()), script.data()]
-    assert script.give(*chunks if first else reversed(chunks), tag=0) == []
+    peer = ScriptedPeer()
+    chunks = [peer.init(), peer.unordered()]
+    assert peer.give(*chunks if first else reversed(chunks), tag=0) == []
 
 
 def test_an_init_with_a_verification_tag_is_dropped() -> None:
-    script = Script()
-    assert script.give(wire.init_chunk(script.init()), tag=77) == []
+    peer = ScriptedPeer()
+    assert peer.give(peer.init(), tag=77) == []
 
 
 def test_an_init_is_retransmitted_to_the_next_address() -> None:
@@ -312,85 +311,85 @@ def test_an_unanswered_connect_ends_after_243_seconds() -> None:
 
 
 def test_no_abort_while_the_tag_of_the_peer_is_unknown() -> None:
-    script = Script()
-    association = script.connect(until="wait")
-    script.engine.abort(association.id, b"no", script.now)
-    assert script.take() == []
-    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+    peer = ScriptedPeer()
+    association = peer.set_up("wait")
+    peer.engine.abort(association.id, b"no", peer.now)
+    assert peer.take() == []
+    assert ends(peer.events())[0].state is AssociationState.CANT_ASSOC
 
 
 def test_an_abort_once_the_tag_of_the_peer_is_known() -> None:
-    script = Script()
-    association = script.connect(until="echoed")
-    script.engine.abort(association.id, b"no", script.now)
-    (packet,) = script.take()
-    assert packet.packet.tag == script.tag
+    peer = ScriptedPeer()
+    association = peer.set_up("echoed")
+    peer.engine.abort(association.id, b"no", peer.now)
+    (packet,) = peer.take()
+    assert packet.packet.tag == peer.tag
     assert not packet.chunks(wire.Abort)[0].reflected
 
 
 def test_an_init_without_tag_is_dropped_without_a_word() -> None:
-    assert Script().give_init(tag=0) == []
+    assert ScriptedPeer().give_init(tag=0) == []
 
 
 @pytest.mark.parametrize(
     "field", [{"outbound_streams": 0}, {"inbound_streams": 0}, {"rwnd": 1499}], ids=str
 )
 def test_a_senseless_init_is_answered_with_an_abort_with_its_tag(field: dict[str, Any]) -> None:
-    script = Script()
-    (answer,) = script.give_init(**field)
-    assert answer.packet.tag == script.tag
+    peer = ScriptedPeer()
+    (answer,) = peer.give_init(**field)
+    assert answer.packet.tag == peer.tag
     (abort,) = answer.chunks(wire.Abort)
     assert not abort.reflected
 
 
 def test_an_endpoint_that_does_not_listen_answers_an_abort() -> None:
-    script = Script()
-    script.engine.listening = False
-    (answer,) = script.give_init()
-    assert answer.packet.tag == script.tag
+    peer = ScriptedPeer()
+    peer.engine.listening = False
+    (answer,) = peer.give_init()
+    assert answer.packet.tag == peer.tag
     assert not answer.chunks(wire.Abort)[0].reflected
 
 
 def test_an_init_ack_without_cookie_ends_it_with_an_abort() -> None:
-    script = Script()
-    script.connect(until="wait")
-    (answer,) = script.give(wire.init_chunk(script.ack(parameters=[])))
-    assert answer.packet.tag == script.tag
+    peer = ScriptedPeer()
+    peer.set_up("wait")
+    (answer,) = peer.give(peer.init_ack(parameters=[]))
+    assert answer.packet.tag == peer.tag
     assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.MISSING_PARAMETER
-    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+    assert ends(peer.events())[0].state is AssociationState.CANT_ASSOC
 
 
 @pytest.mark.parametrize(
     "field", [{"outbound_streams": 0}, {"inbound_streams": 0}, {"rwnd": 1499}], ids=str
 )
 def test_a_senseless_init_ack_ends_it_with_an_abort(field: dict[str, Any]) -> None:
-    script = Script()
-    script.connect(until="wait")
-    (answer,) = script.give(wire.init_chunk(script.ack(**field)))
-    assert answer.packet.tag == script.tag
+    peer = ScriptedPeer()
+    peer.set_up("wait")
+    (answer,) = peer.give(peer.init_ack(**field))
+    assert answer.packet.tag == peer.tag
     assert answer.has(wire.Abort)
-    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+    assert ends(peer.events())[0].state is AssociationState.CANT_ASSOC
 
 
 def test_an_init_ack_without_tag_ends_it_with_our_own_tag_reflected() -> None:
     """Section 3.3.3: the peer's is not known."""
-    script = Script()
-    script.connect(until="wait")
-    (answer,) = script.give(wire.init_chunk(script.ack(tag=0)))
-    assert answer.packet.tag == script.their_tag
+    peer = ScriptedPeer()
+    peer.set_up("wait")
+    (answer,) = peer.give(peer.init_ack(tag=0))
+    assert answer.packet.tag == peer.their_tag
     assert answer.chunks(wire.Abort)[0].reflected
-    assert ends(script.events())[0].state is AssociationState.CANT_ASSOC
+    assert ends(peer.events())[0].state is AssociationState.CANT_ASSOC
 
 
 def test_tags_and_tsns_come_from_randomness() -> None:
     tags, tsns = set[int](), set[int]()
     for seed in range(50):
-        ack = Script(seed=seed).init_ack()
+        ack = ScriptedPeer(seed=seed).begin()
         tags.add(ack.tag)
         tsns.add(ack.tsn)
-    script = Script(seed=99)
+    peer = ScriptedPeer(seed=99)
     for _ in range(50):
-        ack = script.init_ack()
+        ack = peer.begin()
         tags.add(ack.tag)
         tsns.add(ack.tsn)
     assert len(tags) == len(tsns) == 100
@@ -458,179 +457,178 @@ def test_both_ends_connect_at_once() -> None:
 
 
 def test_an_init_for_an_association_changes_nothing() -> None:
-    script = Script()
-    association = script.accept()
+    peer = ScriptedPeer()
+    association = peer.accept()
     before = (association.our_tag, association.their_tag, association.state)
-    ack = script.init_ack(tag=999, tsn=5000)
+    ack = peer.begin(tag=999, tsn=5000)
     assert ack.tag != association.our_tag
     assert (association.our_tag, association.their_tag, association.state) == before
-    (answer,) = script.give(script.data(b"still there", flags=15))
+    (answer,) = peer.give(peer.unordered(b"still there", immediate=True))
     assert answer.has(wire.Sack)
 
 
 def test_a_peer_that_has_restarted_is_taken_up_again() -> None:
     """Section 5.2.4, action A."""
-    script = Script()
-    association = script.accept()
-    script.give(script.data(b"before"))
-    script.events()
-    script.tag, script.tsn = 0x99, 7000
-    ack = script.init_ack()
-    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.give(peer.unordered(b"before"))
+    peer.events()
+    peer.tag, peer.tsn = 0x99, 7000
+    ack = peer.begin()
+    (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
     assert answer.has(wire.CookieAck)
     assert answer.packet.tag == 0x99
-    assert script.association is association
-    (event,) = [e for e in script.events() if isinstance(e, AssociationChange)]
+    assert peer.association is association
+    (event,) = [e for e in peer.events() if isinstance(e, AssociationChange)]
     assert event.state is AssociationState.RESTART
-    script.their_tag = ack.tag
-    script.give(script.data(b"after"))
-    assert payloads(script.events()) == [b"after"]
+    peer.their_tag = ack.tag
+    peer.give(peer.unordered(b"after"))
+    assert payloads(peer.events()) == [b"after"]
 
 
 def test_an_old_cookie_does_not_restart_it_twice() -> None:
-    script = Script()
-    script.accept()
-    script.tag = 0x99
-    first, second = script.init_ack(), script.init_ack(tag=0x98)
-    script.give(cookie_echo(first), tag=first.tag)
-    assert script.give(cookie_echo(second), tag=second.tag) == []
-    assert script.association.our_tag == first.tag
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.tag = 0x99
+    first, second = peer.begin(), peer.begin(tag=0x98)
+    peer.give(cookie_echo(first), tag=first.tag)
+    assert peer.give(cookie_echo(second), tag=second.tag) == []
+    assert peer.association.our_tag == first.tag
 
 
 def test_a_restart_may_not_bring_new_addresses() -> None:
     """Section 5.2.2."""
-    script = Script()
-    association = script.accept()
-    (answer,) = script.give_init(tag=0x99, parameters=[wire.address_parameter(B2)])
+    peer = ScriptedPeer()
+    association = peer.accept()
+    (answer,) = peer.give_init(tag=0x99, parameters=[wire.address_parameter(B2)])
     assert answer.packet.tag == 0x99
     (abort,) = answer.chunks(wire.Abort)
     assert abort.causes[0].type == Cause.RESTART_WITH_NEW_ADDRESSES
     assert wire.parse_tlvs_untrusted(abort.causes[0].value) == [wire.address_parameter(B2)]
-    assert script.association is association
-    assert script.state is StatusState.ESTABLISHED
+    assert peer.association is association
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 def test_addresses_that_lead_nowhere_do_not_prevent_a_restart() -> None:
     """A host with only IPv4 does not take IPv6 addresses in, neither at first nor then."""
-    script = Script()
-    association = script.accept(wire.address_parameter("2001:db8::2"))
+    peer = ScriptedPeer()
+    association = peer.accept(wire.address_parameter("2001:db8::2"))
     assert list(association.paths) == [B]
-    ack = script.init_ack(tag=0x99)
-    (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+    ack = peer.begin(tag=0x99)
+    (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
     assert answer.has(wire.CookieAck)
-    assert list(script.association.paths) == [B]
+    assert list(peer.association.paths) == [B]
 
 
 def test_an_init_may_not_bring_new_addresses_in_cookie_echoed() -> None:
     """Section 5.2.1."""
-    script = Script()
-    script.connect(until="echoed")
-    (answer,) = script.give_init(tag=0x99, parameters=[wire.address_parameter(B2)])
+    peer = ScriptedPeer()
+    peer.set_up("echoed")
+    (answer,) = peer.give_init(tag=0x99, parameters=[wire.address_parameter(B2)])
     assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.RESTART_WITH_NEW_ADDRESSES
-    assert script.state is StatusState.COOKIE_ECHOED
+    assert peer.state() is StatusState.COOKIE_ECHOED
 
 
 def test_a_stranger_cannot_take_the_address_of_a_peer() -> None:
-    script = Script()
-    association = script.accept()
+    peer = ScriptedPeer()
+    association = peer.accept()
     stranger = Route(A, B3)
-    (answer,) = script.give_init(stranger, tag=0x99, parameters=[wire.address_parameter(B)])
+    (answer,) = peer.give_init(stranger, tag=0x99, parameters=[wire.address_parameter(B)])
     assert answer.route == stranger
     assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.RESTART_WITH_NEW_ADDRESSES
-    script.give(script.data(b"still the peer's"))
-    assert script.association is association
-    assert payloads(script.events()) == [b"still the peer's"]
+    peer.give(peer.unordered(b"still the peer's"))
+    assert peer.association is association
+    assert payloads(peer.events()) == [b"still the peer's"]
 
 
 def test_a_cookie_from_before_cannot_take_the_address_of_a_peer() -> None:
-    script = Script()
+    peer = ScriptedPeer()
     stranger = Route(A, B3)
-    ack = script.init_ack(stranger, tag=0x99, parameters=[wire.address_parameter(B)])
-    association = script.accept()
-    assert script.give(cookie_echo(ack), tag=ack.tag, route=stranger) == []
-    assert script.association is association
+    ack = peer.begin(stranger, tag=0x99, parameters=[wire.address_parameter(B)])
+    association = peer.accept()
+    assert peer.give(cookie_echo(ack), tag=ack.tag, route=stranger) == []
+    assert peer.association is association
 
 
 def test_an_init_ack_cannot_take_the_address_of_another_peer() -> None:
-    script = Script()
-    association = script.accept()
-    script.engine.connect([Route(A, B3)], PEER_PORT, 0.0)
-    (packet,) = script.take()
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.engine.connect([Route(A, B3)], PEER_PORT, 0.0)
+    (packet,) = peer.take()
     (init,) = packet.chunks(wire.Init)
-    ack = script.ack(tag=0x55)
-    ack.parameters.append(wire.address_parameter(B))
-    script.give(wire.init_chunk(ack), tag=init.tag, route=Route(A, B3))
-    script.give(script.data(b"still the peer's"))
-    assert payloads(script.events()) == [b"still the peer's"]
-    assert script.engine.associations[association.id] is association
+    ack = peer.init_ack([PEER_COOKIE, wire.address_parameter(B)], tag=0x55)
+    peer.give(ack, tag=init.tag, route=Route(A, B3))
+    peer.give(peer.unordered(b"still the peer's"))
+    assert payloads(peer.events()) == [b"still the peer's"]
+    assert peer.engine.associations[association.id] is association
 
 
 def test_a_late_cookie_of_another_attempt_is_dropped() -> None:
     """Section 5.2.4, action C."""
-    script = Script()
-    late = script.init_ack()
-    script.accept()
-    assert script.give(cookie_echo(late), tag=late.tag) == []
-    assert script.state is StatusState.ESTABLISHED
+    peer = ScriptedPeer()
+    late = peer.begin()
+    peer.accept()
+    assert peer.give(cookie_echo(late), tag=late.tag) == []
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 def test_a_cookie_that_comes_again_is_acknowledged_again() -> None:
     """Section 5.2.4, action D."""
-    script = Script()
-    ack = script.init_ack()
+    peer = ScriptedPeer()
+    ack = peer.begin()
     for _ in range(3):
-        (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+        (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
         assert answer.has(wire.CookieAck)
-    assert len(script.engine.associations) == 1
-    assert len([e for e in script.events() if isinstance(e, AssociationChange)]) == 1
+    assert len(peer.engine.associations) == 1
+    assert len([e for e in peer.events() if isinstance(e, AssociationChange)]) == 1
 
 
 def test_a_cookie_that_comes_again_from_elsewhere_makes_no_second_association() -> None:
-    script = Script()
-    ack = script.init_ack()
-    script.give(cookie_echo(ack), tag=ack.tag)
-    script.give(cookie_echo(ack), tag=ack.tag, route=Route(A, B3))
-    assert len(script.engine.associations) == 1
+    peer = ScriptedPeer()
+    ack = peer.begin()
+    peer.give(cookie_echo(ack), tag=ack.tag)
+    peer.give(cookie_echo(ack), tag=ack.tag, route=Route(A, B3))
+    assert len(peer.engine.associations) == 1
 
 
 @pytest.mark.parametrize("preserved", [0, 60_000])
 def test_a_cookie_whose_association_has_ended_makes_no_other_one(preserved: int) -> None:
     """Section 5.3.1: its tag was used.  What came with it would be delivered twice."""
-    script = Script(cookie_life=60.0)
+    peer = ScriptedPeer(cookie_life=60.0)
     option = Tlv(ParameterType.COOKIE_PRESERVATIVE, preserved.to_bytes(4, "big"))
-    ack = script.init_ack(parameters=[option] if preserved else [])
-    packet = script.packet(cookie_echo(ack), script.data(b"once"), tag=ack.tag)
-    script.give_raw(packet)
-    script.wait(20.0)  # nothing else tells the engine what time it is
-    script.engine.abort(script.association.id, b"", script.now)
-    script.take()
-    assert payloads(script.events()) == [b"once"]
+    ack = peer.begin(parameters=[option] if preserved else [])
+    packet = peer.packet(cookie_echo(ack), peer.unordered(b"once"), tag=ack.tag)
+    peer.give_raw(packet)
+    peer.advance(20.0)  # nothing else tells the engine what time it is
+    peer.engine.abort(peer.association.id, b"", peer.now)
+    peer.take()
+    assert payloads(peer.events()) == [b"once"]
     age = 20.0
     while age <= 60.0 + preserved / 1000:
-        (answer,) = script.give_raw(packet)
+        (answer,) = peer.give_raw(packet)
         assert answer.has(wire.Abort)
-        assert answer.packet.tag == script.tag
-        script.wait(5.0)
+        assert answer.packet.tag == peer.tag
+        peer.advance(5.0)
         age += 5.0
-    script.wait(120.0)
-    (answer,) = script.give_raw(packet)
+    peer.advance(120.0)
+    (answer,) = peer.give_raw(packet)
     assert answer.has(wire.Error)  # it is stale by now
-    assert script.events() == []
+    assert peer.events() == []
 
 
 def test_a_cookie_from_before_a_restart_makes_no_other_association_when_all_is_over() -> None:
-    script = Script()
-    first = script.init_ack()
-    script.give(cookie_echo(first), tag=first.tag)
-    script.tag = 0x99
-    second = script.init_ack()
-    script.give(cookie_echo(second), tag=second.tag)
-    script.engine.abort(script.association.id, b"", script.now)
-    script.take()
+    peer = ScriptedPeer()
+    first = peer.begin()
+    peer.give(cookie_echo(first), tag=first.tag)
+    peer.tag = 0x99
+    second = peer.begin()
+    peer.give(cookie_echo(second), tag=second.tag)
+    peer.engine.abort(peer.association.id, b"", peer.now)
+    peer.take()
     for ack in (first, second):
-        (answer,) = script.give(cookie_echo(ack), tag=ack.tag)
+        (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
         assert answer.has(wire.Abort)
-    assert not script.engine.associations
+    assert not peer.engine.associations
 
 
 def test_a_tag_that_was_used_is_not_chosen_again() -> None:
@@ -645,57 +643,57 @@ def test_a_tag_that_was_used_is_not_chosen_again() -> None:
 
 def test_tags_that_were_used_are_forgotten_when_no_cookie_can_name_them() -> None:
     """As many as there may be associations, and no longer than cookies live."""
-    script = Script(max_associations=3)
+    peer = ScriptedPeer(max_associations=3)
     acks = []
     for port in range(5):
-        script.tag = port + 1
-        acks.append(script.init_ack())
-        script.give(cookie_echo(acks[-1]), tag=acks[-1].tag)
-        script.engine.abort(script.association.id, b"", script.now)
-        script.take()
-    answers = [script.give(cookie_echo(ack), tag=ack.tag)[0] for ack in acks[:0:-1]]
+        peer.tag = port + 1
+        acks.append(peer.begin())
+        peer.give(cookie_echo(acks[-1]), tag=acks[-1].tag)
+        peer.engine.abort(peer.association.id, b"", peer.now)
+        peer.take()
+    answers = [peer.give(cookie_echo(ack), tag=ack.tag)[0] for ack in acks[:0:-1]]
     assert [answer.has(wire.Abort) for answer in answers] == [True, True, True, False]
 
 
 def test_an_unexpected_init_ack_is_dropped() -> None:
     """Section 5.2.3."""
-    script = Script()
-    script.accept()
-    assert script.give(wire.init_chunk(script.ack(tag=5))) == []
-    assert script.association.their_tag == script.tag
+    peer = ScriptedPeer()
+    peer.accept()
+    assert peer.give(peer.init_ack(tag=5)) == []
+    assert peer.association.their_tag == peer.tag
 
 
 def test_an_unexpected_cookie_ack_is_dropped() -> None:
     """Section 5.2.5."""
-    script = Script()
-    script.accept()
-    assert script.give(wire.chunk(wire.ChunkType.COOKIE_ACK)) == []
-    assert script.state is StatusState.ESTABLISHED
+    peer = ScriptedPeer()
+    peer.accept()
+    assert peer.give(wire.chunk(wire.ChunkType.COOKIE_ACK)) == []
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 def test_unknown_parameters_are_skipped_or_end_it_as_their_high_bits_say() -> None:
     """Section 3.2.1."""
-    script = Script()
+    peer = ScriptedPeer()
     listed = [
         Tlv(0x8123, b"skip"),
         Tlv(0xC123, b"skip, and report"),
         Tlv(0x4123, b"stop, and report"),
         Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""),
     ]
-    ack = script.init_ack(parameters=listed)
+    ack = peer.begin(parameters=listed)
     reported = [p.value for p in ack.parameters if p.type == ParameterType.UNRECOGNIZED]
     assert reported == [wire.tlv(*listed[1]), wire.tlv(*listed[2])]
     assert all(p.type != ParameterType.FORWARD_TSN_SUPPORTED for p in ack.parameters)
 
 
 def test_an_error_of_the_peer_is_reported_and_ends_nothing() -> None:
-    script = Script()
-    script.accept()
-    script.give(wire.error_chunk([Tlv(Cause.UNRECOGNIZED_PARAMETERS, b"abcd")]))
-    (event,) = script.events()
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(wire.error_chunk([Tlv(Cause.UNRECOGNIZED_PARAMETERS, b"abcd")]))
+    (event,) = peer.events()
     assert isinstance(event, RemoteError)
     assert event.error == Cause.UNRECOGNIZED_PARAMETERS
-    assert script.state is StatusState.ESTABLISHED
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 # -- user data in the handshake (5.1) ----------------------------------------------------------
@@ -716,18 +714,18 @@ def test_user_data_goes_with_the_cookie() -> None:
 
 
 def test_no_more_than_one_packet_leaves_before_the_cookie_ack() -> None:
-    script = Script()
-    script.engine.connect([script.route], PEER_PORT, 0.0)
-    (init,) = script.take()
-    script.their_tag = init.chunks(wire.Init)[0].tag
-    script.send(bytes(500))
-    script.send(bytes(3000))
-    (packet,) = script.give(wire.init_chunk(script.ack()))
+    peer = ScriptedPeer()
+    peer.engine.connect([peer.route], PEER_PORT, 0.0)
+    (init,) = peer.take()
+    peer.their_tag = init.chunks(wire.Init)[0].tag
+    peer.send(bytes(500))
+    peer.send(bytes(3000))
+    (packet,) = peer.give(peer.init_ack())
     assert [type(chunk) for chunk in packet.packet.chunks] == [wire.CookieEcho, wire.Data]
     assert packet.size <= MTU
-    assert script.send(b"still more") == []
-    assert script.wait(0.9) == []
-    assert script.give(wire.chunk(wire.ChunkType.COOKIE_ACK))
+    assert peer.send(b"still more") == []
+    assert peer.advance(0.9) == []
+    assert peer.give(wire.chunk(wire.ChunkType.COOKIE_ACK))
 
 
 def test_user_data_goes_with_every_repetition_of_the_cookie() -> None:
@@ -756,17 +754,17 @@ def test_user_data_survives_the_loss_of_the_cookie_ack() -> None:
 
 
 def test_user_data_survives_a_stale_cookie() -> None:
-    script = Script()
-    script.engine.connect([script.route], PEER_PORT, 0.0)
-    (init,) = script.take()
-    script.their_tag = init.chunks(wire.Init)[0].tag
-    script.send(b"at once")
-    script.give(wire.init_chunk(script.ack()))
+    peer = ScriptedPeer()
+    peer.engine.connect([peer.route], PEER_PORT, 0.0)
+    (init,) = peer.take()
+    peer.their_tag = init.chunks(wire.Init)[0].tag
+    peer.send(b"at once")
+    peer.give(peer.init_ack())
     cause = wire.Tlv(wire.Cause.STALE_COOKIE, bytes(4))
-    (again,) = script.give(wire.error_chunk([cause]))
+    (again,) = peer.give(wire.error_chunk([cause]))
     assert [type(chunk) for chunk in again.packet.chunks] == [wire.Init]
-    script.their_tag = again.chunks(wire.Init)[0].tag
-    (echo,) = script.give(wire.init_chunk(script.ack()))
+    peer.their_tag = again.chunks(wire.Init)[0].tag
+    (echo,) = peer.give(peer.init_ack())
     assert [data.payload for data in echo.chunks(wire.Data)] == [b"at once"]
 
 

@@ -9,7 +9,9 @@ from trio_sctp._engine.wire import Cause, ChunkType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationState, Message, SenderDry, ShutdownReceived
 
-from .simulation import A, B, Pair, Script, Sent, cookie_echo, ends, failures, info, payloads
+from ..support.engines import A, B, Sent, cookie_echo, ends, failures, info, payloads
+from ..support.scripted_peer import ScriptedPeer
+from .simulation import Pair
 
 SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
 
@@ -108,60 +110,60 @@ def test_a_shutdown_is_retransmitted_with_t2_until_the_peer_is_given_up() -> Non
 
 
 def test_a_shutdown_ack_is_retransmitted_with_t2_until_the_peer_is_given_up() -> None:
-    script = Script(rto_max=8.0, association_max_retrans=5)
-    script.accept()
-    script.give(wire.shutdown_chunk(script.acked & 0xFFFFFFFF))
-    left = script.wait(100.0)
+    peer = ScriptedPeer(rto_max=8.0, association_max_retrans=5)
+    peer.accept()
+    peer.give(wire.shutdown_chunk(peer.acked))
+    left = peer.advance(100.0)
     assert [packet.time for packet in left if packet.has(wire.ShutdownAck)] == [1, 3, 7, 15, 23]
-    assert ends(script.events())[0].state is AssociationState.COMM_LOST
-    assert script.engine.next_deadline() is None
+    assert ends(peer.events())[0].state is AssociationState.COMM_LOST
+    assert peer.engine.next_deadline() is None
 
 
 def test_data_that_arrives_after_the_shutdown_is_answered_with_a_shutdown() -> None:
     """Section 9.2: with the SACK."""
-    script = Script()
-    association = script.accept()
-    script.engine.shutdown(association.id, script.now)
-    script.take()
-    left = script.give(script.data(b"still", flags=7))
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.engine.shutdown(association.id, peer.now)
+    peer.take()
+    left = peer.give(peer.unordered(b"still"))
     assert set(kinds(left)) == {wire.Shutdown, wire.Sack}
-    assert payloads(script.events()) == [b"still"]
+    assert payloads(peer.events()) == [b"still"]
 
 
 def test_a_shutdown_acknowledges_data() -> None:
-    script = Script()
-    script.accept()
-    script.send(b"x")
-    left = script.give(wire.shutdown_chunk(script.first_tsn))
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(b"x")
+    left = peer.give(wire.shutdown_chunk(peer.their_tsn))
     assert wire.ShutdownAck in kinds(left)
 
 
 def test_a_shutdown_is_not_answered_before_all_is_acknowledged() -> None:
-    script = Script()
-    script.accept()
-    script.send(b"x")
-    left = script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(b"x")
+    left = peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
     assert wire.ShutdownAck not in kinds(left)
-    assert script.state is StatusState.SHUTDOWN_RECEIVED
-    assert wire.ShutdownAck in kinds(script.give(script.sack(1)))
+    assert peer.state() is StatusState.SHUTDOWN_RECEIVED
+    assert wire.ShutdownAck in kinds(peer.give(peer.sack_first(1)))
 
 
 def test_a_shutdown_that_comes_again_is_answered_again() -> None:
-    script = Script()
-    script.accept()
+    peer = ScriptedPeer()
+    peer.accept()
     for _ in range(3):
-        left = script.give(wire.shutdown_chunk(script.first_tsn - 1))
+        left = peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
         assert kinds(left) == [wire.ShutdownAck]
 
 
 def test_the_last_data_asks_for_an_acknowledgement_at_once() -> None:
     """RFC 7053, section 6.1: the I bit."""
-    script = Script()
-    association = script.accept()
-    script.engine.queue(association.id, b"one", info(), script.now)
-    script.engine.queue(association.id, b"two", info(), script.now)
-    script.engine.shutdown(association.id, script.now)
-    (packet,) = script.take()
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.engine.queue(association.id, b"one", info(), peer.now)
+    peer.engine.queue(association.id, b"two", info(), peer.now)
+    peer.engine.shutdown(association.id, peer.now)
+    (packet,) = peer.take()
     assert [data.immediate for data in packet.chunks(wire.Data)] == [False, True]
 
 
@@ -190,28 +192,28 @@ def test_a_peer_with_a_closed_window_cannot_hold_a_close_for_ever() -> None:
 
 
 def test_a_peer_that_shuts_down_with_a_closed_window_cannot_hold_a_close_either() -> None:
-    script = Script(rto_max=10.0)
-    association = script.accept()
-    script.send(b"x")
-    script.engine.shutdown(association.id, script.now)
-    script.give(wire.shutdown_chunk(script.first_tsn - 1))
+    peer = ScriptedPeer(rto_max=10.0)
+    association = peer.accept()
+    peer.send(b"x")
+    peer.engine.shutdown(association.id, peer.now)
+    peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
     for _ in range(100):
-        script.give(script.sack(0, rwnd=0))
-        script.wait(1.0)
-    assert ends(script.events())[0].state is AssociationState.COMM_LOST
-    assert next(p.time for p in script.sent if p.has(wire.Abort)) == 50.0
+        peer.give(peer.sack_first(0, rwnd=0))
+        peer.advance(1.0)
+    assert ends(peer.events())[0].state is AssociationState.COMM_LOST
+    assert next(p.time for p in peer.sent if p.has(wire.Abort)) == 50.0
 
 
 def test_a_close_while_the_peer_shuts_down_is_guarded_too() -> None:
-    script = Script(rto_max=10.0)
-    association = script.accept()
-    script.send(b"x")
-    script.give(wire.shutdown_chunk(script.first_tsn - 1))
-    script.engine.shutdown(association.id, script.now)
+    peer = ScriptedPeer(rto_max=10.0)
+    association = peer.accept()
+    peer.send(b"x")
+    peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    peer.engine.shutdown(association.id, peer.now)
     for _ in range(100):
-        script.give(script.sack(0, rwnd=0))
-        script.wait(1.0)
-    assert next(p.time for p in script.sent if p.has(wire.Abort)) == 50.0
+        peer.give(peer.sack_first(0, rwnd=0))
+        peer.advance(1.0)
+    assert next(p.time for p in peer.sent if p.has(wire.Abort)) == 50.0
 
 
 def test_t5_is_over_once_the_association_is() -> None:
@@ -224,38 +226,38 @@ def test_t5_is_over_once_the_association_is() -> None:
 
 
 def test_a_peer_that_always_sends_more_cannot_hold_a_close_for_ever() -> None:
-    script = Script(rto_max=10.0)
-    association = script.accept()
-    script.engine.shutdown(association.id, script.now)
+    peer = ScriptedPeer(rto_max=10.0)
+    association = peer.accept()
+    peer.engine.shutdown(association.id, peer.now)
     for _ in range(100):
-        script.give(script.data())
-        script.wait(1.0)
-    assert next(p.time for p in script.sent if p.has(wire.Abort)) == 50.0
+        peer.give(peer.unordered())
+        peer.advance(1.0)
+    assert next(p.time for p in peer.sent if p.has(wire.Abort)) == 50.0
 
 
 # -- cookies while shutting down (5.2.4 A) -----------------------------------------------------
 
 
 def test_a_cookie_while_shutting_down_does_not_restart_the_association() -> None:
-    script = Script()
-    script.accept()
-    script.tag = 0x99
-    ack = script.init_ack()
-    script.give(wire.shutdown_chunk(script.first_tsn - 1))
-    assert script.state is StatusState.SHUTDOWN_ACK_SENT
-    left = script.give(cookie_echo(ack), tag=ack.tag)
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.tag = 0x99
+    ack = peer.begin()
+    peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    assert peer.state() is StatusState.SHUTDOWN_ACK_SENT
+    left = peer.give(cookie_echo(ack), tag=ack.tag)
     assert set(kinds(left)) == {wire.ShutdownAck, wire.Error}
     (error,) = [error for packet in left for error in packet.chunks(wire.Error)]
     assert [cause.type for cause in error.causes] == [Cause.COOKIE_WHILE_SHUTTING_DOWN]
-    assert script.state is StatusState.SHUTDOWN_ACK_SENT
+    assert peer.state() is StatusState.SHUTDOWN_ACK_SENT
 
 
 def test_an_init_after_the_shutdown_ack_is_answered_with_it() -> None:
     """Section 9.2."""
-    script = Script()
-    script.accept()
-    script.give(wire.shutdown_chunk(script.first_tsn - 1))
-    assert kinds(script.give_init(tag=0x99)) == [wire.ShutdownAck]
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    assert kinds(peer.give_init(tag=0x99)) == [wire.ShutdownAck]
 
 
 def test_a_peer_that_restarts_into_a_shutdown_can_connect_afterwards() -> None:
@@ -287,44 +289,44 @@ def test_an_abort_ends_both_ends_at_once() -> None:
 
 
 def test_an_abort_tells_why() -> None:
-    script = Script()
-    association = script.accept()
-    script.engine.abort(association.id, b"why", script.now)
-    (packet,) = script.take()
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.engine.abort(association.id, b"why", peer.now)
+    (packet,) = peer.take()
     (abort,) = packet.chunks(wire.Abort)
     assert abort.causes == [Tlv(Cause.USER_INITIATED_ABORT, b"why")]
-    assert packet.packet.tag == script.tag
+    assert packet.packet.tag == peer.tag
 
 
 def test_messages_that_were_not_acknowledged_are_reported() -> None:
-    script = Script()
-    association = script.accept()
+    peer = ScriptedPeer()
+    association = peer.accept()
     for number in range(3):
-        script.send(b"%d" % number, info(context=number))
-    script.give(script.sack(1))
-    script.engine.abort(association.id, b"", script.now)
-    failed = failures(script.events())
+        peer.send(b"%d" % number, info(context=number))
+    peer.give(peer.sack_first(1))
+    peer.engine.abort(association.id, b"", peer.now)
+    failed = failures(peer.events())
     assert [(f.data, f.context, f.sent) for f in failed] == [(b"1", 1, True), (b"2", 2, True)]
 
 
 def test_messages_that_arrived_before_an_abort_can_be_read() -> None:
-    script = Script()
-    script.accept()
-    script.give(script.data(b"read me"))
-    script.give(wire.abort_chunk())
-    messages = [event for event in script.events() if isinstance(event, Message)]
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.give(peer.unordered(b"read me"))
+    peer.give(wire.abort_chunk())
+    messages = [event for event in peer.events() if isinstance(event, Message)]
     assert [message.data for message in messages] == [b"read me"]
 
 
 def test_nothing_is_sent_for_an_association_that_is_gone() -> None:
-    script = Script()
-    association = script.accept()
-    script.give(wire.abort_chunk())
-    for call in (script.engine.shutdown, script.engine.status):
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.give(wire.abort_chunk())
+    for call in (peer.engine.shutdown, peer.engine.status):
         with pytest.raises(BrokenPipeError):
-            call(association.id, *([script.now] if call == script.engine.shutdown else []))
-    assert script.engine.next_deadline() is None
-    assert script.wait(1000.0) == []
+            call(association.id, *([peer.now] if call == peer.engine.shutdown else []))
+    assert peer.engine.next_deadline() is None
+    assert peer.advance(1000.0) == []
 
 
 def test_the_sender_learns_when_all_is_acknowledged() -> None:

@@ -11,7 +11,7 @@ from trio_sctp._values import AssociationState
 
 from .tester import (
     SHUTDOWN_ACK,
-    ScriptedPeer,
+    EtsiTester,
     active,
     passive,
     quick,
@@ -26,7 +26,7 @@ from .tester import (
 def test_at_v_2_2(causes: list[Tlv], reflected: bool) -> None:
     t = active()
     abort = wire.abort_chunk(causes, reflected=reflected)
-    t.send(abort, tag=t.tag if reflected else t.their_tag)
+    t.give(abort, tag=t.tag if reflected else t.their_tag)
     t.silent()
     assert t.changes() == [AssociationState.COMM_LOST]
     t.gone()
@@ -34,23 +34,23 @@ def test_at_v_2_2(causes: list[Tlv], reflected: bool) -> None:
 
 def test_at_i_2_3() -> None:
     t = active()
-    t.send(t.data(b"theirs"))
+    t.give(t.data(b"theirs"))
     t.advance(0.5)
     t.packets()
-    t.user_sends(b"first")
-    t.user_sends(b"second")
+    t.send(b"first")
+    t.send(b"second")
     first, second = t.received_data()
     t.user_shuts_down()
     t.silent()
     assert t.state() is StatusState.SHUTDOWN_PENDING
-    t.send(t.sack(first.tsn))
+    t.give(t.sack(first.tsn))
     t.silent()
     t.wait()
     again = t.expect(wire.Data)
     assert (again.tsn, again.payload) == (second.tsn, b"second")
-    t.send(t.sack(second.tsn))
+    t.give(t.sack(second.tsn))
     assert t.expect(wire.Shutdown).cumulative_tsn == t.tsn - 1
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     assert not t.expect(wire.ShutdownComplete).reflected
     assert t.state() is StatusState.CLOSED
 
@@ -59,7 +59,7 @@ def test_at_i_2_4() -> None:
     t = shutdown_sent()
     assert t.wait() == pytest.approx(1.0)
     assert t.expect(wire.Shutdown).cumulative_tsn == t.tsn - 1
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     t.expect(wire.ShutdownComplete)
 
 
@@ -74,17 +74,17 @@ def test_at_i_2_5() -> None:
 
 def test_at_v_2_6() -> None:
     t = shutdown_sent()
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     assert not t.expect(wire.ShutdownComplete).reflected
     assert t.changes() == [AssociationState.SHUTDOWN_COMP]
     t.gone()
 
 
-def assert_takes_nothing(t: ScriptedPeer) -> None:
+def assert_takes_nothing(t: EtsiTester) -> None:
     """The user cannot send any more, and that is all that comes of it."""
     before = t.state()
     with pytest.raises(OSError):  # noqa: PT011 - its errno is not the protocol's
-        t.user_sends(b"too late")
+        t.send(b"too late")
     t.silent()
     assert t.state() is before
 
@@ -94,7 +94,7 @@ def test_at_i_2_7_1() -> None:
     assert_takes_nothing(t)
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.Shutdown)
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     t.expect(wire.ShutdownComplete)
 
 
@@ -104,24 +104,24 @@ def test_at_i_2_7_2() -> None:
     t.user_shuts_down()
     t.silent()
     assert t.state() is StatusState.SHUTDOWN_RECEIVED
-    t.send(wire.shutdown_chunk(t.their_tsn))
+    t.give(wire.shutdown_chunk(t.their_tsn))
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED
 
 
 def test_at_i_2_7_3() -> None:
     t = active()
-    t.user_sends(b"outstanding")
+    t.send(b"outstanding")
     t.expect(wire.Data)
     t.user_shuts_down()
     t.silent()
     assert t.state() is StatusState.SHUTDOWN_PENDING
     assert_takes_nothing(t)
-    t.send(t.sack(t.their_tsn))
+    t.give(t.sack(t.their_tsn))
     t.expect(wire.Shutdown)
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     t.expect(wire.ShutdownComplete)
 
 
@@ -130,7 +130,7 @@ def test_at_i_2_7_4() -> None:
     assert_takes_nothing(t)
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED
 
@@ -140,13 +140,13 @@ def test_at_i_2_8() -> None:
     for payload in (b"one", b"two"):
         t.advance(0.7)
         t.silent()
-        t.send(t.data(payload))
+        t.give(t.data(payload))
         (received,) = t.packets()
         assert received.get(wire.Shutdown).cumulative_tsn == t.tsn - 1
         assert set(received.kinds) <= {wire.Shutdown, wire.Sack}
         assert t.messages() == [payload]
     t.advance(0.2)
-    t.send(t.data(b"four", tsn=t.tsn + 1, ssn=3))
+    t.give(t.data(b"four", tsn=t.tsn + 1, ssn=3))
     (received,) = t.packets()
     assert received.get(wire.Shutdown).cumulative_tsn == t.tsn - 1
     assert received.get(wire.Sack).gaps == [(2, 2)]
@@ -158,28 +158,28 @@ def test_at_i_2_8() -> None:
 def test_at_i_2_9() -> None:
     t = shutdown_received()
     t.events()
-    t.send(t.data(b"too late"))
+    t.give(t.data(b"too late"))
     t.silent()
     assert t.messages() == []
     t.wait()
     t.expect(wire.Data)
-    t.send(t.sack(t.their_tsn))
+    t.give(t.sack(t.their_tsn))
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.changes() == [AssociationState.SHUTDOWN_COMP]
 
 
 def test_at_i_2_10() -> None:
     t = shutdown_received()
-    t.send(wire.shutdown_chunk(t.their_tsn - 1))
+    t.give(wire.shutdown_chunk(t.their_tsn - 1))
     t.silent()
     assert t.state() is StatusState.SHUTDOWN_RECEIVED
     assert t.wait() == pytest.approx(1.0)
     assert t.expect(wire.Data).payload == b"outstanding"
-    t.send(wire.shutdown_chunk(t.their_tsn - 1))
+    t.give(wire.shutdown_chunk(t.their_tsn - 1))
     t.silent()
-    t.send(t.sack(t.their_tsn))
+    t.give(t.sack(t.their_tsn))
     t.expect(wire.ShutdownAck)
 
 
@@ -187,7 +187,7 @@ def test_at_i_2_11() -> None:
     t = shutdown_ack_sent()
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED
 
@@ -205,7 +205,7 @@ def test_at_i_2_12() -> None:
 def test_at_i_2_13(reflected: bool) -> None:
     t = shutdown_ack_sent()
     complete = wire.shutdown_complete_chunk(reflected=reflected)
-    t.send(complete, tag=t.tag if reflected else t.their_tag)
+    t.give(complete, tag=t.tag if reflected else t.their_tag)
     t.silent()
     assert t.changes() == [AssociationState.SHUTDOWN_COMP]
     t.gone()
@@ -213,11 +213,11 @@ def test_at_i_2_13(reflected: bool) -> None:
 
 def test_at_v_2_14() -> None:
     t = passive()
-    t.user_sends(b"one")
-    t.user_sends(b"two")
+    t.send(b"one")
+    t.send(b"two")
     assert len(t.received_data()) == 2
-    t.send(t.shutdown())
+    t.give(t.shutdown())
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED

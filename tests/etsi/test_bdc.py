@@ -8,27 +8,21 @@ from trio_sctp._engine import wire
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationState
 
-from .tester import (
-    COOKIE_ACK,
-    SHUTDOWN_ACK,
-    ScriptedPeer,
-    passive,
-    shutdown_ack_sent,
-    shutdown_sent,
-)
+from ..support.scripted_peer import COOKIE_ACK
+from .tester import SHUTDOWN_ACK, EtsiTester, passive, shutdown_ack_sent, shutdown_sent
 
 
 @pytest.mark.parametrize("last", [False, True])
 def test_bdc_i_7_1(last: bool) -> None:
-    t = ScriptedPeer()
+    t = EtsiTester()
     chunks = [t.init(), t.data(b"with it", tsn=t.tsn, ssn=0)]
-    t.send(*(reversed(chunks) if last else chunks), tag=0)
+    t.give(*(reversed(chunks) if last else chunks), tag=0)
     t.silent()
     assert t.events() == []
     assert not t.engine.associations
-    t.send(t.init(), tag=0)
+    t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
-    t.send(t.cookie_echo())
+    t.give(t.cookie_echo())
     t.expect(wire.CookieAck)
     t.up()
     t.works()
@@ -36,10 +30,10 @@ def test_bdc_i_7_1(last: bool) -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 def test_bdc_i_7_2(last: bool) -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     init = t.connect()
     chunks = [t.init_ack(), t.data(b"with it", tsn=t.tsn, ssn=0)]
-    t.send(*(reversed(chunks) if last else chunks))
+    t.give(*(reversed(chunks) if last else chunks))
     t.silent()
     assert t.events() == []
     assert t.state() is StatusState.COOKIE_WAIT
@@ -52,22 +46,22 @@ def test_bdc_i_7_2(last: bool) -> None:
 def test_bdc_i_7_3() -> None:
     t = shutdown_ack_sent()
     t.events()
-    t.send(wire.shutdown_complete_chunk(), t.data(b"with it"))
+    t.give(wire.shutdown_complete_chunk(), t.data(b"with it"))
     t.silent()
     assert t.events() == []
     assert t.state() is StatusState.SHUTDOWN_ACK_SENT
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.changes() == [AssociationState.SHUTDOWN_COMP]
 
 
 def test_bdc_v_7_4() -> None:
-    t = ScriptedPeer()
-    t.send(t.init(), tag=0)
+    t = EtsiTester()
+    t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
-    t.send(t.cookie_echo(), t.data(b"one"), t.data(b"two"))
+    t.give(t.cookie_echo(), t.data(b"one"), t.data(b"two"))
     cookie_ack, sack = t.chunks()
     assert isinstance(cookie_ack, wire.CookieAck)
     assert isinstance(sack, wire.Sack)
@@ -78,11 +72,11 @@ def test_bdc_v_7_4() -> None:
 
 
 def test_bdc_v_7_5() -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     t.connect()
-    t.send(t.init_ack())
+    t.give(t.init_ack())
     t.expect(wire.CookieEcho)
-    t.send(COOKIE_ACK, t.data(b"with it"))
+    t.give(COOKIE_ACK, t.data(b"with it"))
     sack = t.expect(wire.Sack)
     assert (sack.cumulative_tsn, sack.gaps, sack.duplicates) == (t.tsn - 1, [], [])
     assert t.messages() == [b"with it"]
@@ -92,21 +86,21 @@ def test_bdc_v_7_5() -> None:
 @pytest.mark.parametrize("sack_first", [False, True])
 def test_bdc_v_7_6(sack_first: bool) -> None:
     t = passive()
-    t.user_sends(b"outstanding")
+    t.send(b"outstanding")
     (data,) = t.received_data()
     chunks = [wire.shutdown_chunk(data.tsn), t.sack()]
-    t.send(*(reversed(chunks) if sack_first else chunks))
+    t.give(*(reversed(chunks) if sack_first else chunks))
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED
 
 
 def test_bdc_v_7_7() -> None:
     t = passive()
-    t.user_sends(b"outstanding")
+    t.send(b"outstanding")
     t.received_data()
-    t.send(t.sack(), t.data(b"one"), t.data(b"two"))
+    t.give(t.sack(), t.data(b"one"), t.data(b"two"))
     assert t.messages() == [b"one", b"two"]
     t.advance(0.5)
     sack = t.expect(wire.Sack)
@@ -118,7 +112,7 @@ def test_bdc_v_7_7() -> None:
 
 def test_bdc_v_7_8() -> None:
     t = shutdown_sent()
-    t.send(SHUTDOWN_ACK, t.data(b"with it"))
+    t.give(SHUTDOWN_ACK, t.data(b"with it"))
     assert not t.expect(wire.ShutdownComplete).reflected
     assert t.state() is StatusState.CLOSED
     assert t.messages() == []

@@ -5,21 +5,12 @@ from __future__ import annotations
 import pytest
 
 from trio_sctp._engine import wire
-from trio_sctp._engine.wire import Cause
+from trio_sctp._engine.wire import FIRST, LAST, Cause
 from trio_sctp._values import AssociationState, Message
 
-from .tester import (
-    FIRST,
-    LAST,
-    MASK,
-    THERE,
-    THERE_2,
-    ScriptedPeer,
-    active,
-    causes_of,
-    passive,
-    quick,
-)
+from ..support.engines import info
+from ..support.scripted_peer import MASK
+from .tester import THERE, THERE_2, EtsiTester, active, causes_of, passive, quick
 
 MTU = 1280
 ROOM = MTU - 12 - 16
@@ -31,12 +22,12 @@ def pattern(size: int) -> bytes:
     return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
 
 
-def take_all(t: ScriptedPeer) -> list[wire.Data]:
+def take_all(t: EtsiTester) -> list[wire.Data]:
     """Acknowledge whatever comes until nothing does."""
     data = t.received_data()
     taken = list(data)
     while data:
-        t.send(t.sack())
+        t.give(t.sack())
         data = t.received_data()
         taken += data
     return taken
@@ -45,13 +36,13 @@ def take_all(t: ScriptedPeer) -> list[wire.Data]:
 def test_d_v_8_1() -> None:
     t = active(quick(path_mtu=MTU))
     for size in (1, 3, ROOM - 1, ROOM):
-        t.user_sends(pattern(size))
+        t.send(pattern(size))
         (packet,) = t.packets()
         data = packet.get(wire.Data)
         assert packet.kinds == [wire.Data]
         assert (data.first, data.last, data.unordered) == (True, True, False)
         assert data.payload == pattern(size)
-        t.send(t.sack(data.tsn))
+        t.give(t.sack(data.tsn))
     t.silent()
 
 
@@ -59,7 +50,7 @@ def test_d_v_8_1() -> None:
 def test_d_v_8_2(unordered: bool) -> None:
     t = active(quick(path_mtu=MTU))
     message = pattern(3 * ROOM + 5)
-    t.user_sends(message, unordered=unordered)
+    t.send(message, info(unordered=unordered))
     data = take_all(t)
     assert [chunk.tsn for chunk in data] == [(t.their_tsn + n) & MASK for n in range(len(data))]
     assert [chunk.first for chunk in data] == [True] + [False] * (len(data) - 1)
@@ -72,20 +63,20 @@ def test_d_v_8_2(unordered: bool) -> None:
 
 def test_d_v_8_3() -> None:
     t = active()
-    t.send(t.data(b"one ", flags=FIRST))
+    t.give(t.data(b"one ", flags=FIRST))
     assert t.messages() == []
-    t.send(t.data(b"two ", flags=0))
-    t.send(t.data(b"three", flags=LAST))
+    t.give(t.data(b"two ", flags=0))
+    t.give(t.data(b"three", flags=LAST))
     (message,) = [event for event in t.events() if isinstance(event, Message)]
     assert (message.data, message.stream, message.ssn) == (b"one two three", 0, 0)
     t.advance(0.5)
     assert t.packets()[-1].get(wire.Sack).cumulative_tsn == t.tsn - 1
     # The network may bring them in any order.
     last = t.tsn + 2
-    t.send(t.data(b"three", flags=LAST, tsn=last, ssn=1))
-    t.send(t.data(b"one ", flags=FIRST, tsn=last - 2, ssn=1))
+    t.give(t.data(b"three", flags=LAST, tsn=last, ssn=1))
+    t.give(t.data(b"one ", flags=FIRST, tsn=last - 2, ssn=1))
     assert t.messages() == []
-    t.send(t.data(b"two ", flags=0, tsn=last - 1, ssn=1))
+    t.give(t.data(b"two ", flags=0, tsn=last - 1, ssn=1))
     assert t.messages() == [b"one two three"]
     t.advance(0.5)
     assert t.packets()[-1].get(wire.Sack).cumulative_tsn == last
@@ -93,13 +84,13 @@ def test_d_v_8_3() -> None:
 
 def test_d_v_8_4() -> None:
     t = active()
-    t.user_sends(b"first")
+    t.send(b"first")
     (first,) = t.received_data()
     t.advance(0.8)
-    t.send(t.sack())
+    t.give(t.sack())
     t.advance(5)
     t.silent()
-    t.user_sends(b"second")
+    t.send(b"second")
     (second,) = t.received_data()
     assert second.tsn == (first.tsn + 1) & MASK
     assert t.wait() >= 1.0
@@ -108,19 +99,19 @@ def test_d_v_8_4() -> None:
 
 def test_d_i_8_5() -> None:
     t = active()
-    t.user_sends(b"lost")
+    t.send(b"lost")
     data = t.expect(wire.Data)
     assert t.wait() == pytest.approx(1.0)
     assert t.expect(wire.Data) == data
     assert t.wait() == pytest.approx(2.0)
     assert t.expect(wire.Data) == data
-    t.send(t.sack(data.tsn))
+    t.give(t.sack(data.tsn))
     t.acked = data.tsn
     t.works()
     # Of several packets the first comes again, alone (sections 6.3.3 E3, 7.2.3).
     t = active(quick(path_mtu=MTU))
     for number in range(3):
-        t.user_sends(bytes([number]) * ROOM)
+        t.send(bytes([number]) * ROOM)
     data = t.received_data()[0]
     t.wait()
     assert t.expect(wire.Data) == data
@@ -128,21 +119,21 @@ def test_d_i_8_5() -> None:
 
 def test_d_o_8_6() -> None:
     t = active()
-    t.send(t.data(b"first"))
+    t.give(t.data(b"first"))
     t.advance(0.5)
     t.packets()
-    t.send(t.data(b"second"))
+    t.give(t.data(b"second"))
     assert t.messages() == [b"first", b"second"]
     t.advance(0.5)
     assert t.expect(wire.Sack).duplicates == []
     second = t.data(b"second", tsn=t.tsn - 1, ssn=1)
-    t.send(second)
+    t.give(second)
     sack = t.expect(wire.Sack)
     assert (sack.cumulative_tsn, sack.duplicates) == (t.tsn - 1, [t.tsn - 1])
-    t.send(second, second)
+    t.give(second, second)
     sack = t.expect(wire.Sack)
     assert (sack.cumulative_tsn, sack.duplicates) == (t.tsn - 1, [t.tsn - 1] * 2)
-    t.send(t.data(b"third"))
+    t.give(t.data(b"third"))
     t.advance(0.5)
     sack = t.expect(wire.Sack)
     assert (sack.cumulative_tsn, sack.duplicates) == (t.tsn - 1, [])
@@ -151,11 +142,11 @@ def test_d_o_8_6() -> None:
 
 def test_d_o_8_7() -> None:
     t = active(quick(association_max_retrans=3, path_max_retrans=3, rto_max=4.0))
-    t.user_sends(b"first")
+    t.send(b"first")
     t.received_data()
-    t.send(t.sack(rwnd=0))
-    t.user_sends(pattern(1000))
-    t.user_sends(b"third")
+    t.give(t.sack(rwnd=0))
+    t.send(pattern(1000))
+    t.send(b"third")
     # The probe comes at once or, as RFC 9260 would rather have it, after one RTO.
     if not t.engine.status(t.id).unackdata:
         assert t.wait() <= 1.0
@@ -164,33 +155,33 @@ def test_d_o_8_7() -> None:
     for _ in range(8):  # more than are allowed to be lost
         t.wait()
         assert t.expect(wire.Data) == probe.get(wire.Data)
-        t.send(t.sack(rwnd=0))
+        t.give(t.sack(rwnd=0))
         t.silent()
     t.acked = probe.get(wire.Data).tsn
-    t.send(t.sack())
+    t.give(t.sack())
     (data,) = t.received_data()
     assert data.payload == b"third"
-    t.send(t.sack())
+    t.give(t.sack())
     t.works()
 
 
 def test_d_o_8_8() -> None:
     t = active(quick(path_mtu=MTU))
-    t.user_sends(b"first")
+    t.send(b"first")
     t.received_data()
-    t.send(t.sack(rwnd=0))
+    t.give(t.sack(rwnd=0))
     messages = [pattern(2 * ROOM + 100), b"short", pattern(ROOM + 1)]
     for message in messages:
-        t.user_sends(message)
+        t.send(message)
     if not t.engine.status(t.id).unackdata:
         t.wait()
     (probe,) = t.packets()
     first = probe.get(wire.Data)
     assert (first.first, first.last, first.payload) == (True, False, messages[0][:ROOM])
-    t.send(t.sack(rwnd=0))
+    t.give(t.sack(rwnd=0))
     t.silent()
     t.acked = first.tsn
-    t.send(t.sack())
+    t.give(t.sack())
     data = [first, *take_all(t)]
     assert [chunk.tsn for chunk in data] == [(first.tsn + n) & MASK for n in range(len(data))]
     parts: dict[int, bytes] = {}
@@ -203,22 +194,22 @@ def test_d_o_8_8() -> None:
 def test_d_v_8_9() -> None:
     t = active(quick(path_mtu=MTU))
     for number in range(3):
-        t.user_sends(bytes([number]) * ROOM)
+        t.send(bytes([number]) * ROOM)
     first, second, third = t.received_data()
-    t.send(t.sack(first.tsn - 1, [(2, 3)]))  # the first is lost
+    t.give(t.sack(first.tsn - 1, [(2, 3)]))  # the first is lost
     while t.engine.status(t.id).unackdata < 6:
-        t.user_sends(b"x" * ROOM)
+        t.send(b"x" * ROOM)
     lost = [first, *t.received_data()]  # and so are these
-    t.user_sends(b"new")
+    t.send(b"new")
     t.silent()
     t.wait()
     sent = t.received_data()
     assert sent[0] == first
     t.acked = max(third.tsn, *(data.tsn for data in sent))
-    t.send(t.sack())
+    t.give(t.sack())
     while data := t.received_data():
         sent += data
-        t.send(t.sack())
+        t.give(t.sack())
     assert sent[: len(lost)] == lost
     assert [data.payload for data in sent[len(lost) :]] == [b"new"]
     assert second not in sent
@@ -226,13 +217,13 @@ def test_d_v_8_9() -> None:
 
 def test_d_v_8_10() -> None:
     t = active(None, THERE, THERE_2)
-    t.user_sends(b"to the first")
+    t.send(b"to the first")
     data = t.expect(wire.Data, to=THERE)
-    t.send(t.sack(data.tsn), remote=THERE_2)
+    t.give(t.sack(data.tsn), route=t.route_from(THERE_2))
     t.advance(10)
     t.silent()
     assert t.engine.status(t.id).unackdata == 0
-    t.user_sends(b"again")
+    t.send(b"again")
     assert t.expect(wire.Data, to=THERE).tsn == (data.tsn + 1) & MASK
 
 
@@ -240,7 +231,7 @@ def test_d_i_8_11() -> None:
     for t in (active(), passive()):
         t.events()
         empty = t.data(b"")
-        t.send(empty)
+        t.give(empty)
         abort = t.expect(wire.Abort)
         assert not abort.reflected
         assert causes_of(abort) == [Cause.NO_USER_DATA]
@@ -251,19 +242,19 @@ def test_d_i_8_11() -> None:
 
 def test_d_o_8_12() -> None:
     t = active()
-    t.user_sends(b"first")
+    t.send(b"first")
     (first,) = t.received_data()
-    t.send(t.sack())
-    t.user_sends(b"second")
+    t.give(t.sack())
+    t.send(b"second")
     second = t.expect(wire.Data)
     rwnd = t.engine.status(t.id).rwnd
-    t.send(t.sack(first.tsn - 1, [(2, 2)], rwnd=0))
+    t.give(t.sack(first.tsn - 1, [(2, 2)], rwnd=0))
     t.silent()
     assert t.engine.status(t.id).unackdata == 1
     assert t.engine.status(t.id).rwnd == rwnd
     t.wait()
     assert t.expect(wire.Data) == second
-    t.send(t.sack(second.tsn))
+    t.give(t.sack(second.tsn))
     t.silent()
     assert t.engine.status(t.id).unackdata == 0
 
@@ -276,7 +267,7 @@ def test_d_v_8_13() -> None:
     message = pattern(LONGEST)
     for start in range(0, LONGEST, ROOM):
         flags = (FIRST if start == 0 else 0) | (LAST if start + ROOM >= LONGEST else 0)
-        t.send(t.data(message[start : start + ROOM], flags=flags))
+        t.give(t.data(message[start : start + ROOM], flags=flags))
     t.advance(0.5)
     assert t.packets()[-1].get(wire.Sack).cumulative_tsn == t.tsn - 1
     assert t.messages() == [message]
@@ -286,7 +277,7 @@ def test_d_v_8_13() -> None:
 def test_d_v_8_14() -> None:
     t = active(quick(path_mtu=MTU, max_message_size=LONGEST))
     message = pattern(LONGEST)
-    t.user_sends(message)
+    t.send(message)
     data = take_all(t)
     assert [chunk.tsn for chunk in data] == [(t.their_tsn + n) & MASK for n in range(len(data))]
     assert [chunk.first for chunk in data] == [True] + [False] * (len(data) - 1)

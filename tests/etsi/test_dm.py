@@ -11,12 +11,12 @@ from trio_sctp._engine.wire import ParameterType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationState
 
+from ..support.engines import cookie_of
+from ..support.scripted_peer import COOKIE_ACK
 from .tester import (
-    COOKIE_ACK,
     SHUTDOWN_ACK,
-    ScriptedPeer,
+    EtsiTester,
     active,
-    cookie_of,
     parameters_of,
     passive,
     shutdown_ack_sent,
@@ -27,39 +27,39 @@ from .tester import (
 OTHER_TAG = 0x0BADBEEF
 
 
-def cookie_wait() -> ScriptedPeer:
-    t = ScriptedPeer(listening=False)
+def cookie_wait() -> EtsiTester:
+    t = EtsiTester(listening=False)
     t.connect()
     return t
 
 
-def cookie_echoed() -> ScriptedPeer:
+def cookie_echoed() -> EtsiTester:
     t = cookie_wait()
-    t.send(t.init_ack())
+    t.give(t.init_ack())
     t.expect(wire.CookieEcho)
     return t
 
 
-def goes_on(t: ScriptedPeer) -> None:
+def goes_on(t: EtsiTester) -> None:
     """The set-up can still succeed."""
     if t.state() is StatusState.COOKIE_WAIT:
         t.wait()
         t.expect(wire.Init, tag=0)
-        t.send(t.init_ack())
+        t.give(t.init_ack())
         t.expect(wire.CookieEcho)
     assert t.state() is StatusState.COOKIE_ECHOED
     t.wait()
     t.expect(wire.CookieEcho)
-    t.send(COOKIE_ACK)
+    t.give(COOKIE_ACK)
     t.up()
     t.works()
 
 
 def test_dm_o_4_1() -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     init = t.connect()
     t.advance(0.4)
-    t.send(t.init(), tag=0)
+    t.give(t.init(), tag=0)
     ack = t.expect(wire.InitAck)
     assert (ack.tag, ack.tsn) == (init.tag, init.tsn)
     assert (ack.rwnd, ack.inbound_streams) == (init.rwnd, init.inbound_streams)
@@ -68,7 +68,7 @@ def test_dm_o_4_1() -> None:
     assert t.wait() == pytest.approx(0.6)
     assert t.expect(wire.Init, tag=0) == init
     # The cookie that it gave is good for one association.
-    t.send(t.cookie_echo(cookie_of(ack)))
+    t.give(t.cookie_echo(cookie_of(ack)))
     t.expect(wire.CookieAck)
     t.up()
     t.works()
@@ -77,7 +77,7 @@ def test_dm_o_4_1() -> None:
 def test_dm_o_4_2_1() -> None:
     for t in (active(), passive()):
         t.events()
-        t.send(t.init(tag=77), tag=0)
+        t.give(t.init(tag=77), tag=0)
         ack = t.expect(wire.InitAck, tag=77)
         assert ack.tag not in (0, t.their_tag)
         assert parameters_of(ack, ParameterType.STATE_COOKIE)
@@ -86,7 +86,7 @@ def test_dm_o_4_2_1() -> None:
     for t in (shutdown_sent(), shutdown_received()):
         before = t.state()
         t.events()
-        t.send(t.init(tag=77), tag=0)
+        t.give(t.init(tag=77), tag=0)
         ack = t.expect(wire.InitAck, tag=77)
         assert ack.tag not in (0, t.their_tag)
         assert t.events() == []
@@ -97,64 +97,64 @@ def test_dm_o_4_2_2() -> None:
     t = shutdown_ack_sent()
     t.events()
     t.advance(0.6)
-    t.send(t.init(tag=77), tag=0)
+    t.give(t.init(tag=77), tag=0)
     t.expect(wire.ShutdownAck)
     assert t.events() == []
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED
 
 
 def test_dm_o_4_3() -> None:
     t = cookie_echoed()
-    t.send(t.init_ack([Tlv(ParameterType.STATE_COOKIE, b"another cookie")], tag=99))
+    t.give(t.init_ack([Tlv(ParameterType.STATE_COOKIE, b"another cookie")], tag=99))
     t.silent()
     assert t.state() is StatusState.COOKIE_ECHOED
     assert t.wait() == pytest.approx(1.0)
     assert t.expect(wire.CookieEcho).cookie == b"a cookie"
-    t.send(COOKIE_ACK)
+    t.give(COOKIE_ACK)
     t.up()
-    t.send(t.init_ack(tag=99))
+    t.give(t.init_ack(tag=99))
     t.silent()
     t.works()
     for t in (shutdown_sent(), shutdown_received(), shutdown_ack_sent()):
         before = t.state()
-        t.send(t.init_ack(tag=99))
+        t.give(t.init_ack(tag=99))
         t.silent()
         assert t.state() is before
 
 
 def test_dm_o_4_4() -> None:
     t = active()
-    t.send(COOKIE_ACK)
+    t.give(COOKIE_ACK)
     t.silent()
     assert t.events() == []
     t.works()
     for t in (cookie_wait(), shutdown_sent(), shutdown_received(), shutdown_ack_sent()):
         before = t.state()
-        t.send(COOKIE_ACK)
+        t.give(COOKIE_ACK)
         t.silent()
         assert t.state() is before
 
 
 def test_dm_o_4_5() -> None:
     t = shutdown_sent()
-    t.send(t.shutdown())
+    t.give(t.shutdown())
     t.expect(wire.ShutdownAck)
     assert t.state() is StatusState.SHUTDOWN_ACK_SENT
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert AssociationState.SHUTDOWN_COMP in t.changes()
     t.gone()
 
 
 @pytest.mark.parametrize("begin", [cookie_wait, cookie_echoed])
-def test_dm_o_4_6_1(begin: Callable[[], ScriptedPeer]) -> None:
+def test_dm_o_4_6_1(begin: Callable[[], EtsiTester]) -> None:
     t = begin()
     before = t.state()
-    t.send(t.shutdown())
+    t.give(t.shutdown())
     t.silent()
     assert t.events() == []
     assert t.state() is before
@@ -163,8 +163,8 @@ def test_dm_o_4_6_1(begin: Callable[[], ScriptedPeer]) -> None:
 
 @pytest.mark.parametrize("listening", [False, True])
 def test_dm_o_4_6_2(listening: bool) -> None:
-    t = ScriptedPeer(listening=listening)
-    t.send(t.shutdown(), tag=OTHER_TAG)
+    t = EtsiTester(listening=listening)
+    t.give(t.shutdown(), tag=OTHER_TAG)
     assert t.expect(wire.Abort, tag=OTHER_TAG).reflected
     assert t.events() == []
 
@@ -172,22 +172,22 @@ def test_dm_o_4_6_2(listening: bool) -> None:
 def test_dm_o_4_6_3() -> None:
     t = shutdown_sent()
     t.advance(0.6)
-    t.send(t.shutdown())
+    t.give(t.shutdown())
     t.expect(wire.ShutdownAck)
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED
 
 
 @pytest.mark.parametrize("own_tag", [False, True])
 @pytest.mark.parametrize("begin", [cookie_wait, cookie_echoed])
-def test_dm_o_4_7_1(begin: Callable[[], ScriptedPeer], own_tag: bool) -> None:
+def test_dm_o_4_7_1(begin: Callable[[], EtsiTester], own_tag: bool) -> None:
     t = begin()
     before = t.state()
     tag = t.their_tag if own_tag else OTHER_TAG
-    t.send(SHUTDOWN_ACK, tag=tag)
+    t.give(SHUTDOWN_ACK, tag=tag)
     assert t.expect(wire.ShutdownComplete, tag=tag).reflected
     assert t.events() == []
     assert t.state() is before
@@ -197,7 +197,7 @@ def test_dm_o_4_7_1(begin: Callable[[], ScriptedPeer], own_tag: bool) -> None:
 def test_dm_o_4_7_2() -> None:
     t = active()
     t.events()
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     t.silent()
     assert t.events() == []
     t.works()
@@ -205,7 +205,7 @@ def test_dm_o_4_7_2() -> None:
 
 def test_dm_o_4_7_3() -> None:
     t = shutdown_ack_sent()
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     assert not t.expect(wire.ShutdownComplete).reflected
     assert AssociationState.SHUTDOWN_COMP in t.changes()
     t.gone()
@@ -215,7 +215,7 @@ def test_dm_o_4_8() -> None:
     t = passive()
     t.events()
     for cookie in (b"of our own", t.cookie[:-1] + bytes([t.cookie[-1] ^ 1])):
-        t.send(t.cookie_echo(cookie))
+        t.give(t.cookie_echo(cookie))
         t.silent()
         assert t.events() == []
     t.works()
@@ -233,12 +233,12 @@ def test_dm_o_4_9(reflected: bool) -> None:
     ):
         before = t.state()
         t.events()
-        t.send(complete, tag=t.tag if reflected else t.their_tag)
+        t.give(complete, tag=t.tag if reflected else t.their_tag)
         t.silent()
         assert t.events() == []
         assert t.state() is before
     t = cookie_wait()
-    t.send(complete, tag=t.tag if reflected else t.their_tag)
+    t.give(complete, tag=t.tag if reflected else t.their_tag)
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.Init, tag=0)
 
@@ -246,12 +246,12 @@ def test_dm_o_4_9(reflected: bool) -> None:
 def test_dm_o_4_10() -> None:
     t = shutdown_ack_sent()
     t.events()
-    t.send(t.data(b"too late"))
+    t.give(t.data(b"too late"))
     t.silent()
     assert t.events() == []
     assert t.state() is StatusState.SHUTDOWN_ACK_SENT
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED

@@ -11,9 +11,9 @@ from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationState, RemoteError
 
+from ..support.scripted_peer import COOKIE_ACK
 from .tester import (
-    COOKIE_ACK,
-    ScriptedPeer,
+    EtsiTester,
     active,
     causes_of,
     parameters_of,
@@ -28,12 +28,12 @@ STALE = wire.error_chunk([Tlv(Cause.STALE_COOKIE, (1_000_000).to_bytes(4, "big")
 
 
 def test_e_o_6_1() -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     first = t.connect()
-    t.send(t.init_ack())
+    t.give(t.init_ack())
     t.expect(wire.CookieEcho)
     t.advance(0.25)
-    t.send(STALE)
+    t.give(STALE)
     if t.state() is StatusState.CLOSED:
         t.silent()
         assert t.changes() == [AssociationState.CANT_ASSOC]
@@ -46,25 +46,25 @@ def test_e_o_6_1() -> None:
         assert 0 < int.from_bytes(longer, "big") <= 1250
     t.their_tag, t.their_tsn = init.tag, init.tsn
     assert init.outbound_streams == first.outbound_streams
-    t.send(t.init_ack([Tlv(ParameterType.STATE_COOKIE, b"fresh")]))
+    t.give(t.init_ack([Tlv(ParameterType.STATE_COOKIE, b"fresh")]))
     assert t.expect(wire.CookieEcho).cookie == b"fresh"
-    t.send(COOKIE_ACK)
+    t.give(COOKIE_ACK)
     t.up()
     t.works()
 
 
 def test_e_o_6_2() -> None:
     t = active()
-    t.send(STALE)
+    t.give(STALE)
     t.silent()
     assert t.events() == []
     t.works()
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     t.connect()
     for other in (t, shutdown_sent(), shutdown_received(), shutdown_ack_sent()):
         before = other.state()
         other.events()
-        other.send(STALE)
+        other.give(STALE)
         other.silent()
         assert other.events() == []
         assert other.state() is before
@@ -72,11 +72,11 @@ def test_e_o_6_2() -> None:
 
 def test_e_i_6_3() -> None:
     t = active(outbound=2)
-    t.send(t.data(b"on stream 1", stream=1))
+    t.give(t.data(b"on stream 1", stream=1))
     assert t.messages() == [b"on stream 1"]
     t.advance(0.5)
     t.packets()
-    t.send(t.data(b"on stream 2", stream=2))
+    t.give(t.data(b"on stream 2", stream=2))
     t.advance(0.5)
     chunks = t.chunks()
     (error,) = [chunk for chunk in chunks if isinstance(chunk, wire.Error)]
@@ -90,9 +90,9 @@ def test_e_i_6_3() -> None:
 
 
 def test_e_i_6_4() -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     t.connect()
-    t.send(t.init_ack([]))
+    t.give(t.init_ack([]))
     abort = t.expect(wire.Abort)
     assert not abort.reflected
     (cause,) = abort.causes
@@ -104,13 +104,13 @@ def test_e_i_6_4() -> None:
 
 @pytest.mark.parametrize("behind", [False, True])
 def test_e_i_6_5(behind: bool) -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     t.connect()
     unknown = [Tlv(0xC00D, b"\1"), Tlv(0x800D, b"\2"), Tlv(0xC00E, b"")]
-    t.send(t.init_ack([COOKIE, *unknown] if behind else [*unknown, COOKIE]))
+    t.give(t.init_ack([COOKIE, *unknown] if behind else [*unknown, COOKIE]))
     chunks = t.chunks()
     assert chunks[0] == wire.CookieEcho(COOKIE.value)
-    t.send(COOKIE_ACK)
+    t.give(COOKIE_ACK)
     chunks += t.chunks()
     t.up()
     reported = b""
@@ -124,11 +124,11 @@ def test_e_i_6_5(behind: bool) -> None:
 
 
 def test_e_i_6_6() -> None:
-    t = ScriptedPeer()
-    t.send(t.init(), tag=0)
+    t = EtsiTester()
+    t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
     cause = Tlv(Cause.UNRECOGNIZED_PARAMETERS, whole(Tlv(0xC000, b"")))
-    t.send(t.cookie_echo(), wire.error_chunk([cause]))
+    t.give(t.cookie_echo(), wire.error_chunk([cause]))
     t.expect(wire.CookieAck)
     (error,) = [event for event in t.events() if isinstance(event, RemoteError)]
     assert error.error == Cause.UNRECOGNIZED_PARAMETERS

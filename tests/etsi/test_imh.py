@@ -11,10 +11,10 @@ from trio_sctp._engine.wire import Cause, ChunkType
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationState
 
+from ..support.scripted_peer import COOKIE_ACK
 from .tester import (
-    COOKIE_ACK,
     SHUTDOWN_ACK,
-    ScriptedPeer,
+    EtsiTester,
     causes_of,
     passive,
     quick,
@@ -27,24 +27,24 @@ WRONG = 0x0BADBEEF
 
 @pytest.mark.parametrize("size", [0, 4, 12, 15])
 def test_imh_i_3_1(size: int) -> None:
-    t = ScriptedPeer()
+    t = EtsiTester()
     fields = t.init()[4 : 4 + size]
-    t.send(wire.chunk(ChunkType.INIT, fields), tag=0)
+    t.give(wire.chunk(ChunkType.INIT, fields), tag=0)
     # Whether an ABORT is sent is left to the implementation, but not where to (section 5.1).
     for received in t.packets():
         assert size >= 4
         assert received.tag == t.tag
         assert not received.get(wire.Abort).reflected
     assert not t.engine.associations
-    t.send(t.init(), tag=0)
+    t.give(t.init(), tag=0)
     t.expect(wire.InitAck)
 
 
 @pytest.mark.parametrize("size", [0, 4, 12, 15])
 def test_imh_i_3_2(size: int) -> None:
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     init = t.connect()
-    t.send(wire.chunk(ChunkType.INIT_ACK, t.init_ack()[4 : 4 + size]))
+    t.give(wire.chunk(ChunkType.INIT_ACK, t.init_ack()[4 : 4 + size]))
     if t.state() is StatusState.CLOSED:
         abort = t.expect(wire.Abort, tag=t.their_tag)  # the peer's tag is not known
         assert abort.reflected
@@ -55,34 +55,39 @@ def test_imh_i_3_2(size: int) -> None:
     assert t.expect(wire.Init, tag=0) == init
 
 
-def assert_dropped(spoil: Callable[[ScriptedPeer, bytes], None]) -> None:
+def damaged(packet: bytes) -> bytes:
+    """The packet with a checksum that is wrong by one bit."""
+    return packet[:8] + bytes([packet[8] ^ 1]) + packet[9:]
+
+
+def assert_dropped(spoil: Callable[[EtsiTester, bytes], object]) -> None:
     """Whatever is in a packet, if it is spoilt the engine says nothing and goes on."""
-    t = ScriptedPeer()
-    t.send(t.init(), tag=0)
+    t = EtsiTester()
+    t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
     spoil(t, t.cookie_echo())
     t.silent()
     assert t.events() == []
     assert not t.engine.associations
-    t.send(t.cookie_echo())
+    t.give(t.cookie_echo())
     t.expect(wire.CookieAck)
     t.up()
 
-    t = ScriptedPeer(listening=False)
+    t = EtsiTester(listening=False)
     init = t.connect()
     spoil(t, t.init_ack())
     t.silent()
     t.wait()
     assert t.expect(wire.Init, tag=0) == init
-    t.send(t.init_ack())
+    t.give(t.init_ack())
     t.expect(wire.CookieEcho)
     spoil(t, COOKIE_ACK)
     t.silent()
     assert t.state() is StatusState.COOKIE_ECHOED
-    t.send(COOKIE_ACK)
+    t.give(COOKIE_ACK)
     t.up()
 
-    t.user_sends(b"outstanding")
+    t.send(b"outstanding")
     (data,) = t.received_data()
     spoil(t, t.sack())
     t.silent()
@@ -102,28 +107,28 @@ def assert_dropped(spoil: Callable[[ScriptedPeer, bytes], None]) -> None:
         assert t.state() is StatusState.ESTABLISHED
     t.wait()
     assert t.expect(wire.Data) == data
-    t.send(t.sack())
+    t.give(t.sack())
     t.works()
 
 
 def test_imh_i_3_3() -> None:
-    def wrong_tag(t: ScriptedPeer, chunk: bytes) -> None:
-        t.send(chunk, tag=t.their_tag ^ 1)
-        t.send(chunk, tag=WRONG)
+    def wrong_tag(t: EtsiTester, chunk: bytes) -> None:
+        t.give(chunk, tag=t.their_tag ^ 1)
+        t.give(chunk, tag=WRONG)
 
     assert_dropped(wrong_tag)
 
 
 def test_imh_i_3_4() -> None:
-    t = ScriptedPeer()
-    t.send(t.init(), tag=0, damaged=True)
+    t = EtsiTester()
+    t.give_raw(damaged(t.packet(t.init(), tag=0)))
     t.silent()
-    assert_dropped(lambda t, chunk: t.send(chunk, damaged=True))
+    assert_dropped(lambda t, chunk: t.give_raw(damaged(t.packet(chunk))))
 
 
 def test_imh_i_3_5() -> None:
-    t = ScriptedPeer()
-    t.send(t.init(), tag=0)
+    t = EtsiTester()
+    t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
     last = t.cookie[-1]
     for cookie in (
@@ -135,21 +140,21 @@ def test_imh_i_3_5() -> None:
         bytes([t.cookie[0] ^ 1]) + t.cookie[1:],
         t.cookie[:20] + bytes([t.cookie[20] ^ 1]) + t.cookie[21:],
     ):
-        t.send(t.cookie_echo(cookie))
+        t.give(t.cookie_echo(cookie))
         t.silent()
         assert t.events() == []
         assert not t.engine.associations
-    t.send(t.cookie_echo())
+    t.give(t.cookie_echo())
     t.expect(wire.CookieAck)
     t.up()
 
 
 def test_imh_i_3_6() -> None:
-    t = ScriptedPeer(quick(cookie_life=60.0))
-    t.send(t.init(), tag=0)
+    t = EtsiTester(quick(cookie_life=60.0))
+    t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
     t.advance(65)
-    t.send(t.cookie_echo(), t.data(b"with it", tsn=t.tsn, ssn=0))
+    t.give(t.cookie_echo(), t.data(b"with it", tsn=t.tsn, ssn=0))
     error = t.expect(wire.Error)
     assert causes_of(error) == [Cause.STALE_COOKIE]
     # Section 3.3.10.3: microseconds since it expired, or zero.
@@ -164,18 +169,18 @@ def test_imh_i_3_6() -> None:
 def test_imh_i_3_7(reflected: bool) -> None:
     t = passive()
     abort = wire.abort_chunk(reflected=reflected)
-    t.send(abort, tag=WRONG)
+    t.give(abort, tag=WRONG)
     # The right tag of the two is the one that the T bit names (section 8.5.1 B).
-    t.send(abort, tag=t.their_tag if reflected else t.tag)
+    t.give(abort, tag=t.their_tag if reflected else t.tag)
     t.silent()
     assert t.events() == []
     t.works()
 
 
 def test_imh_i_3_8() -> None:
-    t = ScriptedPeer()
-    t.send(b"\1\0\0\x60", tag=0)
-    t.send(t.init()[:2] + b"\0\x60" + t.init()[4:], tag=0)
+    t = EtsiTester()
+    t.give(b"\1\0\0\x60", tag=0)
+    t.give(t.init()[:2] + b"\0\x60" + t.init()[4:], tag=0)
     t.silent()
     assert not t.engine.associations
     t = passive()
@@ -187,7 +192,7 @@ def test_imh_i_3_8() -> None:
         wire.heartbeat_chunk(b"are you there?"),
         t.sack(),
     ):
-        t.send(chunk[:2] + b"\0\x60" + chunk[4:])
+        t.give(chunk[:2] + b"\0\x60" + chunk[4:])
         t.silent()
         assert t.events() == []
         assert t.state() is StatusState.ESTABLISHED
@@ -196,28 +201,28 @@ def test_imh_i_3_8() -> None:
 
 def test_imh_i_3_9() -> None:
     t = shutdown_sent()
-    t.send(SHUTDOWN_ACK, tag=WRONG)
-    t.send(SHUTDOWN_ACK, tag=t.tag)
+    t.give(SHUTDOWN_ACK, tag=WRONG)
+    t.give(SHUTDOWN_ACK, tag=t.tag)
     t.silent()
     assert t.state() is StatusState.SHUTDOWN_SENT
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.Shutdown)
-    t.send(SHUTDOWN_ACK)
+    t.give(SHUTDOWN_ACK)
     t.expect(wire.ShutdownComplete)
 
 
 def test_imh_i_3_10() -> None:
     t = shutdown_ack_sent()
     t.events()
-    t.send(wire.shutdown_complete_chunk(), tag=WRONG)
-    t.send(wire.shutdown_complete_chunk(reflected=True), tag=WRONG)
-    t.send(wire.shutdown_complete_chunk(), tag=t.tag)
-    t.send(wire.shutdown_complete_chunk(reflected=True), tag=t.their_tag)
+    t.give(wire.shutdown_complete_chunk(), tag=WRONG)
+    t.give(wire.shutdown_complete_chunk(reflected=True), tag=WRONG)
+    t.give(wire.shutdown_complete_chunk(), tag=t.tag)
+    t.give(wire.shutdown_complete_chunk(reflected=True), tag=t.their_tag)
     t.silent()
     assert t.events() == []
     assert t.state() is StatusState.SHUTDOWN_ACK_SENT
     assert t.wait() == pytest.approx(1.0)
     t.expect(wire.ShutdownAck)
-    t.send(wire.shutdown_complete_chunk())
+    t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert t.state() is StatusState.CLOSED

@@ -6,22 +6,22 @@ from trio_sctp._engine import wire
 from trio_sctp._engine.wire import Cause
 from trio_sctp._options import StatusState
 
-from .tester import ScriptedPeer, active, passive, shutdown_ack_sent, shutdown_sent
+from .tester import EtsiTester, active, passive, shutdown_ack_sent, shutdown_sent
 
 
 def unknown_before_data(
-    t: ScriptedPeer, kind: int
+    t: EtsiTester, kind: int
 ) -> tuple[list[bytes], list[wire.Sack], list[bytes]]:
     """A packet with an unknown chunk and data behind it; none of it ends the association.
 
     Returns what ERRORs report, the SACKs, and the messages for the user.
     """
     t.events()
-    t.send(t.data(b"before"))
+    t.give(t.data(b"before"))
     t.advance(0.5)
     t.packets()
     assert t.messages() == [b"before"]
-    t.send(wire.chunk(kind, b"\1"), t.data(b"behind", tsn=t.tsn, ssn=1))
+    t.give(wire.chunk(kind, b"\1"), t.data(b"behind", tsn=t.tsn, ssn=1))
     t.advance(0.5)
     reports: list[bytes] = []
     sacks: list[wire.Sack] = []
@@ -44,10 +44,10 @@ def assert_reported(reports: list[bytes], kind: int) -> None:
     assert report[3] == 5
 
 
-def resumes(t: ScriptedPeer, *, taken: bool) -> None:
+def resumes(t: EtsiTester, *, taken: bool) -> None:
     """The data is sent again if it was not taken, and then the association works."""
     if not taken:
-        t.send(t.data(b"behind"))
+        t.give(t.data(b"behind"))
         t.advance(0.5)
         assert t.packets()[-1].get(wire.Sack).cumulative_tsn == t.tsn - 1
         assert t.messages() == [b"behind"]
@@ -79,7 +79,7 @@ def test_m_i_10_3() -> None:
         resumes(t, taken=False)
     for t in (shutdown_sent(), shutdown_ack_sent()):
         before = t.state()
-        t.send(wire.chunk(0x6F, b"\1"))
+        t.give(wire.chunk(0x6F, b"\1"))
         (cause,) = t.expect(wire.Error).causes
         assert cause.type == Cause.UNRECOGNIZED_CHUNK
         assert t.state() is before

@@ -11,7 +11,7 @@ from .tester import THERE, THERE_2, active, quick
 
 def test_rt_i_11_1() -> None:
     t = active(quick(rto_initial=0.1, rto_min=0.1, rto_max=60.0))
-    t.user_sends(b"unheard")
+    t.send(b"unheard")
     data = t.expect(wire.Data)
     pauses: list[float] = []
     for _ in range(4):
@@ -22,7 +22,7 @@ def test_rt_i_11_1() -> None:
 
 def test_rt_i_11_2() -> None:
     t = active(quick(rto_initial=0.1, rto_min=0.1, rto_max=0.8))
-    t.user_sends(b"unheard")
+    t.send(b"unheard")
     data = t.expect(wire.Data)
     pauses: list[float] = []
     for _ in range(6):
@@ -30,26 +30,26 @@ def test_rt_i_11_2() -> None:
         assert t.expect(wire.Data) == data
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 0.8, 0.8])
     # What was sent twice tells nothing of the round trip (section 6.3.1, C5); this does.
-    t.send(t.sack(data.tsn))
-    t.user_sends(b"heard at once")
+    t.give(t.sack(data.tsn))
+    t.send(b"heard at once")
     data = t.expect(wire.Data)
     t.advance(0.05)
-    t.send(t.sack(data.tsn))
-    t.user_sends(b"unheard")
+    t.give(t.sack(data.tsn))
+    t.send(b"unheard")
     t.expect(wire.Data)
     assert t.wait() < 0.8
 
 
 def test_rt_i_11_3() -> None:
     t = active(quick(rto_initial=0.1, rto_min=0.1, rto_max=0.8), THERE, THERE_2)
-    t.user_sends(b"unheard")
+    t.send(b"unheard")
     data = t.expect(wire.Data, to=THERE)
     went_to: list[str] = []
     pauses: list[float] = []
     for _ in range(8):
         pauses.append(t.wait())
         (received,) = t.packets()
-        assert received.chunks == [data]
+        assert received.packet.chunks == [data]
         went_to.append(received.route.remote)
     assert went_to == [THERE_2, THERE] * 4
     assert pauses == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.4, 0.4, 0.8, 0.8])
