@@ -2,12 +2,14 @@
 
 `SendingRules` is shown each packet that leaves an endpoint and each that reaches it.  It reads
 their bytes by itself and keeps its own accounts: what is in flight, what is lost, what the peer's
-window has room for, when T3-rtx expires.  The endpoint's word it takes for cwnd alone, and that may
-change in no other way than section 7.2 says.  What is against a rule is a `RuleBroken`, and so is
-what no rule allows.
+window has room for, when T3-rtx expires.  It takes the endpoint's word for cwnd alone, which may
+change in no other way than section 7.2 says.  Whatever is against a rule, or is allowed by none,
+raises `RuleBroken`.
 
-Bytes are those of user data, as in a window; a PMTU is the size of an SCTP packet.  It is for
-associations of one path whose MTU is known, without partial reliability, when they are up.
+Bytes are those of user data, as in a window; a PMTU is the size of an SCTP packet.  The rules are
+for associations that are up and have one path, whose MTU is known, without partial reliability.
+
+`WatchedEngine` holds an engine and shows a referee what it does.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, NoReturn
+from typing import NoReturn, Protocol
 
-from trio_sctp._engine import Engine, Parameters, Route
-from trio_sctp._engine.engine import Outgoing
-from trio_sctp._values import Arrival
+from trio_sctp._engine import Engine, Outgoing, Parameters, Route
+from trio_sctp._engine.association import EngineAssociation
+from trio_sctp._values import Arrival, SendInfo
 
 _MASK = 2**32 - 1
 _CHUNK = struct.Struct("!BBH")
@@ -38,7 +40,7 @@ class RuleBroken(AssertionError):
     """What was done, and against which section."""
 
 
-class _Chunk:
+class TrackedChunk:
     """A TSN that is not acknowledged for good."""
 
     __slots__ = ("acked", "fast", "lost", "missing", "size", "tsn")
@@ -52,52 +54,91 @@ class _Chunk:
         self.fast = False  # was retransmitted fast
 
 
-class SendingRules:
-    """See the module's docstring.
+class Referee(Protocol):
+    """Who is shown what an endpoint does.
 
     What has arrived, and that time has passed, is told when the endpoint has processed it, but
     before the packets that it sends because of it.
+    """
+
+    @property
+    def seen(self) -> Counter[str]:
+        """How often what happened; a run in which nothing did proves nothing."""
+        ...
+
+    def sent(self, packet: bytes, now: float) -> None:
+        """A packet has left."""
+
+    def arrived(self, packet: bytes, now: float) -> None:
+        """A packet has been processed."""
+
+    def passed(self, now: float) -> None:
+        """Timers that expire by now have been processed."""
+
+    def occasion(self) -> None:
+        """The endpoint had an occasion to send, and has done what was due before it."""
+
+
+class SendingRules:
+    """A referee with accounts of its own.
 
     Attributes:
-      seen: How often what happened; a run in which nothing did proves nothing.
+      seen: How often what happened.
+      outstanding: The chunks that are not acknowledged for good, by TSN and in its order.
+      lost: TSNs of chunks that are to be retransmitted.
+      next_tsn: The TSN of the next new chunk.
+      cumulative: The cumulative TSN ack point.
+      flight: Bytes in flight.
+      rwnd: Bytes that the peer has room for beyond these.
+      cwnd: The congestion window in bytes, as the endpoint told it last.
+      ssthresh: The slow-start threshold in bytes.
+      exit_point: The exit point of fast recovery, None outside of it.
+      burst: Bytes that left since the last occasion to send.
+      max_burst: The limit of these.
+      free: Whether the next packet may ignore cwnd (7.2.4, 3).
+      alone: How many packets left since T3-rtx expired, None once one is acknowledged.
+      due: The section for which something has to be retransmitted at once, or nothing.
+      rto: The retransmission timeout in seconds.
+      t3: When T3-rtx expires.
+      mtu: The PMTU.
     """
 
     def __init__(self, parameters: Parameters, cwnd: Callable[[], int]) -> None:
         self.seen: Counter[str] = Counter()
         self._cwnd_of = cwnd
-        self._mtu = parameters.path_mtu
-        self._most = parameters.max_burst * (self._mtu - 12)
+        self.mtu = parameters.path_mtu
+        self.max_burst = parameters.max_burst * (self.mtu - 12)
         self._rto_min, self._rto_max = parameters.rto_min, parameters.rto_max
 
-        self._outstanding: dict[int, _Chunk] = {}  # in order of TSN
-        self._lost: set[int] = set()
-        self._next = -1
-        self._cumulative = -1
+        self.outstanding: dict[int, TrackedChunk] = {}
+        self.lost: set[int] = set()
+        self.next_tsn = -1
+        self.cumulative = -1
         self._gap_acked = 0
-        self._flight = 0
-        self._rwnd = 0
+        self.flight = 0
+        self.rwnd = 0
 
-        self._cwnd = 0  # as it was last
-        self._ssthresh: float = inf
+        self.cwnd = 0
+        self.ssthresh: float = inf
         self._partial = 0  # partial_bytes_acked
-        self._exit: int | None = None  # of fast recovery
-        self._burst = 0  # bytes, since the last occasion to send
+        self.exit_point: int | None = None
+        self.burst = 0
         self._last_sent = 0.0
-        self._free = False  # the next packet may ignore cwnd (7.2.4, 3)
-        self._alone: int | None = None  # packets since T3-rtx expired; None if one is acknowledged
-        self._due = ""  # why something has to be retransmitted at once
+        self.free = False
+        self.alone: int | None = None
+        self.due = ""
 
-        self._rto = parameters.rto_initial
+        self.rto = parameters.rto_initial
         self._srtt = 0.0
         self._rttvar = 0.0
         self._timed: tuple[int, float] | None = None
-        self._t3 = inf
+        self.t3 = inf
         self._heartbeat: tuple[bytes, float, float] | None = None
 
     def _broken(self, what: str) -> NoReturn:
         raise RuleBroken(
-            f"{what}; {self._flight} bytes in flight, cwnd {self._cwnd}, rwnd {self._rwnd}, "
-            f"next TSN {self._next}, lost {sorted(self._lost)}"
+            f"{what}; {self.flight} bytes in flight, cwnd {self.cwnd}, rwnd {self.rwnd}, "
+            f"next TSN {self.next_tsn}, lost {sorted(self.lost)}"
         )
 
     # -- what leaves ---
@@ -113,62 +154,62 @@ class SendingRules:
             elif chunks:
                 self._broken(f"6.10: a chunk of type {kind} behind DATA")
             elif kind in (_INIT_KIND, _INIT_ACK_KIND):
-                if not self._cwnd:
-                    self._next = _INIT.unpack_from(packet, offset + 4)[4]
-                    self._cumulative = self._next - 1
+                if not self.cwnd:
+                    self.next_tsn = _INIT.unpack_from(packet, offset + 4)[4]
+                    self.cumulative = self.next_tsn - 1
             elif kind == _HEARTBEAT:
                 info = packet[offset + 4 : offset + length]
-                self._heartbeat = (info, now, now + self._rto)
+                self._heartbeat = (info, now, now + self.rto)
             elif kind not in (_SACK_KIND, _HEARTBEAT_ACK, _COOKIE_ECHO, _COOKIE_ACK):
                 self._broken(f"nothing is known of a chunk of type {kind} that was sent")
             offset += length + (-length & 3)
         if chunks:
-            if end > self._mtu:
+            if end > self.mtu:
                 self._broken(f"6.9: a packet of {end} bytes")
             self._data(chunks, now)
 
     def _data(self, chunks: list[tuple[int, int]], now: float) -> None:
         self._look(now)
-        before = self._flight
+        before = self.flight
         self.seen["packets"] += 1
-        if self._alone is not None:
-            if self._alone:
+        if self.alone is not None:
+            if self.alone:
                 self._broken("6.3.3: a second packet after T3-rtx, and none is acknowledged")
-            self._alone = 1
-        free, self._free = self._free, False
-        if before >= self._cwnd and not free:
+            self.alone = 1
+        free, self.free = self.free, False
+        if before >= self.cwnd and not free:
             self._broken("6.1 B: a packet though cwnd is used up")
-        if self._burst >= self._most:
-            self._broken(f"6.1 D: more than Max.Burst, {self._burst} bytes at once")
+        if self.burst >= self.max_burst:
+            self._broken(f"6.1 D: more than Max.Burst, {self.burst} bytes at once")
         for wire, size in chunks:  # Together the rules for each have them in order of TSN (6.10).
-            tsn = self._cumulative + ((wire - self._cumulative) & _MASK)
-            if tsn == self._next:
-                if before >= self._cwnd:
+            tsn = self.cumulative + ((wire - self.cumulative) & _MASK)
+            if tsn == self.next_tsn:
+                if before >= self.cwnd:
                     self._broken("6.1 B: new data though cwnd is used up")
                 self._new(tsn, size, now)
             else:
                 self._again(tsn, size, now)
-            self._burst += size
-            self._flight += size
-            self._rwnd = max(0, self._rwnd - size)
+            self.burst += size
+            self.flight += size
+            self.rwnd = max(0, self.rwnd - size)
         self._last_sent = now
-        if self._t3 == inf:
-            self._t3 = now + self._rto  # R1
+        if self.t3 == inf:
+            self.t3 = now + self.rto  # R1
 
     def _new(self, tsn: int, size: int, now: float) -> None:
-        if self._lost:
+        if self.lost:
             self._broken(f"6.1 C: TSN {tsn} is new, and others wait to be retransmitted")
-        if size > self._rwnd:
-            if self._flight:
+        if size > self.rwnd:
+            if self.flight:
                 self._broken(f"6.1 A: {size} bytes more than the peer has room for")
             self.seen["probes"] += 1
-        self._outstanding[tsn] = _Chunk(tsn, size)
-        self._next = tsn + 1
+        self.outstanding[tsn] = TrackedChunk(tsn, size)
+        self.next_tsn = tsn + 1
         if self._timed is None:
             self._timed = (tsn, now)
 
     def _again(self, tsn: int, size: int, now: float) -> None:
-        chunk = self._outstanding.get(tsn)
+        chunk = self.outstanding.get(tsn)
         if chunk is None:
             self._broken(f"TSN {tsn} is acknowledged, or is not the next")
         if chunk.size != size:
@@ -176,13 +217,13 @@ class SendingRules:
         if not chunk.lost:
             twice = "7.2.4, 5: a second time" if chunk.fast else "7.2.4"
             self._broken(f"{twice}: TSN {tsn} is retransmitted, and it is not lost")
-        if tsn != min(self._lost):
+        if tsn != min(self.lost):
             self._broken(f"7.2.4, 3, and 6.3.3, E3: TSN {tsn} is not the earliest to retransmit")
         self.seen["retransmissions"] += 1
-        self._lost.remove(tsn)
+        self.lost.remove(tsn)
         chunk.lost = False
         chunk.missing = 0
-        self._due = ""
+        self.due = ""
 
     # -- what arrives ---
 
@@ -195,8 +236,8 @@ class SendingRules:
             if kind == _SACK_KIND:
                 self._sack(packet, offset + 4, now)
             elif kind in (_INIT_KIND, _INIT_ACK_KIND):
-                if not self._cwnd:
-                    self._rwnd = _INIT.unpack_from(packet, offset + 4)[1]
+                if not self.cwnd:
+                    self.rwnd = _INIT.unpack_from(packet, offset + 4)[1]
             elif kind == _HEARTBEAT_ACK:
                 if self._heartbeat is not None:
                     info, then, _ = self._heartbeat
@@ -209,22 +250,22 @@ class SendingRules:
 
     def _sack(self, packet: bytes, offset: int, now: float) -> None:
         cumulative, rwnd, gaps, _ = _SACK.unpack_from(packet, offset)
-        cumulative = self._cumulative + ((cumulative - self._cumulative) & _MASK)
-        if cumulative >= self._cumulative + 2**31:
+        cumulative = self.cumulative + ((cumulative - self.cumulative) & _MASK)
+        if cumulative >= self.cumulative + 2**31:
             return  # 6.2.1, D i
-        advanced = cumulative > self._cumulative
-        flight = self._flight
-        in_recovery = self._exit is not None
+        advanced = cumulative > self.cumulative
+        flight = self.flight
+        in_recovery = self.exit_point is not None
         earliest = self._earliest()
         was_lost = earliest is not None and earliest.lost
         acked = 0
-        for tsn in range(self._cumulative + 1, cumulative + 1):
-            chunk = self._outstanding.pop(tsn)
+        for tsn in range(self.cumulative + 1, cumulative + 1):
+            chunk = self.outstanding.pop(tsn)
             if chunk.acked:
                 self._gap_acked -= 1
             else:
                 acked += self._acknowledged(chunk, now)
-        self._cumulative = cumulative
+        self.cumulative = cumulative
         marked = False
         if gaps or self._gap_acked:
             blocks = struct.unpack_from(f"!{2 * gaps}H", packet, offset + _SACK.size)
@@ -233,44 +274,44 @@ class SendingRules:
         if gaps:
             reported = inf if in_recovery and advanced else highest_newly
             marked = self._missing(cumulative + blocks[-1], reported)
-        if self._exit is not None and cumulative >= self._exit:
-            self._exit = None  # 6.2.1, D iv
-        self._rwnd = max(0, rwnd - self._flight)
+        if self.exit_point is not None and cumulative >= self.exit_point:
+            self.exit_point = None  # 6.2.1, D iv
+        self.rwnd = max(0, rwnd - self.flight)
         if acked:
-            self._alone = None
+            self.alone = None
         if earliest is not None and (earliest.acked or earliest.tsn <= cumulative):
-            self._t3 = now + self._rto if self._earliest() is not None else inf  # R2, R3
+            self.t3 = now + self.rto if self._earliest() is not None else inf  # R2, R3
         elif earliest is not None and earliest.lost and not was_lost:
-            self._t3 = now + self._rto  # 7.2.4, 4
-        elif self._t3 == inf and self._flight:
-            self._t3 = now + self._rto  # R4
+            self.t3 = now + self.rto  # 7.2.4, 4
+        elif self.t3 == inf and self.flight:
+            self.t3 = now + self.rto  # R4
         self._congestion(acked, flight, marked, may_grow=advanced and not in_recovery)
 
-    def _earliest(self) -> _Chunk | None:
-        for chunk in self._outstanding.values():
+    def _earliest(self) -> TrackedChunk | None:
+        for chunk in self.outstanding.values():
             if not chunk.acked:
                 return chunk
         return None
 
-    def _acknowledged(self, chunk: _Chunk, now: float) -> int:
+    def _acknowledged(self, chunk: TrackedChunk, now: float) -> int:
         if chunk.lost:
-            self._lost.remove(chunk.tsn)
+            self.lost.remove(chunk.tsn)
             chunk.lost = False
         else:
-            self._flight -= chunk.size
+            self.flight -= chunk.size
         if self._timed is not None and self._timed[0] == chunk.tsn:
             self._measured(now - self._timed[1])
             self._timed = None
         return chunk.size
 
     def _gaps(self, blocks: Sequence[int], now: float) -> tuple[int, int]:
-        """The bytes that they acknowledge for the first time, and the highest TSN of these."""
-        newly, highest, total = 0, self._cumulative, 0
+        """Returns the bytes acknowledged for the first time, and the highest TSN of these."""
+        newly, highest, total = 0, self.cumulative, 0
         pairs = list(zip(blocks[::2], blocks[1::2], strict=True))
         for first, last in pairs:
             total += last + 1 - first
-            for tsn in range(self._cumulative + first, self._cumulative + last + 1):
-                chunk = self._outstanding[tsn]
+            for tsn in range(self.cumulative + first, self.cumulative + last + 1):
+                chunk = self.outstanding[tsn]
                 if not chunk.acked:
                     newly += self._acknowledged(chunk, now)
                     chunk.acked = True
@@ -278,22 +319,22 @@ class SendingRules:
                     highest = tsn
         if total != self._gap_acked:  # The peer went back on some (6.2.1, D iii).
             acked = {
-                self._cumulative + offset
+                self.cumulative + offset
                 for first, last in pairs
                 for offset in range(first, last + 1)
             }
-            for tsn, chunk in self._outstanding.items():
+            for tsn, chunk in self.outstanding.items():
                 if chunk.acked and tsn not in acked:
                     chunk.acked = False
                     self._gap_acked -= 1
-                    self._flight += chunk.size
+                    self.flight += chunk.size
             self.seen["reneging"] += 1
         return newly, highest
 
     def _missing(self, highest: int, reported: float) -> bool:
-        """Count missing reports (7.2.4); returns whether they make a chunk a lost one."""
+        """Count missing reports (7.2.4); returns whether some chunk is now lost."""
         marked = False
-        for tsn, chunk in self._outstanding.items():
+        for tsn, chunk in self.outstanding.items():
             if tsn >= highest or tsn >= reported:
                 break
             if chunk.acked or chunk.lost:
@@ -304,56 +345,56 @@ class SendingRules:
                 self._lose(chunk)
         return marked
 
-    def _lose(self, chunk: _Chunk) -> None:
+    def _lose(self, chunk: TrackedChunk) -> None:
         if not chunk.lost:
             chunk.lost = True
-            self._lost.add(chunk.tsn)
-            self._flight -= chunk.size
+            self.lost.add(chunk.tsn)
+            self.flight -= chunk.size
             if self._timed is not None and self._timed[0] == chunk.tsn:
                 self._timed = None  # 6.3.1, C5
 
     # -- other occasions ---
 
     def occasion(self) -> None:
-        """There is one to send, a message of the program or another: what was due has been done."""
-        if self._due:
-            self._broken(f"{self._due}: nothing was retransmitted at once")
-        self._burst = 0
+        """The endpoint had an occasion to send, and has done what was due before it."""
+        if self.due:
+            self._broken(f"{self.due}: nothing was retransmitted at once")
+        self.burst = 0
 
     def passed(self, now: float) -> None:
         """Timers that expire by now have been processed."""
-        if self._due or self._t3 <= now + _CLOSE:
+        if self.due or self.t3 <= now + _CLOSE:
             self.occasion()
-        if self._t3 <= now + _CLOSE:
+        if self.t3 <= now + _CLOSE:
             self.seen["timeouts"] += 1
-            for chunk in self._outstanding.values():
+            for chunk in self.outstanding.values():
                 if not chunk.acked:
                     if not chunk.lost:
-                        self._rwnd += chunk.size  # 6.2.1, C
+                        self.rwnd += chunk.size  # 6.2.1, C
                     self._lose(chunk)
-            self._t3 = inf
-            self._rto = min(2 * self._rto, self._rto_max)
+            self.t3 = inf
+            self.rto = min(2 * self.rto, self._rto_max)
             self._timed = None
-            self._alone = 0
-            self._free = False
-            self._due = "6.3.3, E3"
-            self._exit = None
+            self.alone = 0
+            self.free = False
+            self.due = "6.3.3, E3"
+            self.exit_point = None
             self._partial = 0
-            self._ssthresh = max(self._cwnd // 2, 4 * self._mtu)
-            self._cwnd = self._mtu
+            self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
+            self.cwnd = self.mtu
             self._look(now)
         if self._heartbeat is not None and self._heartbeat[2] <= now + _CLOSE:
             self._heartbeat = None
-            self._rto = min(2 * self._rto, self._rto_max)  # 8.3
+            self.rto = min(2 * self.rto, self._rto_max)  # 8.3
 
     def _measured(self, seconds: float) -> None:
-        """Section 6.3.1."""
+        """Section 6.3.1: a round trip took this long."""
         if self._srtt:
             self._rttvar += (abs(self._srtt - seconds) - self._rttvar) / 4
             self._srtt += (seconds - self._srtt) / 8
         else:
             self._srtt, self._rttvar = seconds, seconds / 2
-        self._rto = min(max(self._srtt + 4 * self._rttvar, self._rto_min), self._rto_max)
+        self.rto = min(max(self._srtt + 4 * self._rttvar, self._rto_min), self._rto_max)
 
     # -- cwnd ---
 
@@ -361,105 +402,149 @@ class SendingRules:
         """What a SACK makes of cwnd: growth (7.2.1, 7.2.2) comes before a loss (7.2.3, 7.2.4)."""
         growth = 0
         if may_grow:
-            if self._cwnd <= self._ssthresh:
+            if self.cwnd <= self.ssthresh:
                 # In use if one packet more did not fit: after T3-rtx there is only one, and it need
                 # not be full.
-                if flight + self._mtu > self._cwnd:
-                    growth = min(acked, self._mtu)
+                if flight + self.mtu > self.cwnd:
+                    growth = min(acked, self.mtu)
             else:
-                used = flight >= self._cwnd
+                used = flight >= self.cwnd
                 self._partial += acked
-                if self._partial >= self._cwnd:
-                    self._partial = self._partial - self._cwnd if used else self._cwnd
-                    growth = self._mtu if used else 0
-        if not self._outstanding:
+                if self._partial >= self.cwnd:
+                    self._partial = self._partial - self.cwnd if used else self.cwnd
+                    growth = self.mtu if used else 0
+        if not self.outstanding:
             self._partial = 0
-        before, cwnd = self._cwnd, self._cwnd_of()
-        if marked and self._exit is None:
+        before, cwnd = self.cwnd, self._cwnd_of()
+        if marked and self.exit_point is None:
             self.seen["fast retransmissions"] += 1
-            self._exit = self._next - 1
-            self._free = True
-            self._due = "7.2.4"
+            self.exit_point = self.next_tsn - 1
+            self.free = True
+            self.due = "7.2.4"
             self._partial = 0
-            floor = 4 * self._mtu
+            floor = 4 * self.mtu
             if not max(before // 2, floor) <= cwnd <= max((before + growth) // 2, floor):
                 self._broken(f"7.2.3: a loss makes it {cwnd}")
-            self._ssthresh = self._cwnd = cwnd
+            self.ssthresh = self.cwnd = cwnd
             return
         if marked:
             self.seen["losses in fast recovery"] += 1
         if cwnd > before + growth:
-            section = "7.2.4, 6" if self._exit is not None else "7.2.1, 7.2.2"
+            section = "7.2.4, 6" if self.exit_point is not None else "7.2.1, 7.2.2"
             self._broken(f"{section}: cwnd grows to {cwnd}, and may by {growth}")
         if cwnd >= before:
             self.seen["growths"] += cwnd > before
-            self._cwnd = cwnd
+            self.cwnd = cwnd
 
     def _look(self, now: float) -> None:
-        """It does not change but for reasons."""
+        """The window changes only for a reason."""
         cwnd = self._cwnd_of()
-        if cwnd == self._cwnd:
+        if cwnd == self.cwnd:
             return
-        if not self._cwnd:
-            if cwnd > min(4 * self._mtu, max(2 * self._mtu, 4404)):
+        if not self.cwnd:
+            if cwnd > min(4 * self.mtu, max(2 * self.mtu, 4404)):
                 self._broken(f"7.2.1: cwnd begins with {cwnd}")
-        elif self._flight or now - self._last_sent <= self._rto:
-            section = "7.2.4, 6" if self._exit is not None else "7.2"
+        elif self.flight or now - self._last_sent <= self.rto:
+            section = "7.2.4, 6" if self.exit_point is not None else "7.2"
             self._broken(f"{section}: cwnd becomes {cwnd} for no reason")
-        elif not min(self._cwnd, 4 * self._mtu) <= cwnd < self._cwnd:
+        elif not min(self.cwnd, 4 * self.mtu) <= cwnd < self.cwnd:
             self._broken(f"7.2.1: cwnd becomes {cwnd} after a pause")
-        self._cwnd = cwnd
+        self.cwnd = cwnd
 
 
-class WatchedEngine(Engine):
-    """An engine whose only association keeps the rules."""
+class WatchedEngine:
+    """An engine whose only association is watched: it is called as an engine is.
 
-    def __init__(self, port: int, addresses: Sequence[str], **others: Any) -> None:
-        super().__init__(port, addresses, **others)
-        self.rules = SendingRules(self.parameters, self._cwnd)
+    Attributes:
+      engine: The engine itself.
+      rules: The referee, which is told what the engine says of its cwnd.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        referee: Callable[[Parameters, Callable[[], int]], Referee] = SendingRules,
+    ) -> None:
+        self.engine = engine
+        self.rules = referee(engine.parameters, self._cwnd)
         self._left: list[Outgoing] = []
+        self._told: int | None = None  # cwnd, since the engine was called last
 
     def _cwnd(self) -> int:
-        for association in self.associations.values():
-            (path,) = association.paths.values()
-            return path.cwnd
+        if self._told is None:
+            self._told = self._ask_cwnd()
+        return self._told
+
+    def _ask_cwnd(self) -> int:
+        for id, association in self.engine.associations.items():
+            assert len(association.paths) == 1
+            return self.engine.status(id).primary.cwnd
         return 0
 
     def _watch(self, now: float) -> None:
-        if not self._outlet._packets:  # as after most calls
-            return
-        for packet in super().packets_to_send():
+        for packet in self.engine.packets_to_send():
             self.rules.sent(packet.data, now)
             self._left.append(packet)
+        self._told = None
 
-    def packets_to_send(self) -> list[Outgoing]:
-        assert not super().packets_to_send(), "a packet that nobody has looked at"
-        left, self._left = self._left, []
-        return left
+    @property
+    def port(self) -> int:
+        return self.engine.port
 
-    def connect(
-        self, routes: Sequence[Route], port: int, now: float, parameters: Parameters | None = None
-    ) -> int:
-        id = super().connect(routes, port, now, parameters)
+    @property
+    def associations(self) -> dict[int, EngineAssociation]:
+        return self.engine.associations
+
+    @property
+    def listening(self) -> bool:
+        return self.engine.listening
+
+    @listening.setter
+    def listening(self, listening: bool) -> None:
+        self.engine.listening = listening
+
+    def connect(self, routes: Sequence[Route], port: int, now: float) -> int:
+        id = self.engine.connect(routes, port, now)
         self._watch(now)
         return id
 
+    def send(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
+        self.queue(id, data, info, now)
+        self.flush(id, now)
+
+    def queue(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
+        self.engine.queue(id, data, info, now)
+
     def flush(self, id: int, now: float) -> None:
-        super().flush(id, now)
+        self.engine.flush(id, now)
         self.rules.occasion()
         self._watch(now)
 
-    def receive(self, limit: int, now: float, id: int | None = None) -> list[Arrival]:
-        arrivals = super().receive(limit, now, id)
+    def shutdown(self, id: int, now: float) -> None:
+        self.engine.shutdown(id, now)
+
+    def request_heartbeat(self, id: int, address: str, now: float) -> None:
+        self.engine.request_heartbeat(id, address, now)
+
+    def receive(self, limit: int, now: float) -> list[Arrival]:
+        arrivals = self.engine.receive(limit, now)
         self._watch(now)
         return arrivals
 
     def receive_packet(self, data: bytes, route: Route, now: float) -> None:
-        super().receive_packet(data, route, now)
+        self.engine.receive_packet(data, route, now)
         self.rules.arrived(data, now)
         self._watch(now)
 
+    def next_deadline(self) -> float | None:
+        return self.engine.next_deadline()
+
     def handle_timeout(self, now: float) -> None:
-        super().handle_timeout(now)
+        self.engine.handle_timeout(now)
         self.rules.passed(now)
         self._watch(now)
+
+    def packets_to_send(self) -> list[Outgoing]:
+        assert not self.engine.packets_to_send(), "a packet that nobody has looked at"
+        left, self._left = self._left, []
+        return left

@@ -21,9 +21,11 @@ from ..support.engines import A2, A3, B2, B3, PEER_PORT, PORT, A, B, Sent, info,
 class Simulation:
     """Hosts, the network between them, and the time."""
 
-    engine_type: type[Engine] = Engine
-
-    def __init__(self, seed: int = 0, **link: Any) -> None:
+    def __init__(
+        self, seed: int = 0, *, make_engine: Callable[..., Engine] = Engine, **link: Any
+    ) -> None:
+        """``make_engine`` is called as `Engine` is; ``link`` has fields of `Link`."""
+        self.make_engine = make_engine
         self.random = Random(seed)
         link.setdefault("delay", 0.01)
         self.network = Network(seed, default_link=Link(**link))
@@ -40,7 +42,7 @@ class Simulation:
 
     def host(self, *addresses: str, port: int = PORT, **parameters: Any) -> Engine:
         """An engine at these addresses that listens, and whose program reads all."""
-        engine = self.engine_type(
+        engine = self.make_engine(
             port,
             addresses,
             parameters=Parameters(**parameters),
@@ -147,8 +149,19 @@ class Pair(Simulation):
         link: dict[str, Any] | None = None,
         both: dict[str, Any] | None = None,
         connect: bool = True,
+        make_engine: Callable[..., Engine] = Engine,
     ) -> None:
-        super().__init__(seed, **(link or {}))
+        """Two hosts with ``homes`` addresses each.
+
+        Args:
+          here: Parameters of ``a``.
+          there: Parameters of ``b``.
+          both: Parameters of either.
+          link: Fields of `Link`, for the network between them.
+          connect: Whether ``a`` connects to ``b``.
+          make_engine: Called as `Engine` is.
+        """
+        super().__init__(seed, make_engine=make_engine, **(link or {}))
         own, theirs = [A, A2, A3][:homes], [B, B2, B3][:homes]
         self.a = self.host(*own, **(both or {}) | (here or {}))
         self.b = self.host(*theirs, port=PEER_PORT, **(both or {}) | (there or {}))

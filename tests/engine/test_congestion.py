@@ -34,7 +34,7 @@ class Flow:
 
     def __init__(self, number: int) -> None:
         parameters = Parameters(path_mtu=MTU - 20, receive_window=2**20, send_buffer=2**19)
-        self.sender = WatchedEngine(1000 + number, [], parameters=parameters)
+        self.sender = WatchedEngine(Engine(1000 + number, [], parameters=parameters))
         self.receiver = Engine(2000 + number, [], parameters=parameters)
         self.receiver.listening = True
         self.id = self.sender.connect([Route(LEFT, RIGHT)], 2000 + number, 0.0)
@@ -57,7 +57,10 @@ def shares(seed: int, *, delay: float, flows: int = 1) -> list[float]:
     link = Link(delay=delay, bandwidth=BANDWIDTH, queue=50, loss=0.001, mtu=MTU)
     network.set_link(LEFT, RIGHT, link)
     running = [Flow(number) for number in range(flows)]
-    engines = {e.port: e for flow in running for e in (flow.sender, flow.receiver)}
+    engines: dict[int, Engine | WatchedEngine] = {}
+    for flow in running:
+        engines[flow.sender.port] = flow.sender
+        engines[flow.receiver.port] = flow.receiver
     now = 0.0
     while now < SECONDS:
         for engine in engines.values():
