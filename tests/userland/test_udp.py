@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ from trio_sctp import (
     userland,
 )
 from trio_sctp._engine import Engine, wire
+from trio_sctp._userland.userland import default_stack
 
 from ..support.udp_proxy import free_port, udp_proxy
 
@@ -277,13 +278,16 @@ async def test_icmp_does_not_end_an_association_that_is_up() -> None:
             await trio.aclose_forcefully(here)
 
 
-class Faulty:
-    """A socket of which each call fails a few times."""
+SENDING, RECEIVING = ("sendto", "sendmsg"), ("recvfrom", "recvmsg")
 
-    def __init__(self, sock: socket.socket, number: int) -> None:
+
+class Faulty:
+    """A socket whose calls of these names fail three times each."""
+
+    def __init__(self, sock: socket.socket, error: Exception, names: Sequence[str]) -> None:
         self._sock = sock
-        self._number = number
-        self._failures = {"sendto": 3, "sendmsg": 3, "recvfrom": 3, "recvmsg": 3}
+        self._error = error
+        self._failures = dict.fromkeys(names, 3)
 
     def __getattr__(self, name: str) -> Any:
         if self._failures.get(name, 0):
@@ -292,7 +296,7 @@ class Faulty:
         return getattr(self._sock, name)
 
     def _fail(self, *_: object) -> None:
-        raise OSError(self._number, os.strerror(self._number))
+        raise self._error
 
 
 ERRORS = ["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOBUFS", "EAGAIN", "EPERM"]
@@ -300,7 +304,9 @@ ERRORS = ["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOBUFS"
 
 @pytest.mark.parametrize("name", ERRORS)
 async def test_errors_of_sockets_end_nothing(name: str) -> None:
-    """The packets are lost at the worst, and sent again."""
+    """At worst packets are lost, and sent again."""
+    number = getattr(errno, name)
+    error = OSError(number, os.strerror(number))
     options = [RtoInfo(initial=100, min=100, max=200)]
     async with (
         two_stacks() as (server, client),
@@ -310,7 +316,8 @@ async def test_errors_of_sockets_end_nothing(name: str) -> None:
         here = await listener.accept()
         for stack in (server, client):
             for carrier in stack._carriers.values():
-                carrier.sock = Faulty(carrier.sock, getattr(errno, name))  # type: ignore[assignment]
+                faulty = Faulty(carrier.sock, error, SENDING + RECEIVING)
+                carrier.sock = faulty  # type: ignore[assignment]
         for number in range(20):
             await there.send(b"%d" % number)
             assert (await here.receive()).data == b"%d" % number
@@ -432,7 +439,7 @@ async def test_leaving_the_block_aborts_what_shuts_down_in_the_background() -> N
 
 
 async def test_the_end_of_the_run_aborts_what_is_left() -> None:
-    """Of the default stack, which has no block."""
+    """The default stack, which no block runs, does that too."""
     async with userland(), await open_listener(0, hosts=HOST) as listener:
 
         async def client() -> None:
@@ -447,18 +454,16 @@ async def test_the_end_of_the_run_aborts_what_is_left() -> None:
             assert (end.state, end.cause) == (AssociationState.COMM_LOST, 12)
 
 
-def break_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("a fault of ours")
+def break_down(stack: Userland) -> None:
+    """The next packet that arrives meets a fault of the driver's own."""
+    for carrier in stack._carriers.values():
+        faulty = Faulty(carrier.sock, RuntimeError("a fault of ours"), RECEIVING)
+        carrier.sock = faulty  # type: ignore[assignment]
 
-    monkeypatch.setattr(Engine, "receive_packet", fail)
 
-
-async def test_a_fault_in_the_driver_ends_its_sockets(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_in_the_driver_ends_its_sockets(caplog: pytest.LogCaptureFixture) -> None:
     async with two_stacks() as (server, client), channels(server, client) as (there, here):
-        break_down(monkeypatch)
+        break_down(server)
         await there.send(b"x")
         with pytest.raises(trio.BrokenResourceError, match="has failed") as broken:
             await here.receive()
@@ -470,13 +475,12 @@ async def test_a_fault_in_the_driver_ends_its_sockets(
 
 
 async def test_a_fault_in_the_default_stack_never_reaches_the_run_loop(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with await open_listener(0, hosts=HOST, stack="userland") as listener:
-        break_down(monkeypatch)
+        break_down(default_stack())
         with pytest.raises((trio.BrokenResourceError, ConnectFailed)):
             await open_association(HOST, listener.port, stack="userland")
-        monkeypatch.undo()
         with pytest.raises(trio.BrokenResourceError):
             await listener.accept()
     assert caplog.records
