@@ -54,17 +54,22 @@ def offences(source: str) -> Iterator[str]:
     """Statements that subclass or patch something in the engine."""
     tree = ast.parse(source)
     names = engine_names(tree)
+    # What a function is given may be in the engine, where the file has something of it.
+    given = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} if names else set()
     for node in ast.walk(tree):
         changed: list[ast.expr] = []
+        owners = names
         if isinstance(node, ast.ClassDef):
             changed = node.bases
         elif isinstance(node, ast.Call):
             if ast.unparse(node.func).rpartition(".")[2] in PATCHES:
                 changed = node.args[:1]
+                if any(isinstance(arg, ast.Name) for arg in changed):
+                    owners = names | given
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
             changed = [node]
         for expression in changed:
-            if belongs(expression, names):
+            if belongs(expression, owners):
                 yield f"line {expression.lineno}: {ast.unparse(node).splitlines()[0]}"
 
 
@@ -90,6 +95,8 @@ def test_nothing_in_the_engine_is_subclassed_or_patched() -> None:
         "from trio_sctp._engine import Engine\nsetattr(Engine, 'flush', fail)",
         "from trio_sctp._engine import Engine\nwith mock.patch.object(Engine, 'flush'): pass",
         "with patch('trio_sctp._engine.engine.Engine.flush'): pass",
+        "from trio_sctp._engine import Engine\nFAULTS = [Engine]\n"
+        "def test(owner, monkeypatch): monkeypatch.setattr(owner, 'flush', fail)",
         "from trio_sctp._engine import Engine\nEngine.flush = fail",
         "from trio_sctp._engine import outbound\noutbound.MISSING_REPORTS += 1",
         "import trio_sctp._engine.outbound as sending\ndel sending.Outbound.sack",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 import pytest
@@ -34,27 +33,16 @@ from trio_sctp import (
     open_association,
     open_endpoint,
 )
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, ChunkType, Tlv
 
 from .conftest import LOOPBACK, open_server
-from .scripted_peer import (
-    ABORT,
-    COOKIE_ECHO,
-    DATA,
-    ERROR,
-    INIT,
-    PEER,
-    PORT,
-    ScriptedPeer,
-    chunk,
-    scripted_peer,
-)
-
-SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE = 7, 8, 14
+from .tun_peer import PEER, PORT, TunPeer, tun_peer
 
 
 @pytest.fixture
-def peer() -> Iterator[ScriptedPeer]:
-    with scripted_peer() as peer:
+def peer() -> Iterator[TunPeer]:
+    with tun_peer() as peer:
         yield peer
 
 
@@ -105,18 +93,18 @@ async def change_after_up(endpoint: Endpoint) -> AssociationChange:
     return event
 
 
-async def test_comm_lost_by_a_protocol_violation_keeps_its_cause(peer: ScriptedPeer) -> None:
+async def test_comm_lost_by_a_protocol_violation_keeps_its_cause(peer: TunPeer) -> None:
     async with await open_endpoint() as endpoint, trio.open_nursery() as nursery:
         nursery.start_soon(peer.set_up)
         association = await endpoint.connect(PEER, PORT)
-        peer.send(chunk(ABORT, struct.pack("!HH", 13, 4 + 8) + b"my words"))
+        peer.send(wire.abort_chunk([Tlv(Cause.PROTOCOL_VIOLATION, b"my words")]))
         lost = await change(endpoint, AssociationState.COMM_LOST)
         assert (lost.association_id, lost.error, lost.reason) == (association.id, 13, b"")
         assert b"my words" in lost.info
         assert error_string(lost.error) == "protocol violation"
 
 
-async def test_restart(peer: ScriptedPeer) -> None:
+async def test_restart(peer: TunPeer) -> None:
     async with await open_endpoint() as endpoint:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
@@ -199,13 +187,13 @@ async def test_send_failed_when_a_lifetime_runs_out() -> None:
         association.abort()
 
 
-async def test_remote_error(peer: ScriptedPeer) -> None:
+async def test_remote_error(peer: TunPeer) -> None:
     async with await open_endpoint() as endpoint:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
             association = await endpoint.connect(PEER, PORT)
         await association.send(b"x", stream=3)
-        peer.send(chunk(ERROR, struct.pack("!HHHH", 1, 8, 3, 0)))
+        peer.send(wire.error_chunk([Tlv(Cause.INVALID_STREAM, b"\0\3\0\0")]))
         event = await next_event(endpoint, RemoteError)
         assert isinstance(event, RemoteError)
         assert (event.association_id, event.error) == (association.id, 1)
@@ -230,7 +218,7 @@ async def test_adaptation() -> None:
         association.abort()
 
 
-async def test_partial_delivery_aborted(peer: ScriptedPeer) -> None:
+async def test_partial_delivery_aborted(peer: TunPeer) -> None:
     """The peer begins a message that is larger than our buffer, and gives up."""
     async with await open_endpoint(options=[ReceiveBuffer(16384)]) as endpoint:
         async with trio.open_nursery() as nursery:
@@ -242,7 +230,7 @@ async def test_partial_delivery_aborted(peer: ScriptedPeer) -> None:
             first = False
             with trio.move_on_after(0.001):
                 await association.wait_ended()  # which reads ahead
-        peer.send(chunk(ABORT))
+        peer.send(wire.abort_chunk())
         event = await next_event(endpoint, PartialDeliveryAborted)
         assert event == PartialDeliveryAborted(
             association_id=association.id, indication=0, stream=0, ssn=0
@@ -269,62 +257,62 @@ async def test_what_gen_sctp_makes_an_error_of_is_an_event() -> None:
 # -- states ------------------------------------------------------------------------------------
 
 
-async def test_an_association_goes_through_every_state(peer: ScriptedPeer) -> None:
+async def test_an_association_goes_through_every_state(peer: TunPeer) -> None:
     """EMPTY and CLOSED are not seen on Linux: an association that is gone has no status."""
     options = [RtoInfo(initial=500), InitMsg(max_attempts=3)]
     async with await open_endpoint(options=options) as endpoint:
         association = await endpoint.connect_init(PEER, PORT)
         assert association.status().state is StatusState.COOKIE_WAIT
         await peer.answer_init()
-        await peer.receive(COOKIE_ECHO)
+        await peer.receive(wire.CookieEcho)
         assert association.status().state is StatusState.COOKIE_ECHOED
-        peer.send(chunk(11))
+        peer.send(wire.chunk(ChunkType.COOKIE_ACK))
         await change(endpoint, AssociationState.COMM_UP)
         assert association.status().state is StatusState.ESTABLISHED
         await association.send(b"not acknowledged yet")
-        (tsn,) = struct.unpack_from("!I", await peer.receive(DATA))
+        tsn = (await peer.receive(wire.Data)).tsn
         await association.eof()
         assert association.status().state is StatusState.SHUTDOWN_PENDING
-        peer.send(chunk(3, struct.pack("!IIHH", tsn, 65536, 0, 0)))
-        await peer.receive(SHUTDOWN)
+        peer.send(wire.sack_chunk(tsn, 65536, [], []))
+        await peer.receive(wire.Shutdown)
         assert association.status().state is StatusState.SHUTDOWN_SENT
-        peer.send(chunk(SHUTDOWN_ACK))
+        peer.send(wire.chunk(ChunkType.SHUTDOWN_ACK))
         await change(endpoint, AssociationState.SHUTDOWN_COMP)
 
 
-async def test_an_association_that_the_peer_shuts_down(peer: ScriptedPeer) -> None:
+async def test_an_association_that_the_peer_shuts_down(peer: TunPeer) -> None:
     async with await open_endpoint() as endpoint:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
             association = await endpoint.connect(PEER, PORT)
         await association.send(b"not acknowledged yet")
-        (tsn,) = struct.unpack_from("!I", await peer.receive(DATA))
-        peer.send(chunk(SHUTDOWN, struct.pack("!I", tsn - 1)))
+        tsn = (await peer.receive(wire.Data)).tsn
+        peer.send(wire.shutdown_chunk(tsn - 1))
         await next_event(endpoint, ShutdownReceived)
         assert association.status().state is StatusState.SHUTDOWN_RECEIVED
-        peer.send(chunk(SHUTDOWN, struct.pack("!I", tsn)))
-        await peer.receive(SHUTDOWN_ACK)
+        peer.send(wire.shutdown_chunk(tsn))
+        await peer.receive(wire.ShutdownAck)
         assert association.status().state is StatusState.SHUTDOWN_ACK_SENT
-        peer.send(chunk(SHUTDOWN_COMPLETE))
+        peer.send(wire.shutdown_complete_chunk())
         await change(endpoint, AssociationState.SHUTDOWN_COMP)
 
 
 # -- listening ---------------------------------------------------------------------------------
 
 
-async def test_an_init_to_who_does_not_listen_is_answered_by_an_abort(peer: ScriptedPeer) -> None:
+async def test_an_init_to_who_does_not_listen_is_answered_by_an_abort(peer: TunPeer) -> None:
     """And by nothing but that: neither an event nor an association comes of it."""
     async with await open_endpoint(PORT) as endpoint:
-        init = struct.pack("!IIHHI", 78, 65536, 10, 10, 1)
-        peer.address(PORT)
-        peer.send(chunk(INIT, init), tag=0)
-        await peer.receive(ABORT)
+        init = wire.init_chunk(wire.Init(78, 65536, 10, 10, 1, []))
+        peer.their_port = PORT
+        peer.send(init, tag=0)
+        await peer.receive(wire.Abort)
         endpoint.listen()
-        peer.send(chunk(INIT, init), tag=0)
-        await peer.receive(2)  # INIT ACK
+        peer.send(init, tag=0)
+        await peer.receive(wire.InitAck)
         endpoint.stop_listening()
-        peer.send(chunk(INIT, init), tag=0)
-        await peer.receive(ABORT)
+        peer.send(init, tag=0)
+        await peer.receive(wire.Abort)
         await trio.testing.wait_all_tasks_blocked()
         assert endpoint.statistics().buffered_records == 0
         assert not endpoint.associations

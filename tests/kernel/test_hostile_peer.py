@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 from collections.abc import Iterator
 
 import pytest
@@ -21,18 +20,20 @@ from trio_sctp import (
     open_association,
     open_endpoint,
 )
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import Cause, Tlv
 
 from .conftest import kernel_associations
-from .scripted_peer import ABORT, DATA, ERROR, PEER, PORT, SACK, ScriptedPeer, chunk, scripted_peer
+from .tun_peer import PEER, PORT, TunPeer, tun_peer
 
 
 @pytest.fixture
-def peer() -> Iterator[ScriptedPeer]:
-    with scripted_peer() as peer:
+def peer() -> Iterator[TunPeer]:
+    with tun_peer() as peer:
         yield peer
 
 
-async def test_a_peer_that_falls_silent_in_the_handshake(peer: ScriptedPeer) -> None:
+async def test_a_peer_that_falls_silent_in_the_handshake(peer: TunPeer) -> None:
     options = [RtoInfo(initial=20, max=40, min=20), InitMsg(max_attempts=2)]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.answer_init)
@@ -46,7 +47,7 @@ async def test_a_peer_that_falls_silent_in_the_handshake(peer: ScriptedPeer) -> 
         assert not kernel_associations()
 
 
-async def test_error_chunks_of_any_content_are_events(peer: ScriptedPeer) -> None:
+async def test_error_chunks_of_any_content_are_events(peer: TunPeer) -> None:
     async with await open_endpoint() as endpoint:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
@@ -57,7 +58,7 @@ async def test_error_chunks_of_any_content_are_events(peer: ScriptedPeer) -> Non
             (1, b""),
         ]
         for code, value in causes:
-            peer.send(chunk(ERROR, struct.pack("!HH", code, 4 + len(value)) + value))
+            peer.send(wire.error_chunk([Tlv(code, value)]))
         peer.send_data(b"and a message")
         seen = [await endpoint.receive() for _ in range(len(causes) + 1)]
         for event, (code, value) in zip(seen, causes, strict=False):
@@ -66,14 +67,14 @@ async def test_error_chunks_of_any_content_are_events(peer: ScriptedPeer) -> Non
             assert event.association_id == association.id
             assert value in event.data
         assert isinstance(seen[-1], Message)
-        peer.send(chunk(ABORT, struct.pack("!HH", 12, 8) + b"\xff\xfe\xfd\xfc"))
+        peer.send(wire.abort_chunk([Tlv(Cause.USER_INITIATED_ABORT, b"\xff\xfe\xfd\xfc")]))
         event = await endpoint.receive()
         assert isinstance(event, AssociationChange)
         assert (event.state, event.error) == (AssociationState.COMM_LOST, 12)
         assert event.reason == b"\xff\xfe\xfd\xfc"
 
 
-async def test_undeliverable_messages_of_any_content_come_back(peer: ScriptedPeer) -> None:
+async def test_undeliverable_messages_of_any_content_come_back(peer: TunPeer) -> None:
     """Bytes that are no text come back as they were sent (pysctp's receive dies of them)."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.set_up)
@@ -81,8 +82,8 @@ async def test_undeliverable_messages_of_any_content_come_back(peer: ScriptedPee
     data = [b"\xff\xfe\xfd\xfc", os.urandom(5000), b"\x00"]
     for n, value in enumerate(data):
         await channel.send(value, stream=n, ppid=0x80000001, context=n)
-    await peer.receive(DATA)
-    peer.send(chunk(ABORT, struct.pack("!HH", 6, 4)))
+    await peer.receive(wire.Data)
+    peer.send(wire.abort_chunk([Tlv(Cause.UNRECOGNIZED_CHUNK, b"")]))
     end = await channel.wait_ended()
     assert [failed.data for failed in end.undelivered] == data
     assert [failed.stream for failed in end.undelivered] == [0, 1, 2]
@@ -94,7 +95,7 @@ async def test_undeliverable_messages_of_any_content_come_back(peer: ScriptedPee
     await channel.aclose()
 
 
-async def test_a_message_that_never_ends_fills_no_memory(peer: ScriptedPeer) -> None:
+async def test_a_message_that_never_ends_fills_no_memory(peer: TunPeer) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.set_up)
         channel = await open_association(PEER, PORT, max_message_size=200_000)
@@ -102,7 +103,7 @@ async def test_a_message_that_never_ends_fills_no_memory(peer: ScriptedPeer) -> 
     async def endless() -> None:
         peer.send_data(bytes(1000), flags=2)
         while True:
-            await peer.receive(SACK)
+            await peer.receive(wire.Sack)
             for _ in range(20):
                 peer.send_data(bytes(1000), flags=0)
 
@@ -116,7 +117,7 @@ async def test_a_message_that_never_ends_fills_no_memory(peer: ScriptedPeer) -> 
     await channel.aclose()
 
 
-async def test_a_peer_that_starts_anew_keeps_its_association(peer: ScriptedPeer) -> None:
+async def test_a_peer_that_starts_anew_keeps_its_association(peer: TunPeer) -> None:
     async with await open_endpoint() as endpoint:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
@@ -132,5 +133,5 @@ async def test_a_peer_that_starts_anew_keeps_its_association(peer: ScriptedPeer)
         assert isinstance(message, Message)
         assert message.data == b"after the restart"
         await association.send(b"still on the same handle")
-        assert b"still on the same handle" in await peer.receive(DATA)
+        assert b"still on the same handle" in (await peer.receive(wire.Data)).payload
         association.abort()

@@ -22,22 +22,22 @@ from trio_sctp import (
 )
 
 from .conftest import LOOPBACK
-from .scripted_peer import PEER, PORT, ScriptedPeer, scripted_peer
+from .tun_peer import PEER, PORT, TunPeer, tun_peer
 
 IMPATIENT = [RtoInfo(initial=100, max=400, min=100)]
 
 
 @pytest.fixture
-def peer(sysctl: Callable[[str, object], None]) -> Iterator[ScriptedPeer]:
+def peer(sysctl: Callable[[str, object], None]) -> Iterator[TunPeer]:
     """Silence is noticed within hb_interval + 1.5 RTO for each of three heartbeats: 3.3 s."""
     sysctl("net.sctp.hb_interval", 500)
     sysctl("net.sctp.association_max_retrans", 2)
     sysctl("net.sctp.path_max_retrans", 1)
-    with scripted_peer() as peer:
+    with tun_peer() as peer:
         yield peer
 
 
-async def test_silence_ends_every_blocked_call_of_a_channel(peer: ScriptedPeer) -> None:
+async def test_silence_ends_every_blocked_call_of_a_channel(peer: TunPeer) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.set_up)
         channel = await open_association(PEER, PORT, options=IMPATIENT)
@@ -69,7 +69,7 @@ async def test_silence_ends_every_blocked_call_of_a_channel(peer: ScriptedPeer) 
     await channel.aclose()
 
 
-async def test_silence_of_an_idle_peer_is_noticed_by_heartbeats(peer: ScriptedPeer) -> None:
+async def test_silence_of_an_idle_peer_is_noticed_by_heartbeats(peer: TunPeer) -> None:
     async with await open_endpoint(options=IMPATIENT) as endpoint:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
@@ -82,11 +82,11 @@ async def test_silence_of_an_idle_peer_is_noticed_by_heartbeats(peer: ScriptedPe
         assert event.address == (PEER, PORT)
 
 
-async def test_a_link_that_goes_down_is_silence(peer: ScriptedPeer) -> None:
+async def test_a_link_that_goes_down_is_silence(peer: TunPeer) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.set_up)
         channel = await open_association(PEER, PORT, options=IMPATIENT)
-    subprocess.run(["ip", "link", "set", "scripted0", "down"], check=True)  # noqa: ASYNC221
+    subprocess.run(["ip", "link", "set", "peer0", "down"], check=True)  # noqa: ASYNC221
     with pytest.raises(AssociationLost):
         await channel.receive()
     await channel.aclose()
