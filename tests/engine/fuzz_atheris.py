@@ -5,9 +5,9 @@
 
 from the project's directory; the options are libFuzzer's, for example ``-max_total_time=600``.
 
-An input is: a byte for the situation (see `fuzzing`), one for the bench, then packets, each a
-16-bit length and its chunks.  The header and the checksum are put in front, so that what is found
-are ways through the chunks; lengths and types within are the fuzzer's.
+An input is a byte for the situation (see `fuzzing`), a byte for the bench, and then packets, each a
+16-bit length and its chunks.  Header and checksum are put in front of these, so that the fuzzer
+finds its way through the chunks; lengths and types within them are its own.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ BENCHES = fuzzing.benches(1)
 
 
 def one_input(data: bytes) -> None:
-    """What libFuzzer calls."""
+    """Feed one input to the engine; libFuzzer calls this."""
     source = atheris.FuzzedDataProvider(data)
     situation, _ = fuzzing.SITUATIONS[source.ConsumeIntInRange(0, len(fuzzing.SITUATIONS) - 1)]
     bench = BENCHES[source.ConsumeIntInRange(0, len(BENCHES) - 1)]
-    bench.random.seed(1)  # the same input is to take the same way
+    bench.random.seed(1)  # so that the same input takes the same way
     situation(bench)
     for _ in range(16):
         if not source.remaining_bytes():
@@ -43,7 +43,7 @@ def one_input(data: bytes) -> None:
 
 
 def main() -> None:
-    """Run until something is found, or as the options say."""
+    """Run until something is found, or for as long as the options say."""
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
 

@@ -1,9 +1,9 @@
 """Mutated packets for an association in every state, and what holds whatever they are.
 
 A `Bench` has two engines that talk.  A situation brings the association of one of them, the target,
-into a state, and all that the other one sent is on record: `Bench.feed` changes such packets, or
-others that would fit just now, and gives them to the target with the right checksum, ports and
-verification tag, since the checks of these are passed by whoever means harm.
+into a state, and all that the other one sent is on record.  `Bench.feed` gives the target such
+packets, or others that would fit just now, with changes, but with the right checksum, ports and
+verification tag: an attacker gets these right.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ORDERED = SendInfo(1, 7, False, 0, 0)
 UNORDERED = SendInfo(2, 8, True, 0, 0)
 
 CPU_LIMIT = 2.0
-"""Seconds of CPU time for one packet, of which tens of thousands are done in a second."""
+"""Seconds of CPU time for one packet; usually tens of thousands are done in a second."""
 
 _MASK = 2**32 - 1
 _INTERESTING: Final = (0, 1, 2, 3, 4, 5, 8, 16, 255, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
@@ -60,16 +60,16 @@ class Bench:
 
     @property
     def association(self) -> EngineAssociation | None:
-        """The target's."""
+        """The target's association, None if it has none."""
         return next(iter(self.target.associations.values()), None)
 
     @property
     def peer_id(self) -> int:
-        """The peer's association."""
+        """The id of the peer's association."""
         return next(iter(self.peer.associations))
 
     def clear(self) -> None:
-        """End what there is, silently; what was recorded stays until something else is."""
+        """End all associations silently; the record stays until something else is recorded."""
         for engine in (self.target, self.peer):
             for id in list(engine.associations):
                 engine.abort(id, b"", self.now)
@@ -78,14 +78,14 @@ class Bench:
             engine.listening = True
 
     def record(self, packet: Outgoing) -> None:
-        """Keep what the peer sent."""
+        """Record a packet of the peer's."""
         tag = int.from_bytes(packet.data[4:8], "big")
         if len(self.recorded) > 60:
             del self.recorded[:20]
         self.recorded.append((tag, split(packet.data[12:])))
 
     def to_target(self, keep: float = 1.0) -> int:
-        """Deliver what the peer sent, or some of it."""
+        """Deliver what the peer sent, or a part of it; returns how many packets it sent."""
         packets = self.peer.packets_to_send()
         for packet in packets:
             self.record(packet)
@@ -95,7 +95,7 @@ class Bench:
         return len(packets)
 
     def to_peer(self, keep: float = 1.0) -> int:
-        """Deliver what the target sent, or some of it."""
+        """Deliver what the target sent, or a part of it; returns how many packets it sent."""
         packets = self.target.packets_to_send()
         for packet in packets:
             if keep == 1.0 or self.random.random() < keep:
@@ -104,23 +104,23 @@ class Bench:
         return len(packets)
 
     def settle(self, keep: float = 1.0) -> None:
-        """Deliver until there is silence."""
+        """Deliver packets in both directions until there are none."""
         for _ in range(40):
             if not self.to_target(keep) + self.to_peer(keep):
                 return
 
     def pass_time(self, seconds: float) -> None:
-        """Let timers of both run."""
+        """Let time pass; the timers of both engines run."""
         self.now += seconds
         self.target.handle_timeout(self.now)
         self.peer.handle_timeout(self.now)
 
     def peer_connects(self) -> None:
-        """The peer wants an association."""
+        """Have the peer connect to the target."""
         self.peer.connect([Route(r.remote, r.local) for r in self.routes[:1]], PORT, self.now)
 
     def establish(self) -> EngineAssociation:
-        """An association, from either side."""
+        """Set up an association, from either side."""
         self.recorded.clear()
         if self.random.random() < 0.5:
             self.peer_connects()
@@ -135,7 +135,7 @@ class Bench:
     # -- packets that would fit now ---
 
     def craft(self) -> bytes:
-        """A chunk whose numbers are right or nearly so."""
+        """Make a chunk whose numbers are right, or nearly so."""
         r = self.random
         association = self.association
         next_in = acked = next_out = r.getrandbits(32)
@@ -192,12 +192,12 @@ class Bench:
                 return wire.chunk(r.randrange(20), r.randbytes(r.randrange(30)), r.randrange(256))
 
     def causes(self) -> list[wire.Tlv]:
-        """Causes for an ERROR or an ABORT."""
+        """Make causes for an ERROR or an ABORT."""
         r = self.random
         return [wire.Tlv(r.randrange(15), bytes(r.randrange(9))) for _ in range(r.randrange(4))]
 
     def parameter(self) -> wire.Tlv:
-        """A parameter for an INIT or INIT ACK, known or not."""
+        """Make a parameter for an INIT or INIT ACK, known or unknown."""
         r = self.random
         match r.randrange(5):
             case 0:
@@ -214,14 +214,14 @@ class Bench:
     # -- mutations ---
 
     def packet(self) -> bytes:
-        """The next one for the target."""
+        """Make the next packet for the target."""
         r = self.random
         association = self.association
         tag = association.our_tag if association is not None else 0
         if self.recorded and r.random() < 0.55:
             recorded_tag, chunks = r.choice(self.recorded)
             chunks = list(chunks)
-            # A COOKIE ECHO's tag is in its cookie.
+            # The tag of a COOKIE ECHO is in its cookie.
             if association is None or chunks[0][0] == wire.ChunkType.COOKIE_ECHO:
                 tag = recorded_tag
         else:
@@ -244,7 +244,7 @@ class Bench:
         return data[: r.randrange(len(data))] if 0.98 < rarely < 0.99 else data
 
     def mutate_chunks(self, chunks: list[bytes]) -> None:
-        """Swap, repeat, drop, cut or add one, or add a parameter to one."""
+        """Swap, repeat, drop, cut or add a chunk, or add a parameter to one."""
         r = self.random
         if not chunks:
             chunks.append(self.craft())
@@ -272,7 +272,7 @@ class Bench:
                 pass
 
     def mutate_bytes(self, body: bytearray) -> None:
-        """Bits, bytes and numbers."""
+        """Change bits, bytes or numbers."""
         r = self.random
         if len(body) < 4:
             body += r.randbytes(8)
@@ -301,7 +301,7 @@ class Bench:
                 body += r.randbytes(r.randrange(1, 12))
 
     def route(self) -> Route:
-        """Where a packet is from: mostly from the peer."""
+        """Choose where a packet comes from: mostly from the peer."""
         r = self.random
         route = self.routes[0] if len(self.routes) == 1 else r.choice(self.routes)
         rarely = r.random()
@@ -314,7 +314,7 @@ class Bench:
     # -- feeding and checking ---
 
     def feed(self, data: bytes, route: Route) -> None:
-        """One packet for the target, then what follows from it."""
+        """Give the target one packet, check what it costs, and let things follow from it."""
         target = self.target
         target.packets_to_send()
         association = self.association
@@ -329,10 +329,10 @@ class Bench:
         assert time.thread_time() - started < CPU_LIMIT, "too much work for one packet"
         out = target.packets_to_send()
         for packet in out:
-            # Only an INIT has no tag, and what is out of the blue keeps the one that it has.
+            # Only an INIT has no tag; packets out of the blue are answered with their own.
             assert any(packet.data[4:8]) or packet.data[12] == wire.ChunkType.INIT
         if len(out) > 2:
-            # Answers cost no more than three times what was sent, a SACK and a SHUTDOWN more.
+            # Answers cost at most three times what was sent, plus a SACK and a SHUTDOWN.
             answers = [packet for packet in out if not has_data(packet.data)]
             assert len(answers) <= 3 + len(data) // 250
             assert sum(len(packet.data) for packet in answers) <= 2500 + 3 * len(data)
@@ -343,7 +343,7 @@ class Bench:
         self.follow(out)
 
     def follow(self, out: list[Outgoing]) -> None:
-        """Sometimes time passes, packets reach the peer, the program takes messages and sends."""
+        """Sometimes let time pass, deliver packets, or have the program read or send."""
         r = self.random
         target = self.target
         what = r.random()
@@ -395,21 +395,21 @@ def split(body: bytes) -> list[bytes]:
 
 
 def resize(chunk: bytes) -> bytes:
-    """The chunk with the length that it has."""
+    """Set the length field of a chunk to its length."""
     if len(chunk) < 4:
         return chunk
     return chunk[:2] + struct.pack("!H", len(chunk)) + chunk[4:] + bytes(-len(chunk) & 3)
 
 
 def seal(source: int, destination: int, tag: int, body: bytes | bytearray) -> bytes:
-    """A packet with the right checksum, whatever is in it."""
+    """Make a packet with the right checksum, whatever is in it."""
     head = struct.pack("!HHI", source, destination, tag)
     checksum: int = google_crc32c.value(b"".join((head, bytes(4), body)))
     return b"".join((head, struct.pack("<I", checksum), body))
 
 
 def has_data(packet: bytes) -> bool:
-    """Whether a valid packet carries user data, or tells that some is given up."""
+    """Whether a valid packet carries user data, or says that some is given up."""
     return any(chunk[0] in (0, wire.ChunkType.FORWARD_TSN) for chunk in split(packet[12:]))
 
 
@@ -417,9 +417,9 @@ def has_data(packet: bytes) -> bool:
 
 
 def check(engine: Engine) -> None:
-    """Whatever was received, memory is bounded, accounts are right and nothing is stuck."""
+    """Check that memory is bounded, accounts are right and nothing is stuck."""
     associations = engine.associations
-    engine.next_deadline()  # takes in what has changed
+    engine.next_deadline()  # takes in the timers that have changed
     assert len(associations) <= engine.parameters.max_associations
     for association in associations.values():
         assert not association.ended
@@ -436,7 +436,7 @@ def check(engine: Engine) -> None:
 
 
 def check_inbound(engine: Engine, association: EngineAssociation) -> None:
-    """The window counts what is held: no more and no less."""
+    """Check that the window counts exactly what is held."""
     inbound = association.inbound
     if inbound is None:
         return
@@ -465,7 +465,7 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
 
 
 def check_outbound(association: EngineAssociation) -> None:
-    """What is in flight and what is buffered are sums."""
+    """Check that the bytes in flight and the bytes buffered are the sums of their parts."""
     outbound = association.outbound
     chunks = outbound.outstanding.values()
     assert outbound.flight == sum(chunk.size for chunk in chunks if chunk.counted)
@@ -483,7 +483,7 @@ def check_outbound(association: EngineAssociation) -> None:
 
 
 def check_timers(association: EngineAssociation) -> None:
-    """What waits for the peer has a timer."""
+    """Check that whatever waits for the peer has a timer."""
     never = float("inf")
     match association.state:
         case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
@@ -498,7 +498,7 @@ def check_timers(association: EngineAssociation) -> None:
     outbound = association.outbound
     for chunk in outbound.outstanding.values():
         if not chunk.acked and not chunk.message.abandoned:
-            # What is marked follows when others are acknowledged, or time out.
+            # A marked chunk follows when others are acknowledged, or time out.
             paths = association.paths.values() if chunk.marked else [chunk.path]
             assert any(path.t3 < never for path in paths), "nothing retransmits what is outstanding"
     if outbound.queue:
@@ -511,7 +511,7 @@ def check_timers(association: EngineAssociation) -> None:
 
 
 def _nothing(bench: Bench) -> None:
-    """No association, and nobody who wants one; packets of one that has gone."""
+    """There is no association and no listener; packets of an earlier association come."""
     bench.clear()
     bench.establish()
     _traffic(bench)
@@ -520,7 +520,7 @@ def _nothing(bench: Bench) -> None:
 
 
 def _listening(bench: Bench) -> None:
-    """INITs and COOKIE ECHOs."""
+    """The target listens; INITs and COOKIE ECHOs come."""
     bench.clear()
     bench.recorded.clear()
     bench.peer_connects()
@@ -538,7 +538,7 @@ def _cookie_wait(bench: Bench) -> None:
 
 
 def _collision(bench: Bench) -> None:
-    """Both send an INIT."""
+    """Both engines have sent an INIT."""
     bench.clear()
     bench.recorded.clear()
     bench.target.connect(bench.routes[:1], PEER_PORT, bench.now)
@@ -573,7 +573,7 @@ def _traffic(bench: Bench, keep: float = 1.0) -> None:
 
 
 def _quiet(bench: Bench) -> None:
-    """All is taken and acknowledged."""
+    """Wait until all messages are taken and acknowledged."""
     engines = (bench.target, bench.peer)
     for _ in range(60):
         for engine in engines:
@@ -594,14 +594,14 @@ def _established(bench: Bench) -> None:
 
 
 def _gaps(bench: Bench) -> None:
-    """Lost packets in both directions."""
+    """Packets were lost in both directions."""
     bench.clear()
     bench.establish()
     _traffic(bench, 0.6)
 
 
 def _restart(bench: Bench) -> None:
-    """The peer has lost its state; what it had sent is not taken."""
+    """The peer has lost its state, and what it sent before is not read yet."""
     bench.clear()
     bench.establish()
     _traffic(bench)
@@ -614,7 +614,7 @@ def _restart(bench: Bench) -> None:
 
 
 def _partial_delivery(bench: Bench) -> None:
-    """A message that is larger than the window."""
+    """A message that is larger than the window is arriving."""
     bench.clear()
     bench.establish()
     bench.peer.send(bench.peer_id, bytes(40_000), ORDERED, bench.now)
@@ -683,15 +683,15 @@ SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
     (_shutdown_received, StatusState.SHUTDOWN_RECEIVED),
     (_shutdown_ack_sent, StatusState.SHUTDOWN_ACK_SENT),
 ]
-"""Each with the state that it leaves the target's association in."""
+"""Each situation, with the state that it leaves the target's association in."""
 
 
 def benches(seed: int) -> list[Bench]:
-    """Plain, with a small window, and with several addresses."""
+    """A plain bench, one with a small window, and one with several addresses."""
     return [Bench(seed), Bench(seed + 1, window=8000), Bench(seed + 2, homes=4)]
 
 
 def state_of(bench: Bench) -> StatusState | None:
-    """Of the target's association."""
+    """The state of the target's association, None if it has none."""
     association = bench.association
     return association.state if association is not None else None

@@ -33,15 +33,15 @@ _DATA_KIND, _INIT_KIND, _INIT_ACK_KIND, _SACK_KIND, _HEARTBEAT, _HEARTBEAT_ACK =
 _COOKIE_ECHO, _COOKIE_ACK = 10, 11
 _DATA_HEADER = 16
 _CLOSE = 1e-9
-"""Seconds: more than what rounding makes of a time."""
+"""Seconds, more than rounding can make of a time."""
 
 
 class RuleBroken(AssertionError):
-    """What was done, and against which section."""
+    """A rule was broken: the message says by what, and which section has the rule."""
 
 
 class TrackedChunk:
-    """A TSN that is not acknowledged for good."""
+    """A chunk that is not acknowledged for good."""
 
     __slots__ = ("acked", "fast", "lost", "missing", "size", "tsn")
 
@@ -55,7 +55,7 @@ class TrackedChunk:
 
 
 class Referee(Protocol):
-    """Who is shown what an endpoint does.
+    """The one who is shown what an endpoint does.
 
     What has arrived, and that time has passed, is told when the endpoint has processed it, but
     before the packets that it sends because of it.
@@ -63,7 +63,7 @@ class Referee(Protocol):
 
     @property
     def seen(self) -> Counter[str]:
-        """How often what happened; a run in which nothing did proves nothing."""
+        """How often each kind of event happened; a run without events proves nothing."""
         ...
 
     def sent(self, packet: bytes, now: float) -> None:
@@ -83,8 +83,8 @@ class SendingRules:
     """A referee with accounts of its own.
 
     Attributes:
-      seen: How often what happened.
-      outstanding: The chunks that are not acknowledged for good, by TSN and in its order.
+      seen: How often each kind of event happened.
+      outstanding: The chunks that are not acknowledged for good, by TSN, in its order.
       lost: TSNs of chunks that are to be retransmitted.
       next_tsn: The TSN of the next new chunk.
       cumulative: The cumulative TSN ack point.
@@ -181,7 +181,10 @@ class SendingRules:
             self._broken("6.1 B: a packet though cwnd is used up")
         if self.burst >= self.max_burst:
             self._broken(f"6.1 D: more than Max.Burst, {self.burst} bytes at once")
-        for wire, size in chunks:  # Together the rules for each have them in order of TSN (6.10).
+        for (
+            wire,
+            size,
+        ) in chunks:  # Together the rules for each chunk put them in order of TSN (6.10).
             tsn = self.cumulative + ((wire - self.cumulative) & _MASK)
             if tsn == self.next_tsn:
                 if before >= self.cwnd:
@@ -317,7 +320,7 @@ class SendingRules:
                     chunk.acked = True
                     self._gap_acked += 1
                     highest = tsn
-        if total != self._gap_acked:  # The peer went back on some (6.2.1, D iii).
+        if total != self._gap_acked:  # The peer has taken some back (6.2.1, D iii).
             acked = {
                 self.cumulative + offset
                 for first, last in pairs
@@ -399,12 +402,12 @@ class SendingRules:
     # -- cwnd ---
 
     def _congestion(self, acked: int, flight: int, marked: bool, *, may_grow: bool) -> None:
-        """What a SACK makes of cwnd: growth (7.2.1, 7.2.2) comes before a loss (7.2.3, 7.2.4)."""
+        """Check what a SACK made of cwnd: growth (7.2.1, 7.2.2) comes before a loss (7.2.3)."""
         growth = 0
         if may_grow:
             if self.cwnd <= self.ssthresh:
-                # In use if one packet more did not fit: after T3-rtx there is only one, and it need
-                # not be full.
+                # Cwnd was in use if one more packet did not fit: after T3-rtx there is only one
+                # packet, which need not be full.
                 if flight + self.mtu > self.cwnd:
                     growth = min(acked, self.mtu)
             else:
@@ -453,11 +456,11 @@ class SendingRules:
 
 
 class WatchedEngine:
-    """An engine whose only association is watched: it is called as an engine is.
+    """An engine whose only association is watched; it is called like an engine.
 
     Attributes:
       engine: The engine itself.
-      rules: The referee, which is told what the engine says of its cwnd.
+      rules: The referee.
     """
 
     def __init__(
@@ -468,7 +471,7 @@ class WatchedEngine:
         self.engine = engine
         self.rules = referee(engine.parameters, self._cwnd)
         self._left: list[Outgoing] = []
-        self._told: int | None = None  # cwnd, since the engine was called last
+        self._told: int | None = None  # what the engine said of cwnd since its last call
 
     def _cwnd(self) -> int:
         if self._told is None:

@@ -24,7 +24,7 @@ class Simulation:
     def __init__(
         self, seed: int = 0, *, make_engine: Callable[..., Engine] = Engine, **link: Any
     ) -> None:
-        """``make_engine`` is called as `Engine` is; ``link`` has fields of `Link`."""
+        """``make_engine`` is called like `Engine`; ``link`` has fields of `Link`."""
         self.make_engine = make_engine
         self.random = Random(seed)
         link.setdefault("delay", 0.01)
@@ -37,11 +37,13 @@ class Simulation:
         self.reading: set[Engine] = set()
         self.drop: Callable[[Sent], bool] = lambda sent: False
         self.translate: Callable[[Route], Route] = lambda route: route
-        """What a NAT makes of where a packet comes from, as its receiver sees it."""
-        self.encapsulated = False  # in UDP, whose ports stand in front of each packet
+        """Where a packet comes from as its receiver sees it, behind a NAT for example."""
+        self.encapsulated = (
+            False  # whether packets travel in UDP: its ports then precede each packet
+        )
 
     def host(self, *addresses: str, port: int = PORT, **parameters: Any) -> Engine:
-        """An engine at these addresses that listens, and whose program reads all."""
+        """Add a host with these addresses: its engine listens, and its program reads all."""
         engine = self.make_engine(
             port,
             addresses,
@@ -77,7 +79,7 @@ class Simulation:
         engine.receive_packet(data, self.translate(route), self.now)
 
     def read(self) -> None:
-        """Let programs that read take what there is."""
+        """Let the programs that read take what there is."""
         for engine in self.reading:
             self.events[engine] += engine.receive(2**30, self.now)
 
@@ -107,10 +109,10 @@ class Simulation:
         self.now = until
 
     def run_until(self, condition: Callable[[], object], limit: float = 1000.0) -> None:
-        """Let time pass until something is so."""
+        """Let time pass until a condition holds."""
         until = self.now + limit
         while not condition():
-            assert self.step(until), f"not so within {limit} s"
+            assert self.step(until), f"the condition does not hold within {limit} s"
 
     def over(self) -> bool:
         """Whether nothing is left: no association, no timer."""
@@ -125,7 +127,7 @@ class Simulation:
     def packets(
         self, kind: type[object], source: str | None = None, *, since: float = 0.0
     ) -> list[Sent]:
-        """Packets that left with such a chunk, from that address."""
+        """The packets with a chunk of this type that left, from one address or any."""
         return [
             sent
             for sent in self.sent
@@ -134,9 +136,13 @@ class Simulation:
 
 
 class Pair(Simulation):
-    """Two hosts with an association, of one or more addresses each.
+    """Two hosts with an association, which have one or more addresses each.
 
-    ``a`` is the one that connects.
+    Attributes:
+      a: The engine that connects.
+      b: The other one.
+      id: The id of the association at ``a``.
+      routes: From each address of ``a`` to that of ``b`` on the same network.
     """
 
     def __init__(
@@ -159,7 +165,7 @@ class Pair(Simulation):
           both: Parameters of either.
           link: Fields of `Link`, for the network between them.
           connect: Whether ``a`` connects to ``b``.
-          make_engine: Called as `Engine` is.
+          make_engine: Called like `Engine`.
         """
         super().__init__(seed, make_engine=make_engine, **(link or {}))
         own, theirs = [A, A2, A3][:homes], [B, B2, B3][:homes]
@@ -167,7 +173,7 @@ class Pair(Simulation):
         self.b = self.host(*theirs, port=PEER_PORT, **(both or {}) | (there or {}))
         for n, local in enumerate(own):
             for m, remote in enumerate(theirs):
-                if n != m:  # Each network is one of its own.
+                if n != m:  # No network leads to another one.
                     self.network.partition([local], [remote])
         self.routes = [Route(x, y) for x, y in zip(own, theirs, strict=True)]
         self.id = -1
@@ -178,7 +184,7 @@ class Pair(Simulation):
 
     @property
     def up(self) -> bool:
-        """Whether it is, at both ends."""
+        """Whether the association is up at both ends."""
         states = [
             association.state
             for engine in (self.a, self.b)
@@ -188,42 +194,42 @@ class Pair(Simulation):
 
     @property
     def association(self) -> EngineAssociation:
-        """That of ``a``."""
+        """The association at ``a``."""
         return self.a.associations[self.id]
 
     @property
     def other(self) -> EngineAssociation:
-        """That of ``b``."""
+        """The association at ``b``."""
         (association,) = self.b.associations.values()
         return association
 
     def path(self, address: str = B) -> Path:
-        """Of ``a``."""
+        """A path of the association at ``a``."""
         return self.association.paths[address]
 
     def send(self, data: bytes, how: SendInfo | None = None) -> None:
-        """From ``a`` to ``b``."""
+        """Send a message from ``a`` to ``b``."""
         self.a.send(self.id, data, how or info(), self.now)
 
     def answer(self, data: bytes, how: SendInfo | None = None) -> None:
-        """From ``b`` to ``a``."""
+        """Send a message from ``b`` to ``a``."""
         self.b.send(self.other.id, data, how or info(), self.now)
 
     def status(self) -> Status:
-        """That of ``a``."""
+        """The status of the association at ``a``."""
         return self.a.status(self.id)
 
     def data(self, source: str | None = None, *, since: float = 0.0) -> list[Sent]:
-        """Packets with user data."""
+        """The packets with user data that left."""
         return self.packets(wire.Data, source, since=since)
 
     def cut(self, address: str, remote: str | None = None) -> None:
-        """Nothing passes any more between an address of ``a`` and all others, or one."""
+        """Cut the links between an address of ``a`` and all addresses of ``b``, or one."""
         others = [B, B2, B3] if remote is None else [remote]
         self.network.partition([address], others)
 
     def heal(self) -> None:
-        """Links are as they were at first."""
+        """Mend all links that were cut."""
         self.network.heal()
         for n, route in enumerate(self.routes):
             for m, other in enumerate(self.routes):

@@ -1,7 +1,8 @@
 """How much of a link one association gets, and how two share it (RFC 9260 sections 6.1 and 7.2).
 
-10 Mbit/s, a drop-tail queue of 50 packets, a path MTU of 1500, one packet of a thousand lost at
-random.  A minute each, in virtual time.  Each packet of a sender's is held against the rules.
+The link has 10 Mbit/s, a drop-tail queue of 50 packets, a path MTU of 1500, and loses one packet in
+a thousand at random.  Each run takes a minute of virtual time, and each packet of a sender is held
+against the rules.
 """
 
 from __future__ import annotations

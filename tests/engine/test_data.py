@@ -43,7 +43,7 @@ def sacks(sent: list[Sent]) -> list[wire.Sack]:
 
 
 def tsns(peer: ScriptedPeer, sent: list[Sent]) -> list[int]:
-    """Of DATA chunks, counted from 1."""
+    """The TSNs of DATA chunks, counted from 1."""
     return [data.tsn - peer.their_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
 
 
@@ -169,7 +169,7 @@ def test_a_delayed_acknowledgement_shares_a_packet_with_data() -> None:
 
 
 def test_a_delayed_acknowledgement_does_not_delay_full_packets() -> None:
-    """It leaves no room for a full one, which has to go at once all the same."""
+    """It would leave no room for a full packet, which has to leave at once all the same."""
     peer = begun()
     peer.give(peer.unordered())
     left = peer.send(bytes(2 * FULL))
@@ -191,7 +191,7 @@ def test_nothing_is_acknowledged_twice() -> None:
 
 
 def several(count: int = 8, peer: ScriptedPeer | None = None) -> ScriptedPeer:
-    """The engine has sent so many packets of 100 bytes."""
+    """An engine that has sent ``count`` packets of 100 bytes."""
     peer = peer or ScriptedPeer()
     peer.accept()
     for _ in range(count):
@@ -225,7 +225,7 @@ def test_in_fast_recovery_every_advance_reports_all_that_is_missing() -> None:
     peer.give(peer.sack(gaps=[(2, 2)]))
     peer.give(peer.sack(gaps=[(2, 2), (4, 4)]))  # 3: once
     assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2), (4, 5)]))) == [1]  # 3: twice
-    # 1 arrived.  Nothing after 3 is news, but the cumulative TSN advances.
+    # 1 has arrived.  Nothing behind 3 is new, but the cumulative TSN advances.
     assert tsns(peer, peer.give(peer.sack_first(2, gaps=[(2, 3)]))) == [3]
 
 
@@ -239,7 +239,7 @@ def test_a_chunk_is_retransmitted_fast_only_once() -> None:
 
 
 def test_nor_is_it_after_a_timeout() -> None:
-    """What had left before T3-rtx expired is acknowledged after it, and says nothing new."""
+    """A chunk that left before T3-rtx expired says nothing new when it is acknowledged later."""
     peer = several()
     for last in (2, 3, 4):
         peer.give(peer.sack(gaps=[(2, last)]))
@@ -250,7 +250,7 @@ def test_nor_is_it_after_a_timeout() -> None:
 
 
 def full_window(peer: ScriptedPeer) -> Path:
-    """As many full packets are in flight as fit into a cwnd of 20,000 bytes."""
+    """Put as many full packets in flight as fit into a cwnd of 20,000 bytes."""
     association = peer.accept()
     path = association.paths[B]
     path.cwnd = 20_000
@@ -260,7 +260,7 @@ def full_window(peer: ScriptedPeer) -> Path:
 
 
 def test_a_later_loss_in_fast_recovery_waits_for_cwnd() -> None:
-    """Section 7.2.4, 3: the first retransmission ignores it, and no other."""
+    """Section 7.2.4, 3: only the first retransmission ignores cwnd."""
     peer = ScriptedPeer()
     path = full_window(peer)
     assert tsns(peer, peer.give(peer.sack(gaps=[(2, 2)]))) == []
@@ -273,7 +273,7 @@ def test_a_later_loss_in_fast_recovery_waits_for_cwnd() -> None:
 
 
 def test_a_loss_that_the_end_of_fast_recovery_comes_with_is_another_one() -> None:
-    """Section 7.2.4, 6: by then cwnd may be reduced again."""
+    """Section 7.2.4, 6: from then on cwnd may be reduced again."""
     peer = several()
     path = peer.association.paths[B]
     path.cwnd = 40_000
@@ -312,7 +312,7 @@ def test_congestion_avoidance_grows_a_window_that_was_in_use() -> None:
 
 
 def test_t3_is_not_restarted_for_later_chunks() -> None:
-    """Section 6.3.2, R3: or a lost retransmission would wait for as long as others arrive."""
+    """Section 6.3.2, R3: else a lost retransmission would wait as long as others arrive."""
     peer = several(3)
     peer.give(peer.sack_first(1))
     started = peer.now
@@ -384,7 +384,7 @@ def test_a_flood_of_one_byte_messages_cannot_hold_more_than_the_window() -> None
 
 @pytest.mark.parametrize("size", [100, FULL, 16384])
 def test_what_a_window_has_promised_is_taken(size: int) -> None:
-    """The peer does not count our overhead, and its packets are not dropped for it."""
+    """The peer does not count our overhead, so its packets are not dropped because of it."""
     pair = Pair(there={"receive_window": 16384})
     messages = [bytes(size)] * (200_000 // size)
     for message in messages:
@@ -396,7 +396,7 @@ def test_what_a_window_has_promised_is_taken(size: int) -> None:
 
 
 def test_a_small_rest_of_the_window_is_not_offered() -> None:
-    """A silly window: each of its packets would be small for ever."""
+    """It would be a silly window, which keeps all packets small for ever."""
     peer = ScriptedPeer(receive_window=20_000)
     peer.accept()
     for _ in range(25):
@@ -407,7 +407,7 @@ def test_a_small_rest_of_the_window_is_not_offered() -> None:
 
 
 def test_what_is_offered_fits() -> None:
-    """Refused chunks would look like lost ones."""
+    """Chunks that are refused would look like lost ones."""
     peer = ScriptedPeer(receive_window=20_000)
     peer.accept()
     while True:
@@ -483,7 +483,7 @@ def test_a_message_that_is_larger_than_the_window_comes_in_parts() -> None:
 
 
 def test_nothing_comes_between_the_parts_of_a_message() -> None:
-    """RFC 6458 section 8.1.20: or programs could not tell what belongs together."""
+    """RFC 6458 section 8.1.20: else programs could not tell what belongs together."""
     peer = ScriptedPeer(receive_window=5000)
     peer.accept()
     large = [bytes([number]) * FULL for number in range(5)]
@@ -759,7 +759,7 @@ def test_ssns_wrap_around() -> None:
     inbound = pair.other.inbound
     assert inbound is not None
     pair.run(1.0)
-    assert payloads(pair.events[pair.b]) == []  # it waits for 0
+    assert payloads(pair.events[pair.b]) == []  # it waits for SSN 0
     inbound._streams[3].next_ssn = 0xFFFD
     for number in range(6):
         pair.send(b"%d" % number, info(3))

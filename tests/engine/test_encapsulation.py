@@ -166,7 +166,7 @@ def test_two_peers_behind_one_address_are_told_apart_by_their_sctp_ports() -> No
 
 
 class Nat:
-    """Between ``b`` and the world: ``b``'s UDP port is seen as another, which may change."""
+    """A NAT in front of ``b``: others see another UDP port of ``b``, which may change."""
 
     def __init__(self, pair: Simulation, port: int) -> None:
         self.port = port

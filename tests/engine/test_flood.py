@@ -76,7 +76,7 @@ def test_an_init_flood_leaves_nothing() -> None:
 
     routes = list(addresses(100_000))
     flood(routes[:90_000])
-    # The names of those who sent it are known by then to what keeps the last few thousand.
+    # By then the caches of addresses, which keep the last few thousand, are full.
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -150,7 +150,7 @@ def test_an_altered_cookie_makes_no_association() -> None:
         engine.receive_packet(echo_packet(5000, tag, cookie[:cut]), route, 0.1)
         engine.receive_packet(echo_packet(5000, tag, cookie[cut + 1 :]), route, 0.1)
     engine.receive_packet(echo_packet(5000, tag, cookie + b"\0"), route, 0.1)
-    # As it is, it is for one tag and one port.
+    # Unaltered, a cookie is good for one tag and one port.
     engine.receive_packet(echo_packet(5000, tag ^ 1, cookie), route, 0.1)
     engine.receive_packet(echo_packet(5001, tag, cookie), route, 0.1)
     assert engine.packets_to_send() == []
@@ -162,7 +162,7 @@ def test_an_altered_cookie_makes_no_association() -> None:
 
 
 def test_a_forged_cookie_makes_no_association() -> None:
-    """Not even one that another endpoint would take."""
+    """Not even a cookie that another endpoint would take does."""
     engine, other = listener(), Engine(PORT, [HERE])
     other.listening = True
     route = Route(HERE, "192.0.2.9")
@@ -246,7 +246,7 @@ def test_inits_that_nobody_listens_for_are_not_all_answered() -> None:
     ],
 )
 def test_what_is_never_answered(chunks: list[bytes]) -> None:
-    """Section 8.4: else two endpoints could answer each other for ever."""
+    """Section 8.4: otherwise two endpoints could answer each other for ever."""
     engine = listener()
     engine.receive_packet(wire.seal(5000, PORT, 7, chunks), Route(HERE, "192.0.2.9"), 0.0)
     assert engine.packets_to_send() == []
@@ -265,7 +265,7 @@ def test_nobody_sends_from_there(remote: str) -> None:
 
 
 class Peer:
-    """One that has set up an association with a listener, and sends what it likes."""
+    """A peer that has set up an association with a listener, and sends what it likes."""
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.engine = listener(parameters)
@@ -274,7 +274,7 @@ class Peer:
         self.set_up()
 
     def set_up(self) -> None:
-        """The first time, or after a restart."""
+        """Set the association up, for the first time or after a restart."""
         engine = self.engine
         engine.packets_to_send()
         self.own_tag += 1
@@ -296,7 +296,7 @@ class Peer:
         return association
 
     def send(self, *chunks: bytes) -> float:
-        """Returns the seconds of CPU time that it took to process."""
+        """Send a packet; returns the seconds of CPU time that it took to process."""
         packet = wire.seal(5000, PORT, self.tag, chunks)
         started = time.thread_time()
         self.engine.receive_packet(packet, self.route, 0.1)
@@ -326,7 +326,7 @@ def test_a_large_sack_is_little_work() -> None:
 
 
 def test_chunks_far_ahead_are_not_remembered() -> None:
-    """Taken messages leave the window, but not the list of TSNs that came before others."""
+    """Messages that are read leave the window, but not the list of TSNs that came early."""
     peer = Peer()
     for start in range(3, 20_000, 80):
         chunks = [wire.data_chunk(tsn, 0, 0, 0, b"x", 7) for tsn in range(start, start + 80, 2)]
@@ -339,7 +339,7 @@ def test_chunks_far_ahead_are_not_remembered() -> None:
 
 
 def test_a_peer_that_restarts_gets_no_second_window() -> None:
-    """What was delivered, and is not taken, takes room as before."""
+    """What was delivered and is not read takes room as before."""
     peer = Peer(Parameters(receive_window=20_000))
     for _ in range(5):
         for tsn in range(1, 30):
@@ -361,7 +361,7 @@ def test_errors_that_nobody_takes_are_dropped() -> None:
 
 
 def test_a_stream_sequence_number_is_used_once() -> None:
-    """Else one of two messages would never be delivered, but counted for ever."""
+    """Otherwise one of two messages would never be delivered, but counted for ever."""
     peer = Peer()
     engine = peer.engine
     for tsn in (1, 2):

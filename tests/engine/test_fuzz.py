@@ -13,7 +13,7 @@ PACKETS = int(os.environ.get("TRIO_SCTP_FUZZ_PACKETS", "100000"))
 """2000000 make a long run, for which pytest needs ``-o faulthandler_timeout=0``."""
 
 SEED = int(os.environ.get("TRIO_SCTP_FUZZ_SEED", "1"))
-AT_A_TIME = 60  # packets for one association at the most
+AT_A_TIME = 60  # packets for one association at most
 
 
 def test_mutated_packets_in_every_state() -> None:

@@ -1,7 +1,7 @@
 """Tests neither subclass nor patch what is in the engine: a compiled engine would not see it.
 
 Interpreted classes cannot inherit from compiled ones, and compiled code calls its own methods and
-reads its own constants whatever has been set in their place.  Tests watch an engine from outside,
+reads its own constants, whatever has replaced them.  Tests watch an engine from outside,
 as `WatchedEngine` does.
 """
 
@@ -54,7 +54,7 @@ def offences(source: str) -> Iterator[str]:
     """Statements that subclass or patch something in the engine."""
     tree = ast.parse(source)
     names = engine_names(tree)
-    # What a function is given may be in the engine, where the file has something of it.
+    # Where a file imports from the engine, a parameter may stand for something in the engine.
     given = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} if names else set()
     for node in ast.walk(tree):
         changed: list[ast.expr] = []

@@ -1,4 +1,4 @@
-"""Packets that are of no association, or seem so (RFC 9260 sections 8.4, 8.5 and 8.5.1)."""
+"""Packets that belong to no association, or seem to (RFC 9260 sections 8.4, 8.5 and 8.5.1)."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_packet_for_another_port_is_dropped_without_a_word() -> None:
 
 
 def test_a_packet_without_tag_is_dropped_without_a_word() -> None:
-    """Section 8.5.1 A: only an INIT has none."""
+    """Section 8.5.1 A: only an INIT has no tag."""
     peer = ScriptedPeer()
     for chunk in (DATA, SHUTDOWN_ACK, HEARTBEAT, cookie_echo(peer.begin())):
         assert peer.give(chunk, tag=0) == []
@@ -191,7 +191,7 @@ def test_a_wrong_tag_is_dropped_without_a_word(chunk: bytes) -> None:
     [(True, False, True), (False, True, True), (True, True, False), (False, False, False)],
 )
 def test_b_the_t_bit_of_an_abort(own: bool, reflected: bool, accepted: bool) -> None:
-    """``own`` is the tag of whoever receives it, else its peer's."""
+    """``own`` stands for the tag of the receiver, else for that of its peer."""
     peer = ScriptedPeer()
     peer.accept()
     tag = peer.their_tag if own else peer.tag

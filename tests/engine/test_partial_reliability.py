@@ -26,12 +26,12 @@ def forwards(sent: list[Sent]) -> list[wire.ForwardTsn]:
 
 
 def tsns(peer: ScriptedPeer, sent: list[Sent]) -> list[int]:
-    """Of DATA chunks, counted from 1."""
+    """The TSNs of DATA chunks, counted from 1."""
     return [data.tsn - peer.their_tsn + 1 for packet in sent for data in packet.chunks(wire.Data)]
 
 
 def lossy_then(pair: Pair) -> None:
-    """Nothing from ``a`` arrives, until it is healed."""
+    """From now on no user data from ``a`` arrives, until the test says otherwise."""
     pair.drop = lambda sent: sent.has(wire.Data) and sent.route.local == pair.routes[0].local
 
 
@@ -85,7 +85,7 @@ def test_a_forward_tsn_that_was_not_agreed_on_is_ignored() -> None:
 
 
 def mortal(peer: ScriptedPeer | None = None) -> ScriptedPeer:
-    """Both ends know FORWARD TSN."""
+    """An association whose two ends know FORWARD TSN."""
     peer = peer or ScriptedPeer()
     peer.accept(SUPPORTED)
     return peer
@@ -140,7 +140,7 @@ def test_all_fragments_are_given_up_together() -> None:
 
 
 def test_a_message_of_which_a_part_was_sent_is_sent_to_its_end_or_skipped() -> None:
-    """There is no TSN yet for the rest, so the peer could not be told to skip it."""
+    """The rest has no TSN yet, so the peer could not be told to skip it."""
     pair = Pair()
     pair.send(bytes(200_000), info(lifetime=15))  # more than leaves in 15 ms
     pair.send(b"next")
@@ -392,7 +392,7 @@ def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
 
 
 def priorities(peer: ScriptedPeer, *numbers: int | None) -> None:
-    """Queue a message of 1000 bytes for each; its data tell which."""
+    """Send a message of 1000 bytes for each priority; its data tell which."""
     for number in numbers:
         value = str(number).encode().ljust(1000)
         peer.engine.queue(peer.association.id, value, info(), peer.now, priority=number)
@@ -469,7 +469,9 @@ def test_priorities_end_to_end() -> None:
     pair.run(100.0)
     got = [int(value.rstrip(b"\0")) for value in payloads(pair.events[pair.b])]
     failed = [int(f.data.rstrip(b"\0")) for f in failures(pair.events[pair.a])]
-    assert sorted({*got, *failed}) == sent  # what is reported failed may have been delivered
+    assert (
+        sorted({*got, *failed}) == sent
+    )  # a message that is reported as failed may have been delivered
     assert got == sorted(got)
     assert failed
     urgent = [number for number in got if number % 5 == 0]

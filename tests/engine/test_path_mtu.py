@@ -1,4 +1,4 @@
-"""Path MTU discovery (RFC 8899), and chunks that are larger than packets may be by now."""
+"""Path MTU discovery (RFC 8899), and chunks that have become too large for a packet."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BASE, LARGEST = 1200, 1480
 
 
 def discovering(mtu: int = 1500, homes: int = 1, **parameters: int) -> Pair:
-    """``a`` looks for the path MTU, which is ``mtu`` with its IP header."""
+    """A pair whose ``a`` looks for the path MTU, which is ``mtu`` with the IP header."""
     here = {"path_mtu": BASE, "path_mtu_discovery": True, "largest_path_mtu": LARGEST}
     return Pair(homes, here=here | parameters, there={"path_mtu": BASE}, link={"mtu": mtu})
 
 
 def probes(sent: list[Sent]) -> list[Sent]:
-    """Packets with a PAD chunk."""
+    """The packets with a PAD chunk."""
     return [
         packet
         for packet in sent

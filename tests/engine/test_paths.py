@@ -41,7 +41,7 @@ def heartbeats(sent: list[Sent], remote: str | None = None) -> list[Sent]:
 
 
 def quiet(pair: Pair) -> None:
-    """No heartbeats from ``a``, which count as errors too."""
+    """Have ``a`` send no heartbeats: lost ones count as errors too."""
     for path in pair.association.paths.values():
         path.heartbeats, path.heartbeat_at = False, inf
 
@@ -121,7 +121,7 @@ def test_addresses_that_the_program_gave_need_no_confirmation() -> None:
 
 
 def test_an_unconfirmed_address_carries_no_user_data() -> None:
-    """Even when all others fail."""
+    """It does not even when all others fail."""
     pair = Pair(2, connect=False)
     pair.drop = lambda sent: sent.route.local == A2
     pair.id = pair.a.connect(pair.routes, PEER_PORT, 0.0)
@@ -140,7 +140,7 @@ def test_an_unconfirmed_address_carries_no_user_data() -> None:
 
 
 def test_the_source_of_a_cookie_echo_is_not_confirmed_by_it() -> None:
-    """Who knows the cookie can send it from an address of somebody else."""
+    """A peer that knows the cookie can send it from somebody else's address."""
     peer = ScriptedPeer()
     peer.parameters = [wire.address_parameter(B2)]
     ack = peer.begin()
@@ -195,7 +195,7 @@ def test_heartbeat_nonces_are_random() -> None:
 
 
 def test_probes_of_unconfirmed_addresses_are_rate_limited() -> None:
-    """They may be anybody's: a peer could have us send to 15 hosts for each INIT."""
+    """They may be anybody's: a peer could make us send to 15 hosts for each INIT."""
     peer = ScriptedPeer()
     listed = [wire.address_parameter(f"10.1.0.{n}") for n in range(1, 16)]
     peer.accept(*listed)
@@ -288,7 +288,7 @@ def test_heartbeats_measure_the_round_trip() -> None:
 
 
 def failing(peer: ScriptedPeer) -> None:
-    """Two time-outs."""
+    """Let T3-rtx expire twice."""
     peer.send(b"x")
     peer.advance(3.1)
     assert peer.association.error_count == 2
@@ -395,7 +395,7 @@ def test_with_all_paths_inactive_a_peer_that_comes_back_is_found() -> None:
 
 
 class Load:
-    """A message every 50 ms, each of one packet."""
+    """A message every 50 ms, which fits into one packet."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -410,13 +410,13 @@ class Load:
             pair.run(0.05)
 
     def check(self) -> None:
-        """All has arrived, once and in order."""
+        """Check that all has arrived, once and in order."""
         self.pair.run(5.0)
         assert payloads(self.pair.events[self.pair.b]) == self.sent
 
 
 def first_expiry(pair: Pair, cut: float, rto: float) -> float:
-    """When T3-rtx of the primary expires first, from what is known of packets and delays."""
+    """When T3-rtx of the primary expires first, judged by packets and delays."""
     delay = pair.network.default_link.delay
     arrived = [s.time + delay for s in pair.packets(wire.Sack, B) if s.time < cut]
     last = max(arrived)
@@ -472,7 +472,7 @@ def test_without_potentially_failed_new_data_moves_after_path_max_retrans() -> N
     cut, rto = pair.now, pair.path(B).rto
     load.run(30.0)
     expiries = [first_expiry(pair, cut, rto)]
-    for number in range(1, 4):  # with Path.Max.Retrans of 3 the fourth is the last
+    for number in range(1, 4):  # with a Path.Max.Retrans of 3 the fourth is the last
         tried = min(s.time for s in pair.data(A) if s.time >= expiries[-1] - 1e-6)
         expiries.append(tried + rto * 2**number)
     moved = expiries[-1]
@@ -483,7 +483,7 @@ def test_without_potentially_failed_new_data_moves_after_path_max_retrans() -> N
     # What timed out goes to the alternate at once.
     for expiry in expiries:
         assert [s for s in pair.data(A2) if abs(s.time - expiry) < 1e-6]
-    # Until then new data is still tried where it belongs.
+    # Until then new data is still tried on the primary.
     assert [s for s in pair.data(A) if s.time > expiries[-2] - 1e-6]
 
     pair.heal()

@@ -26,13 +26,13 @@ PARAMETERS: dict[str, Any] = {
     "max_init_retrans": 8,
 }
 PATIENCE = 9 * (5.0 + 2.5 * 5.0)
-"""Seconds in which either end gives up: so many heartbeats, each an interval, an RTO and jitter
-after the one before, and each as long unanswered."""
+"""Seconds within which either end gives up: nine heartbeats, each sent an interval, an RTO and
+jitter after the one before, and each as long unanswered."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sending:
-    """A message, and what is waited before it."""
+    """A message, and the pause before it."""
 
     of_a: bool
     stream: int
@@ -74,7 +74,7 @@ FIELDS = st.fixed_dictionaries(
 
 
 class Run:
-    """A conversation from its beginning to its end, and the checks."""
+    """A conversation from its beginning to its end, with its checks."""
 
     def __init__(
         self, seed: int, link: dict[str, Any], fields: dict[str, Any], homes: int, both: bool
@@ -115,7 +115,7 @@ class Run:
             before = pair.now
             self.wait(1.0)
             pair.now = before + 1.0
-            # A close takes five times RTO.Max, or as long as a peer that is gone.
+            # A close takes five times RTO.Max, or as long as it takes to give the peer up.
             assert pair.now - started < PATIENCE + 5 * PARAMETERS["rto_max"] * 2
             if self.first_end is not None:
                 assert pair.now - self.first_end < PATIENCE + 5 * PARAMETERS["rto_max"]
@@ -153,7 +153,7 @@ class Run:
     closer=st.sampled_from("ab2"),
     hurry=st.booleans(),
 )
-@example(  # A COOKIE ECHO comes once more when what it had set up is over.
+@example(  # A COOKIE ECHO comes once more when the association that it set up is over.
     seed=4475242,
     link={
         "loss": 0.0625,
@@ -195,7 +195,7 @@ def test_ordered_streams_are_prefixes_and_a_graceful_end_is_complete(
     for engine in closing:
         for id in list(engine.associations):
             engine.shutdown(id, run.pair.now)
-    # Who was set up only now is closed as well.
+    # An association that was set up only now is closed as well.
     for _ in range(3):
         run.wait(60.0)
         for engine in run.pair.engines:

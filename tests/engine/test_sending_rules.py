@@ -102,7 +102,7 @@ def test_they_are_kept(name: str, happens: set[str]) -> None:
 # -- engines that do not keep them -------------------------------------------------------------
 
 FLOOR = 4 * MTU
-"""Bytes that a loss leaves of cwnd at least (7.2.3)."""
+"""The least cwnd in bytes that a loss leaves (7.2.3)."""
 
 _MASK = 2**32 - 1
 _HEADER = struct.Struct("!HHI")

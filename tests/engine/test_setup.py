@@ -173,7 +173,7 @@ def test_a_stale_cookie_is_told_with_how_stale_it_is() -> None:
 
 
 def test_a_stale_cookie_of_the_association_that_there_is_is_good() -> None:
-    """Section 5.2.4, 3: it is a repetition."""
+    """Section 5.2.4, 3: its COOKIE ECHO is a repetition."""
     peer = ScriptedPeer(cookie_life=60.0, heartbeats=False)
     ack = peer.begin()
     peer.their_tag = ack.tag
@@ -192,7 +192,7 @@ def test_who_is_told_of_a_stale_cookie_asks_for_one_that_lives_longer() -> None:
     (again,) = peer.give(wire.error_chunk([cause]))
     (init,) = again.chunks(wire.Init)
     (preservative,) = [p for p in init.parameters if p.type == ParameterType.COOKIE_PRESERVATIVE]
-    assert int.from_bytes(preservative.value, "big") >= 500  # the round trip, and some more
+    assert int.from_bytes(preservative.value, "big") >= 500  # the round trip and some more
     assert peer.state() is StatusState.COOKIE_WAIT
     assert init.tag == peer.their_tag
 
@@ -211,7 +211,7 @@ def test_stale_cookies_do_not_go_on_for_ever() -> None:
 
 
 def hostile_parameters() -> list[Tlv]:
-    """As many addresses and unknown parameters as a packet holds."""
+    """Make as many addresses and unknown parameters as a packet holds."""
     addresses = [wire.address_parameter(f"fd00::{n:x}") for n in range(1, 1000)]
     unknown = [Tlv(0xC100 + n % 16, bytes(100)) for n in range(400)]
     return addresses + unknown
@@ -229,7 +229,7 @@ def test_the_size_of_an_init_ack_is_bounded() -> None:
     assert small.size < 256  # to an INIT of 32 bytes
     (large,) = peer.give_init(parameters=hostile_parameters())
     assert large.size < 2 * Parameters().max_cookie_size
-    # What is sent back of unknown parameters was sent to us first, so it is no amplification.
+    # Unknown parameters that are reported came with the INIT, so this is no amplification.
     unknown = [Tlv(0xC100, b""), Tlv(0xC101, bytes(300))]
     (medium,) = peer.give_init(parameters=unknown)
     assert medium.size - small.size <= sum(len(p.value) + 4 + 4 for p in unknown)
@@ -372,7 +372,7 @@ def test_a_senseless_init_ack_ends_it_with_an_abort(field: dict[str, Any]) -> No
 
 
 def test_an_init_ack_without_tag_ends_it_with_our_own_tag_reflected() -> None:
-    """Section 3.3.3: the peer's is not known."""
+    """Section 3.3.3: the peer's tag is not known."""
     peer = ScriptedPeer()
     peer.set_up("wait")
     (answer,) = peer.give(peer.init_ack(tag=0))
@@ -510,7 +510,7 @@ def test_a_restart_may_not_bring_new_addresses() -> None:
 
 
 def test_addresses_that_lead_nowhere_do_not_prevent_a_restart() -> None:
-    """A host with only IPv4 does not take IPv6 addresses in, neither at first nor then."""
+    """A host with only IPv4 takes no IPv6 addresses, neither at first nor at a restart."""
     peer = ScriptedPeer()
     association = peer.accept(wire.address_parameter("2001:db8::2"))
     assert list(association.paths) == [B]
@@ -593,7 +593,7 @@ def test_a_cookie_that_comes_again_from_elsewhere_makes_no_second_association() 
 
 @pytest.mark.parametrize("preserved", [0, 60_000])
 def test_a_cookie_whose_association_has_ended_makes_no_other_one(preserved: int) -> None:
-    """Section 5.3.1: its tag was used.  What came with it would be delivered twice."""
+    """Section 5.3.1: its tag was used, and what came with it would be delivered twice."""
     peer = ScriptedPeer(cookie_life=60.0)
     option = Tlv(ParameterType.COOKIE_PRESERVATIVE, preserved.to_bytes(4, "big"))
     ack = peer.begin(parameters=[option] if preserved else [])
@@ -642,7 +642,7 @@ def test_a_tag_that_was_used_is_not_chosen_again() -> None:
 
 
 def test_tags_that_were_used_are_forgotten_when_no_cookie_can_name_them() -> None:
-    """As many as there may be associations, and no longer than cookies live."""
+    """As many are kept as there may be associations, no longer than cookies live."""
     peer = ScriptedPeer(max_associations=3)
     acks = []
     for port in range(5):

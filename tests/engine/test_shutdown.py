@@ -21,7 +21,7 @@ def shut(pair: Pair) -> None:
 
 
 def graceful(pair: Pair) -> None:
-    """Both ends say so, and nothing is left."""
+    """Check that both ends report a graceful end, and that nothing is left."""
     assert pair.over()
     for engine in (pair.a, pair.b):
         assert [e.state for e in ends(pair.events[engine])] == [AssociationState.SHUTDOWN_COMP]
@@ -120,7 +120,7 @@ def test_a_shutdown_ack_is_retransmitted_with_t2_until_the_peer_is_given_up() ->
 
 
 def test_data_that_arrives_after_the_shutdown_is_answered_with_a_shutdown() -> None:
-    """Section 9.2: with the SACK."""
+    """Section 9.2: the SACK goes with it."""
     peer = ScriptedPeer()
     association = peer.accept()
     peer.engine.shutdown(association.id, peer.now)

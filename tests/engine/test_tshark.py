@@ -29,7 +29,7 @@ GOOD = "1"
 
 
 class Session:
-    """Two engines, in virtual time; each packet is captured as it leaves one of them."""
+    """Two engines in virtual time; each packet is captured as it leaves one of them."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -49,7 +49,7 @@ class Session:
         return engine
 
     def restart_client(self, *more_hosts: str) -> None:
-        """It has lost all its associations."""
+        """Replace the client by one that has lost all associations."""
         self.client = self._engine(CLIENT, [*CLIENT_HOSTS, *more_hosts])
 
     def connect(self) -> int:
@@ -92,7 +92,7 @@ class Session:
         self.client.send(id, data, SendInfo(stream, ppid, unordered, 0, lifetime), self.now)
 
     def forge(self, *chunks: bytes, tag: int | None = None) -> None:
-        """Have the server receive what no engine sends."""
+        """Give the server a packet that no engine sends."""
         if tag is None:
             (association,) = self.server.associations.values()
             tag = association.our_tag
@@ -101,13 +101,13 @@ class Session:
         self.run()
 
     def forget(self) -> None:
-        """Have both lose all their associations."""
+        """Have both engines lose all their associations."""
         self.server = self._engine(SERVER, SERVER_HOSTS)
         self.restart_client()
 
 
 def transfer(session: Session) -> None:
-    """Messages of all sizes with loss, heartbeats, a message given up, and a shutdown."""
+    """Send messages of all sizes with loss, heartbeats, a message given up, and a shutdown."""
     id = session.connect()
     link = session.network.link(CLIENT_HOSTS[0], SERVER_HOSTS[0])
     link.loss, link.duplication, link.reordering = 0.1, 0.1, 0.1
@@ -130,7 +130,7 @@ def transfer(session: Session) -> None:
 
 
 def errors(session: Session) -> None:
-    """ERROR chunks: what was sent makes no sense, but ends nothing."""
+    """Provoke ERROR chunks: what was sent makes no sense, but ends nothing."""
     id = session.connect()
     session.client.associations[id].outbound_streams = 65535
     session.send(id, b"on no stream", stream=60_000)
@@ -139,13 +139,13 @@ def errors(session: Session) -> None:
     session.forge(wire.chunk(0x7D, b"unknown"))
     session.client.abort(id, b"enough", session.now)
     session.run()
-    # The dissector wants padding inside of the last report; RFC 9260 counts none there.
+    # The dissector wants padding inside the last report; RFC 9260 counts none there.
     unknown = [Tlv(0xC123, b"odd"), Tlv(0x4123, b"even")]
     session.forge(wire.init_chunk(wire.Init(9, 2**16, 5, 5, 1, unknown)), tag=0)
 
 
 def aborts(session: Session) -> None:
-    """ABORT chunks, with a cause each."""
+    """Provoke ABORT chunks, each with another cause."""
     init = wire.Init(9, 2**16, 5, 5, 1, [])
     for tag, chunk in (
         (None, wire.chunk(ChunkType.DATA, struct.pack("!IHHI", 1, 0, 0, 0))),
@@ -175,7 +175,7 @@ def aborts(session: Session) -> None:
 
 
 def first_data(session: Session) -> None:
-    """User data that goes with the COOKIE ECHO, and probes of the path MTU."""
+    """Send user data with the COOKIE ECHO, and probes of the path MTU."""
     session.client.parameters.path_mtu_discovery = True
     id = session.client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0])], SERVER, session.now)
     session.send(id, b"at once")
@@ -187,7 +187,7 @@ def first_data(session: Session) -> None:
 
 
 def out_of_the_blue(session: Session) -> None:
-    """What belongs to nothing is answered with the peer's own tag."""
+    """Send packets of no association, which are answered with their own tag."""
     session.forge(wire.chunk(ChunkType.SHUTDOWN_ACK), tag=5)
     session.forge(wire.shutdown_chunk(5), tag=5)
     session.server.listening = False
@@ -195,7 +195,7 @@ def out_of_the_blue(session: Session) -> None:
 
 
 def late_cookies(session: Session) -> None:
-    """A cookie that is stale, and one that comes when a shutdown is all but done."""
+    """Send a stale cookie, and one that comes when a shutdown is almost done."""
     session.network.link(CLIENT_HOSTS[0], SERVER_HOSTS[0]).delay = 61.0
     session.client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0])], SERVER, session.now)
     session.run(200.0)
@@ -207,7 +207,7 @@ def late_cookies(session: Session) -> None:
     session.restart_client()
     session.client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0])], SERVER, session.now)
     held: list[tuple[bytes, Route]] = []
-    for _ in range(2):  # its INIT, and its COOKIE ECHO, which is held back
+    for _ in range(2):  # the INIT, and the COOKIE ECHO, which is held back
         for packet in session.client.packets_to_send():
             kind = packet.data[12]
             reverse = Route(packet.route.remote, packet.route.local)
@@ -239,7 +239,7 @@ def late_cookies(session: Session) -> None:
 
 
 def encapsulated(session: Session) -> None:
-    """RFC 6951: a restart from another UDP port."""
+    """Restart from another UDP port (RFC 6951)."""
     ours = Route(SERVER_HOSTS[0], CLIENT_HOSTS[0], 9899, 9899)
     client = session.client
     client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0], 9899, 9899)], SERVER, session.now)
@@ -274,7 +274,7 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
 }
-"""What happens, and the causes that it is about."""
+"""What happens in a session, and the error causes that appear in it."""
 
 CHUNKS: dict[Callable[[Session], None], set[int]] = {
     transfer: {

@@ -1,4 +1,4 @@
-"""Packets as bytes and as values: round trips, and whatever bytes there are."""
+"""Packets as bytes and as values: round trips, and arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_packet_is_parsed_as_what_it_was_built_from(
 def test_parameters_and_causes(options: list[Tlv]) -> None:
     built = wire.tlvs(options)
     assert wire.parse_tlvs_untrusted(built) == options
-    # Whether or not a peer counts the padding of the last one (3.2).
+    # It must not matter whether a peer counts the padding of the last one (3.2).
     assert wire.parse_tlvs_untrusted(built + bytes(-len(built) & 3)) == options
 
 
@@ -147,7 +147,7 @@ def test_an_address_is_read_as_it_was_written(
 ) -> None:
     read = wire.address_untrusted(wire.address_parameter(str(address)))
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
-        assert read is None  # nobody sends from there
+        assert read is None  # nobody sends from port 0
     else:
         assert read == str(address)
 
@@ -218,7 +218,7 @@ _VALUES = (
 
 
 def check_typed(data: bytes) -> wire.Packet | wire.Malformed:
-    """Parsing never raises, and ends in values."""
+    """Check that parsing does not raise, and returns chunks of the known types."""
     packet = wire.parse_packet_untrusted(data)
     if isinstance(packet, wire.Malformed):
         return packet
@@ -253,7 +253,7 @@ def test_what_is_cut_off(chunks: list[tuple[wire.Chunk, bytes]], data: st.DataOb
     assert isinstance(packet, wire.Packet)
     whole = [value for value, _ in chunks]
     assert packet.chunks == whole[: len(packet.chunks)]
-    # Missing padding of the last chunk is forgiven; half a chunk is none.
+    # Missing padding of the last chunk is forgiven; half a chunk is not taken.
     assert packet.truncated == (len(packet.chunks) < len(whole) and cut > _end(chunks, packet))
 
 
@@ -302,7 +302,7 @@ def test_a_chunk_with_an_impossible_length_ends_the_packet(length: int) -> None:
 def test_parameters_end_where_the_lengths_say(data: bytes) -> None:
     options = wire.parse_tlvs_untrusted(data)
     if options is not None:
-        # All bytes are in one of them, or are padding, whose value means nothing.
+        # Every byte is in one of the chunks, or is padding, whose value means nothing.
         sizes = [4 + len(option.value) for option in options]
         padded = sum(size + (-size & 3) for size in sizes)
         assert padded - 3 <= len(data) <= padded or data == b""

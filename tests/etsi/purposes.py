@@ -1,7 +1,7 @@
 """The test purposes of ETSI TS 102 369 by identifier, and what became of each.
 
-The document is of 2004 and tests against RFC 2960.  Its purposes are told in our own words, as far
-as RFC 9260, which replaced RFC 2960 and RFC 4960, asks for the same.
+The document dates from 2004 and tests against RFC 2960.  Its purposes are told here in our own
+words, as far as RFC 9260, which replaced RFC 2960 and RFC 4960, asks for the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Verdict(enum.Enum):
     """RFC 9260 asks for something else; a script checks that instead."""
 
     NOT_APPLICABLE = "not applicable"
-    """It asks for something that there is not here."""
+    """It asks for something that this engine does not have."""
 
 
 RUN, CONTRADICTED, NOT_APPLICABLE = Verdict.RUN, Verdict.CONTRADICTED, Verdict.NOT_APPLICABLE
@@ -40,7 +40,7 @@ class Purpose:
 
     @property
     def group(self) -> str:
-        """The letters after SCTP."""
+        """The letters that follow SCTP in the identifier."""
         return self.id.split("_")[1]
 
     @property

@@ -8,7 +8,7 @@ from .tester import EtsiTester, active, passive
 
 
 def acknowledged(t: EtsiTester, sack: wire.Sack) -> None:
-    """It acknowledges all that the script has sent, and nothing else."""
+    """Check that a SACK acknowledges all that the script has sent, and nothing else."""
     assert (sack.cumulative_tsn, sack.gaps, sack.duplicates) == (t.tsn - 1, [], [])
 
 
@@ -32,7 +32,7 @@ def test_a_v_9_2() -> None:
     t.give(t.data(b"5"))
     acknowledged(t, t.expect(wire.Sack))
     assert t.messages() == [b"1", b"2", b"3", b"4", b"5"]
-    # With data of its own it acknowledges at once.
+    # Together with data of its own the engine acknowledges at once.
     t.give(t.data(b"6"))
     t.send(b"by the way")
     received = t.expect_packet(wire.Sack, wire.Data)

@@ -170,7 +170,7 @@ def test_as_v_1_5_2() -> None:
 
 
 def assert_random(tags: list[int]) -> None:
-    """Not the same, not in steps, and of all 32 bits each is sometimes set and sometimes not."""
+    """Check that numbers differ, not by steps, and have each of 32 bits set in some only."""
     assert 0 not in tags
     assert len(set(tags)) == len(tags)
     steps = {(b - a) % 2**32 for a, b in itertools.pairwise(tags)}
@@ -220,7 +220,7 @@ def test_as_v_1_6_2(cookie_at: int) -> None:
 
 
 def assert_only_on(t: EtsiTester, streams: int) -> None:
-    """The user can send on so many streams."""
+    """Check that the user can send on this number of streams, and on no more."""
     for stream in range(streams):
         t.send(b"on it", info(stream))
     data = t.received_data()
@@ -295,7 +295,7 @@ def test_as_v_1_7_5() -> None:
 
 
 def unknown_in_init(kind: int) -> tuple[EtsiTester, wire.InitAck]:
-    """An INIT with that parameter, an address behind it, and others of type 0xC... around."""
+    """Send an INIT with that parameter, an address behind it, others of type 0xC... around."""
     t = EtsiTester()
     parameters = [
         Tlv(0xC0CC, b"\1\1\1\1"),
@@ -317,7 +317,7 @@ def reports_of(ack: wire.InitAck) -> list[bytes]:
 
 
 def addresses_of(t: EtsiTester) -> set[str]:
-    """Those of the peer."""
+    """The peer's addresses."""
     return set(t.engine.associations[t.id].paths)
 
 
@@ -384,7 +384,7 @@ def test_as_o_1_9_2() -> None:
 
 
 def assert_one_address(t: EtsiTester) -> None:
-    """The peer has one address: all goes there, again and again."""
+    """Check that the peer has one address: all goes there, again and again."""
     assert addresses_of(t) == {THERE}
     t.send(b"into the void")
     t.expect(wire.Data)
@@ -418,7 +418,7 @@ def confirm(t: EtsiTester, *remotes: str) -> None:
 
 
 def assert_many_addresses(t: EtsiTester) -> None:
-    """The peer has three addresses, and may use each; data that is lost tries another."""
+    """Check that the peer may use each of three addresses, and lost data tries another."""
     remotes = (THERE, THERE_2, THERE_3)
     assert addresses_of(t) == set(remotes)
     confirm(t, THERE_2, THERE_3)
@@ -541,7 +541,7 @@ def test_as_i_1_14_2() -> None:
     t.give(t.init_ack(tag=0))
     assert t.state() is StatusState.CLOSED
     assert t.changes() == [AssociationState.CANT_ASSOC]
-    # Section 3.3.3: as the peer's tag is not known, the tag of its packet goes back.
+    # Section 3.3.3: the peer's tag is not known, so the tag of its packet goes back.
     abort = t.expect(wire.Abort, tag=t.their_tag)
     assert abort.reflected
 

@@ -81,7 +81,7 @@ def test_at_v_2_6() -> None:
 
 
 def assert_takes_nothing(t: EtsiTester) -> None:
-    """The user cannot send any more, and that is all that comes of it."""
+    """Check that the user cannot send any more, and that trying changes nothing."""
     before = t.state()
     with pytest.raises(OSError):  # noqa: PT011 - its errno is not the protocol's
         t.send(b"too late")

@@ -14,11 +14,11 @@ from .tester import THERE, THERE_2, EtsiTester, active, causes_of, passive, quic
 
 MTU = 1280
 ROOM = MTU - 12 - 16
-"""Bytes of data in a full packet: without common header and DATA chunk header."""
+"""Bytes of data in a full packet, without the common header and that of a DATA chunk."""
 
 
 def pattern(size: int) -> bytes:
-    """No two parts of it are the same."""
+    """Make bytes in which no two parts are the same."""
     return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
 
 
@@ -108,7 +108,7 @@ def test_d_i_8_5() -> None:
     t.give(t.sack(data.tsn))
     t.acked = data.tsn
     t.works()
-    # Of several packets the first comes again, alone (sections 6.3.3 E3, 7.2.3).
+    # The first of several packets comes again, alone (sections 6.3.3 E3, 7.2.3).
     t = active(quick(path_mtu=MTU))
     for number in range(3):
         t.send(bytes([number]) * ROOM)
@@ -147,7 +147,7 @@ def test_d_o_8_7() -> None:
     t.give(t.sack(rwnd=0))
     t.send(pattern(1000))
     t.send(b"third")
-    # The probe comes at once or, as RFC 9260 would rather have it, after one RTO.
+    # The probe comes at once or, as RFC 9260 prefers, after one RTO.
     if not t.engine.status(t.id).unackdata:
         assert t.wait() <= 1.0
     (probe,) = t.packets()

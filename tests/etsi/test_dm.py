@@ -41,7 +41,7 @@ def cookie_echoed() -> EtsiTester:
 
 
 def goes_on(t: EtsiTester) -> None:
-    """The set-up can still succeed."""
+    """Check that the set-up can still succeed."""
     if t.state() is StatusState.COOKIE_WAIT:
         t.wait()
         t.expect(wire.Init, tag=0)
@@ -67,7 +67,7 @@ def test_dm_o_4_1() -> None:
     assert t.state() is StatusState.COOKIE_WAIT
     assert t.wait() == pytest.approx(0.6)
     assert t.expect(wire.Init, tag=0) == init
-    # The cookie that it gave is good for one association.
+    # The cookie is good for one association.
     t.give(t.cookie_echo(cookie_of(ack)))
     t.expect(wire.CookieAck)
     t.up()

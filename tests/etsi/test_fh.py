@@ -68,7 +68,7 @@ def test_fh_o_5_3_1(listening: bool) -> None:
 
 
 def can_begin(t: EtsiTester) -> None:
-    """What came has not disturbed it."""
+    """Check that an association can be set up, undisturbed by what came before."""
     t.connect()
     t.answers_the_init()
     t.works()

@@ -30,7 +30,7 @@ def test_imh_i_3_1(size: int) -> None:
     t = EtsiTester()
     fields = t.init()[4 : 4 + size]
     t.give(wire.chunk(ChunkType.INIT, fields), tag=0)
-    # Whether an ABORT is sent is left to the implementation, but not where to (section 5.1).
+    # Whether an ABORT is sent is left to the implementation, but not with which tag (5.1).
     for received in t.packets():
         assert size >= 4
         assert received.tag == t.tag
@@ -61,7 +61,7 @@ def damaged(packet: bytes) -> bytes:
 
 
 def assert_dropped(spoil: Callable[[EtsiTester, bytes], object]) -> None:
-    """Whatever is in a packet, if it is spoilt the engine says nothing and goes on."""
+    """Check that the engine ignores a spoilt packet, whatever is in it, and goes on."""
     t = EtsiTester()
     t.give(t.init(), tag=0)
     t.learn(t.expect(wire.InitAck))
@@ -170,7 +170,7 @@ def test_imh_i_3_7(reflected: bool) -> None:
     t = passive()
     abort = wire.abort_chunk(reflected=reflected)
     t.give(abort, tag=WRONG)
-    # The right tag of the two is the one that the T bit names (section 8.5.1 B).
+    # The T bit says which of the two tags is right (section 8.5.1 B).
     t.give(abort, tag=t.their_tag if reflected else t.tag)
     t.silent()
     assert t.events() == []

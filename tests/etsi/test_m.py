@@ -12,9 +12,9 @@ from .tester import EtsiTester, active, passive, shutdown_ack_sent, shutdown_sen
 def unknown_before_data(
     t: EtsiTester, kind: int
 ) -> tuple[list[bytes], list[wire.Sack], list[bytes]]:
-    """A packet with an unknown chunk and data behind it; none of it ends the association.
+    """Give a packet with an unknown chunk and data behind it, which ends nothing.
 
-    Returns what ERRORs report, the SACKs, and the messages for the user.
+    Returns what the ERRORs report, the SACKs, and the messages for the user.
     """
     t.events()
     t.give(t.data(b"before"))
@@ -38,14 +38,14 @@ def unknown_before_data(
 
 
 def assert_reported(reports: list[bytes], kind: int) -> None:
-    """Once, whole; the padding may be there or not."""
+    """Check that the chunk is reported once and whole, with its padding or without."""
     (report,) = reports
     assert report.ljust(8, b"\0") == wire.chunk(kind, b"\1")
     assert report[3] == 5
 
 
 def resumes(t: EtsiTester, *, taken: bool) -> None:
-    """The data is sent again if it was not taken, and then the association works."""
+    """Send the data again if it was not taken, and check that the association works."""
     if not taken:
         t.give(t.data(b"behind"))
         t.advance(0.5)

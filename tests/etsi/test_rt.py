@@ -29,7 +29,7 @@ def test_rt_i_11_2() -> None:
         pauses.append(t.wait())
         assert t.expect(wire.Data) == data
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 0.8, 0.8])
-    # What was sent twice tells nothing of the round trip (section 6.3.1, C5); this does.
+    # A chunk that was sent twice does not measure the round trip (6.3.1, C5); this one does.
     t.give(t.sack(data.tsn))
     t.send(b"heard at once")
     data = t.expect(wire.Data)

@@ -1,6 +1,6 @@
-"""The tester of ETSI's purposes: a scripted peer that takes account of all that the engine sends.
+"""The tester of ETSI's purposes: a scripted peer that expects what the engine sends.
 
-What the tester does not take of what the engine sends makes its next expectation fail.
+A packet of the engine's that a test neither expects nor takes makes the next expectation fail.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EtsiTester(ScriptedPeer):
             parameters=parameters or quick(),
         )
         self.id = 0
-        self._taken = 0  # packets of `sent` that were expected, or looked at
+        self._taken = 0  # packets of `sent` that were expected or taken
 
     # -- packets of the engine ---
 
@@ -91,7 +91,7 @@ class EtsiTester(ScriptedPeer):
         return [chunk for packet in packets for chunk in packet.packet.chunks]
 
     def silent(self) -> None:
-        """The engine has sent nothing."""
+        """Expect that the engine has sent nothing."""
         assert [packet.kinds for packet in self.packets()] == []
 
     # -- time ---
@@ -108,9 +108,9 @@ class EtsiTester(ScriptedPeer):
         return self.now - start
 
     def repeats(self, kind: type[T], *, to: str = THERE) -> tuple[list[T], list[float]]:
-        """Let time pass until the association has ended; all that is sent meanwhile is alike.
+        """Let time pass until the association has ended; expect only chunks of one type meanwhile.
 
-        Returns the chunks, and the seconds before each.
+        Returns the chunks, and the seconds that passed before each of them.
         """
         chunks: list[T] = []
         pauses: list[float] = []
@@ -121,7 +121,7 @@ class EtsiTester(ScriptedPeer):
             self.advance(max(deadline - self.now, 0.0))
             for received in self.packets():
                 if received.kinds == [wire.Abort]:
-                    # It is allowed, as a farewell.
+                    # An ABORT is allowed as a farewell.
                     assert self.state() is StatusState.CLOSED
                     continue
                 assert received.kinds == [kind]
@@ -160,21 +160,21 @@ class EtsiTester(ScriptedPeer):
     # -- longer moves ---
 
     def up(self) -> None:
-        """The user is told that the association is up."""
+        """Expect that the user is told that the association is up."""
         (change,) = [event for event in self.events() if isinstance(event, AssociationChange)]
         assert change.state is AssociationState.COMM_UP
         self.id = change.association_id
         assert self.state() is StatusState.ESTABLISHED
 
     def answers_the_init(self) -> None:
-        """The set-up that the user has begun succeeds."""
+        """Complete the set-up that the user has begun."""
         self.give(self.init_ack())
         self.expect(wire.CookieEcho)
         self.give(COOKIE_ACK)
         self.up()
 
     def received_data(self) -> list[wire.Data]:
-        """The DATA chunks that came, counted as received up to the last."""
+        """Take the DATA chunks that came; the next SACK acknowledges them."""
         data = [chunk for chunk in self.chunks() if isinstance(chunk, wire.Data)]
         for chunk in data:
             if (chunk.tsn - self.acked) & MASK < 2**31:
@@ -182,7 +182,7 @@ class EtsiTester(ScriptedPeer):
         return data
 
     def works(self) -> None:
-        """The association carries a message in either direction."""
+        """Expect that the association carries a message in either direction."""
         self.events()
         self.packets()
         assert self.state() is StatusState.ESTABLISHED
@@ -200,14 +200,14 @@ class EtsiTester(ScriptedPeer):
         self.silent()
 
     def gone(self) -> None:
-        """There is no association: what it would have answered is out of the blue."""
+        """Expect that there is no association: what it would have answered is out of the blue."""
         assert self.state() is StatusState.CLOSED
         self.give(wire.heartbeat_chunk(b"anybody there?"))
         abort = self.expect(wire.Abort, tag=self.their_tag)
         assert abort.reflected
 
     def closes(self) -> None:
-        """A graceful end, from our side."""
+        """End the association gracefully, from the tester's side."""
         self.give(self.shutdown())
         self.expect(wire.ShutdownAck)
         self.give(wire.shutdown_complete_chunk())

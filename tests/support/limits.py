@@ -1,4 +1,4 @@
-"""A bound on a test's time, inside of its run: the failure shows where the test hung."""
+"""A bound on a test's time, inside its run: the failure shows where the test hung."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trio
 
 
 def limit(item: pytest.Item, seconds: float) -> None:
-    """Bound a test, if it is an asynchronous one."""
+    """Bound the time of a test, if it is asynchronous."""
     if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj):
         return
     test = item.obj

@@ -1,4 +1,4 @@
-"""Names and services of which a test says what they stand for."""
+"""Names and services whose meaning a test decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import trio
 
 
 class Resolver(trio.abc.HostnameResolver):
-    """Answers for names that end in .test, and for services of which a test says the number."""
+    """Answers for names that end in .test, and for services whose numbers a test gives."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, list[str]] = {}

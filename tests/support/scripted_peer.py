@@ -31,7 +31,7 @@ Until = Literal["wait", "echoed", "up"]
 
 
 class ScriptedPeer:
-    """A peer that says what a test has it say, and the engine that has to answer.
+    """A peer that sends what a test has it send, and the engine that has to answer.
 
     Attributes:
       engine: The engine under test, at ``A`` unless other addresses are given.
@@ -44,7 +44,7 @@ class ScriptedPeer:
       parameters: What the peer's INIT carries.
       their_tag: The engine's tag, as far as the peer knows it.
       their_tsn: The engine's first TSN.
-      acked: The last TSN of the engine's that the peer has.
+      acked: The last TSN of the engine that the peer has.
       cookie: The engine's State Cookie.
     """
 
@@ -220,7 +220,7 @@ class ScriptedPeer:
         return answer.get(wire.InitAck)
 
     def accept(self, *parameters: Tlv) -> EngineAssociation:
-        """The peer sets an association up; these parameters are in its INIT."""
+        """Have the peer set an association up; these parameters are in its INIT."""
         self.parameters = list(parameters)
         self.learn(self.begin())
         (answer,) = self.give(self.cookie_echo())
@@ -238,7 +238,7 @@ class ScriptedPeer:
         return init
 
     def set_up(self, until: Until = "up") -> EngineAssociation:
-        """The engine's program sets an association up, as far as that."""
+        """Have the engine's program set an association up, as far as ``until`` says."""
         self.connect()
         if until != "wait":
             self.give(self.init_ack())

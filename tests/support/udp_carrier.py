@@ -21,7 +21,7 @@ from trio_sctp._values import (
 
 HOST = "127.0.0.1"
 KERNEL_UDP, ENGINE_UDP = 9899, 9900
-"""What the kernel is told to use."""
+"""The UDP ports that the kernel is told to use."""
 
 C = TypeVar("C")
 E = TypeVar("E")
@@ -31,9 +31,9 @@ class Carrier:
     """An engine whose clock is Trio's and whose network is a UDP socket."""
 
     def __init__(self, udp: socket.socket, engine: Engine) -> None:
-        self.engine = engine  # may be replaced by another: the old one has crashed
+        self.engine = engine  # a test may replace it, as if the old one had crashed
         self.sent: list[wire.Packet] = []
-        self.arrived: list[wire.Packet] = []  # those that were lost are not here
+        self.arrived: list[wire.Packet] = []  # without those that were lost
         self.lose: Callable[[wire.Packet, bool], bool] = lambda packet, outbound: False
         self._udp = udp
         self.udp_port: int = udp.getsockname()[1]
@@ -63,7 +63,7 @@ class Carrier:
         unordered: bool = False,
         lifetime: int = 0,
     ) -> None:
-        """Send a message, when there is room."""
+        """Send a message when there is room."""
         info = SendInfo(stream, ppid, unordered, 0, lifetime)
         while True:
             try:
@@ -83,7 +83,7 @@ class Carrier:
         self.step()
 
     async def receive(self) -> Message | Notification | FailedFragment:
-        """The next message, whole, or event, but for those of single losses and successes."""
+        """Wait for the next whole message or event, except `PeerAddressChange` and `SenderDry`."""
         while True:
             taken = self.engine.receive(1, self.now)
             if not taken:
@@ -102,25 +102,25 @@ class Carrier:
                 return arrival
 
     async def expect(self, kind: type[E]) -> E:
-        """The next of this kind, which must come before any other."""
+        """Wait for the next arrival, which must be of this kind."""
         arrival = await self.receive()
         assert isinstance(arrival, kind), arrival
         return arrival
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something that packets or time bring about."""
+        """Wait until a condition holds that packets or time bring about."""
         while not condition():
             await self._stepped.park()
 
     # -- packets ---
 
     def chunks(self, kind: type[C], *, outbound: bool) -> list[C]:
-        """All chunks of a type so far, in either direction."""
+        """The chunks of a type that were seen so far, in either direction."""
         packets = self.sent if outbound else self.arrived
         return [chunk for packet in packets for chunk in packet.chunks if isinstance(chunk, kind)]
 
     def step(self) -> None:
-        """Send what has to leave, and wait for what is next."""
+        """Send what has to leave, and wait for the next packet or deadline."""
         for data, route, *_ in self.engine.packets_to_send():
             packet = wire.parse_packet_untrusted(data)
             assert isinstance(packet, wire.Packet)
@@ -142,7 +142,7 @@ class Carrier:
             self.engine.handle_timeout(self.now)
 
     def _receive(self) -> None:
-        for _ in range(10):  # Acknowledgements are not to wait for all that a sender sends.
+        for _ in range(10):  # so that acknowledgements do not wait for all that a sender sends
             try:
                 data, (host, port) = self._udp.recvfrom(65536)
             except BlockingIOError:

@@ -1,4 +1,4 @@
-"""UDP ports: one in front of another, which loses packets or lets others overtake; a free one."""
+"""A UDP proxy that loses packets or lets others overtake them, and a way to a free UDP port."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BUFFER = 2**22
 
 
 class UdpProxy:
-    """Clients send to ``port``; the server sees all of it come from ``server_side``.
+    """A proxy: clients send to ``port``, and the server sees all of it come from ``server_side``.
 
-    What the server sends goes to the client that was heard last.
+    What the server sends goes to the client that sent last.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class UdpProxy:
         self.port: int = outer.getsockname()[1]
         self.server_side: int = inner.getsockname()[1]
         self.lose: Callable[[bytes, bool], bool] = lambda packet, outbound: False
-        """Of a packet, and whether it goes to the server."""
+        """Whether to lose a packet, given it and whether it goes to the server."""
         self.hold: Callable[[bytes, bool], bool] = lambda packet, outbound: False
-        """The next packet overtakes it."""
+        """Whether the next packet overtakes a packet, given the same."""
         self.lost = self.overtaken = 0
         self._outer = outer
         self._inner = inner
@@ -46,7 +46,7 @@ class UdpProxy:
             try:
                 packet, _ = await self._inner.recvfrom(65536)
             except ConnectionRefusedError:
-                continue  # what ICMP tells of the server
+                continue  # what ICMP says of the server
             for leaving in self._passing(packet, False):
                 if self._client is not None:
                     await self._outer.sendto(leaving, self._client)
@@ -65,7 +65,7 @@ class UdpProxy:
 
 
 def free_port() -> int:
-    """A UDP port that nobody has."""
+    """Find a UDP port that nobody has."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("", 0))
         port: int = probe.getsockname()[1]
@@ -73,19 +73,19 @@ def free_port() -> int:
 
 
 def sometimes(seed: int, share: float) -> Callable[[bytes, bool], bool]:
-    """For `UdpProxy.lose` and `UdpProxy.hold`."""
+    """Choose packets at random, for `UdpProxy.lose` and `UdpProxy.hold`."""
     chance = random.Random(seed)
     return lambda packet, outbound: chance.random() < share
 
 
 def always(packet: bytes, outbound: bool) -> bool:
-    """The same."""
+    """Choose every packet, for `UdpProxy.lose` and `UdpProxy.hold`."""
     return True
 
 
 @asynccontextmanager
 async def udp_proxy(server: int, port: int = 0) -> AsyncIterator[UdpProxy]:
-    """Run one in front of a UDP port of this host, on this port or any."""
+    """Run a proxy in front of a UDP port of this host, on the port given or on any."""
     with (
         trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as outer,
         trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as inner,

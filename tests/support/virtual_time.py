@@ -1,4 +1,4 @@
-"""Virtual time for tests: it is counted in what tasks do, and nobody waits for it."""
+"""Virtual time for tests: it is counted in steps of tasks, and nobody waits for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
 
 
 class _Passing(trio.abc.Instrument):
-    """Time that passes while tasks run, and jumps when all of them wait.
+    """A clock whose time passes while tasks run, and jumps when all of them wait.
 
     A clock that only jumps would never let a deadline strike in the middle of a call.
     """

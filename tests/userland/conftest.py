@@ -8,7 +8,7 @@ from ..support.limits import limit
 
 TIMEOUT = 40
 
-# Network namespaces are Linux's, processes that can be stopped and continued are not Windows's.
+# Network namespaces are of Linux; Windows cannot stop and continue processes.
 collect_ignore = {"linux": [], "win32": ["test_processes.py", "test_raw_ip.py"]}.get(
     sys.platform, ["test_raw_ip.py"]
 )

@@ -2,8 +2,8 @@
 
     python -m tests.userland.other_process echo '{"carrier": "ip"}' '{"port": 0}'
 
-A program's first argument is how `trio_sctp.userland` is called, its second how it is. Each of them
-writes a line when it is ready.
+The first argument of a program has the arguments of `trio_sctp.userland`, the second its own.  Each
+program writes a line when it is ready.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ IMPATIENT = [
     PeerAddressParams(hbinterval=round(HEARTBEATS * 1000), pathmaxrxt=RETRANSMISSIONS),
     AssocParams(asocmaxrxt=RETRANSMISSIONS),
 ]
-"""Silence is noticed soon."""
+"""Options with which silence is noticed soon."""
 
 PATIENT = [*IMPATIENT, AssocParams(asocmaxrxt=1000)]
-"""It is not minded."""
+"""Options with which silence is not minded."""
 
 
 # -- the other process -------------------------------------------------------------------------
 
 
 async def echo(port: int = 0, hosts: Sequence[str] = ()) -> None:
-    """Send all that comes back to where it came from, in the way that it came."""
+    """Send every message back to where it came from, on its stream and in its order."""
 
     async def handle(channel: AssociationChannel) -> None:
         async for message in channel:
@@ -63,7 +63,7 @@ async def echo(port: int = 0, hosts: Sequence[str] = ()) -> None:
 
 
 async def client(host: str, port: int, local_port: int = 0) -> None:
-    """Connect, and say so; or say why not."""
+    """Connect, and write that it worked, or why it did not."""
     try:
         channel = await trio_sctp.open_association(
             host, port, local_port=local_port, options=PATIENT
@@ -90,7 +90,7 @@ async def main() -> None:
 async def running(
     program: str, stack: dict[str, Any], *, prefix: Sequence[str] = (), **arguments: Any
 ) -> AsyncIterator[tuple[trio.Process, str]]:
-    """Run a program, with what it said first; kill it."""
+    """Run a program until the block is left; yields it, and the first line that it wrote."""
     command = [sys.executable, "-m", __name__, program, json.dumps(stack), json.dumps(arguments)]
     process = await trio.lowlevel.open_process([*prefix, *command], stdout=subprocess.PIPE)
     try:

@@ -39,12 +39,12 @@ from .other_process import (
 HOST = "127.0.0.1"
 
 HUNG = 30
-"""Seconds, on a machine that does other work besides."""
+"""Seconds after which a test hangs, even on a machine that does other work."""
 
 
 @pytest.fixture
 def udp_port() -> int:
-    """One that is free; of the other process."""
+    """A free UDP port, for the other process."""
     return free_port()
 
 
@@ -56,7 +56,7 @@ async def limit() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def echo_server(udp_port: int) -> AsyncIterator[tuple[trio.Process, int]]:
-    """Another process, and the port that it listens on."""
+    """Run an echo server in another process; yields the process, and its port."""
     async with running("echo", {"udp_port": udp_port}, hosts=[HOST]) as (process, port):
         yield process, int(port)
 
@@ -64,7 +64,7 @@ async def echo_server(udp_port: int) -> AsyncIterator[tuple[trio.Process, int]]:
 async def echoed(
     channel: AssociationChannel, count: int, *, size: int = 100
 ) -> dict[int, list[bytes]]:
-    """Send that many messages on all streams, and take their echoes, by stream."""
+    """Send this number of messages on all streams; returns their echoes, by stream."""
     streams = channel.outbound_streams
     received: dict[int, list[bytes]] = defaultdict(list)
 
@@ -82,7 +82,7 @@ async def echoed(
 
 
 def in_order(received: dict[int, list[bytes]], count: int) -> bool:
-    """Whether each stream's messages are all there, once each."""
+    """Whether the messages of each stream are all there, once each and in order."""
     streams = len(received)
     return all(
         [int(data.split()[0]) for data in messages] == list(range(stream, count, streams))
@@ -108,13 +108,13 @@ async def test_messages_on_several_streams(udp_port: int) -> None:
 # -- a process that is killed ------------------------------------------------------------------
 
 GENEROUS = 4
-"""Times as long as it should take; what is asserted is that it ends, not when."""
+"""How many times as long as expected something may take: it has to end, not in time."""
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 async def test_an_idle_peer_that_falls_silent_is_lost(udp_port: int, how: str) -> None:
-    """By heartbeats.  For one that is killed, ICMP answers; for one that is stopped, nobody."""
-    # Each leaves HB.interval and 1.5 RTO after the last, and has failed a RTO later.
+    """Heartbeats tell.  ICMP answers for a killed process, nobody for a stopped one."""
+    # Each leaves HB.interval and 1.5 RTO after the last, and has failed one RTO later.
     bound = (RETRANSMISSIONS + 1) * (HEARTBEATS + 2.5 * RTO_MAX)
     async with (
         echo_server(udp_port) as (process, port),
@@ -134,7 +134,7 @@ async def test_an_idle_peer_that_falls_silent_is_lost(udp_port: int, how: str) -
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 async def test_a_peer_under_load_that_falls_silent_is_lost(udp_port: int, how: str) -> None:
-    """By retransmissions; all that was not acknowledged comes back."""
+    """Retransmissions tell, and all that was not acknowledged comes back."""
     bound = (RETRANSMISSIONS + 1) * RTO_MAX
     async with (
         echo_server(udp_port) as (process, port),
@@ -158,7 +158,7 @@ async def test_a_peer_under_load_that_falls_silent_is_lost(udp_port: int, how: s
         end = lost.value.end
         assert (end.state, end.cause) == (AssociationState.COMM_LOST, 0)
         assert sent > 100
-        # One that was stopped may have answered a few before.
+        # A process that is stopped may have answered a few before.
         numbers = [int(failed.data) for failed in end.undelivered]
         assert numbers == list(range(sent - len(numbers), sent))
         if how == "killed":
@@ -166,7 +166,7 @@ async def test_a_peer_under_load_that_falls_silent_is_lost(udp_port: int, how: s
 
 
 async def test_a_peer_that_is_held_up_loses_nothing(udp_port: int) -> None:
-    """For three seconds, in which timers expire and the path is taken for inactive."""
+    """It is held up for three seconds, in which timers expire and its path becomes inactive."""
     count = 3000
     async with (
         echo_server(udp_port) as (process, port),
@@ -191,7 +191,7 @@ async def test_a_peer_that_is_held_up_loses_nothing(udp_port: int) -> None:
 
 
 async def test_a_client_that_restarts_from_another_udp_port(udp_port: int) -> None:
-    """Refused while the old association lives (RFC 6951 section 5.4), and welcome after."""
+    """It is refused while the old association lives (RFC 6951 section 5.4), but not later."""
     async with (
         trio_sctp.userland(udp_port=udp_port),
         await open_listener(0, hosts=HOST, options=PATIENT) as listener,
@@ -223,7 +223,7 @@ async def test_a_client_that_restarts_from_another_udp_port(udp_port: int) -> No
 
 
 async def test_two_client_processes_of_one_host(udp_port: int) -> None:
-    """The ports that they are given differ, or the second would be the first, begun anew."""
+    """They are given different ports: else the second would seem to be the first, restarted."""
     async with (
         trio_sctp.userland(udp_port=udp_port),
         await open_listener(0, hosts=HOST, options=PATIENT) as listener,
@@ -245,7 +245,7 @@ async def test_two_client_processes_of_one_host(udp_port: int) -> None:
 
 
 async def test_loss_and_reordering(udp_port: int) -> None:
-    """A fifth of all packets is lost, another fifth is overtaken."""
+    """A fifth of all packets is lost, and another fifth is overtaken."""
     count = 500
     async with (
         echo_server(udp_port) as (_, port),
@@ -274,7 +274,7 @@ async def test_a_udp_port_that_another_process_has(udp_port: int) -> None:
         with pytest.raises(OSError, match=rf"UDP port {udp_port} .*udp_port=") as taken:
             await open_listener(0, hosts=HOST)
         assert taken.value.errno == errno.EADDRINUSE
-        # To connect takes any.
+        # A client may use any port.
         async with await open_endpoint(hosts=HOST) as endpoint:
             association = await endpoint.connect(HOST, port)
             await association.send(b"hello")

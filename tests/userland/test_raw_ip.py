@@ -41,25 +41,25 @@ from .other_process import PATIENT, running
 LINKS = 2
 
 HUNG = 30
-"""Seconds, on a machine that does other work besides."""
+"""Seconds after which a test hangs, even on a machine that does other work."""
 
 RAW_IP = {"carrier": "ip"}
 
 
 class Host:
-    """A network namespace, for as long as a process of ours is in it."""
+    """A network namespace, which lasts as long as a process of ours is in it."""
 
     def __init__(self, number: int) -> None:
         self.hosts = [f"10.98.{link}.{number}" for link in range(LINKS)]
         self.hosts6 = [f"fd98:{link + 1}::{number}" for link in range(LINKS)]
-        # It ends when we do, in whatever way: nobody holds the other end of its input then.
+        # It ends when we do, however we end: nobody holds the other end of its input then.
         self.process = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "echo; exec cat"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert self.process.stdout is not None
-        self.process.stdout.readline()  # now it is there
+        self.process.stdout.readline()  # now the namespace is there
         self.path = f"/proc/{self.process.pid}/ns/net"
         self.prefix = ["nsenter", f"--net={self.path}"]
 
@@ -67,7 +67,7 @@ class Host:
         subprocess.run([*self.prefix, *command.split()], check=True)
 
     def run(self, test: Callable[[], Awaitable[None]]) -> None:
-        """Run part of a test here; in a thread, as it is a thread that is in a namespace."""
+        """Run a part of a test on this host, in a thread: threads are what enters a namespace."""
 
         async def limited() -> None:
             with trio.fail_after(HUNG):
@@ -82,7 +82,7 @@ class Host:
 
     @contextlib.asynccontextmanager
     async def echo_server(self, *hosts: str) -> AsyncIterator[int]:
-        """A process here, with the port that it listens on."""
+        """Run an echo server on this host; yields the process, and its port."""
         async with running("echo", RAW_IP, prefix=self.prefix, hosts=hosts) as (_, port):
             yield int(port)
 
@@ -95,7 +95,7 @@ class Network:
         self.right = right
 
     def down(self, link: int) -> None:
-        """What is sent on a link is lost, and nobody is told."""
+        """Lose all that is sent on a link; nobody is told."""
         for host in self.left, self.right:
             host.command(f"tc qdisc replace dev link{link} root pfifo limit 0")
 
@@ -130,7 +130,7 @@ def network() -> Iterator[Network]:
 def obstacle() -> str:
     """Why these tests cannot run here."""
     with contextlib.suppress(OSError):
-        # Which loads the module, if there is one.
+        # This loads the module, if there is one.
         socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, 132).close()
     if Path("/proc/net/sctp").exists():
         return "raw IP is for where the kernel has no SCTP"
@@ -164,7 +164,7 @@ def net(_hosts: Network) -> Network:
 
 @contextlib.asynccontextmanager
 async def endpoint(*hosts: str, port: int = 0) -> AsyncIterator[Endpoint]:
-    """One that listens."""
+    """Open an endpoint that listens."""
     endpoint = await open_endpoint(port, hosts=hosts, options=PATIENT)
     endpoint.listen()
     try:
@@ -179,7 +179,7 @@ async def endpoint(*hosts: str, port: int = 0) -> AsyncIterator[Endpoint]:
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 @pytest.mark.parametrize("server", ["left", "right"])
 def test_messages_and_the_end(net: Network, server: str, family: str) -> None:
-    """Either host is the server; it has been told an address, or takes any of its own."""
+    """Either host is the server, on an address that it is told or on any of its own."""
     there, here = (net.left, net.right) if server == "left" else (net.right, net.left)
     host = there.hosts[0] if family == "IPv4" else there.hosts6[0]
     bound = {"right": [host], "left": [] if family == "IPv4" else ["::"]}[server]
@@ -237,8 +237,8 @@ def test_abort(net: Network) -> None:
                 channel = await listener.accept()
                 assert channel.peer_addresses[0][0] == net.right.hosts[0]
                 assert (await channel.receive()).data == b"hello"
-            # It was killed, so its kernel says that nobody takes such packets any more; that alone
-            # ends nothing.
+            # The process was killed, so its kernel says that nobody takes such packets any more;
+            # that alone ends nothing.
             await channel.send(b"still there?")
             assert channel.status().state is StatusState.ESTABLISHED
             channel.abort()
@@ -247,7 +247,7 @@ def test_abort(net: Network) -> None:
 
 
 def test_two_processes_of_one_host(net: Network) -> None:
-    """Each is shown the packets of both, and minds its own."""
+    """Each process is shown the packets of both, and minds its own."""
 
     async def test() -> None:
         async with (
@@ -277,7 +277,7 @@ def test_two_processes_of_one_host(net: Network) -> None:
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_a_host_that_has_no_sctp_at_all(net: Network, family: str) -> None:
-    """ICMP says so; for IPv6 it does in words of its own."""
+    """ICMP says so, and ICMPv6 in a message of its own."""
     host = net.right.hosts[0] if family == "IPv4" else net.right.hosts6[0]
 
     async def test() -> None:
@@ -290,7 +290,7 @@ def test_a_host_that_has_no_sctp_at_all(net: Network, family: str) -> None:
 
 
 def test_a_port_that_nobody_has_is_silent(net: Network) -> None:
-    """It may be another process's, which answers itself."""
+    """The port may belong to another process, which answers for itself."""
     impatient = [RtoInfo(initial=50, min=50, max=50), InitMsg(max_attempts=2)]
 
     async def test() -> None:
@@ -317,12 +317,12 @@ STRANGE = {
     "COOKIE ECHO": (7, wire.chunk(wire.ChunkType.COOKIE_ECHO, b"a cookie")),
     "INIT": (0, init_chunk()),
 }
-"""Tags and chunks."""
+"""Packets of no association: tags and chunks."""
 
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_nothing_is_answered_for_ports_that_nobody_has(net: Network, name: str) -> None:
-    """The first answer is that of the port that somebody has."""
+    """The first answer comes from the port that somebody has."""
     tag, chunk = STRANGE[name]
 
     async def test() -> None:
@@ -345,7 +345,7 @@ def test_nothing_is_answered_for_ports_that_nobody_has(net: Network, name: str) 
 
 
 def test_another_path_takes_over(net: Network) -> None:
-    """Nothing is lost with a link; when it is mended, messages take it again."""
+    """Nothing is lost with a link, and when it is mended messages take it again."""
     one, other = net.right.hosts
 
     async def test() -> None:
@@ -359,7 +359,7 @@ def test_another_path_takes_over(net: Network) -> None:
             assert {address[0] for address in association.local_addresses} == set(net.left.hosts)
 
             async def change(state: PeerAddressState) -> None:
-                """Of the first path."""
+                """Wait for a change of the first path."""
                 while True:
                     record = await client.receive()
                     assert isinstance(record, PeerAddressChange)
@@ -395,8 +395,10 @@ def test_another_path_takes_over(net: Network) -> None:
 # -- what it needs -----------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="to give up privileges takes some")
-@pytest.mark.skipif(Path("/proc/net/sctp").exists(), reason="that is what is complained of first")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
+@pytest.mark.skipif(
+    Path("/proc/net/sctp").exists(), reason="the kernel's SCTP is complained of first"
+)
 def test_without_privileges_the_error_names_the_capability() -> None:
     program = """
 import os, trio, trio_sctp

@@ -40,7 +40,7 @@ from ..support.udp_proxy import free_port, udp_proxy
 
 HOST, OTHER_HOST, HOST6 = "127.0.0.1", "127.0.0.2", "::1"
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells of ICMP and drops")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of ICMP and of drops")
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def no_choice_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def udp(host: str = HOST, port: int = 0) -> Iterator[socket.socket]:
-    """A plain UDP socket."""
+    """Open a plain UDP socket."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((host, port))
@@ -60,7 +60,7 @@ def udp(host: str = HOST, port: int = 0) -> Iterator[socket.socket]:
 
 @contextlib.asynccontextmanager
 async def two_stacks() -> AsyncIterator[tuple[Userland, Userland]]:
-    """A server's and a client's, as if in two processes."""
+    """Run a server's stack and a client's, as if in two processes."""
     port = free_port()
     async with userland(udp_port=port) as server, userland(peer_udp_port=port) as client:
         yield server, client
@@ -70,7 +70,7 @@ async def two_stacks() -> AsyncIterator[tuple[Userland, Userland]]:
 async def channels(
     server: Userland, client: Userland, host: str = HOST, hosts: str | tuple[()] = HOST
 ) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
-    """An association between two stacks: the client's end, the server's end."""
+    """Open an association between two stacks; yields the client's end and the server's end."""
     async with await open_listener(0, hosts=hosts, stack=server) as listener:
         there = await open_association(host, listener.port, stack=client)
         here = await listener.accept()
@@ -208,7 +208,7 @@ async def test_listeners_on_all_addresses_and_on_one(wildcard_first: bool) -> No
                     assert (await here.receive()).data == b"hello"
                     await here.eof()
                 await here.wait_ended()
-            with pytest.raises(ConnectFailed):  # it has this address only
+            with pytest.raises(ConnectFailed):  # the stack has this address only
                 await open_association(OTHER_HOST, listeners[HOST].port, stack=client)
 
 
@@ -237,7 +237,7 @@ async def test_arguments_that_make_no_sense(arguments: dict[str, object], messag
 async def test_a_udp_port_that_nobody_has_refuses_at_once(
     host: str, hosts: tuple[()] | str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    # Packets are real, time is not: it would take 243 s of the clock if ICMP were not heard.
+    # Packets are real, time is not: without ICMP it would take 243 s of virtual time.
     async with userland(peer_udp_port=free_port()):
         with pytest.raises(ConnectFailed) as failed:
             await open_association(host, 2905, local_hosts=host if hosts else ())
@@ -355,7 +355,9 @@ async def test_bytes_that_are_no_packets_are_dropped() -> None:
 
 async def test_the_path_mtu_is_found_and_can_be_fixed() -> None:
     async with two_stacks() as stacks, channels(*stacks) as (client, server):
-        assert client.paths()[0].mtu == 1232  # what IPv6 guarantees, less IPv6 and UDP headers
+        assert (
+            client.paths()[0].mtu == 1232
+        )  # what IPv6 guarantees, less the headers of IPv6 and UDP
         await client.send(bytes(200_000))
         assert (await server.receive()).data == bytes(200_000)
         await client.send(b"the answer to the probe has come")

@@ -62,7 +62,7 @@ def their_udp() -> int:
 async def running(
     *command: object, stdout: int = subprocess.DEVNULL
 ) -> AsyncIterator[trio.Process]:
-    """Run a program, and kill it."""
+    """Run a program, and kill it in the end."""
     async with trio.open_nursery() as nursery:
         process = await nursery.start(
             partial(
@@ -80,7 +80,7 @@ async def running(
 
 
 async def connected(carrier: Carrier, port: int, udp: int) -> int:
-    """Connect to a program that has just been started, and may not listen yet."""
+    """Connect to a program that was just started, and may not listen yet."""
     while True:
         id = carrier.connect(port, udp)
         change = await carrier.expect(AssociationChange)
@@ -159,14 +159,14 @@ async def test_large_messages_from_a_client(carrier: Carrier, their_udp: int) ->
 
 @asynccontextmanager
 async def client(carrier: Carrier, udp: int) -> AsyncIterator[trio.Process]:
-    """One that sends what it reads, and writes what it receives, line by line."""
+    """Run a client that sends what it reads, and writes what it receives, line by line."""
     how = (HOST, PORT, CLIENT_PORT, udp, carrier.udp_port)
     async with running("stdbuf", "-oL", CLIENT, *how, stdout=subprocess.PIPE) as process:
         yield process
 
 
 async def said(process: trio.Process, text: bytes) -> None:
-    """Read what it writes until this comes."""
+    """Read what the program writes until this comes."""
     assert process.stdout is not None
     output = b""
     async for data in process.stdout:
@@ -232,7 +232,7 @@ async def our_udp(their_udp: int) -> AsyncIterator[int]:
 
 
 async def associated(port: int) -> AssociationChannel:
-    """Connect to a program that has just been started, and may not have its UDP port yet."""
+    """Connect to a program that was just started, and may not have its UDP port yet."""
     while True:
         try:
             return await open_association(HOST, port, options=IMPATIENT)
@@ -266,7 +266,7 @@ async def test_a_program_and_a_server(our_udp: int, their_udp: int) -> None:
 
 @pytest.mark.peer(DISCARD)
 async def test_large_messages_of_a_program(our_udp: int, their_udp: int) -> None:
-    """They make it find a larger path MTU, as libusrsctp answers its probes."""
+    """They make the engine find a larger path MTU, as libusrsctp answers its probes."""
     async with running(DISCARD, their_udp, our_udp), await associated(DISCARD_PORT) as channel:
         assert channel.paths()[0].mtu == 1232
         while channel.paths()[0].mtu == 1232:
