@@ -61,8 +61,7 @@ clean:
 
 # A kernel with SCTP: the running one, or the means to run another.
 kernel-sctp: .venv/ready
-	@$(IN_GUEST) 2> /dev/null || tools/install-packages 'to run a kernel that has SCTP' \
-	  user-mode-linux:linux.uml kmod:modprobe iproute2:ip
+	@tools/install-packages 'to run a kernel that has SCTP' $$($(IN_GUEST) --missing)
 
 # Other SCTP programs to test against.
 peers:
