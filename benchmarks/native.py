@@ -23,6 +23,7 @@ import trio
 
 from trio_sctp import Association, AssociationChannel, Endpoint
 from trio_sctp._kernel import KernelSocket
+from trio_sctp._socket.queue import Role
 from trio_sctp._socket.socket import DEFAULT_MAX_MESSAGE_SIZE, Socket
 from trio_sctp._values import SendInfo
 
@@ -66,23 +67,21 @@ def pretend_pair() -> tuple[PretendSocket, socket.socket]:
     return PretendSocket(fileno=ours.detach()), peer
 
 
-def ours_over(sock: socket.socket) -> Socket:
+def ours_over(sock: socket.socket, role: Role) -> Socket:
     """The inside of an endpoint or channel, with an association that is up."""
-    ours = Socket(KernelSocket(sock), DEFAULT_MAX_MESSAGE_SIZE, Association)
+    ours = Socket(KernelSocket(sock), role, DEFAULT_MAX_MESSAGE_SIZE, Association)
     tcb = ours.add_tcb(ASSOCIATION)
-    tcb.up = True
-    tcb.outbound_streams = 10
+    tcb.mark_up(10, 10)
     tcb.default_send = SendInfo(0, 0, False, 0, 0)  # what a real socket would be asked for once
     return ours
 
 
 def endpoint(sock: socket.socket) -> Endpoint:
-    return Endpoint(ours_over(sock))
+    return Endpoint(ours_over(sock, Role.ENDPOINT))
 
 
 def channel(sock: socket.socket) -> AssociationChannel:
-    ours = ours_over(sock)
-    ours.data_only = True
+    ours = ours_over(sock, Role.CHANNEL)
     return AssociationChannel(ours.tcbs[ASSOCIATION])
 
 

@@ -15,6 +15,7 @@ from ._background import background
 from ._choice import choose_stack
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
+from ._socket.queue import Role
 from ._socket.socket import (
     DEFAULT_MAX_MESSAGE_SIZE,
     Socket,
@@ -23,7 +24,7 @@ from ._socket.socket import (
     connect_failed,
     open_socket,
 )
-from ._socket.tcb import Tcb
+from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
 from ._values import Address, AssociationEnd, Message
 
@@ -37,11 +38,11 @@ class Association:
     Its messages arrive in the endpoint's queue; ``peeloff`` gives it a queue of its own.  Made by
     `Endpoint.connect`, `Endpoint.connect_init` and `Endpoint.associations`.
 
-    ``async with association:`` leaves by a graceful shutdown and waits for its end; when the block
-    is left by an exception or cancellation, by an abort.
+    Leaving ``async with association:`` starts a graceful shutdown and waits for its end; leaving it
+    by an exception or cancellation aborts the association.
 
     After a restart of the peer the handle stays valid.  After peeling off, all of its methods raise
-    ``trio.ClosedResourceError`` but `wait_ended` and `while_up`, which follow the channel.
+    ``trio.ClosedResourceError``, except `wait_ended` and `while_up`, which follow the channel.
     """
 
     __slots__ = ("_socket", "_tcb")
@@ -53,7 +54,7 @@ class Association:
 
     def __repr__(self) -> str:
         tcb = self._tcb
-        state = "ended" if tcb.end else "up" if tcb.up else "half-open"
+        state = "ended" if tcb.end else tcb.phase.value
         return f"<{type(self).__name__} {tcb.id} {state}>"
 
     def _check(self) -> None:
@@ -66,7 +67,7 @@ class Association:
 
     @property
     def id(self) -> int:
-        """The association id.  It stays the same for the association's life."""
+        """The association id, which stays the same for the association's life."""
         return self._tcb.id
 
     @property
@@ -106,7 +107,7 @@ class Association:
                 return raw.local_addresses(self.id)
             return raw.peer_addresses(self.id)
         except OSError:
-            raise self._tcb.lost() from None
+            raise self._tcb.lost_error() from None
 
     @property
     def max_send_size(self) -> int:
@@ -115,18 +116,20 @@ class Association:
         return self._socket.sender.max_send_size()
 
     def status(self) -> Status:
-        """Ask the stack how it is doing (gen_sctp ``sctp_status``, RFC 6458 section 8.2.1).
+        """Ask the stack for the association's state (gen_sctp ``sctp_status``).
 
         Raises:
           AssociationLost: it has ended.
+
+        Source: RFC 6458 section 8.2.1.
         """
         return self.get_option(Status)
 
     def paths(self) -> list[PeerAddressInfo]:
-        """All paths to the peer, one for each of its addresses.
+        """List all paths to the peer, one for each of its addresses.
 
         `PeerAddressInfo.primary` marks the one that messages take while it is active.  A path that
-        has potentially failed is there also where Linux hides its numbers.
+        has potentially failed is listed even where Linux hides its numbers.
 
         Raises:
           AssociationLost: it has ended.
@@ -142,7 +145,7 @@ class Association:
 
         Args:
           kind: An option class whose scope is an association, such as `RtoInfo`; for a channel,
-            any.
+            any option class.
           address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
             `PeerAddressParams`.
 
@@ -187,8 +190,8 @@ class Association:
     ) -> None:
         """Send one message, whole.
 
-        Any number of tasks may send; their messages queue in the order of the calls.  What is None
-        is as in the association's `DefaultSendParams`, which are 0 unless set.
+        Any number of tasks may send; their messages queue in the order of the calls.  An argument
+        that is None is taken from the association's `DefaultSendParams`, which are 0 unless set.
 
         Args:
           value: 1 to `max_send_size` bytes.
@@ -197,10 +200,10 @@ class Association:
           unordered: Whether the message may overtake others of its stream.
           context: A number of 32 bits that comes back in a `SendFailed`.
           lifetime: Milliseconds after which an unsent message is given up (RFC 3758); 0 is never.
-          address: The peer's address, ``(host, port)``, to send to in the primary one's place
-            (gen_sctp ``addr_over``).  Not on a channel: Linux has no such thing there.
+          address: The peer's address, ``(host, port)``, to send to instead of the primary one
+            (gen_sctp ``addr_over``).  Linux has no such thing on a channel.
           eof: Start the graceful shutdown with this message as the last (gen_sctp ``eof``).
-          abort: Send nothing but an abort, with ``value`` as its reason (gen_sctp ``abort``).
+          abort: Send only an abort, with ``value`` as its reason (gen_sctp ``abort``).
 
         Raises:
           ValueError: a value out of range, empty or too large; nothing was sent.
@@ -252,12 +255,12 @@ class Association:
         """Start the graceful shutdown (gen_sctp ``eof/2``).
 
         What was sent is still delivered; what the peer sent can still be received.  Returns when
-        the stack has taken the request; `wait_ended` tells of the end.  Senders that wait for room
+        the stack has taken the request; `wait_ended` waits for the end.  Senders that wait for room
         get ``trio.ClosedResourceError``.  Waits for a half-open association to come up first.  Does
         nothing if the association has ended gracefully.
 
         Raises:
-          AssociationLost: the association ended otherwise before.
+          AssociationLost: the association has ended in another way.
 
         Cancellation: the shutdown was not started.  Source: RFC 9260 section 9.2.
         """
@@ -270,7 +273,7 @@ class Association:
         Does nothing if it has ended.
 
         Args:
-          reason: Told to the peer, as `AssociationEnd.reason` there; 60,000 bytes at the most.
+          reason: Sent to the peer, where it is `AssociationEnd.reason`; at most 60,000 bytes.
 
         Source: RFC 9260 section 9.1, cause code 12 (user-initiated abort).
         """
@@ -282,12 +285,12 @@ class Association:
         """Wait until the association has ended, in whatever way.
 
         Needs no reader and takes no credit; any number of tasks may wait.  After your own `eof` it
-        completes only if what the peer still sends fits, or somebody receives it.
+        completes only if what the peer still sends fits into the buffers, or somebody receives it.
 
         Raises:
           trio.ClosedResourceError: the socket was closed before the end.
 
-        Cancellation: nothing happened.
+        Cancellation: nothing is changed.
         """
         return await self._tcb.wait_ended()
 
@@ -296,12 +299,12 @@ class Association:
         """Run a block for as long as the association lives.
 
         The block is cancelled at once when the association is lost; `AssociationLost` is raised
-        after it, alone.  At a graceful end the block is cancelled once every record that came
-        before the end has been taken, and nothing is raised.  The block's own exceptions pass
+        after it, not in a group.  At a graceful end the block is cancelled once every record that
+        came before the end has been taken, and nothing is raised.  The block's own exceptions pass
         unchanged.
 
         Raises:
-          AssociationLost: see above.
+          AssociationLost: the association ended in any other way than gracefully.
           trio.ClosedResourceError: the socket was closed before the end.
         """
         tcb = self._tcb
@@ -313,7 +316,7 @@ class Association:
             try:
                 end = await tcb.wait_ended()
                 if end.graceful:
-                    await tcb.socket.wait_taken(tcb)
+                    await tcb.socket.queue.wait_taken(tcb.id)
             except trio.ClosedResourceError:
                 closed = True
             body.cancel()
@@ -326,7 +329,7 @@ class Association:
                 raise trio.ClosedResourceError("this SCTP socket was closed")
             assert tcb.end is not None
             if not tcb.end.graceful:
-                raise tcb.lost()
+                raise tcb.lost_error()
 
     async def __aenter__(self: Self) -> Self:
         return self
@@ -350,7 +353,7 @@ class Association:
 
     async def _leave(self) -> None:
         if self._tcb.socket is not self._socket or self._socket.closing:
-            await trio.lowlevel.checkpoint()  # peeled off, or closed: others see to its end
+            await trio.lowlevel.checkpoint()  # peeled off, or closed: its end is others' business
             return
         if self._tcb.end is None:
             await self.eof()
@@ -364,28 +367,36 @@ class Association:
 def check_only_abort(eof: bool) -> None:
     """Refuse to end an association in two ways at once."""
     if eof:
-        raise ValueError("a message either aborts the association or is its last, eof")
+        raise ValueError("a message takes either eof= or abort=, not both")
 
 
 def check_reason(reason: bytes | bytearray | memoryview) -> None:
-    """Refuse what does not fit into an ABORT chunk."""
+    """Refuse a reason that does not fit into an ABORT chunk."""
     if not isinstance(reason, (bytes, bytearray, memoryview)):
-        raise TypeError(f"the reason of an abort is bytes, not {reason!r}")
+        raise TypeError(f"the reason of an abort must be bytes, not {reason!r}")
     if len(reason) > 60000:
         raise ValueError(f"the reason of an abort is at most 60000 bytes, not {len(reason)}")
+
+
+def tcb_of(association: Association, socket: Socket) -> Tcb:
+    """What is known of the association behind a handle, which has to be one of this socket's."""
+    association._check()
+    if association._socket is not socket:
+        raise ValueError(f"{association!r} is not an association of this endpoint")
+    return association._tcb
 
 
 @final
 class AssociationChannel(
     Association, trio.abc.SendChannel[bytes], trio.abc.ReceiveChannel[Message]
 ):
-    """An association with a socket, hence a queue, of its own.
+    """An association with its own socket, and hence its own queue.
 
     Made by `open_association`, `Listener.accept`, `Endpoint.peeloff` and `from_socket`.
 
-    ``async with channel:`` leaves by `aclose`; when the block is left by an exception or
-    cancellation, by an abort.  ``async for message in channel:`` ends when the peer shuts down
-    gracefully, and raises `AssociationLost` at any other end.
+    Leaving ``async with channel:`` closes it by `aclose`; leaving it by an exception or
+    cancellation aborts the association.  ``async for message in channel:`` ends when the peer shuts
+    down gracefully, and raises `AssociationLost` at any other end.
     """
 
     __slots__ = ()
@@ -399,14 +410,14 @@ class AssociationChannel(
     def from_socket(
         cls, sock: object, *, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     ) -> AssociationChannel:
-        """Adopt a socket that carries one association: a peeled-off or a connected one-to-one.
+        """Adopt a socket that carries one association: a peeled-off or a connected one-to-one one.
 
         Args:
           sock: A standard library socket, a pysctp socket, or a descriptor (an integer).  It
             belongs to the channel from here on, unless this raises.
           max_message_size: Bytes of the largest message that the peer may send.
 
-        On a one-to-one socket (SOCK_STREAM) Linux transmits no reason with an abort.
+        On a one-to-one socket (SOCK_STREAM) Linux sends no reason with an abort.
 
         Raises:
           ValueError: it is not an SCTP socket, or has no association, or more than one.
@@ -417,11 +428,11 @@ class AssociationChannel(
         )
 
     def statistics(self) -> SocketStatistics:
-        """What the channel holds at this moment, and what went through; for monitoring."""
+        """What the channel holds at this moment, and what has gone through it; for monitoring."""
         return self._socket.statistics()
 
     def detach(self) -> int:
-        """Give up the socket, with its association, to another process.
+        """Give the socket up, with its association, to another process.
 
         Pass the descriptor on (``pass_fds=`` of a new process, or ``socket.send_fds``), close it
         here, and let `from_socket` adopt it there.  The association notices nothing.
@@ -432,26 +443,27 @@ class AssociationChannel(
 
         Raises:
           trio.BusyResourceError: a task uses the channel, or messages were read and not taken, as
-            `statistics` tells; nothing changed.
-          AssociationLost: the association has ended, and has no socket any more.
+            `statistics` shows; nothing changed.
+          AssociationLost: the association has ended, and no longer has a socket.
         """
         self._check()
         try:
             return self._socket.detach()
         except OSError:
-            raise self._tcb.lost() from None
+            raise self._tcb.lost_error() from None
 
     def _check_ended(self) -> None:
         end = self._tcb.end
         if end is not None:
             if end.graceful:
                 raise trio.EndOfChannel
-            raise self._tcb.lost()
+            raise self._tcb.lost_error()
 
     async def receive(self) -> Message:
         """Receive the next message, waiting for it if need be.
 
-        Events are consumed on the way; they serve the association's state.  `active` shows them.
+        Events are dropped on the way, after they have served the association's state.  `active`
+        shows them.
 
         Raises:
           trio.EndOfChannel: the association ended gracefully and all messages were taken.
@@ -468,7 +480,7 @@ class AssociationChannel(
         """Receive all messages that are there, at least one, for the price of one checkpoint.
 
         Args:
-          limit: Messages at the most, 1 or more.
+          limit: The most messages to receive, 1 or more.
 
         Raises and cancellation: as `receive`.
         """
@@ -482,7 +494,7 @@ class AssociationChannel(
           mode: Credit as an integer (gen_sctp ``{active, N}``), `ONCE`, or a `Window`.
 
         Raises:
-          ValueError: a mode out of range.
+          ValueError: the mode is out of range.
           trio.BusyResourceError: a task receives, or active mode is on already.
         """
         return open_inbox(self._socket, mode, self._check_ended)
@@ -490,7 +502,7 @@ class AssociationChannel(
     def abort(self, reason: bytes = b"") -> None:
         """End the association at once and close its socket; see `Association.abort`.
 
-        Everybody blocked in the channel wakes with ``trio.ClosedResourceError``, but for
+        Everybody blocked in the channel wakes with ``trio.ClosedResourceError``, except in
         `wait_ended`, which returns the end.
         """
         check_reason(reason)
@@ -501,7 +513,7 @@ class AssociationChannel(
 
         Waits until the peer has acknowledged everything; what the peer still sends is discarded.
 
-        Cancellation: the socket is closed all the same; the stack goes on shutting down in the
+        Cancellation: the socket is closed all the same; the stack goes on with the shutdown in the
         background.
         """
         await self._socket.aclose()
@@ -521,9 +533,8 @@ def _check_one_association(raw: StackSocket) -> None:
 
 
 def adopt_channel(raw: StackSocket, max_message_size: int) -> AssociationChannel:
-    """The channel of a stack's socket that carries one association already."""
-    socket = Socket(raw, max_message_size, Association)
-    socket.data_only = True
+    """The channel of a stack's socket that already carries one association."""
+    socket = Socket(raw, Role.CHANNEL, max_message_size, Association)
     try:
         socket.adopt()
         tcbs = list(socket.tcbs.values())
@@ -550,14 +561,15 @@ async def open_association(
     """Connect to one peer.
 
     Args:
-      hosts: The peer's name or address, or a list of addresses of one multi-homed peer.  Several
-        addresses of one name are tried in turn.
+      hosts: The peer's name or address, or a list of addresses of one multi-homed peer.  If a name
+        has several addresses, they are tried in turn.
       port: The peer's port, 1 to 65535, or the name of a service.
       local_hosts: Addresses to bind; none means any.
       local_port: Port to bind, or the name of a service; 0 means any.
-      options: Set before the association is started; those of the peer's addresses with it.
-      max_message_size: Bytes of the largest message that the peer may send; one that sends more is
-        aborted.
+      options: Set before the association is started; those that name the peer's addresses, along
+        with it.
+      max_message_size: Bytes of the largest message that the peer may send; the association is
+        aborted if it sends a larger one.
       stack: See `stacks`.
 
     Returns:
@@ -567,7 +579,7 @@ async def open_association(
       ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``.
       OSError: a host name is not known, a local address or port cannot be bound, or there is no
         route to the peer.
-      ValueError: an argument out of range.
+      ValueError: an argument is out of range.
       StackUnavailable: see `stacks`.
 
     Cancellation: the half-open association is aborted; nothing is left.  Source: RFC 6458 section
@@ -598,15 +610,16 @@ async def _connect(
     options: Sequence[Option],
     max_message_size: int,
 ) -> AssociationChannel:
-    """Start the association on a one-to-many socket, and give it its own before it is up.
+    """Start the association on a one-to-many socket, and give it its own socket before it is up.
 
-    That socket tells why it could not be set up, and to close it is to leave nothing behind.
+    Its own socket tells why it could not be set up, and closing that leaves nothing behind.
     """
     of_the_peer = [option for option in options if needs_peer(option)]
     parent = open_socket(
         stack,
         local,
         local_port,
+        role=Role.ENDPOINT,
         ipv6=any(map(is_ipv6, (*addresses, *local))),
         options=[option for option in options if option not in of_the_peer],
         max_message_size=max_message_size,
@@ -619,17 +632,17 @@ async def _connect(
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            parent.read_ahead()  # refused, before we could look
+            parent.intake.read_ahead()  # refused, before we could look
             await trio.lowlevel.checkpoint()
             raise connect_failed(errno.ECONNREFUSED, addresses, tcb) from None
     finally:
         parent.release(abort=True)
     try:
-        await tcb.wait_up()
+        await tcb.wait_set_up()
     except BaseException:
         own.release(abort=True)
         raise
-    if not tcb.up:
+    if tcb.phase is Phase.FAILED:
         number = own.raw.pending_error() or errno.ECONNREFUSED
         own.release(abort=True)
         raise connect_failed(number, addresses, tcb)

@@ -1,4 +1,4 @@
-"""Endpoints: one socket for many associations, with one queue (gen_sctp's own shape)."""
+"""Endpoints: one socket with one queue for many associations, as gen_sctp has it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TypeAlias, TypeVar, final
 import trio
 
 from ._addresses import Hosts, Port, is_ipv6, is_literal, resolve_local, resolve_peer, resolve_port
-from ._association import Association, AssociationChannel, check_only_abort, check_reason
+from ._association import Association, AssociationChannel, check_only_abort, check_reason, tcb_of
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import InitMsg, Option, check_address, check_options
+from ._socket.queue import Role
+from ._socket.sender import ANY_STREAM
 from ._socket.socket import (
     DEFAULT_MAX_MESSAGE_SIZE,
     Socket,
@@ -36,12 +38,12 @@ from ._values import (
 T = TypeVar("T", bound=Option)
 
 Peer: TypeAlias = Address
-"""A peer as ``send`` takes it: ``(host, port)``, also with a host's name."""
+"""A peer as ``send`` takes it: ``(host, port)``, the host being a name or an address."""
 
 _How: TypeAlias = tuple[int | None, int | None, bool | None, int | None, int | None, Address | None]
-"""stream, ppid, unordered, context, lifetime and address, as ``send`` is given them."""
+"""The arguments stream, ppid, unordered, context, lifetime and address of ``send``."""
 
-_BACKLOG = 128  # Linux enforces none on a one-to-many socket; any number but 0 listens
+_BACKLOG = 128  # Linux enforces none on a one-to-many socket; any number except 0 listens
 
 
 class _Associations(Mapping[int, Association]):
@@ -67,11 +69,11 @@ class _Associations(Mapping[int, Association]):
 class Endpoint(trio.abc.AsyncResource):
     """A one-to-many socket: many associations, one queue of messages and events.
 
-    Made by `open_endpoint`.  ``async with endpoint:`` leaves by `aclose`; when the block is left by
-    an exception or cancellation, all associations are aborted.
+    Made by `open_endpoint`.  Leaving ``async with endpoint:`` closes it by `aclose`; leaving it by
+    an exception or cancellation aborts all associations.
 
-    All associations share the queue and the buffers: one peer that is not read, or does not read,
-    holds up the others.  A peer that must not wait for others is peeled off.
+    All associations share the queue and the buffers: a peer that is not read, or does not read,
+    holds up the others.  Peel off a peer that must not wait for others.
     """
 
     def __init__(self, socket: Socket) -> None:
@@ -94,7 +96,7 @@ class Endpoint(trio.abc.AsyncResource):
         """
         check_max_message_size(max_message_size)
         raw = choose_stack("kernel").adopt(sock, _check_one_to_many)
-        socket = Socket(raw, max_message_size, Association)
+        socket = Socket(raw, Role.ENDPOINT, max_message_size, Association)
         socket.adopt()
         return cls(socket)
 
@@ -125,7 +127,7 @@ class Endpoint(trio.abc.AsyncResource):
         return self._handle(association).local_addresses
 
     def peer_addresses(self, association: Association | int) -> list[Address]:
-        """A peer's addresses (gen_sctp ``inet:peernames/2``, RFC 6458 section 9.3)."""
+        """The peer's addresses (gen_sctp ``inet:peernames/2``, RFC 6458 section 9.3)."""
         return self._handle(association).peer_addresses
 
     @property
@@ -145,7 +147,7 @@ class Endpoint(trio.abc.AsyncResource):
         """The association with the peer that has this address; None if there is none.
 
         Args:
-          address: ``(host, port)`` in numbers, any of the peer's.
+          address: ``(host, port)`` in numbers, any of the peer's addresses.
 
         Source: gen_sctp ``sctp_get_peer_addr_info`` with ``assoc_id = 0``.
         """
@@ -156,21 +158,21 @@ class Endpoint(trio.abc.AsyncResource):
             return None
         tcbs = self._socket.tcbs
         if id not in tcbs:
-            self._socket.adopt_associations()  # its COMM_UP may be unread yet
+            self._socket.adopt_associations()  # its COMM_UP may not be read yet
         return tcbs[id].get_handle() if id in tcbs else None
 
     def add_address(self, host: str) -> None:
         """Bind one more local address, and offer it to the peers of existing associations.
 
-        With ``net.sctp.addip_enable`` (on Linux, off by default) they are sent an ASCONF chunk, and
-        see ADDR_ADDED; otherwise it is for future associations.
+        With ``net.sctp.addip_enable`` (off by default on Linux) they are sent an ASCONF chunk, and
+        see ADDR_ADDED; without it, the address is for future associations only.
 
         Args:
           host: An IPv4 or IPv6 address of this machine.
 
         Raises:
-          OSError: ``EADDRNOTAVAIL``, it is not this machine's.
-          ValueError: it is no address, or bound already.
+          OSError: ``EADDRNOTAVAIL``, it is not an address of this machine.
+          ValueError: it is not an address, or is bound already.
 
         Source: RFC 6458 section 9.1 (sctp_bindx); RFC 5061.
         """
@@ -180,13 +182,13 @@ class Endpoint(trio.abc.AsyncResource):
         self._bind(self._socket.raw.bind, host, address)
 
     def remove_address(self, host: str) -> None:
-        """Take one local address away, also from existing associations; see `add_address`.
+        """Unbind one local address, also from existing associations; see `add_address`.
 
         Args:
-          host: One of `local_addresses`, but not the last.
+          host: One of `local_addresses`, if it is not the only one.
 
         Raises:
-          ValueError: it is not bound, or the last one.
+          ValueError: it is not bound, or the only one.
 
         Source: RFC 6458 section 9.1 (sctp_bindx); RFC 5061.
         """
@@ -213,34 +215,33 @@ class Endpoint(trio.abc.AsyncResource):
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise ValueError(
-                    f"the stack refuses {host!r}: an endpoint of any address has them all, and one "
-                    "of IPv4 takes no IPv6 address"
+                    f"the stack refuses {host!r}: an endpoint that is bound to any address has "
+                    "them all, and an IPv4 endpoint takes no IPv6 address"
                 ) from None
             raise
 
     def statistics(self) -> SocketStatistics:
-        """What the endpoint holds at this moment, and what went through; for monitoring
+        """What the endpoint holds at this moment, and what has gone through it; for monitoring
         (gen_sctp ``inet:getstat/1``)."""
         return self._socket.statistics()
 
     def _tcb(self, association: Association | int) -> Tcb:
-        """The association meant; raises for one that is not this endpoint's, or is gone."""
+        """The association meant; raises if it is not one of this endpoint's, or is gone."""
         self._socket.check_open()
         if isinstance(association, Association):
-            association._check()
-            if association._socket is not self._socket:
-                raise ValueError(f"{association!r} is not an association of this endpoint")
-            return association._tcb
+            return tcb_of(association, self._socket)
         if not isinstance(association, int) or isinstance(association, bool):
             raise TypeError(f"an association is an Association or its id, not {association!r}")
         if not 1 <= association < 2**31:
-            raise ValueError(f"an association id lies within 1 and 2**31 - 1, not {association}")
+            raise ValueError(
+                f"an association id must be between 1 and 2**31 - 1, not {association}"
+            )
         tcb = self._socket.tcbs.get(association)
         if tcb is None:
-            self._socket.adopt_associations()  # its COMM_UP may be unread yet
+            self._socket.adopt_associations()  # its COMM_UP may not be read yet
             tcb = self._socket.tcbs.get(association)
         if tcb is None:
-            raise Tcb(association, self._socket).lost()
+            raise Tcb(association, self._socket).lost_error()
         return tcb
 
     def _handle(self, association: Association | int) -> Association:
@@ -257,7 +258,8 @@ class Endpoint(trio.abc.AsyncResource):
 
         Args:
           kind: An option class, such as `InitMsg`.
-          association: One association; None is the endpoint, or its default for future ones.
+          association: One association; None means the endpoint, or its default for future
+            associations.
           address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
             `PeerAddressParams`.
 
@@ -275,7 +277,8 @@ class Endpoint(trio.abc.AsyncResource):
 
         Args:
           value: An option, such as ``InitMsg(num_ostreams=5)``.
-          association: One association; None is the endpoint, or its default for future ones.
+          association: One association; None means the endpoint, or its default for future
+            associations.
 
         Raises:
           ValueError: the option does not exist in this scope, or the stack refuses the value.
@@ -302,25 +305,25 @@ class Endpoint(trio.abc.AsyncResource):
     ) -> Association:
         """Set up an association (gen_sctp ``connect/5``).
 
-        It takes its own COMM_UP or CANT_ASSOC: nobody else sees it and it costs no credit.  It
-        completes although nobody reads the endpoint and although other associations flood it.
-        Only if the endpoint's store is full of unread records may the peer's answer be lost and
+        It takes its own COMM_UP or CANT_ASSOC, which nobody else sees and which costs no credit.
+        It completes even if nobody reads the endpoint, and even if other associations flood it.
+        Only when the endpoint's store is full of unread records may the peer's answer be lost, and
         come RTO.Initial later (3 s on Linux).
 
         Args:
           hosts: The peer's name or address, or a list of addresses of one multi-homed peer.
-            Several addresses of one name are tried in turn.
+            If a name has several addresses, they are tried in turn.
           port: The peer's port, 1 to 65535, or the name of a service.
-          options: They hold for this association alone; those of the whole socket are refused.
+          options: They hold for this association alone; options of the whole socket are refused.
 
         Returns:
           The `Association`, which is up.
 
         Raises:
-          ConnectFailed: ``ECONNREFUSED``, ``ETIMEDOUT`` or, aborted here, ``ECONNABORTED``.
+          ConnectFailed: ``ECONNREFUSED``, ``ETIMEDOUT`` or, if aborted here, ``ECONNABORTED``.
           OSError: ``EISCONN`` or ``EALREADY``, there is an association with this peer; a host name
             is not known; or there is no route to the peer.
-          ValueError: an argument out of range, or an IPv6 address on an IPv4 endpoint.
+          ValueError: an argument is out of range, or an IPv6 address on an IPv4 endpoint.
           trio.ClosedResourceError: you closed the endpoint.
 
         Cancellation: the half-open association is aborted; no association and no event is left.
@@ -346,7 +349,8 @@ class Endpoint(trio.abc.AsyncResource):
         The outcome comes as an `AssociationChange`: COMM_UP, or CANT_ASSOC.
 
         Args:
-          hosts, port, options: See `connect`; of several addresses of one name the first is used.
+          hosts, port, options: See `connect`, except that if a name has several addresses, only the
+            first is used.
 
         Returns:
           The half-open `Association`.  Messages may be sent on it; they leave when it is up.
@@ -364,6 +368,7 @@ class Endpoint(trio.abc.AsyncResource):
         return tcb.get_handle()
 
     async def _resolve(self, hosts: Hosts, port: Port) -> list[list[Address]]:
+        """The peers' addresses to try in turn, without IPv6 ones on an IPv4 endpoint."""
         candidates = await resolve_peer(hosts, port)
         self._socket.check_open()
         bound = self._socket.raw.local_addresses(None)
@@ -371,7 +376,7 @@ class Endpoint(trio.abc.AsyncResource):
             suitable = [c for c in candidates if not any(map(is_ipv6, c))]
             if not suitable:
                 raise ValueError(
-                    f"{hosts!r} is an IPv6 peer and this an IPv4 endpoint: open it with an IPv6 "
+                    f"{hosts!r} is an IPv6 peer and this is an IPv4 endpoint: open it with an IPv6 "
                     "host, such as hosts=['::']"
                 )
             return suitable
@@ -387,24 +392,24 @@ class Endpoint(trio.abc.AsyncResource):
         self._socket.abort(self._tcb(association), reason)
 
     def peeloff(self, association: Association | int) -> AssociationChannel:
-        """Give an association a socket, hence a queue, of its own (gen_sctp ``peeloff/2``).
+        """Give an association its own socket, and hence its own queue (gen_sctp ``peeloff/2``).
 
-        Its unread records move along, in order and in front, also those in an open inbox (the
+        Its unread records move along, in order and in front, even those in an open inbox (the
         credit that they took is not returned), and so do tasks that wait to send on it.
 
         Args:
           association: A handle or an id.  Other handles raise ``trio.ClosedResourceError`` from
-            here on, but for `Association.wait_ended` and `Association.while_up`.
+            here on, except in `Association.wait_ended` and `Association.while_up`.
 
         Raises:
           AssociationLost: it has ended.
-          OSError: ``EMFILE`` or ``ENFILE``, out of descriptors; nothing changed.
+          OSError: ``EMFILE`` or ``ENFILE``, there are no more descriptors; nothing changed.
 
         Source: RFC 6458 section 9.2.
         """
         tcb = self._tcb(association)
         if tcb.end is not None:
-            raise tcb.lost()
+            raise tcb.lost_error()
         self._socket.peel_off(tcb)
         return AssociationChannel(tcb)
 
@@ -433,22 +438,22 @@ class Endpoint(trio.abc.AsyncResource):
           value: 1 to `max_send_size` bytes.
           association: A handle, an id, or a peer, ``(host, port)``, with a name or an address.  If
             there is no association with that peer, one is set up, and the message leaves when it is
-            up; what becomes of it is an event, as after `connect_init`.
+            up; an event tells the outcome, as after `connect_init`.
           stream, ppid, unordered, context, lifetime, address, eof, abort: See `Association.send`.
-          init: How an association is to be set up, in the place of the endpoint's own `InitMsg`.
+          init: How to set up an association, instead of the endpoint's own `InitMsg`.
 
         Raises:
-          ValueError: a value out of range, empty or too large; nothing was sent.
-          AssociationLost: the peer, or the network, ended the association, or there is no
-            association with that id any more.
+          ValueError: a value is out of range, empty or too large; nothing was sent.
+          AssociationLost: the peer, or the network, ended the association, or there is no longer an
+            association with that id.
           OSError: a host name is not known, or there is no route to the peer.
           ConnectFailed: ``ECONNREFUSED``, by a peer on this machine; others refuse by an event.
           trio.ClosedResourceError: you ended it.
 
-        Cancellation: the message was not sent, and no association set up.
+        Cancellation: the message was not sent, and no association was set up.
         """
         if init is not None and not isinstance(association, tuple):
-            raise ValueError("init= is for a peer, (host, port), without an association")
+            raise ValueError("init= is for a peer, (host, port), that has no association yet")
         if abort:
             check_only_abort(eof)
             check_reason(value)
@@ -482,13 +487,13 @@ class Endpoint(trio.abc.AsyncResource):
         eof: bool = False,
         init: InitMsg | None = None,
     ) -> None:
-        """Send one message if the send buffer has room for it now; else ``trio.WouldBlock``.
+        """Send one message if the send buffer has room for it now; else raise ``trio.WouldBlock``.
 
-        Args and errors are those of `send`, but that a peer is an address: to look up a name
-        would block.
+        Args and errors are those of `send`, except that a peer must be an address, since looking up
+        a name would block.
         """
         if init is not None and not isinstance(association, tuple):
-            raise ValueError("init= is for a peer, (host, port), without an association")
+            raise ValueError("init= is for a peer, (host, port), that has no association yet")
         how = (stream, ppid, unordered, context, lifetime, address)
         if isinstance(association, tuple):
             self._socket.check_open()
@@ -505,6 +510,7 @@ class Endpoint(trio.abc.AsyncResource):
         sender.send_nowait(tcb, value, sender.info(tcb, *how), eof)
 
     def _existing(self, association: Association | int | Peer) -> Association | int:
+        """The association meant, which may be named by its peer."""
         if not isinstance(association, tuple):
             return association
         handle = self.association_at(association)
@@ -513,7 +519,7 @@ class Endpoint(trio.abc.AsyncResource):
         return handle
 
     async def _peer_address(self, peer: Peer) -> Address:
-        """The address of a peer, looked up if need be; of several the first."""
+        """The address of a peer, its first one if a name has several."""
         if len(peer) < 2 or not isinstance(peer[0], str):
             raise TypeError(f"a peer is a tuple (host, port), not {peer!r}")
         if is_literal(peer[0]):
@@ -528,7 +534,7 @@ class Endpoint(trio.abc.AsyncResource):
         how: _How,
         init: InitMsg | None,
     ) -> Tcb:
-        """Set an association up with a message on its way, or raise and leave nothing."""
+        """Start an association with a message on its way, or raise and leave nothing."""
         socket = self._socket
         options = () if init is None else (init,)
         check_options(options, at_connect=True)
@@ -536,12 +542,12 @@ class Endpoint(trio.abc.AsyncResource):
         default = socket.sender.default_info(None)
         given = [d if h is None else h for d, h in zip(default, how, strict=True)]
         info = SendInfo(*given)  # type: ignore[arg-type]
-        socket.sender.check(value, info, streams or 65536, None)
+        socket.sender.check(value, info, streams or ANY_STREAM, None)
         tcb = socket.start_association([peer], options, private=False)
         try:
             socket.sender.send_nowait(tcb, value, info)
         except AssociationLost:
-            socket.extract(tcb.id)  # its end is told here
+            socket.queue.extract(tcb.id)  # the error tells of the end, so the event does not
             raise connect_failed(errno.ECONNREFUSED, [peer], tcb) from None
         except BaseException:
             socket.discard(tcb)
@@ -556,6 +562,7 @@ class Endpoint(trio.abc.AsyncResource):
         eof: bool,
         init: InitMsg | None,
     ) -> None:
+        """Start an association with a message, waiting for room if need be."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             try:
@@ -573,7 +580,7 @@ class Endpoint(trio.abc.AsyncResource):
             raise
 
     async def receive(self) -> Message | Notification:
-        """Receive the next message or event, whatever association it is of (gen_sctp ``recv/2``).
+        """Receive the next message or event of any association (gen_sctp ``recv/2``).
 
         Raises:
           trio.BusyResourceError: another task receives, or active mode is on.
@@ -588,7 +595,7 @@ class Endpoint(trio.abc.AsyncResource):
         """Receive all that is there, at least one record, for the price of one checkpoint.
 
         Args:
-          limit: Records at the most, 1 or more.
+          limit: The most records to receive, 1 or more.
 
         Raises and cancellation: as `receive`.
         """
@@ -602,7 +609,7 @@ class Endpoint(trio.abc.AsyncResource):
           mode: Credit as an integer (gen_sctp ``{active, N}``), `ONCE`, or a `Window`.
 
         Raises:
-          ValueError: a mode out of range.
+          ValueError: the mode is out of range.
           trio.BusyResourceError: a task receives, or active mode is on already.
         """
         return open_inbox(self._socket, mode, _never)
@@ -610,12 +617,12 @@ class Endpoint(trio.abc.AsyncResource):
     # -- closing -----------------------------------------------------------------------------
 
     def detach(self) -> int:
-        """Give up the socket, with its associations, to another process.
+        """Give the socket up, with its associations, to another process.
 
         Pass the descriptor on (``pass_fds=`` of a new process, or ``socket.send_fds``), close it
-        here, and let `from_socket` adopt it there.  The associations notice nothing (gen_sctp
-        ``controlling_process/2`` hands a socket to another Erlang process; tasks need nothing of
-        the kind).
+        here, and let `from_socket` adopt it there.  The associations notice nothing.  (gen_sctp's
+        ``controlling_process/2`` hands a socket to another Erlang process; between tasks there is
+        no need for anything like it.)
 
         Returns:
           The descriptor, which is yours from here on.  All calls on the endpoint now raise
@@ -623,7 +630,7 @@ class Endpoint(trio.abc.AsyncResource):
 
         Raises:
           trio.BusyResourceError: a task uses the endpoint, or records were read and not taken, as
-            `statistics` tells; nothing changed.
+            `statistics` shows; nothing changed.
         """
         return self._socket.detach()
 
@@ -631,10 +638,10 @@ class Endpoint(trio.abc.AsyncResource):
         """End all associations gracefully and close the socket (gen_sctp ``close/1``).
 
         Waits until every peer has acknowledged everything, or for as long as `Linger` says; what is
-        received meanwhile is discarded.
-        Everybody blocked in the endpoint wakes with ``trio.ClosedResourceError``.
+        received meanwhile is discarded.  Everybody blocked in the endpoint wakes with
+        ``trio.ClosedResourceError``.
 
-        Cancellation: the socket is closed all the same; the stack goes on shutting down in the
+        Cancellation: the socket is closed all the same; the stack goes on with the shutdown in the
         background.
         """
         await self._socket.aclose()
@@ -657,11 +664,11 @@ class Endpoint(trio.abc.AsyncResource):
 
 def _check_one_to_many(raw: StackSocket) -> None:
     if raw.one_to_one:
-        raise ValueError("an endpoint is a one-to-many socket (SOCK_SEQPACKET)")
+        raise ValueError("an endpoint needs a one-to-many socket (SOCK_SEQPACKET)")
 
 
 def _never() -> None:
-    """An endpoint's queue has no end."""
+    """Do nothing: an endpoint's queue has no end."""
 
 
 async def open_endpoint(
@@ -677,16 +684,16 @@ async def open_endpoint(
     Args:
       port: Port to bind, 0 to 65535, or the name of a service; 0 means any.
       hosts: Local addresses to bind, several for multi-homing; an IPv6 address makes it an IPv6
-        socket, which IPv4 peers reach too.  None means any IPv4 address, ``"::"`` any of both
-        families.
+        socket, which IPv4 peers reach too.  No host means any IPv4 address, and ``"::"`` any
+        address of both families.
       options: Set at once; associations start with them.
-      max_message_size: Bytes of the largest message that a peer may send; one that sends more is
-        aborted.
+      max_message_size: Bytes of the largest message that a peer may send; an association whose peer
+        sends a larger one is aborted.
       stack: See `stacks`.
 
     Raises:
       OSError: an address or port cannot be bound.
-      ValueError: an argument out of range.
+      ValueError: an argument is out of range.
       StackUnavailable: see `stacks`.
 
     Cancellation: nothing was opened.  Source: RFC 6458 sections 3.1 and 9.1.
@@ -702,6 +709,7 @@ async def open_endpoint(
             chosen,
             local,
             bound,
+            role=Role.ENDPOINT,
             ipv6=any(map(is_ipv6, local)),
             options=options,
             max_message_size=max_message_size,

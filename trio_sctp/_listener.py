@@ -14,6 +14,7 @@ from ._association import Association, AssociationChannel, adopt_channel
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._options import EventSubscription, Option, Status, check_options
+from ._socket.queue import Role
 from ._socket.socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size, open_socket
 from ._socket.tcb import Tcb
 from ._stack import Stack, StackSocket
@@ -23,7 +24,7 @@ T = TypeVar("T", bound=Option)
 
 DEFAULT_BACKLOG = 128
 
-# What accept(2) and the peel-off of an association that is no longer there say.
+# What accept(2), and peeling off, say of an association that is no longer there.
 _GONE = (errno.EINVAL, errno.ECONNABORTED)
 
 
@@ -33,8 +34,8 @@ class Listener(trio.abc.Listener[AssociationChannel]):
 
     Made by `open_listener`; works with ``trio.serve_listeners``.
 
-    No client is lost: one that came, sent and went before it was accepted is accepted all the same,
-    with its messages and its end.
+    No client is lost: one that connected, sent and left before it was accepted is accepted all the
+    same, with its messages and its end.
     """
 
     def __init__(self, socket: Socket, backlog: int) -> None:
@@ -64,26 +65,19 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         _check_backlog(backlog)
         check_max_message_size(max_message_size)
         raw = choose_stack("kernel").adopt(sock, lambda _: None)
-        socket = Socket(raw, max_message_size, Association)
+        socket = Socket(raw, Role.LISTENER, max_message_size, Association)
         socket.adopt()
-        return cls._listening(socket, backlog)
-
-    @classmethod
-    def _listening(cls, socket: Socket, backlog: int) -> Listener:
-        socket.adopt_associations()
-        socket.expect_arrivals()
-        socket.raw.listen(backlog)
-        return cls(socket, backlog)
+        return _listen(socket, backlog)
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the listener is bound to."""
         addresses = self.local_addresses
         return addresses[0][1] if addresses else 0
 
     @property
     def local_addresses(self) -> list[Address]:
-        """The addresses that it listens on."""
+        """The addresses that the listener is bound to."""
         self._socket.check_open()
         return self._socket.raw.local_addresses(None)
 
@@ -99,8 +93,8 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """Wait for the next association.
 
         Returns:
-          Its channel.  If the association has ended meanwhile, the channel has no socket, but
-          what was received, and then its end.
+          Its channel.  If the association has ended meanwhile, the channel has no socket, only
+          what was received, and then the end.
 
         Raises:
           OSError: ``EMFILE``, ``ENFILE``, ``ENOBUFS`` or ``ENOMEM``; the association stays first in
@@ -110,28 +104,30 @@ class Listener(trio.abc.Listener[AssociationChannel]):
 
         Cancellation: no association was taken.
         """
-        waiter = self._socket.begin_receive()
+        socket = self._socket
+        socket.check_open()
+        waiter = socket.queue.begin_receive()
         try:
-            if self._socket.raw.one_to_one:
+            if socket.raw.one_to_one:
                 return await self._accept_one_to_one()
-            arrivals = self._socket.arrivals
-            assert arrivals is not None
-            if not arrivals:
-                self._socket.read()
-            if arrivals:
+            unaccepted = socket.queue.unaccepted
+            if not unaccepted:
+                socket.intake.read()
+            if unaccepted:
                 await trio.lowlevel.checkpoint()
-            while not arrivals:
-                self._socket.check_open()
-                await self._socket.reader.wait(waiter)
-            self._socket.check_open()
-            channel = self._take(arrivals[0])
-            arrivals.popleft()
+            while not unaccepted:
+                socket.check_open()
+                await socket.reader.wait(waiter)
+            socket.check_open()
+            channel = self._take(unaccepted[0])
+            unaccepted.popleft()
             self._refuse_excess()
             return channel
         finally:
-            self._socket.end_receive()
+            socket.queue.receiver = None
 
     def _take(self, tcb: Tcb) -> AssociationChannel:
+        """Give an association its own socket, or none if it has ended."""
         socket = self._socket
         raw: StackSocket
         try:
@@ -139,8 +135,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         except OSError as error:
             if error.errno not in _GONE:
                 raise
-            while tcb.end is None and socket.read():
-                pass
+            socket.intake.read_to_end(tcb)
             if tcb.end is None:
                 socket.end(tcb, AssociationState.COMM_LOST, 0, b"")
             raw = EndedSocket()
@@ -148,14 +143,14 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         return AssociationChannel(tcb)
 
     def _refuse_excess(self) -> None:
-        """Keep the number of waiting associations to the backlog: the kernel bounds nothing."""
-        arrivals = self._socket.arrivals
-        assert arrivals is not None
-        for id in self._socket.raw.association_ids()[self._backlog :]:
-            tcb = self._socket.find(id) or self._socket.add_tcb(id)
-            if tcb in arrivals:
-                arrivals.remove(tcb)
-            self._socket.discard(tcb, b"backlog exceeded")
+        """Abort waiting associations beyond the backlog, as the kernel bounds nothing."""
+        socket = self._socket
+        unaccepted = socket.queue.unaccepted
+        for id in socket.raw.association_ids()[self._backlog :]:
+            tcb = socket.intake.find(id) or socket.add_tcb(id)
+            if tcb in unaccepted:
+                unaccepted.remove(tcb)
+            socket.discard(tcb, b"backlog exceeded")
 
     async def _accept_one_to_one(self) -> AssociationChannel:
         await trio.lowlevel.checkpoint()
@@ -169,15 +164,15 @@ class Listener(trio.abc.Listener[AssociationChannel]):
                 if error.errno not in _GONE:
                     raise
             else:
-                return adopt_channel(raw, self._socket.max_message_size)
+                return adopt_channel(raw, self._socket.intake.max_message_size)
 
     def detach(self) -> int:
-        """Give up the socket to another process; see `Endpoint.detach`.
+        """Give the socket up to another process; see `Endpoint.detach`.
 
         Associations that nobody accepted go with it.
 
         Raises:
-          trio.BusyResourceError: a task accepts, or records of associations to be accepted were
+          trio.BusyResourceError: a task accepts, or records of associations yet to be accepted were
             read; nothing changed.
         """
         return self._socket.detach()
@@ -189,7 +184,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
 
 
 class EndedSocket:
-    """The socket of an association that ended before it could be given one of its own."""
+    """Stands in for the socket of an association that ended before it could be peeled off."""
 
     one_to_one = False
 
@@ -281,7 +276,15 @@ class EndedSocket:
 
 def _check_backlog(backlog: int) -> None:
     if not isinstance(backlog, int) or not 1 <= backlog <= 65535:
-        raise ValueError(f"a backlog lies within 1 and 65535, not {backlog!r}")
+        raise ValueError(f"backlog must be between 1 and 65535, not {backlog!r}")
+
+
+def _listen(socket: Socket, backlog: int) -> Listener:
+    """Let peers set up associations, and accept those that there are."""
+    socket.adopt_associations()
+    socket.queue.unaccepted.extend(socket.tcbs.values())
+    socket.raw.listen(backlog)
+    return Listener(socket, backlog)
 
 
 async def open_listener(
@@ -298,17 +301,17 @@ async def open_listener(
     Args:
       port: Port to bind, 0 to 65535, or the name of a service; 0 means any.
       hosts: Local addresses to bind, several for multi-homing; none means any IPv4 address, and
-        ``"::"`` any of both families.
+        ``"::"`` any address of both families.
       options: Set before it listens; accepted associations start with them.
       backlog: Associations that may wait to be accepted, 1 to 65535.  Later ones are aborted, at
         the next `Listener.accept`.
-      max_message_size: Bytes of the largest message that a peer may send; one that sends more is
-        aborted.
+      max_message_size: Bytes of the largest message that a peer may send; an association whose peer
+        sends a larger one is aborted.
       stack: See `stacks`.
 
     Raises:
       OSError: an address or port cannot be bound.
-      ValueError: an argument out of range.
+      ValueError: an argument is out of range.
       StackUnavailable: see `stacks`.
     """
     _check_backlog(backlog)
@@ -322,13 +325,14 @@ async def open_listener(
         chosen,
         local,
         bound,
+        role=Role.LISTENER,
         ipv6=any(map(is_ipv6, local)),
         options=options,
         max_message_size=max_message_size,
         make_handle=Association,
     )
     try:
-        return Listener._listening(socket, backlog)
+        return _listen(socket, backlog)
     except BaseException:
         socket.release(abort=True)
         raise
@@ -346,22 +350,22 @@ async def serve(
     stack: Stack | str | None = None,
     task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run ``await handler(channel)`` for every association, each in a task of its own.
+    """Run ``await handler(channel)`` for every association, each in its own task.
 
     Never returns.  Each handler runs inside ``async with channel``, so an association ends
     gracefully when its handler returns.
 
     Args:
       handler: Called with an `AssociationChannel`.
-      handler_nursery: Where the handlers run; by default in a nursery of its own, inside the call.
+      handler_nursery: Where the handlers run; by default, in a nursery inside the call.
       task_status: ``await nursery.start(serve, handler, 2905)`` returns the `Listener`, which knows
         its port.
       port, hosts, options, backlog, max_message_size, stack: See `open_listener`.
 
-    Error handling: a handler that fails with nothing but the `AssociationLost` of its own
-    association ends quietly: that its peer goes is no fault of ours.  Any other exception
-    propagates, as under ``trio.serve_listeners``.  When descriptors run out, it logs that and tries
-    again after 100 ms.
+    Error handling: a handler that fails only with the `AssociationLost` of its own association ends
+    quietly, since it is no fault of ours if the peer goes away.  Any other exception propagates, as
+    under ``trio.serve_listeners``.  When descriptors run out, it logs that and tries again after
+    100 ms.
 
     Cancellation: the listener is closed and all handlers in its nursery are cancelled.
     """
@@ -388,6 +392,7 @@ async def serve(
 
 
 def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
+    """Whether an error says only that the channel's own association was lost."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return all(_only_lost(one, channel) for one in group.exceptions)
@@ -395,7 +400,7 @@ def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
 
 
 class _Started:
-    """Reports the one listener where ``trio.serve_listeners`` reports a list of them."""
+    """Reports the one listener, where ``trio.serve_listeners`` reports a list of them."""
 
     def __init__(self, task_status: trio.TaskStatus[Listener]) -> None:
         self._task_status = task_status

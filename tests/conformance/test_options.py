@@ -313,7 +313,7 @@ async def test_what_can_only_be_set(pair: Pair) -> None:
 
 async def test_an_address_where_there_is_none_to_name(pair: Pair) -> None:
     (address,) = pair.association.peer_addresses
-    with pytest.raises(ValueError, match="RtoInfo is not of one address"):
+    with pytest.raises(ValueError, match="RtoInfo takes no address="):
         pair.association.get_option(RtoInfo, address=address)
     with pytest.raises(ValueError, match="PeerAddressInfo needs address="):
         pair.association.get_option(PeerAddressInfo)

@@ -1,10 +1,13 @@
 """One SCTP socket under Trio, of which the public objects are faces.
 
-    socket    its queue and its associations: connecting, peeling off, closing
+    socket    its associations: connecting, peeling off, ending; subscribing and closing
     settings  its options: what each may be set for, what a refusal means
     sender    sending on it: who waits, whose turn it is
-    tcb       what is known of an association
     reader    who reads it, for all who wait
+    intake    what arrives: made into records and changes of associations
+    tcb       what is known of an association
+    queue     records that were read and not taken; who takes them
+    waiter    a task that waits for something on it
 
 A stack supplies what is underneath (`trio_sctp._stack`).
 """

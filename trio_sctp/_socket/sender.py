@@ -1,7 +1,7 @@
 """Sending on a socket: what is refused, who waits, and whose turn it is.
 
-Senders of one association queue in order.  Of the associations whose message the stack cannot take,
-one waits for the stack and the others behind it, each waking the next.
+The senders of one association queue in order.  Of the associations whose next message the stack
+cannot take, one waits for the stack and the others wait for that one; each wakes the next.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ import trio
 
 from .._errors import ASSOCIATION_GONE, OptionUnsupported
 from .._options import DefaultSendParams, check_address
-from .._values import (
-    Address,
-    SendInfo,
-)
-from .tcb import Tcb
+from .._values import Address, SendInfo
+from .tcb import Phase, Tcb
 
 if TYPE_CHECKING:
     from .socket import Socket
@@ -25,6 +22,12 @@ if TYPE_CHECKING:
 _SEND_RETRY = 0.05
 """Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
 association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has room."""
+
+_RETRY_PER_SENDER = 0.001
+"""Seconds to add for each blocked sender: the more there are, the less often all of them try."""
+
+ANY_STREAM = 2**16
+"""Streams to reckon with while an association is half-open: the peer may grant that many."""
 
 _NO_DEFAULTS = SendInfo(0, 0, False, 0, 0)
 
@@ -41,11 +44,11 @@ class Sender:
         self._blocked = trio.lowlevel.ParkingLot()
 
     def forget_size(self) -> None:
-        """An option was set that may have changed the size of the send buffer."""
+        """Ask the stack anew how large a message may be; an option may have changed that."""
         self._max_send = None
 
     def max_send_size(self) -> int:
-        """Bytes of the largest message."""
+        """Bytes of the largest message that can be sent."""
         self._socket.check_not_released()
         return self._socket.raw.max_send_size()[0]
 
@@ -59,7 +62,7 @@ class Sender:
         lifetime: int | None,
         address: Address | None,
     ) -> SendInfo:
-        """How a message is to be sent: the association's defaults stand in for None."""
+        """How to send a message: what is None is as in the association's defaults."""
         default = tcb.default_send
         if default is None:
             self._check_alive(tcb)
@@ -98,12 +101,12 @@ class Sender:
         streams: int,
         association_id: int | None,
     ) -> int:
-        """Refuse, before anything is sent, what cannot be sent; give the size of what can."""
+        """Refuse what cannot be sent, before anything is sent; return the message's size."""
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a message is bytes, bytearray or memoryview, not {value!r}")
+            raise TypeError(f"a message must be bytes, bytearray or memoryview, not {value!r}")
         if isinstance(value, memoryview):
             if not value.contiguous:
-                raise ValueError("a message is contiguous bytes, unlike this memoryview")
+                raise ValueError("a message must be contiguous bytes, unlike this memoryview")
             size = value.nbytes
         else:
             size = len(value)
@@ -125,14 +128,14 @@ class Sender:
             )
         for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
             if not 0 <= number < 2**32:
-                raise ValueError(f"{name} must lie within 0 and 2**32 - 1, not {number!r}")
+                raise ValueError(f"{name} must be between 0 and 2**32 - 1, not {number!r}")
         return size
 
     def _check_sendable(
         self, tcb: Tcb, value: bytes | bytearray | memoryview, info: SendInfo
     ) -> int:
         self._check_alive(tcb)
-        return self.check(value, info, tcb.outbound_streams if tcb.up else 65536, tcb.id)
+        return self.check(value, info, tcb.outbound_streams or ANY_STREAM, tcb.id)
 
     def _check_alive(self, tcb: Tcb) -> None:
         """Raise if nothing can be sent on an association any more."""
@@ -141,7 +144,7 @@ class Sender:
                 f"association {tcb.id} was closed here: nothing can be sent on it"
             )
         if tcb.end is not None:
-            raise tcb.lost()
+            raise tcb.lost_error()
         self._socket.check_open()
 
     def _send_now(
@@ -152,7 +155,7 @@ class Sender:
         info: SendInfo,
         eof: bool,
     ) -> None:
-        """Hand one message to the stack; BlockingIOError if it has no room."""
+        """Hand one message to the stack; raise BlockingIOError if it has no room."""
         self._check_alive(tcb)
         try:
             self._socket.raw.send(value, tcb.id, info)
@@ -166,20 +169,21 @@ class Sender:
             self._socket.start_shutdown(tcb)
 
     def _send_error(self, error: OSError, tcb: Tcb, info: SendInfo) -> Exception:
+        """What it means that the stack refused a message."""
         if isinstance(error, OptionUnsupported):
             return error
         if error.errno in ASSOCIATION_GONE:
             # Say how it ended, if its end is within reach.
-            self._socket.read_ahead()
+            self._socket.intake.read_ahead()
             if tcb.end is None:
-                self._socket.poll_state(tcb)
-            return tcb.lost()
+                self._socket.intake.poll_state(tcb)
+            return tcb.lost_error()
         if error.errno == errno.EMSGSIZE:
             return ValueError(f"the message is too large to be sent now: {error}")
         if error.errno == errno.EINVAL:
             return ValueError(
-                f"the stack refuses the message: has association {tcb.id} an outbound stream "
-                f"{info.stream}?"
+                f"the stack refuses the message: does association {tcb.id} have an outbound "
+                f"stream {info.stream}?"
             )
         return error
 
@@ -190,12 +194,12 @@ class Sender:
         info: SendInfo,
         eof: bool = False,
     ) -> None:
-        """Send one message, after those of other tasks on the same association."""
+        """Send one message, after those of other tasks that wait for the same association."""
         size = self._check_sendable(tcb, value, info)
         await trio.lowlevel.checkpoint_if_cancelled()
         sender = self
-        if eof and not tcb.up:
-            await tcb.wait_up()  # see Socket.shut_down
+        if eof and tcb.phase is Phase.HALF_OPEN:
+            await tcb.wait_set_up()  # see Socket.shut_down
             sender = tcb.socket.sender
         if tcb.send_lock is None or not tcb.send_lock.locked():
             try:
@@ -218,7 +222,7 @@ class Sender:
                     else:
                         return
             finally:
-                # There may be room for the next: it finds out, or waits for the stack in our place.
+                # There may be room for the next one: it tries, or waits for the stack as we did.
                 sender._blocked.unpark()
 
     def send_nowait(
@@ -228,9 +232,9 @@ class Sender:
         info: SendInfo,
         eof: bool = False,
     ) -> None:
-        """Send one message, or raise `trio.WouldBlock`."""
+        """Send one message without waiting, or raise `trio.WouldBlock`."""
         size = self._check_sendable(tcb, value, info)
-        if eof and not tcb.up:
+        if eof and tcb.phase is Phase.HALF_OPEN:
             raise trio.WouldBlock
         if tcb.send_lock is not None and tcb.send_lock.locked():
             raise trio.WouldBlock
@@ -240,13 +244,12 @@ class Sender:
             raise trio.WouldBlock from None
 
     async def wait_for_room(self) -> None:
-        """Wait until a message may be taken; one waits for the stack, the others for that one."""
+        """Wait until a message may be taken; one task waits for the stack, the others for it."""
         if self._writer is not None:
             await self._blocked.park()
             return
-        # The more there are, the less often all of them try.
-        patience = _SEND_RETRY + 0.001 * len(self._blocked)
-        with trio.move_on_after(patience) as self._writer:
+        retry_after = _SEND_RETRY + _RETRY_PER_SENDER * len(self._blocked)
+        with trio.move_on_after(retry_after) as self._writer:
             try:
                 await self._socket.raw.wait_writable()
             except trio.ClosedResourceError:
@@ -257,12 +260,12 @@ class Sender:
         self._blocked.unpark_all()
 
     def waiting(self) -> int:
-        """Tasks that wait to send."""
+        """How many tasks wait to send."""
         locks = [tcb.send_lock for tcb in self._socket.tcbs.values() if tcb.send_lock]
         return sum(lock.locked() + lock.statistics().tasks_waiting for lock in locks)
 
     def retry(self) -> None:
-        """Let all blocked senders look again: their association, or their socket, has changed."""
+        """Let all blocked senders try again: their association, or their socket, has changed."""
         if self._writer is not None:
             self._writer.cancel()
         self._blocked.unpark_all()

@@ -1,6 +1,6 @@
 """The options of a socket: what each may be set for, and what a refusal means.
 
-How an option looks stands in `_options`, how a stack encodes it with the stack.
+What an option looks like is told in `_options`, and how a stack encodes it, in that stack.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .._options import (
     merge,
 )
 from .._values import Address
+from .queue import Role
 from .tcb import Tcb
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Option)
 
-# What may name an address of the peer, or have no value of the socket's to go back to, is set for
-# the association once it has an id; everything else before the INIT, so that a refusal comes first.
+# Options that may name an address of the peer, or that have no value of the socket's to go back to,
+# are set on the association once it has an id; all others before the INIT, so that a refusal comes
+# first.
 _SET_ON_ASSOCIATION = (PrimaryAddress, PeerAddressParams, DelayedAck, EventSubscription)
 
 
@@ -46,7 +48,7 @@ class Settings:
         self._socket = socket
 
     def configure(self, options: Sequence[Option]) -> None:
-        """Set the defaults, then the caller's options; those for opening are set already."""
+        """Set our defaults, then the caller's options, except those that were set at opening."""
         for default in DEFAULTS:
             self.set(default.option, None)
         for option in options:
@@ -54,7 +56,7 @@ class Settings:
                 self.set(option, None)
 
     def get(self, kind: type[T], tcb: Tcb | None, address: Address | None = None) -> T:
-        """Read an option: of an association, or of the socket, where there is none."""
+        """Read an option of an association, or of the socket if ``tcb`` is None."""
         socket = self._socket
         socket.check_not_released()
         if not isinstance(kind, type) or not issubclass(kind, Option):
@@ -73,7 +75,7 @@ class Settings:
             raise self._error(error, kind.__name__, tcb, address) from None
 
     def set(self, option: Option, tcb: Tcb | None) -> None:
-        """Set an option: of an association, or of the socket, where there is none."""
+        """Set an option of an association, or of the socket if ``tcb`` is None."""
         socket = self._socket
         socket.check_not_released()
         check_options([option])
@@ -109,14 +111,16 @@ class Settings:
                 for address in raw.peer_addresses(tcb.id)
             ]
         except OSError as error:
-            raise self._error(error, "to tell of paths", tcb, None) from None
+            raise self._error(error, "to list the paths", tcb, None) from None
 
     @contextlib.contextmanager
     def temporarily(
         self, options: Sequence[Option], addresses: Sequence[Address]
     ) -> Generator[Callable[[Tcb], None], None, None]:
-        """Have options set for the length of a block, in which an association with these addresses
-        is started; what is yielded sets, on that association, those that could not be lent."""
+        """Have options set while a block starts an association with these addresses.
+
+        What is yielded sets the rest: those that can only be set on the association itself.
+        """
         check_options(options, at_connect=True)
         for option in options:
             _check_peer_address(option, addresses)
@@ -137,29 +141,29 @@ class Settings:
                 self.set(option, None)
 
     def _id(self, kind: type[Option], tcb: Tcb | None) -> int | None:
-        """The association to ask the stack about; refuses what does not exist in this scope."""
+        """The association to name to the stack; an option that has no such scope is refused."""
         if tcb is None:
             if kind.scope is Scope.ONE_ASSOCIATION:
-                raise ValueError(f"{kind.__name__} is of one association: say which")
+                raise ValueError(f"{kind.__name__} belongs to one association: say which")
             return None
         if kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
             return tcb.id
-        if self._socket.data_only:
+        if self._socket.role is Role.CHANNEL:
             return None  # the socket is the channel's own, so its options are the channel's too
         raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
 
     def _error(
         self, error: OSError, what: str, tcb: Tcb | None, address: Address | None
     ) -> Exception:
-        """What the refusal of an option means."""
+        """What it means that the stack refused an option."""
         if isinstance(error, OptionUnsupported):
             return error
         if tcb is not None:
             try:
                 self._socket.raw.status(tcb.id)
             except OSError:
-                self._socket.read_ahead()  # to say how it ended, if that is within reach
-                return tcb.lost()
+                self._socket.intake.read_ahead()  # to say how it ended, if that is within reach
+                return tcb.lost_error()
         if error.errno == errno.EINVAL:
             hint = f": is {address!r} an address of this association?" if address else ""
             return ValueError(f"the stack refuses {what}{hint}")
@@ -170,17 +174,17 @@ def _check_address_of(
     kind: type[Option], association_id: int | None, address: Address | None
 ) -> None:
     if kind not in (PeerAddressInfo, PeerAddressParams):
-        raise ValueError(f"{kind.__name__} is not of one address")
+        raise ValueError(f"{kind.__name__} takes no address=")
     if association_id is None:
-        raise ValueError(f"{kind.__name__} of one address needs the association")
+        raise ValueError(f"{kind.__name__} for one address needs the association")
     if address is None:
-        raise ValueError(f"{kind.__name__} needs address=, one of the peer's")
+        raise ValueError(f"{kind.__name__} needs address=, one of the peer's addresses")
     check_address(address)
 
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:
-    """Refuse, before the INIT, an option for an address that is not connected to."""
+    """Refuse, before the INIT, an option that names an address we do not connect to."""
     if isinstance(option, (PrimaryAddress, PeerAddressParams)):
         address = option.address
         if address is not None and address[:2] not in [known[:2] for known in addresses]:
-            raise ValueError(f"{option!r}: that is none of the peer's addresses, {addresses!r}")
+            raise ValueError(f"{option!r} names none of the peer's addresses, {addresses!r}")

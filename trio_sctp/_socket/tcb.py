@@ -1,13 +1,14 @@
 """What is known of an association, whoever holds handles to it.
 
-States (RFC 9260 section 4 has more; these are those that the API shows):
+Its phases (RFC 9260 section 4 has more states; these are those that the API shows):
 
-    connect ──> half-open ──COMM_UP──> up ──SHUTDOWN_COMP, COMM_LOST──> ended
-                    └────────CANT_ASSOC─────────────────────────────────^
+    connect ──> HALF_OPEN ──COMM_UP──> UP ──SHUTDOWN_COMP, COMM_LOST──> ENDED
+                    └────────────CANT_ASSOC, COMM_LOST────────────────> FAILED
 """
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING
 
 import trio
@@ -22,37 +23,52 @@ from .._values import (
     SendFailed,
     SendInfo,
 )
-from .reader import Waiter
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     from .._association import Association
     from .socket import Socket
 
 
+class Phase(enum.Enum):
+    """How far an association has come."""
+
+    HALF_OPEN = "half-open"
+    UP = "up"
+    ENDED = "ended"
+    FAILED = "failed"
+    """It ended without ever having been up."""
+
+
 class Tcb:
-    """What is known of one association (RFC 9260's TCB), whoever holds handles to it."""
+    """What is known of one association (RFC 9260's TCB), whoever holds handles to it.
+
+    The phase says how far the association has come, and ``end`` how it ended.  The rest does not
+    follow from that: ``private`` holds until its first event is read, which may be after it came
+    up; a program that closed it waits for an end that is the peer's to confirm; and the peer may
+    shut down first.
+    """
 
     __slots__ = (
         "closed_by_us",
         "default_send",
         "delivered",
         "end",
+        "end_event",
         "fragments",
         "handle",
+        "handshake_timeout",
         "id",
         "inbound_streams",
-        "last_event",
-        "local_end",
+        "our_abort",
         "outbound_streams",
-        "patience",
+        "peer_shuts_down",
+        "phase",
         "private",
         "send_lock",
-        "shutting_down",
         "socket",
         "subscription",
-        "taken",
         "undelivered",
-        "up",
         "waiters",
     )
 
@@ -60,68 +76,92 @@ class Tcb:
         self.id: int = id
         self.socket: Socket = socket
         self.handle: Association | None = None
-        self.up: bool = False
-        self.outbound_streams: int = 0
-        self.inbound_streams: int = 0
-        self.patience: float = (
-            0.0  # seconds after which a handshake was not refused, but unanswered
-        )
+        self.waiters: set[Waiter] = set()
+
+        self.phase: Phase = Phase.HALF_OPEN
+        self.end: AssociationEnd | None = None  # when ended or failed
         self.private: bool = False  # a connect waits for its first event; nobody else sees that
         self.closed_by_us: bool = False  # by eof, abort or aclose
-        self.shutting_down: bool = False  # the peer takes no more messages
-        self.local_end: tuple[int, bytes] | None = None  # cause and reason of our own abort
-        self.last_event: AssociationChange | None = None
-        self.end: AssociationEnd | None = None
-        self.taken: trio.Event | None = None  # set when nothing from before its end is left
+        self.our_abort: tuple[int, bytes] | None = None  # cause and reason of our own abort
+        self.peer_shuts_down: bool = False  # the peer takes no more messages
+
+        self.outbound_streams: int = 0  # 0 while half-open
+        self.inbound_streams: int = 0
+        self.handshake_timeout: float = 0.0  # seconds before the stack gives up an unanswered INIT
+        self.send_lock: trio.StrictFIFOLock | None = None
+        self.default_send: SendInfo | None = None  # once it was read from the stack
+
         self.subscription: EventSubscription | None = None  # else the socket's
-        self.delivered: frozenset[type] | None = None
+        self.delivered: frozenset[type] | None = None  # the events of its subscription
+
+        # What is still being read of its end.
+        self.end_event: AssociationChange | None = None
         self.fragments: dict[tuple[int, int, bool, int], list[FailedFragment]] = {}
         self.undelivered: list[SendFailed] = []
-        self.default_send: SendInfo | None = None  # once it was read from the stack
-        self.waiters: set[Waiter] = set()
-        self.send_lock: trio.StrictFIFOLock | None = None
+
+    # -- changing ----------------------------------------------------------------------------
+
+    def mark_up(self, outbound_streams: int, inbound_streams: int) -> None:
+        """Note that the association is up, or was restarted by the peer."""
+        self.phase = Phase.UP
+        self.outbound_streams = outbound_streams
+        self.inbound_streams = inbound_streams
+        self.wake()
+
+    def mark_ended(self, end: AssociationEnd) -> None:
+        """Note that the association has ended, and how."""
+        self.phase = Phase.ENDED if self.phase is Phase.UP else Phase.FAILED
+        self.end = end
+        self.wake()
 
     def wake(self) -> None:
+        """Let everybody who waits for a change of the association look again."""
         for waiter in self.waiters:
             waiter.wake()
 
-    async def changed(self) -> None:
-        """Wait until its state may have changed, on whatever socket it is."""
-        waiter = Waiter(ahead=True)
+    # -- waiting -----------------------------------------------------------------------------
+
+    async def wait_changed(self) -> None:
+        """Wait until the association may have changed, whatever socket it is on."""
+        waiter = Waiter(state_only=True)
         self.waiters.add(waiter)
         try:
             await self.socket.reader.wait(waiter)
         finally:
             self.waiters.discard(waiter)
 
-    async def wait_up(self) -> None:
-        """Wait until it is no longer half-open: up, or ended."""
-        while not self.up and self.end is None:
+    async def wait_set_up(self) -> None:
+        """Wait until the association is no longer half-open: it is up, or has ended."""
+        while self.phase is Phase.HALF_OPEN:
             self.socket.check_open()
-            await self.changed()
+            await self.wait_changed()
 
     async def wait_ended(self) -> AssociationEnd:
-        """Wait until it has ended."""
+        """Wait until the association has ended."""
         if self.end is not None:
             await trio.lowlevel.checkpoint()
         while self.end is None:
             self.socket.check_not_released()
-            await self.changed()
+            await self.wait_changed()
         return self.end
 
+    # -- what programs see -------------------------------------------------------------------
+
     def get_handle(self) -> Association:
-        """The object by which the program knows it."""
+        """The object by which the program knows the association."""
         if self.handle is None:
             self.handle = self.socket.make_handle(self)
         return self.handle
 
-    def lost(self) -> AssociationLost:
-        """The error for whoever still wants to use it."""
+    def lost_error(self) -> AssociationLost:
+        """The error for a program that still wants to use the association."""
         end = self.end
         if end is None:
             # The peer shuts down, but the end is yet to come; or nothing at all is known of it.
             state = (
-                AssociationState.SHUTDOWN_COMP if self.shutting_down else AssociationState.COMM_LOST
+                AssociationState.SHUTDOWN_COMP
+                if self.peer_shuts_down
+                else AssociationState.COMM_LOST
             )
             end = AssociationEnd(association_id=self.id, state=state)
         return AssociationLost(self.get_handle(), end)

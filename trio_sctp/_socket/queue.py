@@ -1,0 +1,234 @@
+"""The queue of a socket: what was read from the stack and has not been taken yet.
+
+A record is in the stack, in the queue's ``store`` or in an inbox, never in a local variable while
+its task may be suspended.  So no cancellation can lose one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from .._values import Message, MessageDraft, Record, freeze
+from .waiter import Waiter
+
+if TYPE_CHECKING:
+    from .tcb import Tcb
+
+STORE_RECORDS = 256
+STORE_BYTES = 2**20
+"""How far tasks that wait for a state may read ahead of those that take records."""
+
+
+class Role(enum.Enum):
+    """What a socket is to its program."""
+
+    ENDPOINT = enum.auto()
+    """Many associations share the queue; `Socket.receive` gives messages and events."""
+
+    CHANNEL = enum.auto()
+    """It carries one association; `Socket.receive` gives messages and drops events."""
+
+    LISTENER = enum.auto()
+    """Its associations are accepted, each with the records that came for it."""
+
+
+class ActiveInbox(Protocol):
+    """An inbox (active mode) as the queue that it takes records from sees it."""
+
+    credit: int
+    """Records that may still be delivered."""
+
+    def fill(self) -> None:
+        """Move records from the store into the inbox, as far as there is credit."""
+        ...
+
+    def deliver(self) -> None:
+        """Move records as `fill` does, and read on if there is credit left."""
+        ...
+
+    def holds(self, association_id: int) -> bool:
+        """Whether delivered records of this association wait to be taken."""
+        ...
+
+    def extract(self, association_id: int) -> list[Record]:
+        """Take out all delivered records of one association, in order."""
+        ...
+
+    def wake_all(self) -> None:
+        """Let everybody who waits for the inbox look again."""
+        ...
+
+
+class Partial:
+    """A message of which only some pieces have arrived."""
+
+    __slots__ = ("first", "parts", "size")
+
+    def __init__(self, first: Message) -> None:
+        self.first = first
+        self.parts = [first.data]
+        self.size = len(first.data)
+
+    def add(self, data: bytes) -> None:
+        """Add a piece that is not the last."""
+        self.parts.append(data)
+        self.size += len(data)
+
+    def whole(self, last: Message) -> Message:
+        """The whole message, given its last piece."""
+        first = self.first
+        return freeze(
+            MessageDraft(
+                b"".join((*self.parts, last.data)),
+                first.stream,
+                first.ppid,
+                first.unordered,
+                first.association_id,
+                last.address,
+                first.ssn,
+                first.tsn,
+                last.cumulative_tsn,
+                last.context,
+            )
+        )
+
+
+class Queue:
+    """Records in arrival order, who takes them, and who waits for them to be taken."""
+
+    def __init__(self, role: Role) -> None:
+        self.store: deque[Record] = deque()
+        self.partials: dict[int, Partial] = {}  # by association id
+        self.unaccepted: deque[Tcb] = deque()  # a listener's: associations to accept
+        self.inbox: ActiveInbox | None = None
+        self.receiver: Waiter | None = None  # the one task that takes records
+        self.room_waiter: Waiter | None = None  # the reader, while the store is full for it
+        self._messages_only = role is Role.CHANNEL
+        self._receive_waiter = Waiter(state_only=False)
+        self._draining: dict[int, trio.Event] = {}  # by the id of an association that has ended
+
+    # -- what it holds -----------------------------------------------------------------------
+
+    def room(self) -> bool:
+        """Whether the store may be filled further ahead of those who take from it."""
+        return len(self.store) < STORE_RECORDS and self.buffered_bytes() < STORE_BYTES
+
+    def buffered_bytes(self) -> int:
+        """Payload held for those who take records, that of incomplete messages included."""
+        partial = sum(partial.size for partial in self.partials.values())
+        return partial + sum(len(r.data) for r in self.store if type(r) is Message)
+
+    def holds(self, association_id: int) -> bool:
+        """Whether records of this association wait to be taken."""
+        if self.inbox is not None:
+            return self.inbox.holds(association_id) or any(
+                record.association_id == association_id for record in self.store
+            )
+        return any(
+            record.association_id == association_id
+            for record in self.store
+            if type(record) is Message or not self._messages_only
+        )
+
+    def untaken(self) -> int:
+        """How many records of the store a receiver would get."""
+        if self._messages_only:
+            return sum(type(record) is Message for record in self.store)
+        return len(self.store)
+
+    # -- taking ------------------------------------------------------------------------------
+
+    def announce(self) -> None:
+        """Deliver what was added to the store, or wake the task that takes it."""
+        if self.inbox is not None:
+            self.inbox.fill()
+        elif self.receiver is not None and (self.store or self.unaccepted):
+            self.receiver.wake()
+
+    def begin_receive(self) -> Waiter:
+        """Become the receiver, of which there is one at a time, and none while an inbox is open.
+
+        The caller sets ``receiver`` to None when it is done.
+        """
+        if self.inbox is not None:
+            raise trio.BusyResourceError("this socket is in active mode: read its inbox")
+        if self.receiver is not None:
+            raise trio.BusyResourceError("another task is already receiving from this socket")
+        self.receiver = self._receive_waiter
+        return self.receiver
+
+    def take(self, limit: int) -> list[Record]:
+        """Take up to ``limit`` records; none if there are none."""
+        store = self.store
+        if self._messages_only:
+            while store and type(store[0]) is not Message:
+                store.popleft()
+        if not store:
+            return []
+        records: list[Record]
+        if limit == 1:
+            records = [store.popleft()]
+        else:
+            if len(store) <= limit:
+                records = list(store)
+                store.clear()
+            else:
+                records = [store.popleft() for _ in range(limit)]
+            if self._messages_only:
+                records = [record for record in records if type(record) is Message]
+        if self.awaited:
+            self.records_taken()
+        return records
+
+    def extract(self, association_id: int) -> list[Record]:
+        """Take out all records of one association, in order, also those in an open inbox."""
+        records = [] if self.inbox is None else self.inbox.extract(association_id)
+        records += [record for record in self.store if record.association_id == association_id]
+        self.store = deque(
+            record for record in self.store if record.association_id != association_id
+        )
+        if self.inbox is not None:
+            self.inbox.deliver()
+        return records
+
+    def wake_all(self) -> None:
+        """Let everybody who takes records look again."""
+        if self.receiver is not None:
+            self.receiver.wake()
+        if self.inbox is not None:
+            self.inbox.wake_all()
+
+    # -- waiting until records are taken -----------------------------------------------------
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody has to be told that records were taken (`records_taken`)."""
+        return self.room_waiter is not None or bool(self._draining)
+
+    def records_taken(self) -> None:
+        """Tell those who wait for it that records were taken, from the store or from an inbox."""
+        if self.room_waiter is not None and self.room():
+            self.room_waiter.nudge()
+        if self._draining:
+            for id in [id for id in self._draining if not self.holds(id)]:
+                self._draining.pop(id).set()
+
+    async def wait_taken(self, association_id: int) -> None:
+        """Wait until everything that an ended association has left behind is taken."""
+        if self.holds(association_id):
+            if association_id not in self._draining:
+                self._draining[association_id] = trio.Event()
+            await self._draining[association_id].wait()
+
+    def close(self) -> None:
+        """Drop what it holds and wake everybody who waits for it."""
+        self.store.clear()
+        self.partials.clear()
+        self.wake_all()
+        for taken in self._draining.values():
+            taken.set()
+        self._draining.clear()
