@@ -23,8 +23,9 @@ import trio
 
 from trio_sctp import Association, AssociationChannel, Endpoint
 from trio_sctp._kernel import KernelSocket
+from trio_sctp._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
 from trio_sctp._socket.queue import Role
-from trio_sctp._socket.socket import DEFAULT_MAX_MESSAGE_SIZE, Socket
+from trio_sctp._socket.socket import Socket
 from trio_sctp._values import SendInfo
 
 from . import measuring

@@ -15,15 +15,15 @@ from ._background import background
 from ._choice import choose_stack
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
-from ._socket.queue import Role
-from ._socket.socket import (
+from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
-    Socket,
-    SocketStatistics,
+    adopt,
+    adopt_ended,
     check_max_message_size,
-    connect_failed,
     open_socket,
 )
+from ._socket.queue import Role
+from ._socket.socket import Socket, SocketStatistics, connect_failed
 from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
 from ._values import Address, AssociationEnd, Message
@@ -58,6 +58,7 @@ class Association:
         return f"<{type(self).__name__} {tcb.id} {state}>"
 
     def _check(self) -> None:
+        """Raise if the association was peeled off and this handle is no longer the one to use."""
         if self._tcb.socket is not self._socket:
             raise trio.ClosedResourceError(
                 f"association {self.id} was peeled off: use its AssociationChannel"
@@ -453,6 +454,7 @@ class AssociationChannel(
             raise self._tcb.lost_error() from None
 
     def _check_ended(self) -> None:
+        """Raise, in the way in which the association ended, if it has."""
         end = self._tcb.end
         if end is not None:
             if end.graceful:
@@ -536,9 +538,9 @@ def adopt_channel(raw: StackSocket, max_message_size: int) -> AssociationChannel
     """The channel of a stack's socket that already carries one association."""
     socket = Socket(raw, Role.CHANNEL, max_message_size, Association)
     try:
-        socket.adopt()
+        adopt(socket)
         tcbs = list(socket.tcbs.values())
-        if not tcbs and (ended := socket.adopt_ended()):
+        if not tcbs and (ended := adopt_ended(socket)):
             tcbs = [ended]
         if not tcbs:
             raise ValueError("the association has ended and left nothing")

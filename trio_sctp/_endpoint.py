@@ -16,16 +16,15 @@ from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
 from ._options import InitMsg, Option, check_address, check_options
-from ._socket.queue import Role
-from ._socket.sender import ANY_STREAM
-from ._socket.socket import (
+from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
-    Socket,
-    SocketStatistics,
+    adopt,
     check_max_message_size,
-    connect_failed,
     open_socket,
 )
+from ._socket.queue import Role
+from ._socket.sender import ANY_STREAM
+from ._socket.socket import Socket, SocketStatistics, connect_failed
 from ._socket.tcb import Tcb
 from ._stack import Stack, StackSocket
 from ._values import (
@@ -97,7 +96,7 @@ class Endpoint(trio.abc.AsyncResource):
         check_max_message_size(max_message_size)
         raw = choose_stack("kernel").adopt(sock, _check_one_to_many)
         socket = Socket(raw, Role.ENDPOINT, max_message_size, Association)
-        socket.adopt()
+        adopt(socket)
         return cls(socket)
 
     # -- what it is --------------------------------------------------------------------------
@@ -179,7 +178,7 @@ class Endpoint(trio.abc.AsyncResource):
         address = self._local(host)
         if address[:2] in self._bound():
             raise ValueError(f"{host!r} is bound already")
-        self._bind(self._socket.raw.bind, host, address)
+        _change_bound(self._socket.raw.bind, host, address)
 
     def remove_address(self, host: str) -> None:
         """Unbind one local address, also from existing associations; see `add_address`.
@@ -198,7 +197,7 @@ class Endpoint(trio.abc.AsyncResource):
             raise ValueError(f"{host!r} is none of the addresses that are bound, {bound!r}")
         if len(bound) == 1:
             raise ValueError(f"{host!r} is the last address that is bound")
-        self._bind(self._socket.raw.unbind, host, address)
+        _change_bound(self._socket.raw.unbind, host, address)
 
     def _local(self, host: str) -> Address:
         self._socket.check_open()
@@ -208,17 +207,6 @@ class Endpoint(trio.abc.AsyncResource):
 
     def _bound(self) -> list[tuple[str, int]]:
         return [address[:2] for address in self._socket.raw.local_addresses(None)]
-
-    def _bind(self, change: Callable[[Address], None], host: str, address: Address) -> None:
-        try:
-            change(address)
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                raise ValueError(
-                    f"the stack refuses {host!r}: an endpoint that is bound to any address has "
-                    "them all, and an IPv4 endpoint takes no IPv6 address"
-                ) from None
-            raise
 
     def statistics(self) -> SocketStatistics:
         """What the endpoint holds at this moment, and what has gone through it; for monitoring
@@ -331,7 +319,7 @@ class Endpoint(trio.abc.AsyncResource):
         """
         self._socket.check_open()
         check_options(options, at_connect=True)
-        candidates = await self._resolve(hosts, port)
+        candidates = await _resolve(self._socket, hosts, port)
         failure: OSError | None = None
         for addresses in candidates:
             try:
@@ -362,25 +350,10 @@ class Endpoint(trio.abc.AsyncResource):
         """
         self._socket.check_open()
         check_options(options, at_connect=True)
-        candidates = await self._resolve(hosts, port)
+        candidates = await _resolve(self._socket, hosts, port)
         await trio.lowlevel.checkpoint()
         tcb = self._socket.start_association(candidates[0], options, private=False)
         return tcb.get_handle()
-
-    async def _resolve(self, hosts: Hosts, port: Port) -> list[list[Address]]:
-        """The peers' addresses to try in turn, without IPv6 ones on an IPv4 endpoint."""
-        candidates = await resolve_peer(hosts, port)
-        self._socket.check_open()
-        bound = self._socket.raw.local_addresses(None)
-        if bound and not any(map(is_ipv6, bound)):
-            suitable = [c for c in candidates if not any(map(is_ipv6, c))]
-            if not suitable:
-                raise ValueError(
-                    f"{hosts!r} is an IPv6 peer and this is an IPv4 endpoint: open it with an IPv6 "
-                    "host, such as hosts=['::']"
-                )
-            return suitable
-        return candidates
 
     async def eof(self, association: Association | int) -> None:
         """Start the graceful shutdown of an association; see `Association.eof`."""
@@ -466,7 +439,7 @@ class Endpoint(trio.abc.AsyncResource):
             peer = await self._peer_address(association)
             handle = self.association_at(peer)
             if handle is None:
-                await self._send_first(value, peer, how, eof, init)
+                await _send_first(self._socket, value, peer, how, eof, init)
                 return
             association = handle
         tcb = self._tcb(association)
@@ -502,7 +475,7 @@ class Endpoint(trio.abc.AsyncResource):
             if handle is None:
                 if eof:
                     raise trio.WouldBlock  # it would have to wait until the association is up
-                self._start_with(value, association, how, init)
+                _start_with(self._socket, value, association, how, init)
                 return
             association = handle
         tcb = self._tcb(association)
@@ -525,59 +498,7 @@ class Endpoint(trio.abc.AsyncResource):
         if is_literal(peer[0]):
             check_address(peer)
             return peer
-        return (await self._resolve(peer[0], peer[1]))[0][0]
-
-    def _start_with(
-        self,
-        value: bytes | bytearray | memoryview,
-        peer: Address,
-        how: _How,
-        init: InitMsg | None,
-    ) -> Tcb:
-        """Start an association with a message on its way, or raise and leave nothing."""
-        socket = self._socket
-        options = () if init is None else (init,)
-        check_options(options, at_connect=True)
-        streams = self.get_option(InitMsg).num_ostreams if init is None else init.num_ostreams
-        default = socket.sender.default_info(None)
-        given = [d if h is None else h for d, h in zip(default, how, strict=True)]
-        info = SendInfo(*given)  # type: ignore[arg-type]
-        socket.sender.check(value, info, streams or ANY_STREAM, None)
-        tcb = socket.start_association([peer], options, private=False)
-        try:
-            socket.sender.send_nowait(tcb, value, info)
-        except AssociationLost:
-            socket.queue.extract(tcb.id)  # the error tells of the end, so the event does not
-            raise connect_failed(errno.ECONNREFUSED, [peer], tcb) from None
-        except BaseException:
-            socket.discard(tcb)
-            raise
-        return tcb
-
-    async def _send_first(
-        self,
-        value: bytes | bytearray | memoryview,
-        peer: Address,
-        how: _How,
-        eof: bool,
-        init: InitMsg | None,
-    ) -> None:
-        """Start an association with a message, waiting for room if need be."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while True:
-            try:
-                tcb = self._start_with(value, peer, how, init)
-                break
-            except trio.WouldBlock:
-                await self._socket.sender.wait_for_room()
-        if not eof:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
-        try:
-            await self._socket.shut_down(tcb)
-        except trio.Cancelled:
-            self._socket.discard(tcb)
-            raise
+        return (await _resolve(self._socket, peer[0], peer[1]))[0][0]
 
     async def receive(self) -> Message | Notification:
         """Receive the next message or event of any association (gen_sctp ``recv/2``).
@@ -660,6 +581,88 @@ class Endpoint(trio.abc.AsyncResource):
         else:
             self._socket.release(abort=True)
             await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+def _change_bound(change: Callable[[Address], None], host: str, address: Address) -> None:
+    """Bind or unbind an address, explaining the stack's refusal."""
+    try:
+        change(address)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise ValueError(
+                f"the stack refuses {host!r}: an endpoint that is bound to any address has "
+                "them all, and an IPv4 endpoint takes no IPv6 address"
+            ) from None
+        raise
+
+
+async def _resolve(socket: Socket, hosts: Hosts, port: Port) -> list[list[Address]]:
+    """The peers' addresses to try in turn, without IPv6 ones on an IPv4 endpoint."""
+    candidates = await resolve_peer(hosts, port)
+    socket.check_open()
+    bound = socket.raw.local_addresses(None)
+    if bound and not any(map(is_ipv6, bound)):
+        suitable = [c for c in candidates if not any(map(is_ipv6, c))]
+        if not suitable:
+            raise ValueError(
+                f"{hosts!r} is an IPv6 peer and this is an IPv4 endpoint: open it with an IPv6 "
+                "host, such as hosts=['::']"
+            )
+        return suitable
+    return candidates
+
+
+def _start_with(
+    socket: Socket,
+    value: bytes | bytearray | memoryview,
+    peer: Address,
+    how: _How,
+    init: InitMsg | None,
+) -> Tcb:
+    """Start an association with a message on its way, or raise and leave nothing."""
+    options = () if init is None else (init,)
+    check_options(options, at_connect=True)
+    streams = socket.settings.get(InitMsg, None).num_ostreams if init is None else init.num_ostreams
+    default = socket.sender.default_info(None)
+    given = [d if h is None else h for d, h in zip(default, how, strict=True)]
+    info = SendInfo(*given)  # type: ignore[arg-type]
+    socket.sender.check(value, info, streams or ANY_STREAM, None)
+    tcb = socket.start_association([peer], options, private=False)
+    try:
+        socket.sender.send_nowait(tcb, value, info)
+    except AssociationLost:
+        socket.queue.extract(tcb.id)  # the error tells of the end, so the event does not
+        raise connect_failed(errno.ECONNREFUSED, [peer], tcb) from None
+    except BaseException:
+        socket.discard(tcb)
+        raise
+    return tcb
+
+
+async def _send_first(
+    socket: Socket,
+    value: bytes | bytearray | memoryview,
+    peer: Address,
+    how: _How,
+    eof: bool,
+    init: InitMsg | None,
+) -> None:
+    """Start an association with a message, waiting for room if need be."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    while True:
+        try:
+            tcb = _start_with(socket, value, peer, how, init)
+            break
+        except trio.WouldBlock:
+            await socket.sender.wait_for_room()
+    if not eof:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return
+    try:
+        await socket.shut_down(tcb)
+    except trio.Cancelled:
+        socket.discard(tcb)
+        raise
 
 
 def _check_one_to_many(raw: StackSocket) -> None:

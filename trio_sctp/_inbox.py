@@ -184,6 +184,7 @@ class Delivery:
             self._queue.records_taken()
 
     def _put(self, item: Record | Passive) -> None:
+        """Add an item to the lane that it belongs to."""
         self._delivered += 1
         if self._halves is None:
             self.whole.put(item, self._delivered)

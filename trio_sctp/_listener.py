@@ -14,8 +14,14 @@ from ._association import Association, AssociationChannel, adopt_channel
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._options import EventSubscription, Option, Status, check_options
+from ._socket.opening import (
+    DEFAULT_MAX_MESSAGE_SIZE,
+    adopt,
+    check_max_message_size,
+    open_socket,
+)
 from ._socket.queue import Role
-from ._socket.socket import DEFAULT_MAX_MESSAGE_SIZE, Socket, check_max_message_size, open_socket
+from ._socket.socket import Socket
 from ._socket.tcb import Tcb
 from ._stack import Stack, StackSocket
 from ._values import Address, Arrival, AssociationState, SendInfo
@@ -66,7 +72,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         check_max_message_size(max_message_size)
         raw = choose_stack("kernel").adopt(sock, lambda _: None)
         socket = Socket(raw, Role.LISTENER, max_message_size, Association)
-        socket.adopt()
+        adopt(socket)
         return _listen(socket, backlog)
 
     @property

@@ -1,4 +1,4 @@
-"""A stack of which a test decides everything: what arrives, what fails, when there is room."""
+"""A stack that does what a test says: what arrives, what fails, when there is room to send."""
 
 from __future__ import annotations
 
@@ -25,11 +25,7 @@ from trio_sctp import (
 )
 from trio_sctp._options import Option, PathState, PeerAddressInfo
 from trio_sctp._stack import StackSocket
-from trio_sctp._values import (
-    Address,
-    Arrival,
-    SendInfo,
-)
+from trio_sctp._values import Address, Arrival, SendInfo
 
 T = TypeVar("T", bound=Option)
 
@@ -62,7 +58,7 @@ def change(id: int, state: AssociationState, error: int = 0) -> AssociationChang
 
 
 class FakeSocket:
-    """Lives as the `StackSocket` of one endpoint, channel or listener."""
+    """A `StackSocket` for one endpoint, channel or listener."""
 
     one_to_one = False
 
@@ -79,7 +75,7 @@ class FakeSocket:
         self._readable = trio.lowlevel.ParkingLot()
         self._writable = trio.lowlevel.ParkingLot()
 
-    # What a test does.
+    # What a test calls.
 
     def arrive(self, *arrivals: Arrival) -> None:
         self.arrivals.extend(arrivals)
@@ -95,7 +91,7 @@ class FakeSocket:
         self.room += messages
         self._writable.unpark_all()
 
-    # What the library does.
+    # What the library calls.
 
     def receive(self, limit: int) -> list[Arrival]:
         return [self.arrivals.popleft() for _ in range(min(limit, len(self.arrivals)))]
@@ -198,10 +194,10 @@ class FakeSocket:
         return None
 
     def bind(self, address: Address) -> None:
-        raise AssertionError("no test of this stack does that")
+        raise AssertionError("no test of this stack calls that")
 
     def unbind(self, address: Address) -> None:
-        raise AssertionError("no test of this stack does that")
+        raise AssertionError("no test of this stack calls that")
 
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
@@ -225,7 +221,7 @@ class FakeSocket:
         pass
 
     def subscription(self, association_id: int | None) -> EventSubscription:
-        raise AssertionError("no test of this stack does that")
+        raise AssertionError("no test of this stack calls that")
 
     def max_send_size(self) -> tuple[int, str]:
         return 10_000, "use a larger one"
@@ -236,10 +232,12 @@ class FakeSocket:
         self._writable.unpark_all()
 
     def detach(self) -> int:
-        raise AssertionError("no test of this stack does that")
+        raise AssertionError("no test of this stack calls that")
 
 
 class FakeStack:
+    """A stack of `FakeSocket` objects, which a test finds in ``sockets``."""
+
     name = "fake"
 
     def __init__(self) -> None:

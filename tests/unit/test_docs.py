@@ -17,8 +17,8 @@ import trio_sctp
 from trio_sctp._inbox import DEFAULT_BATCH
 from trio_sctp._listener import DEFAULT_BACKLOG
 from trio_sctp._options import DEFAULTS, Default, Scope
+from trio_sctp._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
 from trio_sctp._socket.queue import STORE_BYTES, STORE_RECORDS
-from trio_sctp._socket.socket import DEFAULT_MAX_MESSAGE_SIZE
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

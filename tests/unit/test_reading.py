@@ -13,6 +13,7 @@ from trio_sctp import (
     AssociationChange,
     AssociationLost,
     AssociationState,
+    ConnectFailed,
     Endpoint,
     Message,
     Passive,
@@ -134,8 +135,39 @@ async def test_behind_a_full_store_connect_completes(autojump_clock: MockClock) 
     assert event.state is DONE  # its COMM_UP was connect's own
 
 
+async def test_connect_returns_an_association_that_came_up_and_ended_before_it_could_look() -> None:
+    endpoint, socket = await open_endpoint()
+    connected = []
+
+    async def connect() -> None:
+        connected.append(await endpoint.connect("192.0.2.9", 2905))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect)
+        await wait_all_tasks_blocked()
+        (_, id) = socket.calls[-1]
+        socket.arrive(change(id, UP), change(id, LOST, error=12))
+    end = await connected[0].wait_ended()
+    assert (end.state, end.cause) == (LOST, 12)
+
+
+async def test_connect_fails_if_the_association_ended_without_having_come_up() -> None:
+    endpoint, socket = await open_endpoint()
+    async with trio.open_nursery() as nursery:
+
+        async def connect() -> None:
+            with pytest.raises(ConnectFailed) as failed:
+                await endpoint.connect("192.0.2.9", 2905)
+            assert failed.value.errno == errno.ECONNREFUSED
+
+        nursery.start_soon(connect)
+        await wait_all_tasks_blocked()
+        (_, id) = socket.calls[-1]
+        socket.arrive(change(id, LOST))  # of whatever kind its end may be
+
+
 async def test_a_receiver_takes_over_from_one_that_polls(autojump_clock: MockClock) -> None:
-    """A message larger than the store may read ahead is completed by who wants messages."""
+    """A task that wants messages completes one that is larger than may be read ahead."""
     endpoint, socket = await endpoint_with(ID)
     piece = trio_sctp._values.Piece(message(ID, bytes(2**18)))
     async with trio.open_nursery() as nursery:
@@ -151,7 +183,7 @@ async def test_a_receiver_takes_over_from_one_that_polls(autojump_clock: MockClo
 
 
 async def test_cancelled_at_every_checkpoint_nothing_is_lost_or_doubled() -> None:
-    """Receivers of every kind, cancelled after each possible number of checkpoints."""
+    """Receivers of every kind are cancelled after each possible number of checkpoints."""
     endpoint, socket = await endpoint_with(ID)
     total = 600
     received: list[int] = []
@@ -249,7 +281,7 @@ async def test_a_send_cancelled_while_it_waits_was_not_sent() -> None:
 
 
 async def test_a_blocked_sender_of_an_association_that_ended_unseen_is_told() -> None:
-    """Nobody reads, and the stack wakes nobody: it finds out by itself."""
+    """The sender finds out by itself, although nobody reads and the stack wakes nobody."""
     endpoint, socket = await endpoint_with(ID)
     socket.room = 0
     async with trio.open_nursery() as nursery:

@@ -1,5 +1,6 @@
 """One SCTP socket under Trio, of which the public objects are faces.
 
+    opening   opened by a stack, or made by somebody else and taken over
     socket    its associations: connecting, peeling off, ending; subscribing and closing
     settings  its options: what each may be set for, what a refusal means
     sender    sending on it: who waits, whose turn it is

@@ -131,6 +131,7 @@ class Intake:
     # -- messages ----------------------------------------------------------------------------
 
     def _take_in(self, arrivals: list[Arrival]) -> None:
+        """Queue arrivals; a batch of whole messages that nothing concerns goes by the short way."""
         if not (
             self._queue.partials
             or self.discarded
@@ -253,6 +254,7 @@ class Intake:
             self._deliver(event, tcb)
 
     def _take_up(self, event: AssociationChange, tcb: Tcb | None) -> Tcb:
+        """Note that an association came up or was restarted; it may be a new one of the peer's."""
         socket = self._socket
         if tcb is None:
             tcb = socket.add_tcb(event.association_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,10 +17,13 @@ from .._options import (
     DefaultSendParams,
     DelayedAck,
     EventSubscription,
+    InitMsg,
+    Linger,
     Option,
     PeerAddressInfo,
     PeerAddressParams,
     PrimaryAddress,
+    RtoInfo,
     Scope,
     check_address,
     check_options,
@@ -139,6 +143,25 @@ class Settings:
         finally:
             for option in reversed(before):
                 self.set(option, None)
+
+    def handshake_timeout(self) -> float:
+        """Seconds within which the stack has certainly not given up waiting for an INIT ACK."""
+        raw = self._socket.raw
+        init = raw.get_option(InitMsg, None)
+        rto = raw.get_option(RtoInfo, None)
+        assert init.max_attempts is not None
+        assert rto.initial is not None
+        longest = init.max_init_timeo or rto.max or rto.initial
+        waits = [min(rto.initial * 2**n, longest) for n in range(init.max_attempts)]
+        return sum(waits) / 1000 if waits else math.inf
+
+    def linger_seconds(self) -> float:
+        """Seconds for which closing may wait."""
+        try:
+            linger = self._socket.raw.get_option(Linger, None)
+        except OSError:
+            return math.inf  # the association has ended, and with it the stack's socket
+        return linger.seconds if linger.enabled else math.inf
 
     def _id(self, kind: type[Option], tcb: Tcb | None) -> int | None:
         """The association to name to the stack; an option that has no such scope is refused."""

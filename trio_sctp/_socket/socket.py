@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,16 +23,12 @@ import trio
 from .._errors import ASSOCIATION_GONE, USER_INITIATED_ABORT, ConnectFailed
 from .._options import (
     EventSubscription,
-    InitMsg,
-    Linger,
     Option,
-    RtoInfo,
-    check_options,
     default_subscription,
 )
-from .._stack import Stack, StackSocket
+from .._stack import StackSocket
 from .._values import Address, AssociationEnd, AssociationState, Record
-from .intake import Intake, asks_for_events, event_types, mark_as_reported, with_needed_events
+from .intake import Intake, event_types, mark_as_reported, with_needed_events
 from .queue import Queue, Role
 from .reader import Reader
 from .sender import Sender
@@ -43,9 +38,6 @@ from .waiter import Waiter
 
 if TYPE_CHECKING:
     from .._association import Association
-
-DEFAULT_MAX_MESSAGE_SIZE = 2**24
-"""16 MiB: above any signalling message, below what would hurt a server with many peers."""
 
 _LAST_READS = 1000
 """Bound on the batches that a cancelled close discards, for peers that outpace it."""
@@ -100,53 +92,6 @@ class Socket:
         self.reader: Reader = Reader(self)
         self.sender: Sender = Sender(self)
         self.settings: Settings = Settings(self)
-
-    # -- setting up --------------------------------------------------------------------------
-
-    def adopt(self) -> None:
-        """Take over a socket that somebody else made: its options and its associations.
-
-        It keeps what it was set to, except that no socket is born with a subscription: one that
-        has none gets the default.
-        """
-        found = self.raw.subscription(None)
-        if asks_for_events(found):
-            own = {id: self.raw.subscription(id) for id in self.raw.association_ids()}
-            self.subscribe(found, None)
-        else:
-            own = {}
-            self.subscribe(self.subscription, None)
-        self.adopt_associations()
-        for id, subscription in own.items():
-            if subscription != found and id in self.tcbs:
-                self.subscribe(subscription, self.tcbs[id])
-
-    def adopt_associations(self) -> None:
-        """Learn of the associations that the stack's socket already has."""
-        for id in self.raw.association_ids():
-            if self.intake.find(id) is None:
-                tcb = self.add_tcb(id)
-                with contextlib.suppress(OSError):
-                    mark_as_reported(tcb, self.raw.status(id))
-
-    def adopt_ended(self) -> Tcb | None:
-        """The association that the socket carried before it was adopted, if it left records."""
-        while self.intake.read():
-            pass
-        store = self.queue.store
-        if not store:
-            return None
-        tcb = Tcb(store[0].association_id, self)
-        tcb.phase = Phase.UP  # as it was before we saw it
-        lost = self.raw.pending_error()
-        state = AssociationState.COMM_LOST if lost else AssociationState.SHUTDOWN_COMP
-        self.end(tcb, state, 0, b"")
-        return tcb
-
-    def add_tcb(self, id: int) -> Tcb:
-        """Begin to keep what is known of an association."""
-        tcb = self.tcbs[id] = Tcb(id, self)
-        return tcb
 
     # -- using -------------------------------------------------------------------------------
 
@@ -214,6 +159,19 @@ class Socket:
 
     # -- associations begin ------------------------------------------------------------------
 
+    def adopt_associations(self) -> None:
+        """Learn of the associations that the stack's socket already has."""
+        for id in self.raw.association_ids():
+            if self.intake.find(id) is None:
+                tcb = self.add_tcb(id)
+                with contextlib.suppress(OSError):
+                    mark_as_reported(tcb, self.raw.status(id))
+
+    def add_tcb(self, id: int) -> Tcb:
+        """Begin to keep what is known of an association."""
+        tcb = self.tcbs[id] = Tcb(id, self)
+        return tcb
+
     def start_association(
         self, addresses: Sequence[Address], options: Sequence[Option], *, private: bool
     ) -> Tcb:
@@ -223,7 +181,7 @@ class Socket:
         # full of others' messages.
         self.intake.read_ahead()
         with self.settings.temporarily(options, addresses) as set_later:
-            timeout = self._handshake_timeout()
+            timeout = self.settings.handshake_timeout()
             id = self.raw.connect(addresses)
         tcb = self.add_tcb(id)
         tcb.private = private
@@ -249,16 +207,6 @@ class Socket:
             self.check_open()
             raise _refused_or_silent(tcb, addresses, trio.current_time() - started)
         return tcb
-
-    def _handshake_timeout(self) -> float:
-        """Seconds within which the stack has certainly not given up waiting for an INIT ACK."""
-        init = self.raw.get_option(InitMsg, None)
-        rto = self.raw.get_option(RtoInfo, None)
-        assert init.max_attempts is not None
-        assert rto.initial is not None
-        longest = init.max_init_timeo or rto.max or rto.initial
-        waits = [min(rto.initial * 2**n, longest) for n in range(init.max_attempts)]
-        return sum(waits) / 1000 if waits else math.inf
 
     # -- associations move -------------------------------------------------------------------
 
@@ -386,7 +334,7 @@ class Socket:
             await trio.lowlevel.checkpoint()
             return
         first = not self.closing
-        linger = self._linger()
+        linger = self.settings.linger_seconds()
         if linger == 0:
             self._abort_all()
             await trio.lowlevel.checkpoint()
@@ -410,14 +358,6 @@ class Socket:
                     if not self.intake.read():
                         break
                 self.release(abort=abort)
-
-    def _linger(self) -> float:
-        """Seconds for which closing may wait."""
-        try:
-            linger = self.raw.get_option(Linger, None)
-        except OSError:
-            return math.inf  # the association has ended, and with it the stack's socket
-        return linger.seconds if linger.enabled else math.inf
 
     def _abort_all(self) -> None:
         """End every association at once, then give the socket up."""
@@ -485,35 +425,6 @@ class Socket:
         raise trio.BusyResourceError(f"this socket cannot be detached: {reason}")
 
 
-def open_socket(
-    stack: Stack,
-    local_addresses: Sequence[Address],
-    port: int,
-    *,
-    role: Role,
-    ipv6: bool,
-    options: Sequence[Option],
-    max_message_size: int,
-    make_handle: Callable[[Tcb], Association],
-) -> Socket:
-    """A new socket of a stack, with its options set."""
-    check_options(options)
-    at_open = [option for option in options if option.at_open_only]
-    try:
-        raw = stack.open(local_addresses, port, ipv6=ipv6, options=at_open)
-    except OSError as error:
-        if error.errno == errno.EINVAL and at_open:
-            raise ValueError(f"the stack refuses one of {at_open!r}") from None
-        raise
-    socket = Socket(raw, role, max_message_size, make_handle)
-    try:
-        socket.settings.configure(options)
-    except BaseException:
-        socket.release(abort=True)
-        raise
-    return socket
-
-
 def connect_failed(number: int, addresses: Sequence[Address], tcb: Tcb) -> ConnectFailed:
     """The error for an association that could not be set up, ``number`` being its errno."""
     peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
@@ -529,9 +440,3 @@ def _refused_or_silent(tcb: Tcb, addresses: Sequence[Address], seconds: float) -
     else:
         number = errno.ETIMEDOUT
     return connect_failed(number, addresses, tcb)
-
-
-def check_max_message_size(size: int) -> None:
-    """Refuse a bound that no message could keep."""
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ValueError(f"max_message_size must be a number of bytes, 1 or more, not {size!r}")
