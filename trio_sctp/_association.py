@@ -411,7 +411,7 @@ class AssociationChannel(
     def from_socket(
         cls, sock: object, *, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     ) -> AssociationChannel:
-        """Adopt a socket that carries one association: a peeled-off or a connected one-to-one one.
+        """Adopt a socket that carries one association: peeled off, or one-to-one and connected.
 
         Args:
           sock: A standard library socket, a pysctp socket, or a descriptor (an integer).  It

@@ -82,7 +82,7 @@ class Socket:
     ) -> None:
         self.raw: StackSocket = raw
         self.role: Role = role
-        self.make_handle = make_handle  # of the object by which the program knows an association
+        self.make_handle = make_handle  # makes the object by which a program knows an association
         self.tcbs: dict[int, Tcb] = {}
         self.closing: bool = False  # aclose has begun: arrivals are discarded
         self.released: bool = False  # and the stack's socket is gone, too

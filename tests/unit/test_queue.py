@@ -1,0 +1,126 @@
+"""The queue of a socket alone: what it gives to whom, and whom it tells."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from trio_sctp import AssociationState, Message
+from trio_sctp._socket.queue import STORE_BYTES, STORE_RECORDS, Partial, Queue, Role
+from trio_sctp._socket.waiter import Waiter
+from trio_sctp._values import Record
+
+from ..support.fake_stack import change, message
+
+ID, OTHER = 100, 101
+EVENT = change(ID, AssociationState.COMM_UP)
+
+
+class StubInbox:
+    """An inbox with the records that a test gives it."""
+
+    def __init__(self, *records: Record) -> None:
+        self.credit = 0
+        self.records = list(records)
+
+    def fill(self) -> None:
+        pass
+
+    def deliver(self) -> None:
+        pass
+
+    def wake_all(self) -> None:
+        pass
+
+    def holds(self, association_id: int) -> bool:
+        return any(record.association_id == association_id for record in self.records)
+
+    def extract(self, association_id: int) -> list[Record]:
+        found = [record for record in self.records if record.association_id == association_id]
+        self.records = [record for record in self.records if record not in found]
+        return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 256])
+def test_a_channel_takes_messages_and_an_endpoint_everything(limit: int) -> None:
+    records: list[Record] = [EVENT, message(ID, b"1"), EVENT, message(ID, b"2"), EVENT]
+    for role, wanted in [
+        (Role.CHANNEL, [record for record in records if isinstance(record, Message)]),
+        (Role.ENDPOINT, records),
+    ]:
+        queue = Queue(role)
+        queue.store.extend(records)
+        taken: list[Record] = []
+        while batch := queue.take(limit):
+            assert len(batch) <= limit
+            taken += batch
+        assert taken == wanted
+        assert not queue.store
+
+
+def test_room_ends_with_the_records_or_with_the_bytes_of_whole_and_incomplete_messages() -> None:
+    queue = Queue(Role.ENDPOINT)
+    queue.store.extend(message(ID) for _ in range(STORE_RECORDS - 1))
+    assert queue.room()
+    queue.store.append(EVENT)
+    assert not queue.room()
+    queue.store.clear()
+    queue.store.append(message(ID, bytes(STORE_BYTES // 2)))
+    queue.partials[ID] = Partial(message(ID, bytes(STORE_BYTES // 2 - 1)))
+    assert queue.room()
+    queue.partials[ID].add(b"x")
+    assert not queue.room()
+
+
+def test_extract_puts_what_was_delivered_before_what_waits_and_leaves_the_others() -> None:
+    queue = Queue(Role.ENDPOINT)
+    queue.inbox = StubInbox(message(ID, b"1"), message(OTHER, b"a"))
+    queue.store.extend([message(OTHER, b"b"), message(ID, b"2"), EVENT])
+    assert queue.extract(ID) == [message(ID, b"1"), message(ID, b"2"), EVENT]
+    assert list(queue.store) == [message(OTHER, b"b")]
+    assert queue.inbox.holds(OTHER)
+
+
+async def test_what_an_association_left_is_taken_when_neither_store_nor_inbox_holds_any() -> None:
+    queue = Queue(Role.ENDPOINT)
+    inbox = queue.inbox = StubInbox(message(ID))
+    queue.store.extend([message(ID), message(OTHER)])
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(queue.wait_taken, ID)
+        await wait_all_tasks_blocked()
+        queue.take(1)
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 2
+        inbox.records.clear()
+        queue.records_taken()
+        await wait_all_tasks_blocked()
+        assert not nursery.child_tasks
+    assert not queue.awaited
+
+
+async def test_closing_lets_nobody_wait_for_what_was_dropped() -> None:
+    queue = Queue(Role.CHANNEL)
+    queue.store.append(message(ID))
+    receiver = queue.begin_receive()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.wait_taken, ID)
+        nursery.start_soon(receiver.park)
+        await wait_all_tasks_blocked()
+        queue.close()
+    assert receiver.woken
+    assert not queue.store
+
+
+async def test_a_reader_behind_a_full_store_is_told_of_room_and_not_before() -> None:
+    queue = Queue(Role.ENDPOINT)
+    queue.store.extend(message(ID) for _ in range(STORE_RECORDS + 1))
+    queue.room_waiter = Waiter(state_only=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.room_waiter.park)
+        await wait_all_tasks_blocked()
+        queue.take(1)
+        assert queue.room_waiter.parked
+        queue.take(1)
+        assert not queue.room_waiter.parked
