@@ -14,9 +14,25 @@ import dataclasses
 import enum
 import ipaddress
 from collections.abc import Iterable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
-from ._values import Address
+from ._values import (
+    AdaptationIndication,
+    Address,
+    AssociationChange,
+    AssociationReset,
+    AuthenticationChange,
+    Notification,
+    PartialDeliveryAborted,
+    PeerAddressChange,
+    RemoteError,
+    SenderDry,
+    SendFailed,
+    ShutdownReceived,
+    StreamChange,
+    StreamReset,
+    UnknownEvent,
+)
 
 
 class Scope(enum.Enum):
@@ -443,6 +459,58 @@ class EventSubscription(Option):
     stream_change_event: bool | None = None
 
 
+class EventType(NamedTuple):
+    """One row of `EVENTS`: what is known of one kind of event, for all stacks.
+
+    Attributes:
+      field: The field of `EventSubscription` that switches it.
+      event: The class of its events.
+      notification: RFC 6458's name of the notification, without its SCTP_; a stack that has a
+        number for it finds the number by this name.
+      default: Whether a socket delivers it until it is told otherwise.
+      needed: Whether the library has to see it, whatever the program subscribes to.
+    """
+
+    field: str
+    event: type[Notification]
+    notification: str
+    default: bool
+    needed: bool
+
+
+EVENTS: tuple[EventType, ...] = (
+    EventType("association_event", AssociationChange, "ASSOC_CHANGE", True, True),
+    EventType("address_event", PeerAddressChange, "PEER_ADDR_CHANGE", True, False),
+    EventType("send_failure_event", SendFailed, "SEND_FAILED_EVENT", True, True),
+    EventType("peer_error_event", RemoteError, "REMOTE_ERROR", True, False),
+    EventType("shutdown_event", ShutdownReceived, "SHUTDOWN_EVENT", True, True),
+    EventType(
+        "partial_delivery_event", PartialDeliveryAborted, "PARTIAL_DELIVERY_EVENT", True, True
+    ),
+    EventType(
+        "adaptation_layer_event", AdaptationIndication, "ADAPTATION_INDICATION", False, False
+    ),
+    EventType("authentication_event", AuthenticationChange, "AUTHENTICATION_EVENT", False, False),
+    EventType("sender_dry_event", SenderDry, "SENDER_DRY_EVENT", False, False),
+    EventType("stream_reset_event", StreamReset, "STREAM_RESET_EVENT", False, False),
+    EventType("association_reset_event", AssociationReset, "ASSOC_RESET_EVENT", False, False),
+    EventType("stream_change_event", StreamChange, "STREAM_CHANGE_EVENT", False, True),
+)
+"""Every event that can be subscribed to, in the order of `EventSubscription`."""
+
+DEFAULT_EVENTS = EventSubscription(**{row.field: row.default for row in EVENTS})
+"""The events that a socket delivers until it is told otherwise."""
+
+NEEDED_EVENTS = EventSubscription(**{row.field: True for row in EVENTS if row.needed})
+"""The events that the library has to see, whatever the program subscribes to."""
+
+
+def event_types(subscription: EventSubscription) -> frozenset[type]:
+    """The classes of events that a subscription delivers, `UnknownEvent` always among them."""
+    chosen = [row.event for row in EVENTS if getattr(subscription, row.field)]
+    return frozenset([UnknownEvent, *chosen])
+
+
 class StatusState(enum.IntEnum):
     """Where an association is in its life (RFC 9260 section 4, gen_sctp ``sctp_state_...``)."""
 
@@ -730,20 +798,7 @@ class Default:
 
 DEFAULTS: tuple[Default, ...] = (
     Default(
-        EventSubscription(
-            association_event=True,
-            address_event=True,
-            send_failure_event=True,
-            peer_error_event=True,
-            shutdown_event=True,
-            partial_delivery_event=True,
-            adaptation_layer_event=False,
-            authentication_event=False,
-            sender_dry_event=False,
-            stream_reset_event=False,
-            association_reset_event=False,
-            stream_change_event=False,
-        ),
+        DEFAULT_EVENTS,
         "what an application has to know; the others are for those who ask",
         "the same",
     ),
@@ -768,14 +823,6 @@ information of every message is on, and fragment interleave is 1, so that a long
 peer does not hold up the others.  The send buffer keeps the kernel's size, 208 KiB unless the
 administrator chose another (gen_sctp asks for 64 KiB).
 """
-
-
-def default_subscription() -> EventSubscription:
-    """The events that a socket delivers until it is told otherwise."""
-    for default in DEFAULTS:
-        if isinstance(default.option, EventSubscription):
-            return default.option
-    raise AssertionError("the table of defaults has an EventSubscription")
 
 
 def merge(option: Option, current: Option) -> Option:

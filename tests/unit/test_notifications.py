@@ -15,7 +15,9 @@ from trio_sctp._values import FailedFragment
 
 pytest.importorskip("fcntl", reason="of Linux, whose modules are not for Windows")
 
+from trio_sctp._kernel._layouts import Note
 from trio_sctp._kernel._notifications import parse_notification
+from trio_sctp._kernel._options import NOTES
 
 ID = 7
 # As linux/sctp.h lays them out; causes in network order.
@@ -154,3 +156,7 @@ def test_a_notification_that_is_cut_short_is_kept_as_unknown() -> None:
 def test_no_bytes_of_a_peer_raise(body: bytes, type: int) -> None:
     parse_notification(body)
     parse_notification(note(type, body))
+
+
+def test_every_notification_but_the_older_send_failed_can_be_subscribed_to() -> None:
+    assert set(NOTES.values()) == set(Note) - {Note.SEND_FAILED}

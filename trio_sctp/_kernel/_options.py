@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .._errors import OptionUnsupported
 from .._options import (
+    EVENTS,
     AdaptationLayer,
     AssocParams,
     AutoClose,
@@ -336,20 +337,8 @@ NOT_INHERITED: tuple[type[Option], ...] = (Tos, TrafficClass, Priority)
 """What a peeled-off or accepted socket does not take over by itself.  In this order: Linux changes
 the priority with the TOS."""
 
-SUBSCRIPTIONS = {
-    "association_event": Note.ASSOC_CHANGE,
-    "address_event": Note.PEER_ADDR_CHANGE,
-    "send_failure_event": Note.SEND_FAILED_EVENT,
-    "peer_error_event": Note.REMOTE_ERROR,
-    "shutdown_event": Note.SHUTDOWN_EVENT,
-    "partial_delivery_event": Note.PARTIAL_DELIVERY_EVENT,
-    "adaptation_layer_event": Note.ADAPTATION_INDICATION,
-    "authentication_event": Note.AUTHENTICATION_EVENT,
-    "sender_dry_event": Note.SENDER_DRY_EVENT,
-    "stream_reset_event": Note.STREAM_RESET_EVENT,
-    "association_reset_event": Note.ASSOC_RESET_EVENT,
-    "stream_change_event": Note.STREAM_CHANGE_EVENT,
-}
+NOTES: dict[str, Note] = {row.field: Note[row.notification] for row in EVENTS}
+"""Linux's notification for each field of `EventSubscription`."""
 
 
 def _layout(kind: type[Any]) -> Layout:
@@ -476,14 +465,14 @@ def _with_switches(
 
 def subscribe(sock: socket.socket, events: EventSubscription, id: int) -> None:
     """Report these events; all fields are set."""
-    for field, note in SUBSCRIPTIONS.items():
+    for field, note in NOTES.items():
         sock.setsockopt(SOL_SCTP, Opt.EVENT, EVENT_STRUCT.pack(id, note, getattr(events, field)))
 
 
 def subscription(sock: socket.socket, id: int) -> EventSubscription:
     """The events that are reported."""
     on: dict[str, bool] = {}
-    for field, note in SUBSCRIPTIONS.items():
+    for field, note in NOTES.items():
         _, data = getsockopt(sock.fileno(), Opt.EVENT, EVENT_STRUCT.pack(id, note, 0))
         on[field] = bool(EVENT_STRUCT.unpack(data)[2])
     return EventSubscription(**on)

@@ -7,30 +7,22 @@ who reads, and for no credit.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._errors import OUT_OF_RESOURCE
-from .._options import EventSubscription, Status, StatusState, merge
+from .._options import NEEDED_EVENTS, EventSubscription, Status, StatusState, event_types, merge
 from .._values import (
-    AdaptationIndication,
     Arrival,
     AssociationChange,
-    AssociationReset,
     AssociationState,
-    AuthenticationChange,
     FailedFragment,
     Message,
     Notification,
     PartialDeliveryAborted,
-    PeerAddressChange,
     Piece,
-    RemoteError,
-    SenderDry,
     SendFailed,
     ShutdownReceived,
     StreamChange,
-    StreamReset,
-    UnknownEvent,
 )
 from .queue import STORE_RECORDS, Partial, Role
 from .tcb import Phase, Tcb
@@ -42,30 +34,6 @@ READ_BATCH = 256
 """Arrivals taken from the stack at once.  Other tasks run in between, so a small number would leave
 a busy socket behind its senders: what does not fit into its receive buffer is lost on the way and
 sent again, at worst until the peer gives up."""
-
-_EVENT_FIELDS: dict[str, type[Any]] = {
-    "association_event": AssociationChange,
-    "address_event": PeerAddressChange,
-    "send_failure_event": SendFailed,
-    "peer_error_event": RemoteError,
-    "shutdown_event": ShutdownReceived,
-    "partial_delivery_event": PartialDeliveryAborted,
-    "adaptation_layer_event": AdaptationIndication,
-    "authentication_event": AuthenticationChange,
-    "sender_dry_event": SenderDry,
-    "stream_reset_event": StreamReset,
-    "association_reset_event": AssociationReset,
-    "stream_change_event": StreamChange,
-}
-
-# What the library has to see whatever the application subscribes to.
-_NEEDED = EventSubscription(
-    association_event=True,
-    send_failure_event=True,
-    shutdown_event=True,
-    partial_delivery_event=True,
-    stream_change_event=True,
-)
 
 
 class Intake:
@@ -334,21 +302,8 @@ def mark_as_reported(tcb: Tcb, status: Status) -> None:
         tcb.mark_up(status.outstrms, status.instrms)
 
 
-def event_types(subscription: EventSubscription) -> frozenset[type]:
-    """The classes of events that a subscription asks for."""
-    return frozenset(
-        [UnknownEvent]
-        + [kind for field, kind in _EVENT_FIELDS.items() if getattr(subscription, field)]
-    )
-
-
-def asks_for_events(subscription: EventSubscription) -> bool:
-    """Whether a subscription asks for any event."""
-    return any(getattr(subscription, field) for field in _EVENT_FIELDS)
-
-
 def with_needed_events(subscription: EventSubscription) -> EventSubscription:
     """A subscription, and with it what the library itself has to see."""
-    seen = merge(_NEEDED, subscription)
+    seen = merge(NEEDED_EVENTS, subscription)
     assert isinstance(seen, EventSubscription)
     return seen

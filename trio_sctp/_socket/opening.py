@@ -6,10 +6,9 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .._options import Option, check_options
+from .._options import EVENTS, Option, check_options
 from .._stack import Stack
 from .._values import Address, AssociationState
-from .intake import asks_for_events
 from .queue import Role
 from .socket import Socket
 from .tcb import Phase, Tcb
@@ -58,7 +57,7 @@ def adopt(socket: Socket) -> None:
     """
     raw = socket.raw
     found = raw.subscription(None)
-    if asks_for_events(found):
+    if any(getattr(found, row.field) for row in EVENTS):
         own = {id: raw.subscription(id) for id in raw.association_ids()}
         socket.subscribe(found, None)
     else:

@@ -22,13 +22,14 @@ import trio
 
 from .._errors import ASSOCIATION_GONE, USER_INITIATED_ABORT, ConnectFailed
 from .._options import (
+    DEFAULT_EVENTS,
     EventSubscription,
     Option,
-    default_subscription,
+    event_types,
 )
 from .._stack import StackSocket
 from .._values import Address, AssociationEnd, AssociationState, Record
-from .intake import Intake, event_types, mark_as_reported, with_needed_events
+from .intake import Intake, mark_as_reported, with_needed_events
 from .queue import Queue, Role
 from .reader import Reader
 from .sender import Sender
@@ -86,7 +87,7 @@ class Socket:
         self.tcbs: dict[int, Tcb] = {}
         self.closing: bool = False  # aclose has begun: arrivals are discarded
         self.released: bool = False  # and the stack's socket is gone, too
-        self.subscription: EventSubscription = default_subscription()
+        self.subscription: EventSubscription = DEFAULT_EVENTS
         self.queue: Queue = Queue(role)
         self.intake: Intake = Intake(self, max_message_size)
         self.reader: Reader = Reader(self)

@@ -25,6 +25,7 @@ from .._engine.parameters import Parameters
 from .._engine.path import Path, Route, host_of, transport_address
 from .._errors import OptionUnsupported
 from .._options import (
+    DEFAULT_EVENTS,
     AdaptationLayer,
     AssocParams,
     AutoClose,
@@ -46,7 +47,6 @@ from .._options import (
     SendBuffer,
     Status,
     Tos,
-    default_subscription,
 )
 from .._stack import StackReport, StackSocket
 from .._values import (
@@ -345,7 +345,7 @@ class UserlandSocket:
         self._writable = trio.lowlevel.ParkingLot()
         self._settings: dict[type[Option], Option] = {}
         self._defaults: dict[int, DefaultSendParams] = {}
-        self._subscription = default_subscription()
+        self._subscription = DEFAULT_EVENTS
 
     def readable(self) -> None:
         """Something may have come."""

@@ -1,0 +1,31 @@
+"""The table of events agrees with the subscription, its documentation and the classes of events."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+
+import pytest
+
+from trio_sctp import EventSubscription, UnknownEvent
+from trio_sctp._options import EVENTS, EventType
+from trio_sctp._values import Notification
+
+
+def test_every_field_of_the_subscription_has_its_row() -> None:
+    fields = dataclasses.fields(EventSubscription)
+    assert [row.field for row in EVENTS] == [field.name for field in fields]
+
+
+def test_every_event_but_the_unknown_can_be_subscribed_to() -> None:
+    events = {*typing.get_args(Notification)} - {UnknownEvent}
+    assert {row.event for row in EVENTS} == events
+    assert len(EVENTS) == len(events)
+
+
+@pytest.mark.parametrize("row", EVENTS, ids=lambda row: row.field)
+def test_help_names_the_event_and_whether_it_is_on(row: EventType) -> None:
+    state = "On" if row.default else "Off"
+    line = f"{row.field}: `{row.event.__name__}`.  {state} by default."
+    assert re.search(rf"^ *{re.escape(line)}$", EventSubscription.__doc__ or "", re.MULTILINE)
