@@ -1,20 +1,18 @@
 """The engine as a stack under Trio: sockets for `_socket`, and the packets' way in and out.
 
-`UserlandStack` knows nothing of how packets travel; a carrier does: UDP, raw IP, or a simulated
+`UserlandStack` knows nothing of how packets travel.  A carrier does: UDP, raw IP, or a simulated
 network.  The carrier hands in what arrives (`packet_arrived`), calls `handle_timeouts` when
-`next_deadline` has come, and takes what leaves (`transmit`).
+`next_deadline` has come, and sends what leaves (`transmit`).
 """
 
 from __future__ import annotations
 
 import abc
 import errno
-import os
 import secrets
-import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -22,31 +20,13 @@ from .._engine.association import EngineAssociation
 from .._engine.deadlines import Deadlines
 from .._engine.engine import Engine, Outgoing
 from .._engine.parameters import Parameters
-from .._engine.path import Path, Route, host_of, transport_address
+from .._engine.path import Route, host_of, transport_address
 from .._errors import OptionUnsupported
 from .._options import (
     DEFAULT_EVENTS,
-    AdaptationLayer,
-    AssocParams,
-    AutoClose,
-    DefaultSendParams,
-    DelayedAck,
-    DisableFragments,
     EventSubscription,
-    InitMsg,
-    Linger,
-    MaxSegment,
-    NoDelay,
     Option,
-    PeerAddressFlags,
-    PeerAddressInfo,
-    PeerAddressParams,
-    PrimaryAddress,
-    ReceiveBuffer,
-    RtoInfo,
-    SendBuffer,
     Status,
-    Tos,
 )
 from .._stack import StackReport, StackSocket
 from .._values import (
@@ -54,22 +34,18 @@ from .._values import (
     Arrival,
     SendInfo,
 )
+from .options import ROWS, SocketSettings, Target, path_at, refusal
 
 T = TypeVar("T", bound=Option)
 
 _EPHEMERAL = range(49152, 65536)
-_DEFAULT = Parameters()
 
 _CROWD = 256
-"""Records that are taken from a socket at once."""
-
-
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+"""Unread records with which a socket counts as crowded: as many as are taken from it at once."""
 
 
 class UserlandStack(abc.ABC):
-    """Endpoints of one host."""
+    """The endpoints of one host, whose packets a carrier takes and brings."""
 
     name: str = "userland"
 
@@ -83,10 +59,12 @@ class UserlandStack(abc.ABC):
         """Not for programs to call.
 
         Args:
-          randomness: Gives so many random bytes; another source makes a run repeatable.
-          answer_strangers: Whether ports that nobody has here are nobody's at all.
-          shares_addresses: Whether other stacks may have the same addresses: then their ports are
-            to differ, or a peer would take one's association for the other's, begun anew.
+          randomness: Returns as many random bytes as it is asked for; another source makes a run
+            repeatable.
+          answer_strangers: Whether to answer packets to ports that no endpoint here has.  False
+            leaves them to others who may have those ports.
+          shares_addresses: Whether other stacks may have the same addresses.  Their ports should
+            then differ, or a peer would take an association of one for a restart of the other's.
         """
         self._randomness = randomness
         self._answer_strangers = answer_strangers
@@ -94,34 +72,44 @@ class UserlandStack(abc.ABC):
         self._failure: Exception | None = None
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
-        self.blocked: set[UserlandSocket] = set()  # somebody waits to send on them
+        self.blocked: set[UserlandSocket] = set()  # a task waits to send on each of them
         self._deadlines = Deadlines(self._deadline_of)
         self.crowded: bool = False  # more has come for a socket than its program takes at once
-        self._dirty: tuple[Engine, int] | None = None  # an association that has more to send
+        self._unflushed: tuple[Engine, int] | None = None  # an association with messages queued
         self._next_port = _EPHEMERAL.start
         if shares_addresses:
             self._next_port += int.from_bytes(randomness(2), "big") % len(_EPHEMERAL)
         self._nobody = Engine(0, [], randomness=randomness)
 
-    # -- the carrier's side ---
+    # -- what a carrier supplies ---
 
     @abc.abstractmethod
     def bind(self, hosts: Sequence[str], *, ipv6: bool) -> list[str]:
-        """The addresses of an endpoint that asks for these, or for any; OSError if there is no
-        such address here."""
+        """The addresses of an endpoint that asks for ``hosts``, or for any.
+
+        Raises:
+          OSError: one of them is no address of this host.
+        """
 
     @abc.abstractmethod
     def listen(self, engine: Engine, bound: Sequence[str]) -> None:
-        """An endpoint is to be found by those who know only its addresses and port; OSError if it
-        cannot be."""
+        """Let an endpoint be reached by peers that know only its addresses and port.
+
+        Raises:
+          OSError: it cannot be.
+        """
 
     @abc.abstractmethod
     def route_to(self, engine: Engine, remote: str, bound: Sequence[str]) -> Route:
-        """The way to an address, from one of those that are bound; OSError if there is none."""
+        """The route to an address from one of those in ``bound``.
+
+        Raises:
+          OSError: there is none.
+        """
 
     @abc.abstractmethod
     def release(self, engine: Engine) -> None:
-        """An endpoint and all of its associations are gone."""
+        """Give up what was held for an endpoint that is gone with all of its associations."""
 
     @abc.abstractmethod
     def transmit(self, packet: Outgoing) -> None:
@@ -129,18 +117,23 @@ class UserlandStack(abc.ABC):
 
     @abc.abstractmethod
     def wake(self) -> None:
-        """There is something to send: `flush` is to be called soon."""
+        """Have `flush` called soon."""
 
     @abc.abstractmethod
     def timers_changed(self) -> None:
-        """`next_deadline` may be another."""
+        """Ask for `next_deadline` again: it may have changed."""
+
+    @abc.abstractmethod
+    def report(self) -> StackReport: ...
 
     def parameters(self) -> Parameters:
-        """What endpoints start with."""
+        """The parameters that endpoints start with."""
         return Parameters()
 
+    # -- what a carrier calls ---
+
     def packet_arrived(self, data: bytes, route: Route) -> None:
-        """A packet has come."""
+        """Take a packet that has come."""
         if len(data) < 4:
             return
         port = int.from_bytes(data[2:4], "big")
@@ -148,20 +141,20 @@ class UserlandStack(abc.ABC):
         if engine is None or (engine.addresses and route.local not in engine.addresses):
             if not self._answer_strangers:
                 return
-            engine = self._nobody  # who answers for ports that nobody has (8.4)
+            engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
             engine.port = port
         engine.receive_packet(data, route, trio.current_time())
-        self._settle(engine)
+        self._hand_out(engine)
 
     def unreachable(self, data: bytes, remote: str) -> None:
-        """ICMP says that nobody takes such packets as this one of ours."""
+        """Take what ICMP says: nobody at ``remote`` takes packets like this one of ours."""
         engine = self.engines.get(int.from_bytes(data[:2], "big"))
         if engine is not None:
             engine.unreachable(data, remote, trio.current_time())
-            self._settle(engine)
+            self._hand_out(engine)
 
     def next_deadline(self) -> float | None:
-        """When `handle_timeouts` is to be called."""
+        """When `handle_timeouts` has to be called; None if no timer runs."""
         deadline = self._deadlines.earliest()
         return None if deadline == inf else deadline
 
@@ -170,67 +163,34 @@ class UserlandStack(abc.ABC):
         return inf if deadline is None else deadline
 
     def handle_timeouts(self) -> None:
-        """Do what has fallen due."""
+        """Let all timers that have run out take effect."""
         now = trio.current_time()
         while (port := self._deadlines.due(now)) is not None:
             engine = self.engines[port]
             engine.handle_timeout(now)
-            self._settle(engine)
+            self._hand_out(engine)
 
     def flush(self) -> None:
-        """Let what was queued since the last time leave."""
-        if self._dirty is not None:
-            engine, id = self._dirty
-            self._dirty = None
+        """Send the messages that were queued since the last call, as far as windows allow."""
+        if self._unflushed is not None:
+            engine, id = self._unflushed
+            self._unflushed = None
             engine.flush(id, trio.current_time())
-            self._settle(engine)
+            self._hand_out(engine)
 
     def filling(self) -> bool:
-        """Whether what was queued since the last `flush` may wait for more, as the peer has other
-        data to acknowledge."""
-        if self._dirty is None:
+        """Whether queued messages may wait for others to share their packets.
+
+        They may while the peer has other data to acknowledge.
+        """
+        if self._unflushed is None:
             return False
-        engine, id = self._dirty
+        engine, id = self._unflushed
         association = engine.associations.get(id)
         return association is not None and association.outbound.flight > 0
 
-    def queued(self, engine: Engine, association: EngineAssociation) -> None:
-        """An association has more to send: what follows at once on the same one shares packets, up
-        to some bursts of them.
-
-        Messages on others do not overtake it.
-        """
-        self.check_running()
-        dirty = (engine, association.id)
-        if self._dirty != dirty:
-            self.flush()
-            self._dirty = dirty
-            self.wake()
-        elif association.has_bursts():
-            self.flush()
-
-    def send_packets(self, engine: Engine) -> None:
-        """Messages were taken: its packets leave, and its timers may have changed."""
-        packets = engine.packets_to_send()
-        if packets:
-            for packet in packets:
-                self.transmit(packet)
-            if engine.port in self.engines:
-                self._deadlines.update(engine.port)
-
-    def settle(self, engine: Engine) -> None:
-        """An engine was used: its packets leave, and its timers may have changed."""
-        self._settle(engine)
-        self.timers_changed()
-
-    def check_running(self) -> None:
-        """Raise if no packet will come or leave any more."""
-        if self.ended:
-            why = "has failed" if self._failure else "was left"
-            raise trio.BrokenResourceError(f"the {self.name} stack {why}") from self._failure
-
     def end(self, failure: Exception | None) -> None:
-        """Abort all that is left; whoever waits for anything is woken."""
+        """Abort all associations that are left, and wake all tasks that wait."""
         if self.ended:
             return
         self.ended = True
@@ -240,15 +200,60 @@ class UserlandStack(abc.ABC):
             try:
                 for id in list(engine.associations):
                     engine.abort(id, b"", now)
-                self._settle(engine)
+                self._hand_out(engine)
             except Exception:
-                if failure is None:  # else it is no wonder
+                if failure is None:  # otherwise the engine that failed may well fail again
                     raise
         for sockets in self._sockets.values():
             for socket in sockets.values():
                 socket.wake_all()
 
-    def _settle(self, engine: Engine) -> None:
+    # -- what its sockets call ---
+
+    def check_running(self) -> None:
+        """Raise BrokenResourceError if the carrier brings and takes no packets any more."""
+        if self.ended:
+            why = "has failed" if self._failure else "was left"
+            raise trio.BrokenResourceError(f"the {self.name} stack {why}") from self._failure
+
+    def queued(self, engine: Engine, association: EngineAssociation) -> None:
+        """Have a message that was queued leave soon.
+
+        Messages that are queued on the same association directly after it share its packets, up to
+        some bursts of them.  Messages on other associations do not overtake it.
+        """
+        self.check_running()
+        latest = (engine, association.id)
+        if self._unflushed != latest:
+            self.flush()
+            self._unflushed = latest
+            self.wake()
+        elif association.has_bursts():
+            self.flush()
+
+    def send_packets(self, engine: Engine) -> None:
+        """Send an engine's packets after messages were taken from it: SACKs that open the window.
+
+        Nothing else can have come of it, so this does less than `settle`.
+        """
+        packets = engine.packets_to_send()
+        if packets:
+            for packet in packets:
+                self.transmit(packet)
+            if engine.port in self.engines:
+                self._deadlines.update(engine.port)
+
+    def settle(self, engine: Engine) -> None:
+        """Hand out what an engine has made of a program's call, and look at the timers again."""
+        self._hand_out(engine)
+        self.timers_changed()
+
+    def _hand_out(self, engine: Engine) -> None:
+        """Hand out what an engine has made of a packet, a timer or a call.
+
+        Packets go to the carrier, news to the sockets, and room to those that wait for it.  An
+        engine that nobody uses any more is released.
+        """
         for packet in engine.packets_to_send():
             self.transmit(packet)
         sockets = self._sockets.get(engine)
@@ -267,10 +272,29 @@ class UserlandStack(abc.ABC):
                 self.release(engine)
 
     def _in_use(self, engine: Engine) -> bool:
-        """Whether a socket has it, or an association is still shutting down."""
+        """Whether a socket has the engine, or one of its associations is still shutting down."""
         return bool(engine.associations) or engine in self._sockets
 
-    # -- the seam ---
+    def add(self, socket: UserlandSocket) -> None:
+        """Remember a socket that was opened or peeled off."""
+        self._sockets.setdefault(socket.engine, {})[socket.only] = socket
+
+    def forget(self, socket: UserlandSocket) -> None:
+        """Forget a socket that was closed."""
+        sockets = self._sockets[socket.engine]
+        del sockets[socket.only]
+        if not sockets:
+            del self._sockets[socket.engine]
+
+    def peeled_off(self, engine: Engine) -> Collection[int | None]:
+        """The associations that have a socket of their own; None stands for the endpoint's."""
+        return self._sockets.get(engine, {}).keys()
+
+    def unsupported(self, what: str) -> OptionUnsupported:
+        """The error for something that this stack does not have."""
+        return OptionUnsupported(errno.EOPNOTSUPP, f"the {self.name} stack has no {what}")
+
+    # -- the seam: `Stack` ---
 
     def open(
         self,
@@ -281,9 +305,7 @@ class UserlandStack(abc.ABC):
         options: Sequence[Option] = (),
     ) -> UserlandSocket:
         for option in options:
-            raise OptionUnsupported(
-                errno.EOPNOTSUPP, f"the {self.name} stack has no {type(option).__name__}"
-            )
+            raise self.unsupported(type(option).__name__)
         self.check_running()
         hosts = [host_of(address) for address in local_addresses]
         hosts = [host for host in hosts if host not in ("0.0.0.0", "::")]
@@ -291,7 +313,7 @@ class UserlandStack(abc.ABC):
         if not port:
             port = self._free_port()
         elif port in self.engines:
-            raise _error(errno.EADDRINUSE)
+            raise refusal(errno.EADDRINUSE)
         engine = Engine(port, hosts, parameters=self.parameters(), randomness=self._randomness)
         self.engines[port] = engine
         socket = UserlandSocket(self, engine, bound, None)
@@ -304,32 +326,14 @@ class UserlandStack(abc.ABC):
             self._next_port = port + 1 if port + 1 in _EPHEMERAL else _EPHEMERAL.start
             if port not in self.engines:
                 return port
-        raise _error(errno.EADDRINUSE)
+        raise refusal(errno.EADDRINUSE)
 
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
-        raise OptionUnsupported(errno.EOPNOTSUPP, f"the {self.name} stack has no descriptors")
-
-    @abc.abstractmethod
-    def report(self) -> StackReport: ...
-
-    def add(self, socket: UserlandSocket) -> None:
-        """A socket was opened, or peeled off."""
-        self._sockets.setdefault(socket.engine, {})[socket.only] = socket
-
-    def forget(self, socket: UserlandSocket) -> None:
-        """A socket was closed."""
-        sockets = self._sockets[socket.engine]
-        del sockets[socket.only]
-        if not sockets:
-            del self._sockets[socket.engine]
-
-    def peeled_off(self, engine: Engine) -> Collection[int | None]:
-        """The associations that have a socket of their own."""
-        return self._sockets.get(engine, {}).keys()
+        raise self.unsupported("descriptors")
 
 
 class UserlandSocket:
-    """One socket of the userland stack (see `StackSocket` for what its methods promise)."""
+    """One socket of the userland stack; `StackSocket` says what its methods promise."""
 
     one_to_one = False
 
@@ -339,16 +343,17 @@ class UserlandSocket:
         self._stack = stack
         self.engine = engine
         self._bound = list(bound)
-        self.only = only  # the association that was peeled off
+        self.only = only  # the association that was peeled off, None for an endpoint's socket
+        self.settings = SocketSettings()
+        self._subscription = DEFAULT_EVENTS
         self._closed = False
         self._readable = trio.lowlevel.ParkingLot()
         self._writable = trio.lowlevel.ParkingLot()
-        self._settings: dict[type[Option], Option] = {}
-        self._defaults: dict[int, DefaultSendParams] = {}
-        self._subscription = DEFAULT_EVENTS
+
+    # -- what the stack calls ---
 
     def readable(self) -> None:
-        """Something may have come."""
+        """Wake the tasks that wait for records, if there are any records."""
         unread = self.engine.unread(self.only)
         if unread and self._readable:
             self._readable.unpark_all()
@@ -356,9 +361,14 @@ class UserlandSocket:
             self._stack.crowded = True
 
     def writable(self) -> None:
-        """Packets or time have passed: there may be room."""
+        """Wake the tasks that wait to send: packets or time have passed, so there may be room."""
         self._stack.blocked.discard(self)
         self._writable.unpark_all()
+
+    def wake_all(self) -> None:
+        """Wake all tasks that wait, to find out that the socket or the stack is gone."""
+        self._readable.unpark_all()
+        self.writable()
 
     # -- messages ---
 
@@ -372,29 +382,6 @@ class UserlandSocket:
     def has_unread(self) -> bool:
         return self.engine.has_events(self.only)
 
-    def send(
-        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
-    ) -> None:
-        association = self._association(association_id, errno.EPIPE)
-        numbers = (info.stream, info.ppid, info.context, info.lifetime)
-        if not all(isinstance(number, int) for number in numbers):
-            raise TypeError(
-                f"stream, ppid, context and lifetime are integers, not all of {numbers}"
-            )
-        if info.address is not None and (
-            host_of(info.address) not in association.paths
-            or info.address[1] != association.peer_port
-        ):
-            raise ValueError(
-                f"{info.address!r} is no address of the peer of association {association_id}"
-            )
-        if association.parameters.disable_fragments:
-            limit = association.outbound.payload_limit(association.data_path())
-            if len(data) > limit:
-                raise _error(errno.EMSGSIZE)
-        self.engine.queue(association_id, bytes(data), info, trio.current_time())
-        self._stack.queued(self.engine, association)
-
     async def wait_readable(self) -> None:
         self._check_open()
         if self.engine.has_events(self.only):
@@ -402,6 +389,27 @@ class UserlandSocket:
             return
         await self._readable.park()
         self._check_open()
+
+    def send(
+        self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
+    ) -> None:
+        association = self._association(association_id, errno.EPIPE)
+        numbers = (info.stream, info.ppid, info.context, info.lifetime)
+        if not all(isinstance(number, int) for number in numbers):
+            raise TypeError(f"stream, ppid, context and lifetime must be integers, not {numbers}")
+        if info.address is not None and (
+            host_of(info.address) not in association.paths
+            or info.address[1] != association.peer_port
+        ):
+            raise ValueError(
+                f"{info.address!r} is not an address of the peer of association {association_id}"
+            )
+        if association.parameters.disable_fragments:
+            limit = association.outbound.payload_limit(association.data_path())
+            if len(data) > limit:
+                raise refusal(errno.EMSGSIZE)
+        self.engine.queue(association_id, bytes(data), info, trio.current_time())
+        self._stack.queued(self.engine, association)
 
     async def wait_writable(self) -> None:
         self._check_open()
@@ -414,10 +422,8 @@ class UserlandSocket:
             raise trio.ClosedResourceError
         self._stack.check_running()
 
-    def wake_all(self) -> None:
-        """Whoever waits is to see how things are."""
-        self._readable.unpark_all()
-        self.writable()
+    def max_send_size(self) -> tuple[int, str]:
+        return self.engine.parameters.send_buffer, "set a larger SendBuffer"
 
     # -- associations ---
 
@@ -428,17 +434,8 @@ class UserlandSocket:
             for address in addresses
         ]
         id = self.engine.connect(routes, addresses[0][1], trio.current_time())
-        self._stack.settle(self.engine)
+        self.settle()
         return id
-
-    def shutdown(self, association_id: int) -> None:
-        self.engine.shutdown(association_id, trio.current_time())
-        self._stack.settle(self.engine)
-
-    def abort(self, association_id: int, reason: bytes) -> None:
-        self._stack.flush()  # what was sent before leaves before
-        self.engine.abort(association_id, bytes(reason), trio.current_time())
-        self._stack.settle(self.engine)
 
     def listen(self, backlog: int) -> None:
         if self.only is None:
@@ -448,15 +445,13 @@ class UserlandSocket:
             self.engine.listening = backlog > 0
 
     def accept(self) -> StackSocket:
-        raise _error(errno.EOPNOTSUPP)
+        raise refusal(errno.EOPNOTSUPP)
 
     def peel_off(self, association_id: int) -> UserlandSocket:
         self.engine.peel_off(association_id)
         other = UserlandSocket(self._stack, self.engine, self._bound, association_id)
-        other._settings = dict(self._settings)
+        other.settings = self.settings.peel_off(association_id)
         other._subscription = self._subscription
-        if association_id in self._defaults:
-            other._defaults[association_id] = self._defaults[association_id]
         self._stack.add(other)
         return other
 
@@ -467,9 +462,10 @@ class UserlandSocket:
         return [id for id in self.engine.associations if id not in peeled]
 
     def _association(self, id: int, otherwise: int = errno.EINVAL) -> EngineAssociation:
+        """The association with this id; OSError with the errno ``otherwise`` if there is none."""
         association = self.engine.associations.get(id)
         if association is None:
-            raise _error(otherwise)
+            raise refusal(otherwise)
         return association
 
     def status(self, association_id: int) -> Status:
@@ -477,6 +473,21 @@ class UserlandSocket:
 
     def pending_error(self) -> int:
         return 0 if self.only is None else self.engine.failure(self.only)
+
+    def shutdown(self, association_id: int) -> None:
+        self.engine.shutdown(association_id, trio.current_time())
+        self.settle()
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        self._stack.flush()  # messages that were sent before leave before
+        self.engine.abort(association_id, bytes(reason), trio.current_time())
+        self.settle()
+
+    def settle(self) -> None:
+        """Hand out what the engine has made of a call, and look at the timers again."""
+        self._stack.settle(self.engine)
+
+    # -- addresses ---
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
         hosts: Iterable[str] = self._bound
@@ -505,253 +516,37 @@ class UserlandSocket:
     def unbind(self, address: Address) -> None:
         self.bind(address)
 
-    # -- options ---
+    # -- options and events ---
 
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
     ) -> T:
-        association = None if association_id is None else self._association(association_id)
-        path = None
+        target = self._target(association_id)
         if address is not None:
-            assert association is not None
-            path = association.paths.get(host_of(address))
-            if path is None or address[1] != association.peer_port:
-                raise _error(errno.EINVAL)
-        parameters = association.parameters if association else self.engine.parameters
-        return self._get(kind, parameters, association, path)  # type: ignore[no-any-return]
-
-    def _get(
-        self,
-        kind: type[Any],
-        p: Parameters,
-        association: EngineAssociation | None,
-        path: Path | None,
-    ) -> Any:
-        if kind is InitMsg:
-            return InitMsg(
-                num_ostreams=p.outbound_streams,
-                max_instreams=p.inbound_streams,
-                max_attempts=p.max_init_retrans,
-                max_init_timeo=min(65535, round(p.max_init_timeout * 1000)),
-            )
-        if kind is RtoInfo:
-            return RtoInfo(
-                initial=round(p.rto_initial * 1000),
-                max=round(p.rto_max * 1000),
-                min=round(p.rto_min * 1000),
-            )
-        if kind is AssocParams:
-            inbound = association.inbound if association else None
-            return AssocParams(
-                asocmaxrxt=p.association_max_retrans,
-                number_peer_destinations=len(association.paths) if association else 0,
-                peer_rwnd=association.outbound.rwnd if association else 0,
-                local_rwnd=inbound.window() if inbound else p.receive_window,
-                cookie_life=round(p.cookie_life * 1000),
-            )
-        if kind is PeerAddressParams:
-            on = path.heartbeats if path else p.heartbeats
-            flags = PeerAddressFlags.HB_ENABLE if on else PeerAddressFlags.HB_DISABLE
-            if path.search is not None if path else p.path_mtu_discovery:
-                flags |= PeerAddressFlags.PMTUD_ENABLE
-            else:
-                flags |= PeerAddressFlags.PMTUD_DISABLE
-            if p.sack_delay:
-                flags |= PeerAddressFlags.SACKDELAY_ENABLE
-            else:
-                flags |= PeerAddressFlags.SACKDELAY_DISABLE
-            return PeerAddressParams(
-                address=association.address_of(path.address) if association and path else None,
-                hbinterval=round((path.interval if path else p.heartbeat_interval) * 1000),
-                pathmaxrxt=path.max_retrans if path else p.path_max_retrans,
-                pathmtu=path.mtu if path else p.path_mtu,
-                sackdelay=round(p.sack_delay * 1000),
-                flags=flags,
-            )
-        if kind is PrimaryAddress:
-            assert association is not None
-            assert association.primary is not None
-            return PrimaryAddress(association.address_of(association.primary.address))
-        if kind is PeerAddressInfo:
-            assert association is not None
-            assert path is not None
-            return association.path_info(path)
-        if kind is Status:
-            assert association is not None
-            return association.status()
-        if kind is AdaptationLayer:
-            return AdaptationLayer(p.adaptation_indication or 0)
-        if kind is DefaultSendParams:
-            default = self._settings.get(DefaultSendParams)
-            if association is not None:
-                default = self._defaults.get(association.id, default)
-            return default or DefaultSendParams(
-                stream=0, ppid=0, unordered=False, context=0, lifetime=0
-            )
-        if kind is DelayedAck:
-            if not p.sack_delay or p.sack_frequency == 1:
-                return DelayedAck(0, 1)
-            return DelayedAck(round(p.sack_delay * 1000), p.sack_frequency)
-        if kind is MaxSegment:
-            return MaxSegment(p.max_segment)
-        if kind is AutoClose:
-            return AutoClose(round(p.autoclose))
-        if kind is NoDelay:
-            return NoDelay(p.no_delay)
-        if kind is DisableFragments:
-            return DisableFragments(p.disable_fragments)
-        if kind is SendBuffer:
-            return SendBuffer(p.send_buffer)
-        if kind is ReceiveBuffer:
-            return ReceiveBuffer(p.receive_window)
-        if kind is Linger:
-            return self._settings.get(Linger, Linger(False))
-        if kind is Tos:
-            return Tos(self.engine.tos)
-        raise OptionUnsupported(
-            errno.EOPNOTSUPP, f"the {self._stack.name} stack has no {kind.__name__}"
-        )
+            assert target.association is not None
+            target.path = path_at(target.association, address)
+        row = ROWS.get(kind)
+        if row is None:
+            raise self._stack.unsupported(kind.__name__)
+        return row.read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
-        now = trio.current_time()
-        associations: list[EngineAssociation] = []
-        targets = [self.engine.parameters]
-        if association_id is not None:
-            associations = [self._association(association_id)]
-            targets = [associations[0].parameters]
-        elif isinstance(option, (NoDelay, DisableFragments, SendBuffer, ReceiveBuffer)):
-            # Of the whole socket: those that there are, too.
-            ids = self.association_ids()
-            targets += [self.engine.associations[id].parameters for id in ids]
-        if isinstance(option, AssocParams) and associations:
-            _check_max_retrans(option, associations[0])
-        for parameters in targets:
-            self._set(option, parameters)
-        match option:
-            case PrimaryAddress(address=address):
-                path = associations[0].paths.get(host_of(address))
-                if path is None or address[1] != associations[0].peer_port:
-                    raise _error(errno.EINVAL)
-                self.engine.set_primary(associations[0].id, path.address)
-                self._stack.settle(self.engine)
-            case PeerAddressParams():
-                self._set_paths(option, associations, now)
-            case DefaultSendParams():
-                if association_id is None:
-                    # An association keeps what it started with.
-                    before = self.get_option(DefaultSendParams, None)
-                    for id in self.association_ids():
-                        self._defaults.setdefault(id, before)
-                    self._settings[DefaultSendParams] = option
-                else:
-                    self._defaults[association_id] = option
-            case Linger():
-                self._settings[Linger] = option
-            case Tos(value=value):
-                self.engine.tos = value
-            case _:
-                pass
+        target = self._target(association_id)
+        row = ROWS.get(type(option))
+        if row is None or row.write is None:
+            raise self._stack.unsupported(type(option).__name__)
+        row.write(target, option)
 
-    def _set(self, option: Option, p: Parameters) -> None:
-        match option:
-            case InitMsg():
-                p.outbound_streams = option.num_ostreams or p.outbound_streams
-                p.inbound_streams = option.max_instreams or p.inbound_streams
-                p.max_init_retrans = option.max_attempts or _DEFAULT.max_init_retrans
-                p.max_init_timeout = (option.max_init_timeo or 0) / 1000
-            case RtoInfo():
-                low, first, high = option.min or 0, option.initial or 0, option.max or 0
-                if not low <= first <= high:
-                    raise _error(errno.EINVAL)
-                p.rto_min, p.rto_initial, p.rto_max = low / 1000, first / 1000, high / 1000
-            case AssocParams():
-                p.association_max_retrans = option.asocmaxrxt or p.association_max_retrans
-                p.cookie_life = (option.cookie_life or 0) / 1000 or p.cookie_life
-            case AdaptationLayer():
-                p.adaptation_indication = option.adaptation_ind
-            case DelayedAck():
-                if option.freq == 1:
-                    p.sack_frequency = 1
-                else:
-                    p.sack_delay = (option.delay or 0) / 1000 or p.sack_delay or _DEFAULT.sack_delay
-                    p.sack_frequency = option.freq or max(p.sack_frequency, 2)
-            case MaxSegment():
-                if 0 < option.size < 512:
-                    raise _error(errno.EINVAL)
-                p.max_segment = option.size
-            case AutoClose():
-                p.autoclose = option.seconds
-            case NoDelay():
-                p.no_delay = option.enabled
-            case DisableFragments():
-                p.disable_fragments = option.enabled
-            case SendBuffer():
-                p.send_buffer = option.size
-            case ReceiveBuffer():
-                p.receive_window = option.size
-            case PeerAddressParams() | PrimaryAddress() | DefaultSendParams() | Linger() | Tos():
-                pass
-            case _:
-                raise OptionUnsupported(
-                    errno.EOPNOTSUPP, f"the {self._stack.name} stack has no {type(option).__name__}"
-                )
-
-    def _set_paths(
-        self, option: PeerAddressParams, associations: list[EngineAssociation], now: float
-    ) -> None:
-        flags = option.flags or PeerAddressFlags(0)
-        if flags & PeerAddressFlags.HB_DEMAND and not associations:
-            raise _error(errno.EINVAL)
-        discover: bool | None = None
-        if flags & (PeerAddressFlags.PMTUD_ENABLE | PeerAddressFlags.PMTUD_DISABLE):
-            discover = bool(flags & PeerAddressFlags.PMTUD_ENABLE)
-        switched: bool | None = None
-        if flags & (PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE):
-            switched = bool(flags & PeerAddressFlags.HB_ENABLE)
-        p = associations[0].parameters if associations else self.engine.parameters
-        # The delay is the association's: what a SACK waits for is the next packet on any path.
-        if flags & PeerAddressFlags.SACKDELAY_DISABLE:
-            p.sack_delay = 0.0
-        elif option.sackdelay or flags & PeerAddressFlags.SACKDELAY_ENABLE:
-            p.sack_delay = (option.sackdelay or 0) / 1000 or p.sack_delay or _DEFAULT.sack_delay
-        if option.address is None:
-            if option.hbinterval is not None:
-                p.heartbeat_interval = option.hbinterval / 1000
-            p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
-            p.path_mtu = option.pathmtu or p.path_mtu
-            if discover is not None:
-                p.path_mtu_discovery = discover
-            if switched is not None:
-                p.heartbeats = switched
-        for association in associations:
-            for path in list(association.paths.values()):
-                if option.address is not None and path.address != host_of(option.address):
-                    continue
-                path.max_retrans = option.pathmaxrxt or path.max_retrans
-                if discover is not None:
-                    path.discover_mtu(discover)
-                if option.pathmtu and path.search is None:
-                    path.mtu = option.pathmtu
-                if option.hbinterval is not None:
-                    path.interval = option.hbinterval / 1000
-                if switched is not None:
-                    path.heartbeats = switched
-                if flags & PeerAddressFlags.HB_DEMAND:
-                    self.engine.request_heartbeat(association.id, path.address, now)
-                elif option.hbinterval is not None or switched is not None:
-                    path.schedule_heartbeat(now, self.engine.random())
-            if option.address is not None and host_of(option.address) not in association.paths:
-                raise _error(errno.EINVAL)
-            self.engine.reschedule(association.id)
-        self._stack.settle(self.engine)
+    def _target(self, association_id: int | None) -> Target:
+        return Target(self, None if association_id is None else self._association(association_id))
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
-        # What is not subscribed to is dropped above.
+        # The library drops events that are not subscribed to; here all of them are reported.
         before = self._subscription
         if association_id is None:
             self._subscription = events
         if events.sender_dry_event and (association_id is not None or not before.sender_dry_event):
-            # Who asks is told at once of what is dry already (RFC 6458 section 6.1.9).
+            # An association that is dry already is reported at once (RFC 6458 section 6.1.9).
             for id in self.association_ids() if association_id is None else [association_id]:
                 self.engine.tell_if_dry(id)
             self.readable()
@@ -759,10 +554,7 @@ class UserlandSocket:
     def subscription(self, association_id: int | None) -> EventSubscription:
         return self._subscription
 
-    def max_send_size(self) -> tuple[int, str]:
-        return self.engine.parameters.send_buffer, "set a larger SendBuffer"
-
-    # -- closing ---
+    # -- giving it up ---
 
     def close(self, *, abort: bool) -> None:
         if self._closed:
@@ -779,22 +571,7 @@ class UserlandSocket:
         self.engine.drop_events(self.only)
         self._stack.forget(self)
         self.wake_all()
-        self._stack.settle(self.engine)
+        self.settle()
 
     def detach(self) -> int:
-        raise OptionUnsupported(
-            errno.EOPNOTSUPP, f"sockets of the {self._stack.name} stack have no descriptors"
-        )
-
-
-def _check_max_retrans(option: AssocParams, association: EngineAssociation) -> None:
-    before = association.parameters.association_max_retrans
-    number = option.asocmaxrxt or before
-    paths = sum(path.max_retrans for path in association.paths.values())
-    if number != before and number > paths:
-        warnings.warn(
-            f"asocmaxrxt={number} is more than the {paths} retransmissions of all paths together: "
-            "an association with no path left will be kept all the same (RFC 9260 section 8.1)",
-            RuntimeWarning,
-            stacklevel=5,  # who calls set_option
-        )
+        raise self._stack.unsupported("descriptors")

@@ -1,0 +1,447 @@
+"""The option types as settings of the engine: one row each.
+
+An option type without a row is one that the stack does not have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .._engine.association import EngineAssociation
+from .._engine.parameters import Parameters
+from .._engine.path import Path, host_of
+from .._options import (
+    AdaptationLayer,
+    AssocParams,
+    AutoClose,
+    DefaultSendParams,
+    DelayedAck,
+    DisableFragments,
+    InitMsg,
+    Linger,
+    MaxSegment,
+    NoDelay,
+    Option,
+    PeerAddressFlags,
+    PeerAddressInfo,
+    PeerAddressParams,
+    PrimaryAddress,
+    ReceiveBuffer,
+    RtoInfo,
+    SendBuffer,
+    Status,
+    Tos,
+)
+from .._values import Address
+
+if TYPE_CHECKING:
+    from .stack import UserlandSocket
+
+_DEFAULT = Parameters()
+_NO_LINGER = Linger(False)
+_PLAIN_SEND = DefaultSendParams(stream=0, ppid=0, unordered=False, context=0, lifetime=0)
+_SMALLEST_SEGMENT = 512  # bytes
+
+
+def refusal(number: int) -> OSError:
+    """The error with which a Linux kernel would refuse a call."""
+    return OSError(number, os.strerror(number))
+
+
+def path_at(association: EngineAssociation, address: Address) -> Path:
+    """The path to this address of the peer; EINVAL if the peer does not have it."""
+    path = association.paths.get(host_of(address))
+    if path is None or address[1] != association.peer_port:
+        raise refusal(errno.EINVAL)
+    return path
+
+
+@dataclasses.dataclass(slots=True)
+class SocketSettings:
+    """The options that a socket keeps itself; the others are parameters of its engine.
+
+    Attributes:
+      linger: Read by ``aclose``, which does what it says.
+      default_send: What associations start with.
+      own_default_send: What associations have that were given their own, or that started before
+        ``default_send`` changed, by id.
+    """
+
+    linger: Linger = _NO_LINGER
+    default_send: DefaultSendParams = _PLAIN_SEND
+    own_default_send: dict[int, DefaultSendParams] = dataclasses.field(
+        default_factory=dict[int, DefaultSendParams]
+    )
+
+    def peel_off(self, association_id: int) -> SocketSettings:
+        """What the socket of an association that is peeled off takes over."""
+        own = self.own_default_send
+        kept = {association_id: own[association_id]} if association_id in own else {}
+        return dataclasses.replace(self, own_default_send=kept)
+
+
+@dataclasses.dataclass(slots=True)
+class Target:
+    """What an option is read from or written to.
+
+    Attributes:
+      socket: Always given.
+      association: One association of the socket; None means the socket, and what associations start
+        with.
+      path: One path of the association, if an address was given.
+    """
+
+    socket: UserlandSocket
+    association: EngineAssociation | None
+    path: Path | None = None
+
+    @property
+    def parameters(self) -> Parameters:
+        """The association's, or those that associations start with."""
+        association = self.association
+        return self.socket.engine.parameters if association is None else association.parameters
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """How an option type is read, with all its fields, and how it is written.
+
+    Without ``write`` it is read-only.
+    """
+
+    read: Callable[[Target], Option]
+    write: Callable[[Target, Any], None] | None = None
+
+
+def _seconds_to_ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+# -- setting up, and limits ---
+
+
+def _read_init_msg(target: Target) -> InitMsg:
+    p = target.parameters
+    return InitMsg(
+        num_ostreams=p.outbound_streams,
+        max_instreams=p.inbound_streams,
+        max_attempts=p.max_init_retrans,
+        max_init_timeo=min(65535, _seconds_to_ms(p.max_init_timeout)),
+    )
+
+
+def _write_init_msg(target: Target, option: InitMsg) -> None:
+    p = target.parameters
+    p.outbound_streams = option.num_ostreams or p.outbound_streams
+    p.inbound_streams = option.max_instreams or p.inbound_streams
+    p.max_init_retrans = option.max_attempts or _DEFAULT.max_init_retrans
+    p.max_init_timeout = (option.max_init_timeo or 0) / 1000
+
+
+def _read_rto_info(target: Target) -> RtoInfo:
+    p = target.parameters
+    return RtoInfo(
+        initial=_seconds_to_ms(p.rto_initial),
+        max=_seconds_to_ms(p.rto_max),
+        min=_seconds_to_ms(p.rto_min),
+    )
+
+
+def _write_rto_info(target: Target, option: RtoInfo) -> None:
+    low, first, high = option.min or 0, option.initial or 0, option.max or 0
+    if not low <= first <= high:
+        raise refusal(errno.EINVAL)
+    p = target.parameters
+    p.rto_min, p.rto_initial, p.rto_max = low / 1000, first / 1000, high / 1000
+
+
+def _read_assoc_params(target: Target) -> AssocParams:
+    p, association = target.parameters, target.association
+    inbound = None if association is None else association.inbound  # half-open ones have none
+    return AssocParams(
+        asocmaxrxt=p.association_max_retrans,
+        number_peer_destinations=0 if association is None else len(association.paths),
+        peer_rwnd=0 if association is None else association.outbound.rwnd,
+        local_rwnd=p.receive_window if inbound is None else inbound.window(),
+        cookie_life=_seconds_to_ms(p.cookie_life),
+    )
+
+
+def _write_assoc_params(target: Target, option: AssocParams) -> None:
+    p = target.parameters
+    number = option.asocmaxrxt or p.association_max_retrans
+    if target.association is not None and number != p.association_max_retrans:
+        paths = sum(path.max_retrans for path in target.association.paths.values())
+        if number > paths:
+            warnings.warn(
+                f"asocmaxrxt={number} is more than the {paths} retransmissions of all paths "
+                "together: the association will be kept even when no path is left (RFC 9260 "
+                "section 8.1)",
+                RuntimeWarning,
+                stacklevel=5,  # the program's call of set_option
+            )
+    p.association_max_retrans = number
+    p.cookie_life = (option.cookie_life or 0) / 1000 or p.cookie_life
+
+
+def _read_adaptation_layer(target: Target) -> AdaptationLayer:
+    return AdaptationLayer(target.parameters.adaptation_indication or 0)
+
+
+def _write_adaptation_layer(target: Target, option: AdaptationLayer) -> None:
+    target.parameters.adaptation_indication = option.adaptation_ind
+
+
+def _read_auto_close(target: Target) -> AutoClose:
+    return AutoClose(round(target.parameters.autoclose))
+
+
+def _write_auto_close(target: Target, option: AutoClose) -> None:
+    target.parameters.autoclose = option.seconds
+
+
+# -- paths ---
+
+
+def _read_primary(target: Target) -> PrimaryAddress:
+    association = target.association
+    assert association is not None
+    assert association.primary is not None
+    return PrimaryAddress(association.address_of(association.primary.address))
+
+
+def _write_primary(target: Target, option: PrimaryAddress) -> None:
+    association = target.association
+    assert association is not None
+    path = path_at(association, option.address)
+    target.socket.engine.set_primary(association.id, path.address)
+    target.socket.settle()
+
+
+def _read_path_params(target: Target) -> PeerAddressParams:
+    p, association, path = target.parameters, target.association, target.path
+    address: Address | None = None
+    if path is None:
+        heartbeats, discovery = p.heartbeats, p.path_mtu_discovery
+        interval, retransmissions, mtu = p.heartbeat_interval, p.path_max_retrans, p.path_mtu
+    else:
+        assert association is not None
+        address = association.address_of(path.address)
+        heartbeats, discovery = path.heartbeats, path.search is not None
+        interval, retransmissions, mtu = path.interval, path.max_retrans, path.mtu
+    flags = PeerAddressFlags.HB_ENABLE if heartbeats else PeerAddressFlags.HB_DISABLE
+    flags |= PeerAddressFlags.PMTUD_ENABLE if discovery else PeerAddressFlags.PMTUD_DISABLE
+    flags |= (
+        PeerAddressFlags.SACKDELAY_ENABLE if p.sack_delay else PeerAddressFlags.SACKDELAY_DISABLE
+    )
+    return PeerAddressParams(
+        address=address,
+        hbinterval=_seconds_to_ms(interval),
+        pathmaxrxt=retransmissions,
+        pathmtu=mtu,
+        sackdelay=_seconds_to_ms(p.sack_delay),
+        flags=flags,
+    )
+
+
+def _write_path_params(target: Target, option: PeerAddressParams) -> None:
+    association, engine, now = target.association, target.socket.engine, trio.current_time()
+    flags = option.flags or PeerAddressFlags(0)
+    demanded = bool(flags & PeerAddressFlags.HB_DEMAND)
+    if association is None:
+        if demanded:
+            raise refusal(errno.EINVAL)
+        paths = []
+    elif option.address is None:
+        paths = list(association.paths.values())
+    else:
+        path = association.paths.get(host_of(option.address))
+        if path is None:
+            raise refusal(errno.EINVAL)
+        paths = [path]
+    # The delay is the association's: what a SACK waits for is the next packet on any path.
+    if flags & PeerAddressFlags.SACKDELAY_DISABLE:
+        target.parameters.sack_delay = 0.0
+    elif option.sackdelay or flags & PeerAddressFlags.SACKDELAY_ENABLE:
+        _delay_sacks(target.parameters, option.sackdelay)
+    if option.address is None:
+        _change_defaults(target.parameters, option, flags)
+    for path in paths:
+        rescheduled = _change_path(path, option, flags)
+        if demanded:
+            assert association is not None
+            engine.request_heartbeat(association.id, path.address, now)
+        elif rescheduled:
+            path.schedule_heartbeat(now, engine.random())
+    if association is not None:
+        engine.reschedule(association.id)
+    target.socket.settle()
+
+
+def _change_defaults(p: Parameters, option: PeerAddressParams, flags: PeerAddressFlags) -> None:
+    """Change what paths start with."""
+    discover, heartbeats = _discovery_in(flags), _heartbeats_in(flags)
+    if option.hbinterval is not None:
+        p.heartbeat_interval = option.hbinterval / 1000
+    p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
+    p.path_mtu = option.pathmtu or p.path_mtu
+    if discover is not None:
+        p.path_mtu_discovery = discover
+    if heartbeats is not None:
+        p.heartbeats = heartbeats
+
+
+def _change_path(path: Path, option: PeerAddressParams, flags: PeerAddressFlags) -> bool:
+    """Change one path; returns whether its next heartbeat is due at another time."""
+    discover, heartbeats = _discovery_in(flags), _heartbeats_in(flags)
+    path.max_retrans = option.pathmaxrxt or path.max_retrans
+    if discover is not None:
+        path.discover_mtu(discover)
+    if option.pathmtu and path.search is None:
+        path.mtu = option.pathmtu
+    if option.hbinterval is not None:
+        path.interval = option.hbinterval / 1000
+    if heartbeats is not None:
+        path.heartbeats = heartbeats
+    return option.hbinterval is not None or heartbeats is not None
+
+
+def _discovery_in(flags: PeerAddressFlags) -> bool | None:
+    """Whether path MTU discovery is switched on or off; None if it stays as it is."""
+    if not flags & (PeerAddressFlags.PMTUD_ENABLE | PeerAddressFlags.PMTUD_DISABLE):
+        return None
+    return bool(flags & PeerAddressFlags.PMTUD_ENABLE)
+
+
+def _heartbeats_in(flags: PeerAddressFlags) -> bool | None:
+    """Whether heartbeats are switched on or off; None if they stay as they are."""
+    if not flags & (PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE):
+        return None
+    return bool(flags & PeerAddressFlags.HB_ENABLE)
+
+
+def _read_path_info(target: Target) -> PeerAddressInfo:
+    assert target.association is not None
+    assert target.path is not None
+    return target.association.path_info(target.path)
+
+
+def _read_status(target: Target) -> Status:
+    assert target.association is not None
+    return target.association.status()
+
+
+# -- messages and acknowledgements ---
+
+
+def _read_default_send(target: Target) -> DefaultSendParams:
+    settings = target.socket.settings
+    if target.association is None:
+        return settings.default_send
+    return settings.own_default_send.get(target.association.id, settings.default_send)
+
+
+def _write_default_send(target: Target, option: DefaultSendParams) -> None:
+    settings = target.socket.settings
+    if target.association is not None:
+        settings.own_default_send[target.association.id] = option
+        return
+    for id in target.socket.association_ids():
+        settings.own_default_send.setdefault(id, settings.default_send)
+    settings.default_send = option
+
+
+def _read_delayed_ack(target: Target) -> DelayedAck:
+    p = target.parameters
+    if not p.sack_delay or p.sack_frequency == 1:
+        return DelayedAck(0, 1)
+    return DelayedAck(_seconds_to_ms(p.sack_delay), p.sack_frequency)
+
+
+def _write_delayed_ack(target: Target, option: DelayedAck) -> None:
+    p = target.parameters
+    if option.freq == 1:
+        p.sack_frequency = 1
+        return
+    _delay_sacks(p, option.delay)
+    p.sack_frequency = option.freq or max(p.sack_frequency, 2)
+
+
+def _delay_sacks(p: Parameters, milliseconds: int | None) -> None:
+    """Delay SACKs; by as much as before, or by default, where no delay is given."""
+    p.sack_delay = (milliseconds or 0) / 1000 or p.sack_delay or _DEFAULT.sack_delay
+
+
+def _read_max_segment(target: Target) -> MaxSegment:
+    return MaxSegment(target.parameters.max_segment)
+
+
+def _write_max_segment(target: Target, option: MaxSegment) -> None:
+    if 0 < option.size < _SMALLEST_SEGMENT:
+        raise refusal(errno.EINVAL)
+    target.parameters.max_segment = option.size
+
+
+# -- the whole socket ---
+
+
+def _of_all(kind: type[Any], field: str, parameter: str) -> Row:
+    """An option with one field, which is a parameter of every association of the socket."""
+
+    def read(target: Target) -> Option:
+        option: Option = kind(getattr(target.parameters, parameter))
+        return option
+
+    def write(target: Target, option: Option) -> None:
+        value = getattr(option, field)
+        engine = target.socket.engine
+        setattr(engine.parameters, parameter, value)
+        for id in target.socket.association_ids():
+            setattr(engine.associations[id].parameters, parameter, value)
+
+    return Row(read, write)
+
+
+def _read_linger(target: Target) -> Linger:
+    return target.socket.settings.linger
+
+
+def _write_linger(target: Target, option: Linger) -> None:
+    target.socket.settings.linger = option
+
+
+def _read_tos(target: Target) -> Tos:
+    return Tos(target.socket.engine.tos)
+
+
+def _write_tos(target: Target, option: Tos) -> None:
+    target.socket.engine.tos = option.value
+
+
+ROWS: dict[type[Any], Row] = {
+    InitMsg: Row(_read_init_msg, _write_init_msg),
+    RtoInfo: Row(_read_rto_info, _write_rto_info),
+    AssocParams: Row(_read_assoc_params, _write_assoc_params),
+    AdaptationLayer: Row(_read_adaptation_layer, _write_adaptation_layer),
+    AutoClose: Row(_read_auto_close, _write_auto_close),
+    PrimaryAddress: Row(_read_primary, _write_primary),
+    PeerAddressParams: Row(_read_path_params, _write_path_params),
+    PeerAddressInfo: Row(_read_path_info),
+    Status: Row(_read_status),
+    DefaultSendParams: Row(_read_default_send, _write_default_send),
+    DelayedAck: Row(_read_delayed_ack, _write_delayed_ack),
+    MaxSegment: Row(_read_max_segment, _write_max_segment),
+    NoDelay: _of_all(NoDelay, "enabled", "no_delay"),
+    DisableFragments: _of_all(DisableFragments, "enabled", "disable_fragments"),
+    SendBuffer: _of_all(SendBuffer, "size", "send_buffer"),
+    ReceiveBuffer: _of_all(ReceiveBuffer, "size", "receive_window"),
+    Linger: Row(_read_linger, _write_linger),
+    Tos: Row(_read_tos, _write_tos),
+}
