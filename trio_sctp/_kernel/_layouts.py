@@ -1,6 +1,6 @@
 """Numbers and structs of Linux's SCTP socket API (linux/sctp.h), and socket addresses.
 
-Structs are in host byte order without padding other than what is written (``x``).
+Structs are in host byte order, with no padding but what is written (``x``).
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ class Opt(enum.IntEnum):
 FUTURE_ASSOCIATIONS = 0
 ALL_ASSOCIATIONS = 2
 
-# Control messages: types, then structs.
+# Control messages: their types, then their structs.
 SNDINFO = 2
 PRINFO = 5
 SNDINFO_STRUCT = struct.Struct("=HHIIi")  # stream, flags, ppid (network order), context, id
 RCVINFO_STRUCT = struct.Struct("=HHHxxIIIIi")  # stream, ssn, flags, ppid, tsn, cumtsn, context, id
 PRINFO_STRUCT = struct.Struct("=HxxI")  # policy, value
 
-# Flags of a sent message; policy of its lifetime.
+# Flags of a message that is sent, and the policy of its lifetime.
 UNORDERED = 0x0001
 ADDR_OVER = 0x0002
 ABORT = 0x0004
 EOF = 0x0200
 PR_SCTP_TTL = 0x0010
 
-# Flags of a received message.
+# Flags of a message that was received.
 MSG_EOR = 0x80
 MSG_NOTIFICATION = 0x8000
 
@@ -86,11 +86,10 @@ SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
 
-# A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 is meant, and not "as it is".
+# A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 means 0, and not "leave it as it is".
 SPP_HB_TIME_IS_ZERO = 0x80
 
-
-DATA_IO_EVENT = 0x8000  # no notification: SNDRCVINFO with each message
+DATA_IO_EVENT = 0x8000  # not a notification: asks for SNDRCVINFO with each message
 
 
 class Note(enum.IntEnum):
@@ -111,7 +110,7 @@ class Note(enum.IntEnum):
     SEND_FAILED_EVENT = 0x800D
 
 
-# What follows the header of a notification; data of any length may come behind.
+# What follows the header of a notification; data of any length may follow that.
 NOTE_HEADER = struct.Struct("=HHI")  # type, flags, length
 NOTE_STRUCTS = {
     Note.ASSOC_CHANGE: struct.Struct("=HHHHi"),  # state, error (network), out, in, id
@@ -129,7 +128,7 @@ NOTE_STRUCTS = {
     Note.SEND_FAILED_EVENT: struct.Struct("=IHHIIii"),  # error (network), sndinfo, id
 }
 
-# A fragment's place in its message: flags of the DATA chunk, found in a SEND_FAILED's info.
+# A fragment's place in its message: flags of its DATA chunk, which SEND_FAILED's info holds.
 DATA_LAST = 0x1
 DATA_FIRST = 0x2
 DATA_UNORDERED = 0x4
@@ -143,7 +142,7 @@ _IN6_SIZE = 28
 
 
 def pack_address(address: Address, port: int | None = None) -> bytes:
-    """A sockaddr_in or sockaddr_in6; with another port, if one is given."""
+    """The address as a sockaddr_in or sockaddr_in6, with another port if one is given."""
     host = address[0]
     if port is None:
         port = address[1]
@@ -158,11 +157,11 @@ def pack_address(address: Address, port: int | None = None) -> bytes:
 
 
 def unpack_address(data: bytes) -> tuple[Address, int]:
-    """The address at the beginning of ``data`` and its size there."""
+    """The address at the beginning of ``data``, and the bytes that it takes there."""
     (family,) = _FAMILY.unpack_from(data)
     if family == socket.AF_INET6:
         port, flow, packed = _IN6.unpack_from(data, 2)
-        # The kernel names an interface also where it says nothing, as for ::1.
+        # The kernel names an interface even where it means nothing, as for ::1.
         link_local = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
         scope = _SCOPE.unpack_from(data, 24)[0] if link_local else 0
         return (socket.inet_ntop(socket.AF_INET6, packed), port, flow, scope), _IN6_SIZE

@@ -1,8 +1,8 @@
 """Calls that SCTP needs and the standard library does not have.
 
 Python's ``socket.getsockopt`` hands the kernel an uninitialised buffer.  SCTP reads the association
-id, or an address, from that buffer: a call for one association would answer for another, and a
-peel-off would peel off whatever id old memory held.
+id, or an address, from that buffer: a call about one association would answer for another, and a
+peel-off would take whatever id the old memory held.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def getsockopt(descriptor: int, option: int, data: bytes, size: int = 0) -> tupl
     Args:
       descriptor: A non-blocking SCTP socket.
       option: The option's number.
-      data: What the kernel is to find in the buffer.
-      size: Size of the buffer, if larger than ``data``.
+      data: What the kernel finds in the buffer.
+      size: Bytes of the buffer, if it has to be larger than ``data``.
 
     Returns:
-      What the call returned (a descriptor, for peeling off) and the whole buffer
-      after it: the length that Linux gives back does not always count the same things.
+      What the call returned (a descriptor, for peeling off), and the whole buffer after it, because
+      the length that Linux gives back does not count the same things for all options.
     """
     buffer = ctypes.create_string_buffer(data, size or len(data))
     length = ctypes.c_uint32(len(buffer))
@@ -40,9 +40,9 @@ def getsockopt(descriptor: int, option: int, data: bytes, size: int = 0) -> tupl
 
 
 def connectx3(descriptor: int, addresses: bytes) -> tuple[int, int]:
-    """Start an association; returns its id and the errno of the call (EINPROGRESS, mostly).
+    """Start an association; returns its id and the call's errno, which is mostly EINPROGRESS.
 
-    The id is valid also when the errno is EINPROGRESS.
+    The id is valid with that errno too.
     """
     packed = ctypes.create_string_buffer(addresses, len(addresses))
     request = CONNECTX3_STRUCT.pack(0, len(addresses), ctypes.addressof(packed))
@@ -57,7 +57,7 @@ def connectx3(descriptor: int, addresses: bytes) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def network_namespace(descriptor: int) -> Generator[None, None, None]:
-    """Be in another network namespace for the length of a block, which must not suspend."""
+    """Put this thread into another network namespace for a block, which must not suspend."""
     with open("/proc/thread-self/ns/net") as here:
         _setns(descriptor)
         try:

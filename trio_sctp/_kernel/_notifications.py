@@ -1,7 +1,7 @@
-"""The bytes of a notification, as an event.
+"""The bytes of a notification as an event.
 
-Much of a notification's content comes from the peer, so nothing here may raise: a notification that
-cannot be understood becomes an `UnknownEvent`.
+Much of a notification comes from the peer, so nothing here may raise: one that cannot be understood
+becomes an `UnknownEvent`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def known(enumeration: type[E], number: int) -> E | int:
 
 
 def abort_reason_untrusted(causes: bytes) -> bytes:
-    """The peer's words in a list of causes, the first of which is a user-initiated abort."""
+    """The peer's text in a list of causes that starts with a user-initiated abort, else b""."""
     if len(causes) < _CAUSE_HEADER.size:
         return b""
     code, length = _CAUSE_HEADER.unpack_from(causes)
@@ -62,7 +62,7 @@ def abort_reason_untrusted(causes: bytes) -> bytes:
 
 
 def parse_notification(data: bytes) -> Notification | FailedFragment:
-    """An event for each of Linux's thirteen types; `UnknownEvent` for anything else."""
+    """The event for a notification: Linux has thirteen types, anything else is `UnknownEvent`."""
     type = flags = 0
     try:
         type, flags, _ = NOTE_HEADER.unpack_from(data)

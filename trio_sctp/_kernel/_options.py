@@ -1,4 +1,4 @@
-"""The option types as Linux socket options: one entry each."""
+"""The option types as Linux socket options: one row of `LAYOUTS` each."""
 
 from __future__ import annotations
 
@@ -78,15 +78,16 @@ T = TypeVar("T", bound=Option)
 Fields = dict[str, Any]
 
 ID = "association id"
-"""The place of the association id in a struct."""
+"""Stands for the association id among the fields of a struct."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
     """How one option type is a socket option: its number, its struct, and the struct's fields.
 
-    A field that the option type lacks has a name with an underscore in front, and is 0.  ``decode``
-    makes an option of the fields, ``encode`` the fields of an option, where they differ.
+    The fields are named as those of the option type.  A field that the option type lacks has a name
+    that starts with an underscore, and is written as 0.  Where option and struct differ, ``decode``
+    turns the struct's fields into an option, and ``encode`` an option into the struct's fields.
     """
 
     level: int
@@ -97,7 +98,7 @@ class Layout:
     encode: Callable[[Any], Fields] | None = None
 
     def pack(self, fields: Fields) -> bytes:
-        """The struct; fields that are not given are 0, addresses are packed."""
+        """The packed struct.  Addresses are given packed; a field that is not given is 0."""
         empty = bytes(STORAGE_SIZE)
         values = [fields.get(name, empty if name == "address" else 0) for name in self.fields]
         return self.struct.pack(*values)
@@ -159,7 +160,7 @@ def _sndrcvinfo(option: DefaultSendParams) -> Fields:
 
 
 def _paddrparams(option: PeerAddressParams) -> Fields:
-    """To Linux, a 0 means that something stays as it is, and so does the lack of a flag."""
+    """The fields for Linux, to which 0 and a missing flag mean "leave it as it is"."""
     flags = int(option.flags or 0)
     if option.hbinterval == 0:
         flags |= SPP_HB_TIME_IS_ZERO
@@ -179,7 +180,7 @@ _SWITCHES = {
     "pathmtu": PeerAddressFlags.PMTUD_ENABLE | PeerAddressFlags.PMTUD_DISABLE,
     "sackdelay": PeerAddressFlags.SACKDELAY_ENABLE | PeerAddressFlags.SACKDELAY_DISABLE,
 }
-"""Linux takes a value only together with a flag that says whether it is in use."""
+"""Flags one of which has to come with a value: without it Linux ignores the value."""
 
 LAYOUTS: dict[type[Any], Layout] = {
     InitMsg: Layout(
@@ -334,8 +335,8 @@ _UNSUPPORTED: dict[type[Any], str] = {
 }
 
 NOT_INHERITED: tuple[type[Option], ...] = (Tos, TrafficClass, Priority)
-"""What a peeled-off or accepted socket does not take over by itself.  In this order: Linux changes
-the priority with the TOS."""
+"""Options that a peeled-off or accepted socket does not inherit from Linux.  They have to be set in
+this order, because setting the TOS changes the priority."""
 
 NOTES: dict[str, Note] = {row.field: Note[row.notification] for row in EVENTS}
 """Linux's notification for each field of `EventSubscription`."""
@@ -352,7 +353,7 @@ def _layout(kind: type[Any]) -> Layout:
 
 
 def _translated(error: OSError, kind: type[Any]) -> OSError:
-    """The error that says whose fault it is."""
+    """The error to raise: `OptionUnsupported` if this socket, or the peer, lacks the option."""
     if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
         needs = " (it needs an IPv6 socket)" if kind in (TrafficClass, IPv6Only) else ""
         return OptionUnsupported(
@@ -378,7 +379,7 @@ def _read(sock: socket.socket, layout: Layout, request: Fields) -> Fields:
 def get_option(
     sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
 ) -> T:
-    """Read an option, with all its fields."""
+    """Read an option with all its fields."""
     layout = _layout(kind)
     request: Fields = {ID: FUTURE_ASSOCIATIONS if association_id is None else association_id}
     if address is not None:
@@ -415,7 +416,7 @@ def _get_path(
     except OSError as error:
         if error.errno != errno.EACCES:
             raise
-        # So Linux hides, if it is told to, a path that has potentially failed.
+        # With net.sctp.pf_expose=1 Linux refuses to show a path that has potentially failed.
         fields = dict(request)
         fields.update(state=PathState.POTENTIALLY_FAILED, cwnd=0, srtt=0, rto=0, mtu=0)
     ours, theirs = (unpack_address(f["address"])[0] for f in (fields, primary))
@@ -423,7 +424,11 @@ def _get_path(
 
 
 def association_at(sock: socket.socket, address: Address) -> int:
-    """The id of the association with this peer; OSError if there is none, or it is hidden."""
+    """The id of the association with this peer.
+
+    Raises:
+      OSError: there is none; EACCES, the path is hidden (net.sctp.pf_expose=1).
+    """
     layout = LAYOUTS[PeerAddressInfo]
     fields = _read(sock, layout, {"address": _storage(address)})
     id: int = fields[ID]
@@ -431,7 +436,7 @@ def association_at(sock: socket.socket, address: Address) -> int:
 
 
 def set_option(sock: socket.socket, option: Option, association_id: int | None) -> None:
-    """Write an option, every field of which must be set, unless it is sparse."""
+    """Write an option.  All its fields have to be set, unless it is sparse."""
     kind = type(option)
     layout = _layout(kind)
     if isinstance(option, PeerAddressParams):
@@ -450,7 +455,7 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
 def _with_switches(
     sock: socket.socket, option: PeerAddressParams, association_id: int | None
 ) -> PeerAddressParams:
-    """The option with the flags without which Linux would ignore its values."""
+    """The option, with the flags without which Linux would ignore its values."""
     flags = option.flags or PeerAddressFlags(0)
     missing = PeerAddressFlags(0)
     for field, switch in _SWITCHES.items():
@@ -464,7 +469,7 @@ def _with_switches(
 
 
 def subscribe(sock: socket.socket, events: EventSubscription, id: int) -> None:
-    """Report these events; all fields are set."""
+    """Have these events reported; all fields of ``events`` have to be set."""
     for field, note in NOTES.items():
         sock.setsockopt(SOL_SCTP, Opt.EVENT, EVENT_STRUCT.pack(id, note, getattr(events, field)))
 
@@ -479,7 +484,7 @@ def subscription(sock: socket.socket, id: int) -> EventSubscription:
 
 
 def copy_uninherited(source: socket.socket, target: socket.socket) -> None:
-    """Give a peeled-off or accepted socket what it did not take over by itself."""
+    """Give a peeled-off or accepted socket the options that it does not inherit."""
     for kind in NOT_INHERITED:
         if kind is TrafficClass and source.family != socket.AF_INET6:
             continue

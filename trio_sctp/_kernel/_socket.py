@@ -1,4 +1,4 @@
-"""Linux SCTP sockets: opening, the data path, connecting, peeling off, aborting, closing."""
+"""Linux SCTP sockets, behind the seam."""
 
 from __future__ import annotations
 
@@ -55,31 +55,31 @@ from ._notifications import parse_notification
 
 T = TypeVar("T", bound=Option)
 
-# One recvmsg takes this much; a longer message comes in pieces, the first of which enlarges it.
-# Signalling messages are short, and Python allocates the whole buffer for each: with 64 KiB, malloc
-# may come to give memory back to the kernel and take it again for every message.
+# Bytes that one recvmsg takes.  A longer message comes in pieces, and the first piece makes later
+# reads large.  Signalling messages are short, and Python allocates the whole buffer for each: with
+# 64 KiB, malloc may give memory back to the kernel and take it again for every message.
 _READ_SIZE, _LARGE_READ_SIZE = 4096, 65536
 # Room for SNDRCVINFO and RCVINFO together: with less, the kernel drops the association id.
 _ANCILLARY_SIZE = 256
 
 _SCOPES = 1000
-"""Link-local peers whose interface is remembered."""
+"""Number of link-local peers whose interface is remembered."""
 
 _WMEM_MAX = "/proc/sys/net/core/wmem_max"
 
 
 def _for_family(family: int, address: Address) -> Address:
-    """As sockets of this family are to be given it."""
+    """The address in the form that sockets of this family take."""
     if family == socket.AF_INET6 and ":" not in address[0]:
         return ("::ffff:" + address[0], address[1])
     return address
 
 
 class KernelSocket:
-    """One SCTP socket of the kernel (see `StackSocket` for what its methods promise)."""
+    """One SCTP socket of the kernel; `StackSocket` says what its methods promise."""
 
     def __init__(self, sock: socket.socket) -> None:
-        """Take ``sock`` over.  It belongs to nobody else from here on."""
+        """Take ``sock`` over: nobody else may use it from now on."""
         sock.setblocking(False)
         self._sock = sock
         self._recvmsg = sock.recvmsg
@@ -89,15 +89,17 @@ class KernelSocket:
         self._read_size = _READ_SIZE
         self._ipv6 = sock.family == socket.AF_INET6
         self._scopes: dict[tuple[int, str], int] = {}
-        self._error = 0
+        self._pending_error = 0
 
     def configure(self) -> None:
-        """What the data path relies on.  Peeled-off and accepted sockets inherit it."""
+        """Set what the data path relies on.  Peeled-off and accepted sockets inherit it."""
         self._sock.setsockopt(SOL_SCTP, Opt.RECVRCVINFO, 1)
-        # An adopted socket may have asked for the older SNDRCVINFO, which would come behind.
+        # An adopted socket may have asked for the older SNDRCVINFO, which would follow RCVINFO.
         old = EVENT_STRUCT.pack(ALL_ASSOCIATIONS, DATA_IO_EVENT, 0)
         self._sock.setsockopt(SOL_SCTP, Opt.EVENT, old)
         self._sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
+
+    # -- messages ---
 
     def receive(self, limit: int) -> list[Arrival]:
         arrivals: list[Arrival] = []
@@ -143,15 +145,15 @@ class KernelSocket:
         except BlockingIOError:
             pass
         except OSError as error:
-            # A peeled-off socket reports once, behind all that is queued, what its association
-            # died of; the event has already said so.
+            # A peeled-off socket reports once, after everything that was queued, what its
+            # association died of; the event has already said so.
             if error.errno == errno.EBADF and self._sock.fileno() >= 0:
                 raise
-            self._error = error.errno or 0
+            self._pending_error = error.errno or 0
         return arrivals
 
     def _scope(self, association_id: int, host: str) -> int:
-        """The interface of a link-local peer: with a message Linux gives a number at random."""
+        """The interface of a link-local peer; the one that Linux gives with a message is random."""
         key = association_id, host
         if key not in self._scopes:
             if len(self._scopes) >= _SCOPES:
@@ -167,6 +169,9 @@ class KernelSocket:
         except OSError:
             return False
 
+    async def wait_readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._sock)
+
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
@@ -181,7 +186,7 @@ class KernelSocket:
                 ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
         except struct.error:
             raise TypeError(
-                "stream, ppid, context and lifetime are integers, not all of "
+                "stream, ppid, context and lifetime must be integers, not "
                 f"{(stream, ppid, context, lifetime)}"
             ) from None
         if address is None:
@@ -192,11 +197,14 @@ class KernelSocket:
             self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL, name)
 
     def _check_destination(self, association_id: int, address: Address) -> None:
-        """Linux goes by the address alone, and sets an association up if none has it."""
+        """Refuse an address that is not the peer's.
+
+        Linux looks at the address alone, and sets up an association if there is none with it.
+        """
         try:
             self.status(FUTURE_ASSOCIATIONS)
         except OSError:
-            pass  # only a socket of one association has a status without an id
+            pass  # a socket of many: only those of one association have a status without an id
         else:
             raise OptionUnsupported(
                 errno.EOPNOTSUPP,
@@ -205,14 +213,25 @@ class KernelSocket:
             )
         if self.association_at(address) != association_id:
             raise ValueError(
-                f"{address!r} is no address of the peer of association {association_id}"
+                f"{address!r} is not an address of the peer of association {association_id}"
             )
-
-    async def wait_readable(self) -> None:
-        await trio.lowlevel.wait_readable(self._sock)
 
     async def wait_writable(self) -> None:
         await trio.lowlevel.wait_writable(self._sock)
+
+    def max_send_size(self) -> tuple[int, str]:
+        size = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        try:
+            with open(_WMEM_MAX) as file:
+                limit = f" (now {file.read().strip()})"
+        except OSError:
+            limit = ""
+        return size, (
+            "set a larger SendBuffer, which Linux doubles and clamps to twice the sysctl "
+            f"net.core.wmem_max{limit}"
+        )
+
+    # -- associations ---
 
     def connect(self, addresses: Sequence[Address]) -> int:
         packed = b"".join(map(pack_address, addresses))
@@ -220,22 +239,6 @@ class KernelSocket:
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
         return association_id
-
-    def _control(self, association_id: int, flag: int, data: bytes) -> None:
-        info = SNDINFO_STRUCT.pack(0, flag, 0, 0, association_id)
-        self._sendmsg((data,), [(SOL_SCTP, SNDINFO, info)], socket.MSG_NOSIGNAL)
-
-    def shutdown(self, association_id: int) -> None:
-        if self.one_to_one:
-            self._sock.shutdown(socket.SHUT_WR)
-        else:
-            self._control(association_id, EOF, b"")
-
-    def abort(self, association_id: int, reason: bytes) -> None:
-        if self.one_to_one:
-            self.close(abort=True)  # there is no other way, and none that carries a reason
-        else:
-            self._control(association_id, ABORT, reason)
 
     def listen(self, backlog: int) -> None:
         self._sock.listen(backlog)
@@ -251,7 +254,7 @@ class KernelSocket:
         except OSError as error:
             if error.errno != errno.EINVAL or association_id not in self.association_ids():
                 raise
-            # Linux peels off nothing for a program that is in another network namespace.
+            # Linux does not peel off for a program that is in another network namespace.
             namespace = fcntl.ioctl(self._sock, SIOCGSKNS)
             try:
                 with network_namespace(namespace):
@@ -275,7 +278,7 @@ class KernelSocket:
         fileno = self._sock.fileno()
         _, number = getsockopt(fileno, Opt.GET_ASSOC_NUMBER, bytes(4))
         (count,) = struct.unpack("=I", number)
-        # No lock between the two calls is needed: only the kernel's network side could add one.
+        # An association may be added between the two calls, by a peer: hence room for 16 more.
         _, data = getsockopt(fileno, Opt.GET_ASSOC_ID_LIST, bytes(4 + 4 * (count + 16)))
         (count,) = struct.unpack_from("=I", data)
         return list(struct.unpack_from(f"={count}i", data, 4))
@@ -284,7 +287,25 @@ class KernelSocket:
         return _options.get_option(self._sock, Status, association_id)
 
     def pending_error(self) -> int:
-        return self._error or self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return self._pending_error or self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def shutdown(self, association_id: int) -> None:
+        if self.one_to_one:
+            self._sock.shutdown(socket.SHUT_WR)
+        else:
+            self._control(association_id, EOF, b"")
+
+    def abort(self, association_id: int, reason: bytes) -> None:
+        if self.one_to_one:
+            self.close(abort=True)  # the only way; it carries no reason
+        else:
+            self._control(association_id, ABORT, reason)
+
+    def _control(self, association_id: int, flag: int, data: bytes) -> None:
+        info = SNDINFO_STRUCT.pack(0, flag, 0, 0, association_id)
+        self._sendmsg((data,), [(SOL_SCTP, SNDINFO, info)], socket.MSG_NOSIGNAL)
+
+    # -- addresses ---
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
         return self._addresses(Opt.GET_LOCAL_ADDRS, association_id or FUTURE_ASSOCIATIONS)
@@ -318,7 +339,7 @@ class KernelSocket:
         except OSError as error:
             if error.errno != errno.EACCES:
                 return None
-        # The path has potentially failed, and Linux was told to hide that.
+        # The path has potentially failed, and Linux hides it (net.sctp.pf_expose=1).
         for id in self.association_ids():
             with contextlib.suppress(OSError):
                 if address[:2] in [peer[:2] for peer in self.peer_addresses(id)]:
@@ -330,6 +351,8 @@ class KernelSocket:
 
     def unbind(self, address: Address) -> None:
         self._sock.setsockopt(SOL_SCTP, Opt.SOCKOPT_BINDX_REM, pack_address(address))
+
+    # -- options and events ---
 
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
@@ -347,22 +370,12 @@ class KernelSocket:
         id = FUTURE_ASSOCIATIONS if association_id is None else association_id
         return _options.subscription(self._sock, id)
 
-    def max_send_size(self) -> tuple[int, str]:
-        size = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        try:
-            with open(_WMEM_MAX) as file:
-                limit = f" (now {file.read().strip()})"
-        except OSError:
-            limit = ""
-        return size, (
-            "set a larger SendBuffer, which Linux doubles and clamps to twice the sysctl "
-            f"net.core.wmem_max{limit}"
-        )
+    # -- giving it up ---
 
     def close(self, *, abort: bool) -> None:
         if self._sock.fileno() < 0:
             return
-        # What SO_LINGER was set to is for aclose: here it would block, or abort.
+        # SO_LINGER is for `aclose` to read.  Here its value would make close block, or abort.
         linger = struct.pack("=ii", abort, 0)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         trio.lowlevel.notify_closing(self._sock)
@@ -374,7 +387,7 @@ class KernelSocket:
 
 
 class KernelStack:
-    """SCTP sockets of the Linux kernel."""
+    """The Linux kernel as a source of SCTP sockets."""
 
     name = "kernel"
 
@@ -391,7 +404,7 @@ class KernelStack:
             first = local_addresses[0] if local_addresses else ("::" if ipv6 else "0.0.0.0", port)
             if ipv6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            # Off: the addresses of IPv4 peers are IPv4 addresses.
+            # The addresses of IPv4 peers are IPv4 addresses, unless `MappedV4` is given.
             sock.setsockopt(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, 0)
             for option in options:
                 if not isinstance(option, NetworkNamespace):
@@ -438,7 +451,7 @@ class KernelStack:
             check(result)
             result.configure()
         except BaseException:
-            # It stays the caller's, as it was.
+            # The caller keeps the socket as it was.
             own.detach()
             os.set_blocking(descriptor, blocking)
             raise
@@ -456,7 +469,7 @@ class KernelStack:
                 reason=f"the kernel has no SCTP ({error})",
                 remedy=(
                     "load it with `modprobe sctp` as root (on Debian and Ubuntu the module is in "
-                    "linux-modules-extra-$(uname -r) where it is not with the kernel)"
+                    "linux-modules-extra-$(uname -r) if it does not come with the kernel)"
                 ),
             )
         return StackReport(name=self.name, available=True, reason="the kernel has SCTP")
