@@ -2,10 +2,11 @@
 
 An option is a value: ``set_option(RtoInfo(max=5000))`` changes one field and leaves the others,
 because a field that is None is read first.  ``get_option(RtoInfo)`` returns it with all fields
-filled.  How a stack encodes an option stands with the stack (`trio_sctp._kernel._options`).
+filled.  Each stack has one row for each option that it supports (`trio_sctp._kernel._options`,
+`trio_sctp._userland.options`).
 
-There is no association id 0 that means now this and now that, as in C: an option's `Scope` says
-what it may be set for, and the call says which of these is meant.
+In C the association id 0 means different things for different options.  Here an option's `Scope`
+says what it may be set for, and the call says which of these is meant.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Scope(enum.Enum):
 class Option:
     """The base of every socket option: a frozen dataclass whose fields are its values.
 
-    Those with an ``address`` field may mean one address of a peer.
+    An option with an ``address`` field may be for one address of a peer.
     """
 
     __slots__ = ()
@@ -55,9 +56,9 @@ class Option:
     read_only: ClassVar[bool] = False
     write_only: ClassVar[bool] = False
     at_open_only: ClassVar[bool] = False
-    """Whether it has an effect only before the socket is bound."""
+    """Whether it has an effect only when it is set before the socket is bound."""
     sparse: ClassVar[bool] = False
-    """Whether the stack itself leaves alone what is None, so that nothing is to be read first."""
+    """Whether the stack itself leaves fields alone that are None, so that nothing is read first."""
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __post_init__(self) -> None:
@@ -65,12 +66,12 @@ class Option:
 
 
 def _within(low: int, high: int, default: int | None = None) -> Any:
-    """An integer field that may be left as it is (None) or lie within ``low`` and ``high``."""
+    """An integer field from ``low`` to ``high``; None leaves it as it is."""
     return dataclasses.field(default=default, metadata={"range": (low, high)})
 
 
 def _required(low: int, high: int) -> Any:
-    """An integer field that has to be given."""
+    """An integer field from ``low`` to ``high`` that has to be given."""
     return dataclasses.field(metadata={"range": (low, high)})
 
 
@@ -85,7 +86,7 @@ def _check(option: Option) -> None:
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
             if not low <= value <= high:
-                raise ValueError(f"{name} must lie within {low} and {high}, not {value}")
+                raise ValueError(f"{name} must be between {low} and {high}, not {value}")
         elif field.type == "str":
             if not isinstance(value, str):
                 raise TypeError(f"{name} must be a str, not {value!r}")
@@ -97,7 +98,11 @@ def _check(option: Option) -> None:
 
 
 def check_address(address: object, name: str = "an address") -> None:
-    """Refuse what is no transport address: ``(host, port)``, and two more for IPv6, in numbers."""
+    """Refuse what is not a transport address.
+
+    A transport address is a tuple ``(host, port)``, or ``(host, port, flow info, scope id)`` for
+    IPv6, whose host is an IP address.
+    """
     if not isinstance(address, tuple) or len(parts := cast("tuple[object, ...]", address)) not in (
         2,
         4,
@@ -110,10 +115,10 @@ def check_address(address: object, name: str = "an address") -> None:
         ipaddress.ip_address(host)
     except ValueError:
         raise ValueError(
-            f"{name} takes an IPv4 or IPv6 address, not {host!r}: names are for connect"
+            f"{name} must have an IPv4 or IPv6 address, not {host!r}: names are for connect"
         ) from None
     if not 0 <= port <= 65535:
-        raise ValueError(f"{name} takes a port within 0 and 65535, not {port}")
+        raise ValueError(f"{name} must have a port between 0 and 65535, not {port}")
 
 
 _U16 = 2**16 - 1
@@ -128,13 +133,13 @@ _I32 = 2**31 - 1
 class InitMsg(Option):
     """How associations are set up (SCTP_INITMSG; gen_sctp ``sctp_initmsg``).
 
-    Holds for associations set up afterwards, by either side.
+    It holds for associations that either side sets up afterwards.
 
     Attributes:
       num_ostreams: Outbound streams to ask for, 1 to 65535 (the peer may grant fewer).
       max_instreams: Inbound streams to allow, 1 to 65535.
-      max_attempts: How often to send an INIT again, 0 to 65535; 0 is the stack's default.
-      max_init_timeo: Longest wait between two INITs, milliseconds, 0 to 65535; 0 is RTO.Max.
+      max_attempts: How often to send an INIT again, 0 to 65535; 0 means the stack's default.
+      max_init_timeo: Longest wait between two INITs, milliseconds, 0 to 65535; 0 means RTO.Max.
 
     Source: RFC 6458 section 8.1.3.
     """
@@ -152,8 +157,8 @@ class RtoInfo(Option):
 
     Attributes:
       initial: RTO before the first measurement, milliseconds, 1 to 2**31 - 1.
-      max: Its upper bound, milliseconds.
-      min: Its lower bound, milliseconds.
+      max: Upper bound of the RTO, milliseconds, 1 to 2**31 - 1.
+      min: Lower bound of the RTO, milliseconds, 1 to 2**31 - 1.
 
     Source: RFC 6458 section 8.1.1, RFC 9260 section 16.
     """
@@ -170,13 +175,14 @@ class AssocParams(Option):
 
     Attributes:
       asocmaxrxt: Retransmissions in a row, over all paths, after which the peer is given up, 1 to
-        65535; 0 is as it is.  Linux refuses more than the sum of the paths' own for a multi-homed
-        peer.
-      number_peer_destinations: Addresses of the peer; can only be read, what is set is ignored.
-      peer_rwnd: The peer's receiver window, bytes; can only be read.
-      local_rwnd: Our receiver window, bytes; can only be read.
+        65535; 0 leaves it as it is.  Linux refuses more than the sum of the paths' own for a
+        multi-homed peer.
+      number_peer_destinations: Number of addresses of the peer; read-only, a value that is set is
+        ignored.
+      peer_rwnd: The peer's receiver window, bytes; read-only in the same way.
+      local_rwnd: Our receiver window, bytes; read-only in the same way.
       cookie_life: How long a peer may take to answer our INIT ACK, milliseconds, 1 to 2**32 - 1;
-        0 is as it is.
+        0 leaves it as it is.
 
     Source: RFC 6458 section 8.1.2.
     """
@@ -196,7 +202,7 @@ class PeerAddressFlags(enum.IntFlag):
     """Send heartbeats on idle paths."""
     HB_DISABLE = 0x02
     HB_DEMAND = 0x04
-    """Send one heartbeat now; needs an association, on all its paths or on one."""
+    """Send one heartbeat now, on all paths of an association or on one."""
     PMTUD_ENABLE = 0x08
     """Discover the path MTU."""
     PMTUD_DISABLE = 0x10
@@ -217,17 +223,17 @@ class PeerAddressParams(Option):
     """Parameters of paths (SCTP_PEER_ADDR_PARAMS; gen_sctp ``sctp_peer_addr_params``).
 
     Attributes:
-      address: One address of the peer; None means all paths, and for an endpoint those of future
-        associations.
-      hbinterval: Milliseconds between heartbeats, to which a RTO is added, 0 to 2**32 - 1.  Ignored
+      address: One address of the peer; None means all paths of an association, or, for an endpoint,
+        those of future associations.
+      hbinterval: Milliseconds between heartbeats, 0 to 2**32 - 1; the path's RTO is added.  Ignored
         where heartbeats are disabled.
-      pathmaxrxt: Retransmissions in a row after which a path is inactive, 1 to 65535; 0 is as
-        it is.
-      pathmtu: Path MTU where it is not discovered, bytes, 512 to 65535; 0 is as it is.  Linux
-        ignores it unless PMTUD_DISABLE is, or was, given.
-      sackdelay: Milliseconds by which an acknowledgement may be delayed, 1 to 500; 0 is as it is.
-        Ignored where delaying is disabled.
-      flags: `PeerAddressFlags`; an aspect that none of them names stays as it is.
+      pathmaxrxt: Retransmissions in a row after which a path is inactive, 1 to 65535; 0 leaves it
+        as it is.
+      pathmtu: Path MTU where it is not discovered, bytes, 512 to 65535; 0 leaves it as it is.
+        Linux ignores it unless PMTUD_DISABLE is, or was, given.
+      sackdelay: Milliseconds by which an acknowledgement may be delayed, 1 to 500; 0 leaves it as
+        it is.  Ignored where delaying is disabled.
+      flags: `PeerAddressFlags` to switch on and off; what none of them names stays as it is.
 
     Source: RFC 6458 section 8.1.12.
     """
@@ -245,7 +251,7 @@ class PeerAddressParams(Option):
         _check(self)
         if self.pathmtu is not None and 0 < self.pathmtu < 512:
             raise ValueError(
-                f"PeerAddressParams.pathmtu must be 0 or within 512 and 65535, not {self.pathmtu}"
+                f"PeerAddressParams.pathmtu must be 0 or 512 to 65535, not {self.pathmtu}"
             )
         if self.flags is None:
             return
@@ -258,7 +264,7 @@ class PeerAddressParams(Option):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PrimaryAddress(Option):
-    """The peer's address that we send to (SCTP_PRIMARY_ADDR; gen_sctp ``sctp_primary_addr``).
+    """The address of the peer that we send to (SCTP_PRIMARY_ADDR; gen_sctp ``sctp_primary_addr``).
 
     Attributes:
       address: One of the peer's addresses.
@@ -275,8 +281,8 @@ class SetPeerPrimaryAddress(Option):
     """Ask the peer to send to this address of ours (SCTP_SET_PEER_PRIMARY_ADDR; gen_sctp
     ``sctp_set_peer_primary_addr``).
 
-    Needs a peer that takes ASCONF chunks, and ``net.sctp.addip_enable`` on Linux.  It can only be
-    set; the peer decides.
+    It needs a peer that takes ASCONF chunks, and ``net.sctp.addip_enable`` on Linux.  It can only
+    be set, and the peer decides.
 
     Attributes:
       address: One of our addresses.
@@ -306,17 +312,17 @@ class AdaptationLayer(Option):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultSendParams(Option):
-    """What ``send`` takes where it is given None (SCTP_DEFAULT_SEND_PARAM; gen_sctp
+    """What ``send`` uses for an argument that is None (SCTP_DEFAULT_SEND_PARAM; gen_sctp
     ``sctp_default_send_param``).
 
-    An association starts with the endpoint's and keeps them when those change.
+    An association starts with the endpoint's values, and keeps them when those change.
 
     Attributes:
       stream: Outbound stream, 0 to 65535.
       ppid: Payload protocol identifier, a host-order integer, 0 to 2**32 - 1.
       unordered: Whether messages may overtake others of their stream.
       context: A number that comes back in a `SendFailed`, 0 to 2**32 - 1.
-      lifetime: Milliseconds after which an unsent message is given up; 0 is never.
+      lifetime: Milliseconds after which an unsent message is given up; 0 means never.
 
     Source: RFC 6458 sections 8.1.13 and 8.1.31.
     """
@@ -334,8 +340,8 @@ class DelayedAck(Option):
     """How long acknowledgements may wait (SCTP_DELAYED_SACK; gen_sctp ``sctp_delayed_ack_time``).
 
     Attributes:
-      delay: Milliseconds, 1 to 500; read as 0 where they do not wait.
-      freq: Packets after which one is sent at once, 1 to 2**32 - 1; 1 means that none waits.
+      delay: Milliseconds that one may wait, 1 to 500; reads as 0 where none waits.
+      freq: Number of packets after which one is sent at once, 1 to 2**32 - 1; with 1 none waits.
 
     Source: RFC 6458 section 8.1.19; RFC 9260 section 6.2.
     """
@@ -348,16 +354,16 @@ class DelayedAck(Option):
     def __post_init__(self) -> None:
         _check(self)
         if self.delay == 0 and self.freq != 1:
-            raise ValueError("DelayedAck.delay must lie within 1 and 500; freq=1 is no delay")
+            raise ValueError("DelayedAck.delay must be between 1 and 500; freq=1 means no delay")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AutoClose(Option):
-    """Idle associations are shut down (SCTP_AUTOCLOSE; gen_sctp ``sctp_autoclose``).
+    """When idle associations are shut down (SCTP_AUTOCLOSE; gen_sctp ``sctp_autoclose``).
 
     Attributes:
-      seconds: Seconds without a message either way, 0 to 2**32 - 1; 0 is never.  Linux bounds it by
-        net.sctp.max_autoclose, which `get_option` then shows.
+      seconds: Seconds without a message in either direction, 0 to 2**32 - 1; 0 means never.  Linux
+        limits it to net.sctp.max_autoclose, which `get_option` then returns.
 
     Source: RFC 6458 section 8.1.8.
     """
@@ -370,7 +376,7 @@ class AutoClose(Option):
 class NoDelay(Option):
     """Whether small messages are sent at once (SCTP_NODELAY; gen_sctp ``sctp_nodelay``).
 
-    Off, a second small message waits until the first is acknowledged.
+    When it is off, a second small message waits until the first is acknowledged.
 
     Source: RFC 6458 section 8.1.5.
     """
@@ -410,8 +416,8 @@ class MaxSegment(Option):
     """Largest part of a message in one packet (SCTP_MAXSEG; gen_sctp ``sctp_maxseg``).
 
     Attributes:
-      size: Bytes, 0 to 65535; 0 means that the path MTU alone decides.  Linux refuses what is too
-        small to be of use, or larger than a chunk can be.
+      size: Bytes, 0 to 65535; 0 means that the path MTU alone decides.  Linux refuses sizes too
+        small to be useful, and those larger than a chunk can be.
 
     Source: RFC 6458 section 8.1.16.
     """
@@ -424,8 +430,8 @@ class MaxSegment(Option):
 class EventSubscription(Option):
     """Which events are delivered (SCTP_EVENT; gen_sctp ``sctp_events``).
 
-    An event that is not subscribed to takes no credit.  The library goes on seeing those that it
-    needs for itself.
+    An event that is not subscribed to takes no credit.  The library still sees the events that it
+    needs itself.
 
     Attributes:
       association_event: `AssociationChange`.  On by default.
@@ -460,14 +466,13 @@ class EventSubscription(Option):
 
 
 class EventType(NamedTuple):
-    """One row of `EVENTS`: what is known of one kind of event, for all stacks.
+    """One row of `EVENTS`: one kind of event, for all stacks.
 
     Attributes:
-      field: The field of `EventSubscription` that switches it.
-      event: The class of its events.
-      notification: RFC 6458's name of the notification, without its SCTP_; a stack that has a
-        number for it finds the number by this name.
-      default: Whether a socket delivers it until it is told otherwise.
+      field: The field of `EventSubscription` that switches it on and off.
+      event: Its class.
+      notification: RFC 6458's name for it, without SCTP_; a stack looks its own number up by it.
+      default: Whether a socket delivers it until told otherwise.
       needed: Whether the library has to see it, whatever the program subscribes to.
     """
 
@@ -499,7 +504,7 @@ EVENTS: tuple[EventType, ...] = (
 """Every event that can be subscribed to, in the order of `EventSubscription`."""
 
 DEFAULT_EVENTS = EventSubscription(**{row.field: row.default for row in EVENTS})
-"""The events that a socket delivers until it is told otherwise."""
+"""The events that a socket delivers until told otherwise."""
 
 NEEDED_EVENTS = EventSubscription(**{row.field: True for row in EVENTS if row.needed})
 """The events that the library has to see, whatever the program subscribes to."""
@@ -512,7 +517,7 @@ def event_types(subscription: EventSubscription) -> frozenset[type]:
 
 
 class StatusState(enum.IntEnum):
-    """Where an association is in its life (RFC 9260 section 4, gen_sctp ``sctp_state_...``)."""
+    """The state of an association (RFC 9260 section 4, gen_sctp ``sctp_state_...``)."""
 
     EMPTY = 0
     CLOSED = 1
@@ -526,7 +531,7 @@ class StatusState(enum.IntEnum):
 
 
 class PathState(enum.IntEnum):
-    """How a path to the peer is doing (RFC 6458 section 8.2.2, RFC 7829)."""
+    """The state of a path to the peer (RFC 6458 section 8.2.2, RFC 7829)."""
 
     INACTIVE = 0
     POTENTIALLY_FAILED = 1
@@ -539,12 +544,12 @@ class PeerAddressInfo(Option):
     """One path to the peer, read-only (SCTP_GET_PEER_ADDR_INFO; gen_sctp
     ``sctp_get_peer_addr_info``).
 
-    Where the stack hides a path that has potentially failed (``net.sctp.pf_expose=1`` on Linux),
-    its numbers are 0.
+    For a potentially failed path that the stack hides (``net.sctp.pf_expose=1`` on Linux), the
+    numbers are 0.
 
     Attributes:
       address: The peer's address.
-      state: Its state; one that is not known stays a plain number.
+      state: The path's state; an unknown one stays a plain number.
       primary: Whether it is the primary path.
       cwnd: Congestion window, bytes.
       srtt: Smoothed round-trip time, milliseconds.
@@ -570,12 +575,12 @@ class Status(Option):
     """The state of an association, read-only (SCTP_STATUS; gen_sctp ``sctp_status``).
 
     Attributes:
-      association_id: Which one.
-      state: Its state; one that is not known stays a plain number.
+      association_id: The association.
+      state: Its state; an unknown one stays a plain number.
       rwnd: The peer's receiver window, bytes.
-      unackdata: DATA chunks sent and not acknowledged.
-      penddata: DATA chunks waiting to be received.
-      instrms, outstrms: Inbound and outbound streams.
+      unackdata: Number of DATA chunks sent and not yet acknowledged.
+      penddata: Number of DATA chunks waiting to be received.
+      instrms, outstrms: Numbers of inbound and outbound streams.
       fragmentation_point: Largest message that is sent in one piece, bytes.
       primary: The primary path.
 
@@ -602,12 +607,12 @@ class Status(Option):
 class SendBuffer(Option):
     """Size of the send buffer (SO_SNDBUF; gen_sctp ``sndbuf``).
 
-    It bounds the largest message (`Endpoint.max_send_size`) and, for all associations of the
+    It limits the largest message (`Endpoint.max_send_size`) and, for all associations of the
     socket together, what is waiting to be sent and acknowledged.
 
     Attributes:
-      size: Bytes, 1 to 2**30.  Linux doubles what is asked for, within net.core.wmem_max, and
-        reads back the double.
+      size: Bytes, 1 to 2**30.  Linux limits it to net.core.wmem_max, then doubles it, and returns
+        the double.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
@@ -619,8 +624,8 @@ class ReceiveBuffer(Option):
     """Size of the receive buffer (SO_RCVBUF; gen_sctp ``recbuf``).
 
     Attributes:
-      size: Bytes, 1 to 2**30.  Linux doubles what is asked for, within net.core.rmem_max, and
-        reads back the double.
+      size: Bytes, 1 to 2**30.  Linux limits it to net.core.rmem_max, then doubles it, and returns
+        the double.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
@@ -629,16 +634,15 @@ class ReceiveBuffer(Option):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linger(Option):
-    """What ``aclose`` does about messages that are not acknowledged (SO_LINGER; gen_sctp
-    ``linger``).
+    """How long ``aclose`` waits for messages to be acknowledged (SO_LINGER; gen_sctp ``linger``).
 
-    ``Linger(True, 0)``: it aborts.  ``Linger(True, 5)``: it waits for at most five seconds, and
-    leaves the rest to the stack, in the background.  ``Linger(False)``, the default: it waits for
-    as long as it is let, and leaves the rest to the stack when it is cancelled.
+    With ``Linger(True, 0)`` it aborts.  With ``Linger(True, 5)`` it waits for at most five seconds,
+    and leaves the rest to the stack, in the background.  With ``Linger(False)``, the default, it
+    waits until all are acknowledged; if it is cancelled, it leaves the rest to the stack.
 
     Attributes:
-      enabled: Whether ``seconds`` bound it.
-      seconds: 0 to 65535.
+      enabled: Whether ``seconds`` limit the wait.
+      seconds: The limit, 0 to 65535.
 
     Source: RFC 6458 section 8.1.4.
     """
@@ -653,8 +657,8 @@ class Tos(Option):
     """Type of service of IPv4 packets (IP_TOS; gen_sctp ``tos``).
 
     Attributes:
-      value: 0 to 255, the DSCP in the upper six bits.  The lower two are ECN's, and Linux sets
-        them as it sends.  It sets its own `Priority` along.
+      value: 0 to 255, with the DSCP in the upper six bits.  The lower two are for ECN, and Linux
+        sets them when it sends.  Linux also sets `Priority` according to this value.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
@@ -666,7 +670,7 @@ class TrafficClass(Option):
     """Traffic class of IPv6 packets (IPV6_TCLASS; gen_sctp ``tclass``); needs an IPv6 socket.
 
     Attributes:
-      value: 0 to 255, the DSCP in the upper six bits.
+      value: 0 to 255, with the DSCP in the upper six bits.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
@@ -677,10 +681,10 @@ class TrafficClass(Option):
 class Priority(Option):
     """Priority of packets in the queues of this machine (SO_PRIORITY; gen_sctp ``priority``).
 
-    On Linux it does not set `Tos`, whatever gen_sctp's manual says: set both, `Tos` first.
+    On Linux it does not set `Tos`, although gen_sctp's manual says so: set both, `Tos` first.
 
     Attributes:
-      value: 0 to 2**31 - 1; above 6 only with CAP_NET_ADMIN (``PermissionError``).
+      value: 0 to 2**31 - 1; above 6 it needs CAP_NET_ADMIN (``PermissionError``).
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
@@ -697,8 +701,8 @@ class DontRoute(Option):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReuseAddress(Option):
-    """Whether another socket may be bound to the same port, while neither listens (SO_REUSEADDR;
-    gen_sctp ``reuseaddr``).  For opening."""
+    """Whether another socket may be bound to the same port while neither listens (SO_REUSEADDR;
+    gen_sctp ``reuseaddr``).  It is for opening."""
 
     scope: ClassVar[Scope] = Scope.SOCKET
     at_open_only: ClassVar[bool] = True
@@ -708,7 +712,7 @@ class ReuseAddress(Option):
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReusePort(Option):
     """Whether sockets that all set it may listen on the same port, each for some of the peers
-    (SO_REUSEPORT; gen_sctp ``reuseport``).  For opening."""
+    (SO_REUSEPORT; gen_sctp ``reuseport``).  It is for opening."""
 
     scope: ClassVar[Scope] = Scope.SOCKET
     at_open_only: ClassVar[bool] = True
@@ -718,7 +722,7 @@ class ReusePort(Option):
 @dataclasses.dataclass(frozen=True, slots=True)
 class IPv6Only(Option):
     """Whether an IPv6 socket is for IPv6 peers alone (IPV6_V6ONLY; gen_sctp ``ipv6_v6only``).
-    For opening; off by default."""
+    It is for opening, and off by default."""
 
     scope: ClassVar[Scope] = Scope.SOCKET
     at_open_only: ClassVar[bool] = True
@@ -731,7 +735,7 @@ class BindToDevice(Option):
     ``bind_to_device``).
 
     Attributes:
-      name: Of the interface, at most 15 bytes; ``""`` is any.
+      name: The interface's name, at most 15 bytes; ``""`` means any interface.
     """
 
     scope: ClassVar[Scope] = Scope.SOCKET
@@ -740,15 +744,17 @@ class BindToDevice(Option):
     def __post_init__(self) -> None:
         _check(self)
         if len(self.name.encode()) > 15 or "\0" in self.name:
-            raise ValueError(f"BindToDevice.name has at most 15 bytes, unlike {self.name!r}")
+            raise ValueError(
+                f"BindToDevice.name must have at most 15 bytes and no NUL, not {self.name!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NetworkNamespace(Option):
-    """Open the socket in another network namespace (gen_sctp ``netns``).  For opening, and
-    write-only; needs CAP_SYS_ADMIN.
+    """Open the socket in another network namespace (gen_sctp ``netns``).  It is for opening and
+    write-only, and needs CAP_SYS_ADMIN.
 
-    Host names are looked up, and scope ids of interfaces, where the program runs.
+    Host names, and the scope ids of interfaces, are looked up in the program's own namespace.
 
     Attributes:
       path: A file that stands for the namespace, such as ``/run/netns/blue``.
@@ -789,7 +795,8 @@ class ReceiveTtl(Option):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Default:
-    """One row of the table of defaults: what every socket of this library starts with."""
+    """One row of the table of defaults: an option that every socket of this library starts with,
+    the reason, and what gen_sctp does."""
 
     option: Option
     reason: str
@@ -799,34 +806,34 @@ class Default:
 DEFAULTS: tuple[Default, ...] = (
     Default(
         DEFAULT_EVENTS,
-        "what an application has to know; the others are for those who ask",
+        "what an application has to know; the others come on request",
         "the same",
     ),
     Default(
         NoDelay(True),
-        "off, a second small message waits for the delayed SACK: 207 ms were measured",
+        "when off, a second small message waits for the delayed SACK: 207 ms, measured",
         "off",
     ),
     Default(
         ReceiveBuffer(2**20),
         "all associations of a socket share it, and the kernel's 208 KiB hold some 230 small "
-        "messages: behind a busier socket packets are dropped, and a peer whose retransmissions "
-        "are dropped ten times gives up (46 of 200 did, measured).  It is a bound: memory is used "
-        "only by what is unread.  net.core.rmem_max limits it",
+        "messages: when more are unread packets are dropped, and a peer whose retransmissions are "
+        "dropped ten times gives up (46 of 200 did, measured).  It is a limit: memory is used only "
+        "by what is unread.  net.core.rmem_max caps it",
         "1024 bytes",
     ),
 )
-"""Set on every socket, before the caller's own ``options``.
+"""The options that are set on every socket, before the caller's own ``options``.
 
-Two more settings are no options, because nothing else works with this library: the receive
+Two more settings are not options, because this library works with no other value: the receive
 information of every message is on, and fragment interleave is 1, so that a long message from one
-peer does not hold up the others.  The send buffer keeps the kernel's size, 208 KiB unless the
-administrator chose another (gen_sctp asks for 64 KiB).
+peer does not hold up the others.  The send buffer keeps the kernel's size, which is 208 KiB unless
+the administrator chose another (gen_sctp asks for 64 KiB).
 """
 
 
 def merge(option: Option, current: Option) -> Option:
-    """``option`` with its None fields taken from ``current``."""
+    """Take the fields of ``option`` that are None from ``current``."""
     changes = {
         field.name: value
         for field in dataclasses.fields(option)
@@ -836,12 +843,13 @@ def merge(option: Option, current: Option) -> Option:
 
 
 def is_complete(option: Option) -> bool:
-    """Whether every field has a value."""
+    """Whether every field of an option has a value."""
     return all(getattr(option, field.name) is not None for field in dataclasses.fields(option))
 
 
 def check_options(options: Iterable[Option], *, at_connect: bool = False) -> None:
-    """Refuse what is no option, or cannot be set, or not for one association that is set up."""
+    """Refuse what is not an option or cannot be set; at connect, also what is not for one
+    association that is being set up."""
     for option in options:
         if not isinstance(option, Option):
             raise TypeError(f"options are values such as InitMsg(num_ostreams=5), not {option!r}")
@@ -857,7 +865,7 @@ def check_options(options: Iterable[Option], *, at_connect: bool = False) -> Non
 
 
 def needs_peer(option: Option) -> bool:
-    """Whether it can only be set where there is a peer: it has to do with one of its addresses."""
+    """Whether an option is for one address of a peer, and can only be set on an association."""
     return option.scope is Scope.ONE_ASSOCIATION or (
         isinstance(option, PeerAddressParams) and option.address is not None
     )

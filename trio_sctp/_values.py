@@ -18,15 +18,16 @@ class AssociationState(enum.IntEnum):
     """What happened to an association (RFC 6458 section 6.1.1, gen_sctp ``#sctp_assoc_change``)."""
 
     COMM_UP = 0
-    """It is ready: messages can be exchanged."""
+    """The association is ready: messages can be exchanged."""
     COMM_LOST = 1
-    """It ended without a graceful shutdown: an ABORT from either side, or a silent peer."""
+    """The association ended without a graceful shutdown: one side sent an ABORT, or the peer fell
+    silent."""
     RESTART = 2
-    """The peer started anew.  The id stays valid; streams count from zero again."""
+    """The peer started the association anew.  Its id stays valid; streams count from zero again."""
     SHUTDOWN_COMP = 3
-    """It ended gracefully."""
+    """The association ended gracefully."""
     CANT_ASSOC = 4
-    """It could not be set up."""
+    """The association could not be set up."""
 
 
 class PeerAddressState(enum.IntEnum):
@@ -47,14 +48,14 @@ class Message:
 
     Attributes:
       data: The payload, never empty and never cut.
-      stream: Stream it came on, from 0.
+      stream: Number of the stream that it came on, from 0.
       ppid: Payload protocol identifier as a host-order integer, 0 to 2**32 - 1.
       unordered: Whether it was sent outside its stream's order.
       association_id: The association it came from.
       address: The peer's transport address that it came from.
-      ssn: Stream sequence number (0 to 65535; of no meaning when unordered).
+      ssn: Stream sequence number, 0 to 65535; meaningless when unordered.
       tsn: Transmission sequence number of its first DATA chunk.
-      cumulative_tsn: The cumulative TSN when it was delivered; of use for unordered messages.
+      cumulative_tsn: The cumulative TSN when it was delivered; useful for unordered messages.
       context: The association's receive context, 0 unless set.
 
     Source: RFC 6458 section 5.3.5 (SCTP_RCVINFO).
@@ -75,9 +76,9 @@ class Message:
 class MessageDraft:
     """A `Message` before it is frozen, for the data path of a stack.
 
-    A frozen dataclass sets each field through ``object.__setattr__``, 1.1 µs for these ten: half
-    of what the system call costs that brings the message.  A plain class with the same slots is
-    filled in 0.2 µs, and may then become a `Message` because the layouts agree.
+    A frozen dataclass sets each field through ``object.__setattr__``, which takes 1.1 µs for these
+    ten fields: half the time of the system call that brings the message.  A plain class with the
+    same slots is filled in 0.2 µs, and can then become a `Message` because the layouts agree.
     """
 
     __slots__ = tuple(field.name for field in dataclasses.fields(Message))
@@ -108,7 +109,7 @@ class MessageDraft:
 
 
 def freeze(draft: MessageDraft) -> Message:
-    """The `Message` that a draft becomes."""
+    """Turn a draft into a `Message`, in place."""
     draft.__class__ = Message  # type: ignore[assignment]
     return draft  # type: ignore[return-value]
 
@@ -118,13 +119,13 @@ class AssociationChange:
     """An association came up, restarted or ended (gen_sctp ``#sctp_assoc_change``).
 
     Attributes:
-      association_id: Which one.
-      state: What happened; a state that is not known stays a plain number.
+      association_id: The association.
+      state: What happened; an unknown state stays a plain number.
       error: Cause code in host order (see `error_string`), 0 if there is none.
-      outbound_streams: Streams we may send on, numbered from 0.
-      inbound_streams: Streams the peer may send on.
-      info: With COMM_LOST and CANT_ASSOC the ABORT chunk's causes as they came, if the peer sent
-        one; with COMM_UP and RESTART the features agreed on.
+      outbound_streams: Number of streams that we may send on.
+      inbound_streams: Number of streams that the peer may send on.
+      info: With COMM_LOST and CANT_ASSOC, the causes of the peer's ABORT chunk as they came, if it
+        sent one.  With COMM_UP and RESTART, the features agreed on.
       reason: The peer's text from a user-initiated abort, ``b""`` if there is none.
 
     Source: RFC 6458 section 6.1.1.
@@ -144,10 +145,10 @@ class PeerAddressChange:
     """A path to the peer changed its state (gen_sctp ``#sctp_paddr_change``).
 
     Attributes:
-      association_id: Whose path.
+      association_id: The association whose path it is.
       address: The peer's address.
-      state: What happened; a state that is not known stays a plain number.
-      error: Why, in the stack's own numbers; 0 if there is nothing to say.
+      state: What happened; an unknown state stays a plain number.
+      error: The reason, in the stack's own numbers; 0 if none is given.
 
     Source: RFC 6458 section 6.1.2.
     """
@@ -163,9 +164,10 @@ class RemoteError:
     """The peer sent an ERROR chunk (gen_sctp ``#sctp_remote_error``).
 
     Attributes:
-      association_id: Whose peer.
+      association_id: The association whose peer it is.
       error: Cause code in host order; see `error_string`.
-      data: The cause as it came, with its header; hostile bytes, interpreted by nobody.
+      data: The cause as it came, with its header.  The peer chose these bytes, and nothing has
+        checked them.
 
     Source: RFC 6458 section 6.1.3.
     """
@@ -177,17 +179,17 @@ class RemoteError:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SendFailed:
-    """A message of ours that will never be acknowledged (gen_sctp ``#sctp_send_failed``).
+    """A message of ours will never be acknowledged (gen_sctp ``#sctp_send_failed``).
 
-    There is one for each message, also where the stack reports each of its fragments.
+    There is one event for each message, even where the stack reports each of its fragments.
 
     Attributes:
-      association_id: Whose message.
-      data: The payload, fragments joined.
+      association_id: The association that it was sent on.
+      data: The payload, its fragments joined.
       complete: False if the peer acknowledged some fragments of the message, which are then
-        missing from ``data``: such a message is not fit to be sent again.
-      sent: Whether any of it was put on the wire: then the peer may have it all the same.
-      error: Cause code in host order, 0 if none.
+        missing from ``data``.  Such a message should not be sent again.
+      sent: Whether any of it was put on the wire; if so, the peer may have received it.
+      error: Cause code in host order, 0 if there is none.
       stream, ppid, unordered, context: As they were given to ``send``.
 
     Source: RFC 6458 section 6.1.11 (SCTP_SEND_FAILED_EVENT), 6.1.4 for the older form.
@@ -206,9 +208,9 @@ class SendFailed:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ShutdownReceived:
-    """The peer shuts down and takes no more messages (gen_sctp ``#sctp_shutdown_event``).
+    """The peer is shutting down and takes no more messages (gen_sctp ``#sctp_shutdown_event``).
 
-    Messages that it sent before may still follow.  Source: RFC 6458 section 6.1.5.
+    Messages that it sent earlier may still follow.  Source: RFC 6458 section 6.1.5.
     """
 
     association_id: int
@@ -253,7 +255,7 @@ class AuthenticationChange:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SenderDry:
-    """All that was sent has been acknowledged.  Source: RFC 6458 section 6.1.9."""
+    """Everything that was sent has been acknowledged.  Source: RFC 6458 section 6.1.9."""
 
     association_id: int
 
@@ -295,13 +297,13 @@ class StreamChange:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent:
-    """A notification of a type, or of a shape, that this version does not know.
+    """A notification whose type or layout this version does not know.
 
     Attributes:
-      association_id: 0, as nothing is known of its layout.
-      type: The stack's number for it.
+      association_id: Always 0, because the layout is unknown.
+      type: The stack's number for its type.
       flags: The stack's flags.
-      data: All of it, header included.
+      data: The whole notification, with its header.
     """
 
     association_id: int
@@ -314,7 +316,7 @@ class UnknownEvent:
 class Passive:
     """The credit of an inbox is used up (gen_sctp ``{sctp_passive, Socket}``).
 
-    It costs no credit and stands directly after the record that took the last one.
+    It takes no credit, and comes directly after the record that took the last one.
     """
 
 
@@ -333,13 +335,13 @@ Notification: TypeAlias = (
     | StreamChange
     | UnknownEvent
 )
-"""What a stack reports of an association."""
+"""What a stack reports about an association."""
 
 Event: TypeAlias = Notification | Passive
-"""What a program receives beside messages."""
+"""What a program receives besides messages."""
 
 Record: TypeAlias = Message | Notification
-"""What stands in a socket's queue."""
+"""What a socket's queue holds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,14 +349,14 @@ class AssociationEnd:
     """How an association ended.
 
     Attributes:
-      association_id: Which one.
+      association_id: The association.
       state: SHUTDOWN_COMP after a graceful end, COMM_LOST after any other, CANT_ASSOC if it never
         came up.
       cause: Cause code in host order (see `error_string`); 0 if there is none, as when the peer
         fell silent.
-      reason: The text given to ``abort`` by whoever aborted, ``b""`` if none.
-      undelivered: Every message that was handed to ``send`` and not acknowledged, in the order in
-        which the stack gives them back, so that it can be sent another way.
+      reason: The text given to ``abort`` by the side that aborted, ``b""`` if there is none.
+      undelivered: All messages that were handed to ``send`` and not acknowledged, in the order in
+        which the stack gave them back, so that they can be sent in another way.
     """
 
     association_id: int
@@ -365,7 +367,7 @@ class AssociationEnd:
 
     @property
     def graceful(self) -> bool:
-        """Whether both sides agreed to end it."""
+        """Whether both sides completed the graceful shutdown."""
         return self.state is AssociationState.SHUTDOWN_COMP
 
 
@@ -373,8 +375,8 @@ class AssociationEnd:
 
 
 class SendInfo(NamedTuple):
-    """How a message is to be sent (RFC 6458 section 5.3.4, its lifetime in milliseconds, and the
-    peer's address that it is to go to, if not the primary one)."""
+    """How to send a message: the fields of RFC 6458 section 5.3.4, the lifetime in milliseconds (0
+    means no limit), and the address of the peer to send to, or None for the primary one."""
 
     stream: int
     ppid: int
@@ -386,14 +388,14 @@ class SendInfo(NamedTuple):
 
 @dataclasses.dataclass(slots=True)
 class Piece:
-    """Part of a message of which more will come; the last part is a plain `Message`."""
+    """Part of a message, of which more will follow; the last part is a plain `Message`."""
 
     message: Message
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class FailedFragment:
-    """One fragment of a message that could not be delivered; `SendFailed` joins them."""
+    """One fragment of a message that could not be delivered; `SendFailed` is made of them."""
 
     association_id: int
     data: bytes

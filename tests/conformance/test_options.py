@@ -327,11 +327,15 @@ async def test_an_address_where_there_is_none_to_name(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "complaint"),
     [
-        (AssocParams, {"asocmaxrxt": 65536}, "asocmaxrxt must lie within 0 and 65535, not 65536"),
+        (AssocParams, {"asocmaxrxt": 65536}, "asocmaxrxt must be between 0 and 65535, not 65536"),
         (AssocParams, {"cookie_life": -1}, "cookie_life"),
         (PeerAddressParams, {"hbinterval": 2**32}, "hbinterval"),
         (PeerAddressParams, {"pathmaxrxt": 65536}, "pathmaxrxt"),
-        (PeerAddressParams, {"pathmtu": 511}, "pathmtu must be 0 or within 512 and 65535, not 511"),
+        (
+            PeerAddressParams,
+            {"pathmtu": 511},
+            "pathmtu must be 0 or 512 to 65535, not 511",
+        ),
         (PeerAddressParams, {"sackdelay": 501}, "sackdelay"),
         (PeerAddressParams, {"flags": FLAGS.HB_ENABLE | FLAGS.HB_DISABLE}, "contradict"),
         (PeerAddressParams, {"flags": FLAGS.PMTUD_ENABLE | FLAGS.PMTUD_DISABLE}, "contradict"),
@@ -346,7 +350,7 @@ async def test_an_address_where_there_is_none_to_name(pair: Pair) -> None:
         (AutoClose, {"seconds": -1}, "seconds"),
         (MaxSegment, {"size": 65536}, "size"),
         (Linger, {"enabled": True, "seconds": 65536}, "seconds"),
-        (Tos, {"value": 256}, "value must lie within 0 and 255, not 256"),
+        (Tos, {"value": 256}, "value must be between 0 and 255, not 256"),
         (TrafficClass, {"value": -1}, "value"),
         (Priority, {"value": -1}, "value"),
         (ReceiveBuffer, {"size": 0}, "size"),
