@@ -1,7 +1,8 @@
 """Sockets of the operating system that carry SCTP packets: UDP (RFC 6951), or raw IP.
 
-One for each local address, or one for all of them.  The latter has to know which address a packet
-came to, as the answer has to leave from there: IP_PKTINFO tells, and chooses (RFC 3542 section 6).
+There is one for each local address, or one for all of them.  The latter has to know which address a
+packet came to, because the answer has to leave from there: IP_PKTINFO says so, and also chooses the
+address to leave from (RFC 3542 section 6 for IPv6).
 """
 
 from __future__ import annotations
@@ -21,50 +22,60 @@ from .._engine.path import Route, host_of, transport_address
 IPPROTO_SCTP = 132
 
 _BUFFER = 2**22
-"""Bytes of what arrives while Python does something else; a default one holds some 270 packets."""
+"""Bytes of a socket's buffers, for what arrives while Python does something else.  A buffer of the
+default size holds some 270 packets."""
 
 _LINUX = sys.platform == "linux"
-# What the socket module does not name everywhere; the numbers are those of Linux and macOS.
+# Constants that the socket module does not name everywhere; the numbers are Linux's and macOS's.
 _IP_PKTINFO = 8 if _LINUX else 26
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
 _PMTUDISC_DONT, _PMTUDISC_PROBE = 0, 3
 _RECVERR = {(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
-_DONTFRAG = {"darwin": (28, 62), "win32": (14, 14)}  # IP_DONTFRAG and its like for IPv6
+_DONTFRAG = {"darwin": (28, 62), "win32": (14, 14)}  # IP_DONTFRAG and IPV6_DONTFRAG
 
 _SO_MEMINFO, _MEMINFO, _MEMINFO_DROPS = 55, struct.Struct("=9I"), 8
 
 _PKTINFO = struct.Struct("=I4s4s")
 _PKTINFO6 = struct.Struct("=16sI")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
-_FROM_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP and ICMP6
+_FROM_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENOPROTOOPT})  # port, protocol
-_UNKNOWN_NEXT_HEADER = (errno.EPROTO, 3, 4, 1)  # how ICMPv6 says protocol unreachable (RFC 4443)
+_UNKNOWN_NEXT_HEADER = (errno.EPROTO, 3, 4, 1)  # ICMPv6's protocol unreachable (RFC 4443)
 _NO_ROOM = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EMSGSIZE})
+
 _ROUTES = 4096
+"""Number of routes that a carrier remembers, so as not to compute them for each packet."""
 
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+"""The address that stands for all local addresses, for each family."""
 
 CAN_COUNT_DROPS = _LINUX
+"""Whether the operating system says how many packets a socket's buffer had no room for."""
 
 CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
-"""Whether one socket for all addresses can tell which a packet came to; on Windows none can."""
+"""Whether a socket for all addresses can tell which one a packet came to; on Windows it cannot."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Of an address."""
+    """The address family of an IP address."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def source_for(remote: str) -> str:
-    """The local address from which packets to another leave; OSError if none do."""
+    """The local address from which packets to ``remote`` leave; OSError if there is no route."""
     with socket.socket(family_of(remote), socket.SOCK_DGRAM) as sock:
         sock.connect(transport_address(remote, 9))  # sends nothing
         return host_of(sock.getsockname())
 
 
 class Unreachable:
-    """What ICMP tells of a packet of ours: nobody takes its like at the other end."""
+    """An ICMP error for a packet of ours: nobody takes such packets at the other end.
+
+    Attributes:
+      data: The beginning of the packet.
+      remote: The address that it was sent to.
+    """
 
     def __init__(self, data: bytes, remote: str) -> None:
         self.data = data
@@ -72,13 +83,13 @@ class Unreachable:
 
 
 class Carrier:
-    """One socket."""
+    """One socket of the operating system that carries packets."""
 
     def __init__(self, host: str, port: int | None) -> None:
-        """Open it.
+        """Open the socket.
 
         Args:
-          host: Local address, or the one that means all of its family.
+          host: A local address, or the one that stands for all of its family (`ANY`).
           port: UDP port, 0 for any; None for raw IP.
 
         Raises:
@@ -102,12 +113,13 @@ class Carrier:
             self.sock.close()
             raise
         self._six = family == socket.AF_INET6
-        # Who sent a packet, and where it came to, as the socket module tells it.
+        # By the sender of a packet and the address that it came to, as the socket module has them.
         self._routes: dict[Any, Route] = {}
-        # Where packets go, and what says where they leave from, as the socket module takes it.
-        self._ways: dict[Route, tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]] = {}
+        # The destination, and the ancillary data that choose the source, as the socket module
+        # takes them.
+        self._destinations: dict[Route, tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]] = {}
         self._tos = 0
-        # A raw IPv4 socket hands out the IP header.
+        # Not for raw IPv4 sockets: with each packet they return its IP header, which says it.
         self._pktinfo = self.any and CAN_TELL_ADDRESSES and not (self.raw and not self._six)
 
     def _set_up(self, family: int) -> None:
@@ -117,7 +129,7 @@ class Carrier:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
         if family == socket.AF_INET6:
-            if not self.raw:  # for which there is no such choice
+            if not self.raw:  # raw sockets are always of one family
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if self.any and CAN_TELL_ADDRESSES:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -143,50 +155,53 @@ class Carrier:
             self.sock.setsockopt(level, option, value)
 
     def not_received(self) -> int:
-        """Packets for which the socket's buffer had no room, as far as the system tells."""
+        """The number of packets for which the socket's buffer had no room, 0 if it is not known."""
         if not CAN_COUNT_DROPS:
             return 0
         info = self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
         return int(_MEMINFO.unpack(info)[_MEMINFO_DROPS])
 
     def close(self) -> None:
-        """Give it up."""
+        """Close the socket."""
         self.closed = True
         self.sock.close()
 
     # -- out ---
 
     def send(self, packet: Outgoing) -> None:
-        """Send a packet; one that the operating system does not take is lost, as on the way."""
+        """Send a packet.  One that the operating system does not take is lost, like others."""
         data, route, tos, fragment = packet
         if tos != self._tos:
             self._set_tos(tos)
         if fragment:
             self._may_fragment(self.sock.family, True)
-        address, leave_from = self._ways.get(route) or self._way(route)
+        address, source = self._destinations.get(route) or self._destination(route)
         for attempt in range(2):
             try:
-                if leave_from:
-                    self.sock.sendmsg((data,), leave_from, 0, address)
+                if source:
+                    self.sock.sendmsg((data,), source, 0, address)
                 else:
                     self.sock.sendto(data, address)
             except OSError as error:
                 if not attempt and error.errno not in _NO_ROOM:
-                    continue  # it may be what an earlier packet met with
+                    continue  # it may be the error of an earlier packet
                 self.not_sent += 1
             break
         if fragment:
             self._may_fragment(self.sock.family, False)
 
-    def _way(self, route: Route) -> tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]:
-        if len(self._ways) >= _ROUTES:
-            self._ways.clear()
+    def _destination(self, route: Route) -> tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]:
+        """The destination of a route, and the ancillary data that choose its source."""
+        if len(self._destinations) >= _ROUTES:
+            self._destinations.clear()
         address = transport_address(route.remote, route.remote_udp)
         chosen = self._pktinfo or (self.raw and self.any)
-        way = self._ways[route] = (address, self._leave_from(route.local) if chosen else [])
-        return way
+        source = self._source(route.local) if chosen else []
+        self._destinations[route] = (address, source)
+        return address, source
 
-    def _leave_from(self, host: str) -> list[tuple[int, int, bytes]]:
+    def _source(self, host: str) -> list[tuple[int, int, bytes]]:
+        """The ancillary data that make a packet leave from ``host``."""
         if self._six:
             host, _, scope = host.partition("%")
             info = _PKTINFO6.pack(socket.inet_pton(socket.AF_INET6, host), int(scope or 0))
@@ -205,12 +220,12 @@ class Carrier:
     # -- in ---
 
     def receive(self, limit: int) -> Iterator[tuple[bytes, Route] | Unreachable]:
-        """Packets that have come, ``limit`` at the most."""
+        """Yield packets that have come, and ICMP errors; at most ``limit`` packets."""
         sock = self.sock
         local = b""
         for count in range(limit):
             if self.closed:
-                return  # for what came last
+                return  # the packet before made its receiver close this socket
             try:
                 if self._pktinfo:
                     data, ancillary, _, address = sock.recvmsg(65536, 64)
@@ -224,11 +239,11 @@ class Carrier:
                         data = data[(data[0] & 15) * 4 :]
             except BlockingIOError:
                 if not count and _LINUX:
-                    yield from self._errors()  # then they are what woke us
+                    yield from self._errors()  # no packet has come: errors made it readable
                 return
             except OSError:
-                # What became of an earlier packet: port unreachable, host unreachable.  None of it
-                # is the end of the socket, and what there is to be known, the error queue knows.
+                # The error of an earlier packet, such as port unreachable or host unreachable.  The
+                # socket goes on, and the error queue has the details.
                 if _LINUX:
                     yield from self._errors()
                 continue
@@ -238,6 +253,7 @@ class Carrier:
             yield data, route
 
     def _route(self, address: tuple[Any, ...], local: bytes) -> Route:
+        """The route of a packet from ``address`` that came to ``local``."""
         key = (address, local)
         host = self.host
         if self._pktinfo and local:
@@ -257,7 +273,7 @@ class Carrier:
         return route
 
     def _errors(self) -> Iterator[Unreachable]:
-        """What ICMP has told of packets of ours (Linux: IP_RECVERR)."""
+        """Yield the ICMP errors for packets of ours (Linux's IP_RECVERR)."""
         for _ in range(64):
             try:
                 data, ancillary, _, address = self.sock.recvmsg(2048, 512, _MSG_ERRQUEUE)
@@ -273,12 +289,12 @@ class Carrier:
 
 
 def explain(error: OSError, host: str, port: int) -> OSError:
-    """Why a UDP port cannot be had, and what to do."""
+    """The error for a UDP port that cannot be had, with what to do about it."""
     if error.errno == errno.EADDRINUSE:
         return OSError(
             error.errno,
             f"UDP port {port} of {host} is taken, perhaps by another process that listens for SCTP "
-            "over UDP: choose another one with userland(udp_port=...), and tell the peers of it "
-            "(their peer_udp_port=)",
+            "over UDP: choose another port with userland(udp_port=...), and give it to the peers "
+            "(as their peer_udp_port=)",
         )
     return OSError(error.errno, os.strerror(error.errno or 0))

@@ -1,7 +1,7 @@
 """The userland stack on real sockets, in real time.
 
-A task for each `Carrier` reads packets, another one watches the timers and sends what programs have
-queued; they run in a nursery that somebody opened: `userland`, or Trio for the default stack.
+One task for each `Carrier` reads packets, and another watches the timers and sends what programs
+have queued.  They run in the block of `userland`, or in a system task for the default stack.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from .carrier import (
 from .stack import UserlandStack
 
 UDP_PORT = 9899
-"""RFC 6951 section 6."""
+"""The UDP port for SCTP in UDP packets (RFC 6951 section 6)."""
 
 _BATCH = 64
-"""Packets that are read before others have their turn."""
+"""Number of packets that are read before other tasks have their turn."""
 
 _FILLING = 0.001
 """Seconds that messages may wait for others of a task that sends in a loop."""
 
-_IP_HEADERS, _UDP_HEADER = 40, 8
+_IP_HEADERS, _UDP_HEADER = 40, 8  # bytes
 
 _logger = logging.getLogger("trio_sctp")
 
@@ -58,9 +58,10 @@ class UserlandStatistics:
     SCTP sends them again, but slows down.
 
     Attributes:
-      packets_not_sent: The operating system did not take: its buffer was full, or it knew no way.
-      packets_not_received: Arrived while the socket's buffer was full; None where the operating
-        system does not tell (all but Linux).
+      packets_not_sent: Number of packets that the operating system did not take, because its buffer
+        was full or it had no route.
+      packets_not_received: Number of packets that arrived while the socket's buffer was full; None
+        where the operating system does not say (all but Linux).
     """
 
     packets_not_sent: int
@@ -69,7 +70,7 @@ class UserlandStatistics:
 
 @final
 class Userland(UserlandStack):
-    """The userland stack, for ``stack=``; made by `userland`."""
+    """The userland stack, for ``stack=``.  `userland` makes it."""
 
     def __init__(self, carrier: Literal["udp", "ip"], udp_port: int, peer_udp_port: int) -> None:
         """Not for programs to call."""
@@ -79,9 +80,9 @@ class Userland(UserlandStack):
         self._peer_udp_port = peer_udp_port
         self._client_port = 0
         self._carriers: dict[tuple[str, int], Carrier] = {}  # by address and UDP port
-        self._by_source: dict[tuple[str, int], Carrier] = {}  # those that send for an address
+        self._by_source: dict[tuple[str, int], Carrier] = {}  # found before, for a packet's source
         self._users: dict[Carrier, set[Engine]] = {}
-        self._not_sent = self._not_received = 0  # of carriers that were closed
+        self._not_sent = self._not_received = 0  # the counts of carriers that were closed
         self._nursery: trio.Nursery | None = None
         self._woken = trio.Event()
         self._waiting = trio.CancelScope()
@@ -90,7 +91,7 @@ class Userland(UserlandStack):
         return f"<userland stack over {'IP' if self._raw else 'UDP'}>"
 
     def statistics(self) -> UserlandStatistics:
-        """What was lost between this process and the operating system."""
+        """The packets that were lost between this process and the operating system."""
         carriers = self._carriers.values()
         return UserlandStatistics(
             packets_not_sent=self._not_sent + sum(carrier.not_sent for carrier in carriers),
@@ -101,11 +102,12 @@ class Userland(UserlandStack):
         )
 
     def report(self) -> StackReport:
-        """That it works everywhere."""
+        """Whether the stack works here, which it always does."""
         return report()
 
     def parameters(self) -> Parameters:
-        """Packets leave room for headers; how large they may be is looked for."""
+        """The parameters that endpoints start with: packets leave room for the headers below, and
+        the path MTU is discovered."""
         default = Parameters()
         headers = _IP_HEADERS if self._raw else _IP_HEADERS + _UDP_HEADER
         return Parameters(
@@ -118,7 +120,7 @@ class Userland(UserlandStack):
 
     def bind(self, hosts: Sequence[str], *, ipv6: bool) -> list[str]:
         for host in hosts:
-            Carrier(host, None if self._raw else 0).close()  # is it one of this machine?
+            Carrier(host, None if self._raw else 0).close()  # fails if it is not of this machine
         if hosts:
             return list(hosts)
         if not CAN_TELL_ADDRESSES:
@@ -141,7 +143,7 @@ class Userland(UserlandStack):
         return Route(local, remote, carrier.port, 0 if self._raw else self._peer_udp_port)
 
     def _client_carrier(self, host: str) -> Carrier:
-        """What packets of those that do not listen leave from: any UDP port, one for all."""
+        """The carrier of endpoints that do not listen: all share one, on any UDP port."""
         for port in (self._udp_port, self._client_port):
             carrier = self._find(host, port)
             if carrier is not None:
@@ -151,7 +153,7 @@ class Userland(UserlandStack):
         try:
             carrier = self._open(host, self._client_port)
         except OSError:
-            carrier = self._open(host, 0)  # on this address another has that port
+            carrier = self._open(host, 0)  # another program has that port of this address
         self._client_port = carrier.port
         return carrier
 
@@ -160,14 +162,14 @@ class Userland(UserlandStack):
         return exact or self._carriers.get((ANY[family_of(host)], port))
 
     def _carrier(self, host: str, port: int) -> Carrier:
-        """The one for this address and UDP port, which may be new."""
+        """The carrier for this address and UDP port, opened if there is none yet."""
         carrier = self._find(host, port)
         if carrier is not None:
             return carrier
         family = family_of(host)
         parts: list[Carrier] = []
         if host == ANY[family]:
-            # Those for single addresses are in its way, and it does what they do.
+            # Carriers of single addresses are in its way, and it can do their work.
             parts = [
                 other
                 for other in self._carriers.values()
@@ -210,8 +212,9 @@ class Userland(UserlandStack):
     def release(self, engine: Engine) -> None:
         for carrier, users in list(self._users.items()):
             users.discard(engine)
-            # The UDP port of listeners is for others to have.  Of the rest, peers may not yet know
-            # that all is over: what they repeat is still to be answered.
+            # The listeners' UDP port is given back to the system.  The other carriers stay, because
+            # a peer may not know yet that its association is over, and what it repeats has to be
+            # answered.
             if not users and carrier.port == self._udp_port and not self._raw:
                 self._close(carrier)
 
@@ -223,7 +226,7 @@ class Userland(UserlandStack):
         if carrier is None:
             carrier = self._find(*source)
             if carrier is None:
-                return  # nobody is there any more whom an answer could reach
+                return  # no carrier is left that an answer could come to
             self._by_source[source] = carrier
         carrier.send(packet)
 
@@ -246,7 +249,7 @@ class Userland(UserlandStack):
                     else:
                         self.packet_arrived(*arrival)
                     if self.crowded:
-                        break  # its program would fall behind, and the window would overflow
+                        break  # let the program catch up, or its window would overflow
                 self.timers_changed()
         except trio.ClosedResourceError:
             pass
@@ -262,13 +265,13 @@ class Userland(UserlandStack):
             await self._fill()
 
     async def _fill(self) -> None:
-        """Let tasks that send go on, as long as they do: their messages share packets."""
+        """Give tasks that send in a loop time to send more, so that messages share packets."""
         if self.filling():
             with trio.move_on_after(_FILLING):
                 await trio.testing.wait_all_tasks_blocked()
 
     async def run(self) -> None:
-        """Carry packets until it is cancelled; all that is left is aborted then."""
+        """Carry packets until cancelled, then abort the associations that are left."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -286,7 +289,7 @@ class Userland(UserlandStack):
 
 
 def own_addresses() -> list[str]:
-    """Those of this machine, as far as its name leads to them, and loopback."""
+    """The loopback addresses, and those addresses of this machine that its name resolves to."""
     found = {"127.0.0.1": None, "::1": None}
     with contextlib.suppress(OSError):
         for family, _, _, _, address in socket.getaddrinfo(socket.gethostname(), None):
@@ -296,7 +299,7 @@ def own_addresses() -> list[str]:
 
 
 def report() -> StackReport:
-    """It works everywhere."""
+    """Whether the userland stack works here, which it always does."""
     return StackReport(
         name="userland",
         available=True,
@@ -307,14 +310,14 @@ def report() -> StackReport:
 def _port(name: str, value: int | None, carrier: str) -> int:
     if carrier == "ip":
         if value is not None:
-            raise ValueError(f"{name} is of carrier='udp': raw IP has no UDP ports")
+            raise ValueError(f"{name} is for carrier='udp': raw IP has no UDP ports")
         return 0
     if value is None:
         return UDP_PORT
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is an integer, not {value!r}")
+        raise TypeError(f"{name} must be an integer, not {value!r}")
     if not 1 <= value <= 65535:
-        raise ValueError(f"{name} lies within 1 and 65535, not {value}")
+        raise ValueError(f"{name} must be between 1 and 65535, not {value}")
     return value
 
 
@@ -339,35 +342,35 @@ async def userland(
     udp_port: int | None = None,
     peer_udp_port: int | None = None,
 ) -> AsyncGenerator[Userland, None]:
-    """Run SCTP in this process, for the length of a block::
+    """Run SCTP in this process for the length of a block::
 
         async with trio_sctp.userland(udp_port=9900):
             await trio_sctp.serve(handler, 2905)
 
-    Inside, and in tasks that are started there, it is what ``stack=None`` means; it can also be
-    given as ``stack=``.  A task in this block carries the packets.
+    In the block, and in tasks that are started there, ``stack=None`` means this stack; it can also
+    be given as ``stack=``.  A task in the block carries the packets.
 
     Args:
-      carrier: "udp": SCTP packets in UDP packets (RFC 6951); needs no privileges, and a peer that
-        does the same.  "ip": as IP protocol 132, what all of SCTP's world speaks; needs
+      carrier: "udp" sends SCTP packets in UDP packets (RFC 6951); it needs no privileges, and a
+        peer that does the same.  "ip" sends them as IP protocol 132, like all other SCTP; it needs
         CAP_NET_RAW, and a network namespace in which the kernel has no SCTP.
-      udp_port: UDP port, 1 to 65535, of endpoints that listen; None is 9899.  Those that only
-        connect use any.  It is taken when the first endpoint listens.
-      peer_udp_port: UDP port of the peers that are connected to, None is 9899.
+      udp_port: UDP port of endpoints that listen, 1 to 65535; None means 9899.  It is taken when
+        the first endpoint listens.  Endpoints that only connect use any port.
+      peer_udp_port: UDP port of the peers to connect to, 1 to 65535; None means 9899.
 
     Yields the stack.
 
-    When the block is left, associations that are still there are aborted, also those that shut
-    down in the background since their ``aclose`` was cancelled.
+    At the end of the block, associations that are left are aborted, even those that are shutting
+    down in the background because their ``aclose`` was cancelled.
 
     Raises:
-      StackUnavailable: ``carrier="ip"`` cannot be had here.
-      ValueError: an argument out of range.
+      StackUnavailable: ``carrier="ip"`` is not possible here.
+      ValueError: an argument is out of range.
 
-    Cancellation: as of any block.
+    Cancellation: as for any block.
     """
     if carrier not in ("udp", "ip"):
-        raise ValueError(f"carrier is 'udp' or 'ip', not {carrier!r}")
+        raise ValueError(f"carrier must be 'udp' or 'ip', not {carrier!r}")
     ports = [
         _port("udp_port", udp_port, carrier),
         _port("peer_udp_port", peer_udp_port, carrier),
@@ -387,7 +390,7 @@ _default: trio.lowlevel.RunVar[Userland] = trio.lowlevel.RunVar("trio_sctp userl
 
 
 def default_stack() -> Userland:
-    """The one that this run of Trio has for all who did not ask for one of their own."""
+    """The stack of this run of Trio, for programs that did not open one with `userland`."""
     try:
         stack = _default.get()
     except LookupError:
