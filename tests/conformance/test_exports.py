@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import pickle
+import pydoc
+import re
+import typing
+from types import ModuleType
 from typing import Any
 
 import pytest
 import trio
 
 import trio_sctp
+import trio_sctp.testing
 
 EVENTS = [
     "AssociationChange",
@@ -42,13 +48,124 @@ OBJECTS = ["Endpoint", "Association", "AssociationChannel", "Listener", "Inbox"]
 OPENERS = ["open_endpoint", "open_association", "open_listener", "serve"]
 OTHERS = ["stacks", "error_string"]
 
-NAMES = [*VALUES, *ENUMS, *ERRORS, *OBJECTS, *OPENERS, *OTHERS, "ONCE"]
-DOCUMENTED = [name for name in NAMES if name != "ONCE"]
+ALIASES = ["Hosts", "Port", "Address", "Mode", "Record", "Stack"]
+
+NAMES = [*VALUES, *ENUMS, *ERRORS, *OBJECTS, *OPENERS, *OTHERS, *ALIASES, "ONCE"]
+DOCUMENTED = [name for name in NAMES if name not in [*ALIASES, "ONCE"]]
+
+MODULES = [trio_sctp, trio_sctp.testing]
+CLASSES_AND_FUNCTIONS = [
+    pytest.param(module, name, id=f"{module.__name__}.{name}")
+    for module in MODULES
+    for name in module.__all__
+    if inspect.isclass(getattr(module, name)) or inspect.isfunction(getattr(module, name))
+]
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+each_class_and_function = pytest.mark.parametrize(("module", "name"), CLASSES_AND_FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_is_exported(name: str) -> None:
+    assert name in trio_sctp.__all__
     assert hasattr(trio_sctp, name)
+
+
+@each_module
+def test_all_is_what_is_public(module: ModuleType) -> None:
+    public = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name != "annotations" and not isinstance(value, ModuleType)
+    ]
+    assert sorted(module.__all__) == sorted(public)
+
+
+@each_module
+def test_importing_everything_gives_what_all_says(module: ModuleType) -> None:
+    names: dict[str, Any] = {}
+    exec(f"from {module.__name__} import *", names)
+    assert names.keys() - {"__builtins__"} == set(module.__all__)
+
+
+@each_class_and_function
+def test_a_public_name_is_of_the_module_that_it_is_imported_from(
+    module: ModuleType, name: str
+) -> None:
+    assert getattr(module, name).__module__ == module.__name__
+
+
+@each_class_and_function
+def test_a_public_name_can_be_pickled(module: ModuleType, name: str) -> None:
+    value = getattr(module, name)
+    pickled = pickle.dumps(value)
+    assert b"._" not in pickled  # A pickle outlives the file that the name is written in.
+    assert pickle.loads(pickled) is value
+
+
+@each_class_and_function
+def test_annotations_of_public_names_can_be_resolved(module: ModuleType, name: str) -> None:
+    value = getattr(module, name)
+    hints = typing.get_type_hints(value)
+    assert hints.keys() >= inspect.get_annotations(value).keys()
+
+
+@each_class_and_function
+def test_the_source_of_public_functions_and_methods_is_found(module: ModuleType, name: str) -> None:
+    value = getattr(module, name)
+    functions = [value] if inspect.isfunction(value) else vars(value).values()
+    for function in functions:
+        # What a decorator made, dataclasses' methods among it, has no file, or another's.
+        if inspect.isfunction(function) and "trio_sctp" in function.__code__.co_filename:
+            assert f"def {function.__name__}" in inspect.getsource(function)
+
+
+@each_module
+def test_help_lists_every_public_class_and_function(module: ModuleType) -> None:
+    sections = dict(re.findall(r"^([A-Z]+)\n(.*?)(?=^\S|\Z)", help_on(module), re.M | re.S))
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isclass(value):
+            assert re.search(rf"^    class {name}\b", sections["CLASSES"], re.M)
+        elif inspect.isfunction(value):
+            assert re.search(rf"^    (async )?{name}\b", sections["FUNCTIONS"], re.M)
+
+
+def help_on(module: ModuleType) -> str:
+    return pydoc.plain(pydoc.render_doc(module))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        trio_sctp.RtoInfo(max=5000),
+        trio_sctp.NoDelay(True),
+        trio_sctp.PeerAddressParams(flags=trio_sctp.PeerAddressFlags.HB_DEMAND),
+        trio_sctp.EventSubscription(sender_dry_event=True),
+        trio_sctp.PrimaryAddress(("192.0.2.1", 2905)),
+        trio_sctp.Window(100),
+        trio_sctp.ONCE,
+        trio_sctp.Passive(),
+        trio_sctp.SenderDry(association_id=7),
+        trio_sctp.AssociationEnd(
+            association_id=7, state=trio_sctp.AssociationState.COMM_LOST, cause=12, reason=b"x"
+        ),
+        trio_sctp.PathState.ACTIVE,
+        trio_sctp.StatusState.ESTABLISHED,
+        trio_sctp.StackReport(name="kernel", available=True, reason="", remedy=""),
+        trio_sctp.testing.Link(delay=0.01, loss=0.1),
+        trio_sctp.testing.Delivery(b"x", "192.0.2.1", "192.0.2.2", 0.5),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_can_be_pickled(value: object) -> None:
+    again = pickle.loads(pickle.dumps(value))
+    assert again == value
+    assert type(again) is type(value)
+    assert repr(again) == repr(value)
+
+
+def test_reprs_name_no_module() -> None:
+    assert repr(trio_sctp.NoDelay(True)) == "NoDelay(enabled=True)"
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

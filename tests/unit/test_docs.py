@@ -8,7 +8,6 @@ import inspect
 import re
 import textwrap
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import trio
@@ -25,11 +24,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS]
 MIB = 2**20
 
-PUBLIC = {
-    name: value
-    for name, value in vars(trio_sctp).items()
-    if not name.startswith("_") and name != "annotations" and not isinstance(value, ModuleType)
-}
+PUBLIC = {name: getattr(trio_sctp, name) for name in trio_sctp.__all__}
 
 
 def code_blocks(page: Path) -> list[str]:
