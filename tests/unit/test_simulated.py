@@ -142,7 +142,7 @@ async def test_a_capture_of_an_association(autojump_clock: trio.testing.MockCloc
 
 
 async def test_a_host_needs_addresses_of_its_own(sctp_network: SimulatedNetwork) -> None:
-    with pytest.raises(ValueError, match="one address"):
+    with pytest.raises(ValueError, match="at least one address"):
         sctp_network.host()
     sctp_network.host("192.0.2.1")
     with pytest.raises(ValueError, match=r"192\.0\.2\.1"):
