@@ -1,16 +1,16 @@
 """A simulated network, for tests of programs that speak SCTP.
 
 `Network` carries packets between IP addresses over links that delay, lose, reorder, duplicate and
-corrupt them.  It knows no clock: each call is told the time, so a test of minutes takes
-milliseconds, and the same seed gives the same test.
+corrupt them.  It knows no clock: each call is told the time.  So a test of minutes takes
+milliseconds, and the same seed gives the same run.
 
     fixtures  for pytest
     _hosts    hosts on which programs open their sockets, driven by Trio's clock
     _network  links, and the packets on them
     _capture  packets into a pcapng file
 
-`simulated_network` drives one by Trio's clock, with hosts on which programs open their sockets;
-`association_pair` is the shortest way to two ends of an association.
+`simulated_network` drives one by Trio's clock, with hosts on which programs open their sockets.
+`association_pair` is the shortest way to both ends of an association.
 """
 
 from __future__ import annotations

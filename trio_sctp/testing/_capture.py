@@ -1,4 +1,4 @@
-"""Packets into a pcapng file, for Wireshark and its kin."""
+"""Writing packets to a pcapng file, for Wireshark and similar tools."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LINKTYPE_RAW = 101
 _SCTP = 132
 _HOPS = 64
 _DONT_FRAGMENT = 0x4000
-_MAX_LENGTH = 65535  # no network carries more, but captures show what was dropped
+_MAX_LENGTH = 65535  # no network carries more, but captures also show packets that were dropped
 _IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
 _IPV6_HEADER = struct.Struct("!IHBB16s16s")
 
 
 def ip_packet(data: bytes, source: str, destination: str) -> bytes:
-    """An SCTP packet with the IP header that it has between these addresses."""
+    """An SCTP packet behind the IP header that it has between these addresses."""
     src = ipaddress.ip_address(source)
     dst = ipaddress.ip_address(destination)
     if src.version == 6:
@@ -39,9 +39,9 @@ def ip_packet(data: bytes, source: str, destination: str) -> bytes:
 
 @final
 class Capture:
-    """A pcapng file that is being written; see `Network.capture`, which makes it.
+    """A pcapng file that is being written.  Made by `Network.capture`.
 
-    A context manager: leaving the block closes it.
+    It is a context manager: leaving the block closes it.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Capture:
         """Append one SCTP packet.
 
         Args:
-          data: Without an IP header, which it is given here.
-          now: Seconds, 0 or more; written in microseconds.
-          comment: What Wireshark shows with it.
+          data: The packet without an IP header, which is added here.
+          now: Time in seconds, 0 or more; the file has microseconds.
+          comment: A text that Wireshark shows with the packet.
         """
-        microseconds = round(now * 1e6)  # the format's resolution, unless an option says other
+        microseconds = round(now * 1e6)  # the format's resolution unless an option says otherwise
         self._writer.write_block(
             self._section.new_member(
                 self._blocks.EnhancedPacket,
@@ -88,7 +88,7 @@ class Capture:
         )
 
     def close(self) -> None:
-        """Stop capturing.  Closes the file if it was given as a path; may be called again."""
+        """Stop capturing, and close the file if it was given as a path.  May be called again."""
         if self._closed is not None:
             self._closed(self)
             self._closed = None

@@ -2,19 +2,19 @@
 
 A packet passes, in this order:
 
-    route        the program's hook: drops, changes, copies, delays, diverts
-    up           a link that is down, or a partition, drops it
-    mtu          too large, and not to be fragmented: dropped
-    queue        full: dropped; else it waits until those in front have been transmitted
+    route        the program's hook may drop, change, copy, delay or divert it
+    up           it is dropped if the link is down, or cut by a partition
+    mtu          it is dropped if it is too large and must not be fragmented
+    queue        it is dropped if the queue is full, or else waits for those in front of it
     bandwidth    its own transmission takes time
-    loss         lost on the way, having taken its bandwidth
-    delay        and jitter, order kept
-    duplication  the copy follows the original directly and takes no bandwidth
-    corruption   of each copy
-    reordering   of each copy: held back, while others pass
-    up           dropped at the other end, if the link went down meanwhile
+    loss         it may be lost on the way, after it has taken its bandwidth
+    delay        it takes time to arrive, with jitter; packets keep their order
+    duplication  a copy may follow the original directly, which takes no bandwidth
+    corruption   each copy may have a bit flipped
+    reordering   each copy may be held back while others pass
+    up           it is dropped at the other end if the link has gone down meanwhile
 
-All that happens to it is decided when it is transmitted, but for the last step.
+What happens to a packet is decided when it is transmitted, except for the last step.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ _LENGTHS = frozenset({"delay", "jitter", "reorder_delay", "overhead"})
 class Link:
     """How packets get from one address to another; the default is a perfect wire.
 
-    Each direction has a queue and a transmitter of its own, also where both share one `Link`.
-    Fields may be set at any time, for the packets that are transmitted from then on.
+    Each direction has its own queue and transmitter, even if both directions share one `Link`.
+    Fields may be set at any time; they apply to packets that are transmitted from then on.
 
-    The size of a packet is what is transmitted plus an IP header (20 bytes, or 40 for IPv6) plus
-    ``overhead``.
+    The size of a packet is the number of bytes that are transmitted, plus an IP header (20 bytes,
+    or 40 for IPv6), plus ``overhead``.
 
     Attributes:
-      delay: Seconds, one way.
-      jitter: Seconds: up to so many more, uniformly distributed.  It keeps the order, as queues
-        do: a packet does not arrive before the one in front.
+      delay: Seconds that a packet takes, one way.
+      jitter: Up to this many seconds more, uniformly distributed.  Jitter keeps the order, as
+        queues do: a packet does not arrive before the one in front of it.
       bandwidth: Bits per second, or None for no limit.
-      queue: Packets that may wait behind the one in transmission; more are dropped (drop-tail).
-        None for no limit.  Without a limit to ``bandwidth`` none ever waits.
+      queue: Packets that may wait behind the one in transmission, or None for no limit.  More
+        are dropped (drop-tail).  Without a limit on ``bandwidth`` no packet ever waits.
       loss: Probability that a packet is lost.
       reordering: Probability that a packet is held back by ``reorder_delay``, while others pass.
-      reorder_delay: Seconds.
+      reorder_delay: Seconds that such a packet is held back.
       duplication: Probability that a packet arrives twice.
-      corruption: Probability that one bit of a packet is flipped, none of its IP header.
-      mtu: Bytes of the largest packet that fits; larger ones are dropped, unless they may be
-        fragmented.  None for the 65535 that IP itself allows.
-      overhead: Bytes that each packet has besides, for instance 8 for a UDP header (RFC 6951).
-      up: Whether it carries packets.  Setting it to False also drops those on the way, unless it
-        is True again by the time of their arrival.
+      corruption: Probability that one bit of a packet is flipped.  IP headers stay intact.
+      mtu: Size of the largest packet that fits, in bytes, or None for the 65535 that IP allows.
+        Larger packets are dropped unless they may be fragmented.
+      overhead: Bytes that each packet has in addition, for instance 8 for a UDP header (RFC 6951).
+      up: Whether the link carries packets.  Setting it to False also drops the packets on their
+        way, unless it is True again by the time they arrive.
     """
 
     delay: float = 0.0
@@ -84,13 +84,13 @@ class Link:
     def __setattr__(self, name: str, value: float | None) -> None:
         if name in _PROBABILITIES:
             if value is None or not 0 <= value <= 1:
-                raise ValueError(f"{name} is a probability, from 0 to 1, not {value!r}")
+                raise ValueError(f"{name} is a probability from 0 to 1, not {value!r}")
         elif name in _LENGTHS:
             if value is None or not 0 <= value < inf:
-                raise ValueError(f"{name} is finite and not negative, not {value!r}")
+                raise ValueError(f"{name} is a finite number of at least 0, not {value!r}")
         elif name == "queue":
             if value is not None and not value >= 0:
-                raise ValueError(f"queue is not negative, or None, not {value!r}")
+                raise ValueError(f"queue is at least 0, or None, not {value!r}")
         elif name in ("bandwidth", "mtu") and value is not None and not value > 0:
             raise ValueError(f"{name} is more than 0, or None, not {value!r}")
         object.__setattr__(self, name, value)
@@ -103,7 +103,7 @@ class Delivery(NamedTuple):
       data: The packet, without IP header.
       source: IP address of the sender.
       destination: IP address that it was sent to.
-      time: When it arrived, in seconds.
+      time: Time of its arrival, in seconds.
     """
 
     data: bytes
@@ -119,9 +119,9 @@ class RoutedPacket(NamedTuple):
       data: The packet, without IP header.
       source: IP address of the sender.
       destination: IP address that it goes to.
-      now: Seconds.
-      delay: Seconds more that it takes; others pass meanwhile.
-      fragment: Whether IP may fragment it, where it is larger than the MTU.
+      now: Time in seconds.
+      delay: Seconds by which to delay it further, while others pass.
+      fragment: Whether IP may fragment it if it is larger than the MTU.
     """
 
     data: bytes
@@ -135,24 +135,24 @@ class RoutedPacket(NamedTuple):
 @final
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStatistics:
-    """Packets of one direction of a link, so far.
+    """What has become of the packets of one direction of a link so far.
 
-    ``sent`` and ``duplicated`` together are all of ``delivered``, ``in_flight``, ``lost``,
+    ``sent`` plus ``duplicated`` is the sum of ``delivered``, ``in_flight``, ``lost``,
     ``queue_drops``, ``mtu_drops``, ``down_drops`` and ``route_drops``.
 
     Attributes:
-      sent: Transmitted.  With a `Network.route`, what that returned, or the packet of which it
-        returned nothing.
-      delivered: Arrived, copies included.
-      in_flight: In the queue or on the way, copies included.
-      lost: By ``Link.loss``.
-      queue_drops: Found the queue full.
-      mtu_drops: Were too large.
-      down_drops: The link was down, or cut by a partition.
-      route_drops: Dropped by `Network.route`.
-      duplicated: Copied on the way.
-      corrupted: Had a bit flipped.
-      reordered: Were held back.
+      sent: Packets transmitted.  With a `Network.route`, those that it returned, and those for
+        which it returned none.
+      delivered: Packets that arrived, copies included.
+      in_flight: Packets in the queue or on their way, copies included.
+      lost: Packets lost by ``Link.loss``.
+      queue_drops: Packets that found the queue full.
+      mtu_drops: Packets that were too large.
+      down_drops: Packets dropped because the link was down, or cut by a partition.
+      route_drops: Packets dropped by `Network.route`.
+      duplicated: Packets copied on the way.
+      corrupted: Packets that had a bit flipped.
+      reordered: Packets that were held back.
     """
 
     sent: int
@@ -169,7 +169,7 @@ class LinkStatistics:
 
 
 class _Direction:
-    """From one address to another: the state of a link, and its counts."""
+    """One direction of a link: its state and its counts."""
 
     __slots__ = (
         "corrupted",
@@ -198,9 +198,9 @@ class _Direction:
         self.header = header
         self.link = link
         self.cut = False  # by a partition
-        self.free_at = -inf  # when the transmitter will have transmitted all that it has
-        self.waiting: deque[float] = deque()  # when each packet of the queue is to leave it
-        self.last_arrival = -inf  # of those in order
+        self.free_at = -inf  # when the transmitter will have sent everything it was given
+        self.waiting: deque[float] = deque()  # when each packet of the queue leaves it
+        self.last_arrival = -inf  # of the packets in order
         self.sent = self.delivered = self.lost = 0
         self.queue_drops = self.mtu_drops = self.down_drops = self.route_drops = 0
         self.duplicated = self.corrupted = self.reordered = 0
@@ -208,24 +208,25 @@ class _Direction:
 
 @final
 class Network:
-    """A network of IP addresses, with a link between each two.
+    """A network of IP addresses, with a link between any two of them.
 
-    It starts no task and reads no clock.  Whoever runs it tells it the time, in seconds, never
-    less than before::
+    It starts no task and reads no clock.  Its caller tells it the time in seconds, which never
+    goes backwards::
 
         network.transmit(packet, "10.0.0.1", "10.0.0.2", 0.0)
         while (now := network.next_deadline()) is not None:
             for delivery in network.deliver(now):
                 ...  # hand it to its destination, which may transmit again
 
-    An address needs no registration, and links that nobody has set are ``default_link``.  All
-    that is random comes from one generator: the same seed and the same calls give the same result.
+    Addresses need no registration, and a link that was never set is ``default_link``.  All random
+    numbers come from one generator: the same seed and the same calls give the same result.
 
     Attributes:
       default_link: The link between all addresses that have none of their own.
-      route: Called with each packet that is transmitted.  It returns the packets to transmit in
-        its place: none, to drop it; changed ones (``packet._replace(data=...)``); several; to
-        other addresses.  None leaves the packet as it is.  ``now`` cannot be changed.
+      route: A function that is called with each packet that is transmitted, or None.  It returns
+        the packets to transmit instead: an empty list to drop it, changed ones
+        (``packet._replace(data=...)``), several, or some to other addresses.  If it returns None
+        the packet stays as it is.  It cannot change ``now``.
     """
 
     def __init__(self, seed: int = 0, *, default_link: Link | None = None) -> None:
@@ -244,18 +245,18 @@ class Network:
     def transmit(
         self, data: bytes, source: str, destination: str, now: float, *, fragment: bool = False
     ) -> None:
-        """Send a packet, which `deliver` returns when it arrives, if it does.
+        """Send a packet.  `deliver` returns it when it arrives, if it does.
 
         Args:
           data: An SCTP packet, without IP header.
           source: IP address that it comes from.
           destination: IP address that it goes to.
-          now: Seconds.
-          fragment: Whether IP may fragment it, so that it passes whatever the MTU.  Its fragments
-            share one fate.
+          now: Time in seconds.
+          fragment: Whether IP may fragment it, so that it passes whatever the MTU is.  The
+            fragments of a packet share its fate.
 
         Raises:
-          ValueError: Something is no IP address, or one is IPv4 and the other IPv6.
+          ValueError: an address is not an IP address, or one is IPv4 and the other IPv6.
         """
         direction = self._spelled.get((source, destination))
         if direction is None:
@@ -268,11 +269,11 @@ class Network:
             self._record(data, direction, now, fate)
 
     def next_deadline(self) -> float | None:
-        """When the next packet arrives, in seconds; None if none is on the way."""
+        """The time at which the next packet arrives, in seconds; None if none is on its way."""
         return self._in_flight[0][0] if self._in_flight else None
 
     def deliver(self, now: float) -> list[Delivery]:
-        """All packets that have arrived by ``now``, by time of arrival, then of transmission."""
+        """All packets that have arrived by ``now``, in order of arrival, then of transmission."""
         in_flight = self._in_flight
         deliveries: list[Delivery] = []
         while in_flight and in_flight[0][0] <= now:
@@ -287,10 +288,10 @@ class Network:
     # -- links ---------------------------------------------------------------------------------
 
     def link(self, a: str, b: str) -> Link:
-        """The link from address ``a`` to ``b``, to change it.
+        """The link from address ``a`` to address ``b``, whose fields may be set.
 
-        If it was ``default_link`` so far, it becomes one of its own, with the same settings, which
-        the other direction shares unless that has one already.
+        If the addresses had ``default_link`` so far, they get a link of their own with the same
+        settings.  The other direction shares it, unless it has a link of its own already.
         """
         there = self._direction(a, b)
         if there.link is self.default_link:
@@ -303,33 +304,33 @@ class Network:
     def set_link(self, a: str, b: str, link: Link, *, both: bool = True) -> None:
         """Have ``link`` carry the packets from address ``a`` to ``b`` and, if ``both``, back.
 
-        What is in the queue and on the way stays there.
+        Packets in the queue and on their way stay there.
         """
         self._direction(a, b).link = link
         if both:
             self._direction(b, a).link = link
 
     def partition(self, group_a: Iterable[str], group_b: Iterable[str]) -> None:
-        """Let nothing through, nor arrive, between addresses of two groups, until `heal`.
+        """Drop all packets between the addresses of two groups, until `heal`.
 
-        Partitions add up.
+        Packets on their way are dropped as well.  Partitions add up.
         """
-        # Sorted, for a set has no order that would be the same in every run.
+        # Sorted, because a set has no order that is the same in every run.
         for a, b in [(a, b) for a in sorted(_group(group_a)) for b in sorted(_group(group_b))]:
-            # A host may have addresses of both families; nothing leads from one to the other.
+            # A host may have addresses of both families; no link leads from one to the other.
             if ipaddress.ip_address(a).version == ipaddress.ip_address(b).version:
                 self._direction(a, b).cut = True
                 self._direction(b, a).cut = True
 
     def heal(self) -> None:
-        """End all partitions.  Links that are down stay so."""
+        """End all partitions.  Links that are down stay down."""
         for direction in self._directions.values():
             direction.cut = False
 
     # -- what happened -------------------------------------------------------------------------
 
     def statistics(self) -> dict[tuple[str, str], LinkStatistics]:
-        """What became of the packets, by (source, destination)."""
+        """What has become of the packets so far, by (source, destination)."""
         in_flight = dict.fromkeys(self._directions.values(), 0)
         for _, _, direction, _ in self._in_flight:
             in_flight[direction] += 1
@@ -356,16 +357,17 @@ class Network:
             with network.capture("test.pcapng"):
                 ...
 
-        Each packet is there once, as and when it was sent, with an IP header.  If anything happens
-        to it, a comment says so: "dropped: the queue is full" (in Wireshark the filter
-        ``frame.comment contains "dropped"`` finds these), "corrupted", "duplicated", "reordered".
-        That a link went down while it was on the way is not known by then.
+        The file has each packet once, as it was sent and at that time, with an IP header.  If
+        anything happens to the packet, a comment says so: "dropped: the queue is full" (in
+        Wireshark the filter ``frame.comment contains "dropped"`` finds these), "corrupted",
+        "duplicated", "reordered".  It cannot say that a link went down while a packet was on its
+        way.
 
         Args:
           file: A path, or a binary file open for writing, which stays open.
 
         Raises:
-          ImportError: It takes the package python-pcapng: ``pip install trio_sctp[testing]``.
+          ImportError: the package python-pcapng is missing: ``pip install trio_sctp[testing]``.
         """
         capture = Capture(file, self._captures.remove)
         self._captures.append(capture)
@@ -374,7 +376,7 @@ class Network:
     # -- inside --------------------------------------------------------------------------------
 
     def _direction(self, source: str, destination: str) -> _Direction:
-        """The direction between two addresses, which may be new, however they are spelled."""
+        """The direction between two addresses, however they are spelled; a new one if need be."""
         src = ipaddress.ip_address(source)
         dst = ipaddress.ip_address(destination)
         if src.version != dst.version:
@@ -397,7 +399,7 @@ class Network:
     ) -> None:
         packet = RoutedPacket(data, direction.source, direction.destination, now, fragment=fragment)
         packets = route(packet)
-        if isinstance(packets, RoutedPacket):  # which is an iterable too, of other things
+        if isinstance(packets, RoutedPacket):  # a tuple, hence iterable, but not of packets
             raise TypeError("Network.route returns a list of packets, or None, not one packet")
         routed = [packet] if packets is None else list(packets)
         for data, source, destination, _, delay, fragment in routed:
@@ -414,7 +416,7 @@ class Network:
     def _send(
         self, data: bytes, direction: _Direction, now: float, extra: float, fragment: bool
     ) -> str:
-        """Put a packet on its way; returns what happened to it, "" if nothing did."""
+        """Put a packet on its way, and return what happens to it, or "" if nothing does."""
         direction.sent += 1
         link = direction.link
         if direction.cut or not link.up:

@@ -19,13 +19,13 @@ from ._hosts import SimulatedNetwork, association_pair, simulated_network
 
 @pytest.fixture
 async def sctp_network() -> AsyncGenerator[SimulatedNetwork, None]:
-    """A `SimulatedNetwork` without hosts; its random choices are the same in each run."""
+    """A `SimulatedNetwork` without hosts, whose random choices are the same in each run."""
     async with simulated_network() as network:
         yield network
 
 
 @pytest.fixture
 async def sctp_pair() -> AsyncGenerator[tuple[AssociationChannel, AssociationChannel], None]:
-    """Both ends of an association: the one that connected, the one that was accepted."""
+    """Both ends of an association: the channel that connected and the one that was accepted."""
     async with association_pair() as pair:
         yield pair
