@@ -1,4 +1,4 @@
-"""Hosts and ports, as programs write them, into transport addresses."""
+"""Turning hosts and ports, as programs write them, into transport addresses."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import trio
 from ._values import Address
 
 Hosts: TypeAlias = str | Sequence[str]
-"""A name or an address, or a list of them."""
+"""A host name or an IP address, or a list of them."""
 
 Port: TypeAlias = int | str
-"""A number, or the name of a service in the system's database (``/etc/services``)."""
+"""A port number, or the name of a service in the system's database (``/etc/services``)."""
 
 _IPPROTO_SCTP = 132
 
 
 def check_port(port: Port, *, lowest: int) -> None:
-    """Refuse what is no port."""
+    """Raise if ``port`` is not a port, ``lowest`` to 65535, or the name of a service."""
     if isinstance(port, str):
         if not port:
             raise ValueError("a port is a number or the name of a service, not ''")
@@ -29,7 +29,7 @@ def check_port(port: Port, *, lowest: int) -> None:
     if not isinstance(port, int) or isinstance(port, bool):
         raise TypeError(f"a port is an integer or the name of a service, not {port!r}")
     if not lowest <= port <= 65535:
-        raise ValueError(f"a port lies within {lowest} and 65535, not {port}")
+        raise ValueError(f"a port is a number from {lowest} to 65535, not {port}")
 
 
 def _host_list(hosts: Hosts) -> list[str]:
@@ -55,11 +55,11 @@ async def _lookup(host: str, port: int) -> list[Address]:
 
 
 async def resolve_port(port: Port, *, lowest: int) -> int:
-    """The number of a port; cancellable, as a service's name may be asked of the network."""
+    """The number of a port.  May be cancelled while it looks up the name of a service."""
     check_port(port, lowest=lowest)
     if not isinstance(port, str):
         return port
-    # Few services are registered for SCTP, even where their numbers are the same.
+    # Few services are registered for SCTP, even if they use the same numbers there.
     for protocol in (_IPPROTO_SCTP, 0):
         try:
             found = await trio.socket.getaddrinfo(
@@ -72,16 +72,16 @@ async def resolve_port(port: Port, *, lowest: int) -> int:
             assert isinstance(number, int)
             check_port(number, lowest=lowest)
             return number
-    raise socket.gaierror(failure.errno, f"{port!r} is no service that this machine knows")
+    raise socket.gaierror(failure.errno, f"{port!r} is not a service that this machine knows")
 
 
 async def resolve_local(hosts: Hosts, port: int) -> list[Address]:
-    """The addresses to bind: one for each host, none for any."""
+    """The addresses to bind: one for each host; an empty list stands for any address."""
     return [(await _lookup(host, port))[0] for host in _host_list(hosts)]
 
 
 def is_literal(host: str) -> bool:
-    """Whether it is an address, and nothing has to be looked up."""
+    """Whether a host is an IP address, so that it need not be looked up."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -92,8 +92,8 @@ def is_literal(host: str) -> bool:
 async def resolve_peer(hosts: Hosts, port: Port) -> list[list[Address]]:
     """The address lists to try, one after the other, to reach one peer.
 
-    Several hosts are one multi-homed peer.  The addresses of a single name are tried in turn: they
-    may well be those of different machines.
+    Several hosts are one multi-homed peer.  The addresses of a single name are tried in turn, as
+    they may belong to different machines.
     """
     listed = _host_list(hosts)
     if not listed:
@@ -105,5 +105,5 @@ async def resolve_peer(hosts: Hosts, port: Port) -> list[list[Address]]:
 
 
 def is_ipv6(address: Address) -> bool:
-    """Whether it is an IPv6 address."""
+    """Whether a transport address is an IPv6 one."""
     return ":" in address[0]

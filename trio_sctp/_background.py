@@ -1,4 +1,8 @@
-"""A task of ours beside a block of the program's."""
+"""A task of the library's that runs beside the body of a program's ``async with`` block.
+
+The drivers of the userland stack and of the simulated network use it, and so do the objects above
+them, so it has a module of its own below all of these.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ import trio
 
 @contextlib.asynccontextmanager
 async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGenerator[None, None]:
-    """Run ``task`` for the length of a block, whose own exception leaves it as it is.
+    """Run ``task`` for the length of a block, and let the body's exception pass unchanged.
 
-    A nursery would wrap that exception in a group, for the sake of tasks that may fail as well.
-    Ours may not: all that it can add is its cancellation.
+    A nursery would wrap that exception in a group, because its tasks may fail as well.  ``task``
+    must not fail: all that it can add is its own cancellation.
     """
     failure: BaseException | None = None
     try:
@@ -32,7 +36,7 @@ async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGen
         try:
             raise failure
         finally:
-            del failure  # its traceback leads back to this frame
+            del failure  # breaks the cycle of its traceback and this frame
 
 
 def _only_cancelled(error: BaseException) -> bool:

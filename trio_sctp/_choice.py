@@ -1,4 +1,4 @@
-"""Which stack ``stack=`` means: above all stacks, which it imports."""
+"""Which stack the argument ``stack=`` means.  Stands above all stacks, as it imports them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _kernel_report() -> StackReport:
     return StackReport(
         name="kernel",
         available=False,
-        reason=f"this library knows the SCTP sockets of Linux only, and this is {sys.platform}",
+        reason=f"this library can use kernel SCTP on Linux only, and this is {sys.platform}",
         remedy="use stack='userland'",
     )
 
@@ -35,9 +35,9 @@ def _userland() -> Stack:
 
 
 def stacks() -> list[StackReport]:
-    """Say which SCTP stacks work on this machine and, where one does not, why and what to do.
+    """Report which SCTP stacks work on this machine and, if one does not, why and what to do.
 
-    Never raises and changes nothing.
+    Never raises, and changes nothing.
     """
     return [_kernel_report(), userland.report()]
 
@@ -56,7 +56,7 @@ def choose_stack(stack: Stack | str | None) -> Stack:
     if stack == "userland":
         return _userland()
     if isinstance(stack, str):
-        raise ValueError(f"there is no SCTP stack named {stack!r}; 'kernel' and 'userland' are")
+        raise ValueError(f"there is no SCTP stack named {stack!r}: use 'kernel' or 'userland'")
     return stack
 
 
@@ -64,7 +64,7 @@ _warned: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("trio_sctp fallback",
 
 
 def _first_that_works() -> Stack:
-    """The kernel if it has SCTP, else userland, which is something else to the peer."""
+    """The kernel's stack if it has SCTP; else userland, with a warning, as peers have to use it."""
     report = _kernel_report()
     if report.available:
         return KernelStack()
@@ -72,9 +72,9 @@ def _first_that_works() -> Stack:
         _warned.set(True)
         warnings.warn(
             f"{report.reason}, so SCTP runs in this process, in UDP packets (RFC 6951): peers have "
-            f"to do the same, and listen on UDP port 9899. To have the kernel's: {report.remedy}. "
-            "TRIO_SCTP_STACK=userland, or trio_sctp.userland(), says that this is meant",
+            f"to do the same, and listen on UDP port 9899. To use the kernel's: {report.remedy}. "
+            "To do without this warning: TRIO_SCTP_STACK=userland, or trio_sctp.userland()",
             RuntimeWarning,
-            stacklevel=4,  # who opens something
+            stacklevel=4,  # the caller of the function that opens something
         )
     return _userland()

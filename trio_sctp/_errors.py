@@ -1,14 +1,14 @@
-"""The errors that are SCTP's own, sorted by whose doing they are, and the one table of errnos.
+"""SCTP's own errors, by whose doing they are, and the errnos and cause codes behind them.
 
-Trio's own errors carry their usual meaning: ``ClosedResourceError`` (you closed it),
-``BusyResourceError`` (two of your tasks want the same), ``EndOfChannel`` (the graceful end).
+Trio's own errors have their usual meaning: ``ClosedResourceError`` (you closed it),
+``BusyResourceError`` (two of your tasks want the same thing), ``EndOfChannel`` (the graceful end).
 
     OSError
-     +-- ConnectFailed          the peer, or the network
-     +-- StackUnavailable       this machine
-     +-- OptionUnsupported      this machine's stack
+     +-- ConnectFailed          caused by the peer, or the network
+     +-- StackUnavailable       caused by this machine
+     +-- OptionUnsupported      caused by this machine's stack
     trio.BrokenResourceError
-     +-- AssociationLost        the peer, or the network
+     +-- AssociationLost        caused by the peer, or the network
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class AssociationLost(trio.BrokenResourceError):
-    """The association ended and not by your doing.
+    """An association ended, and this program did not end it.
 
-    Raised by ``send`` once the peer ended the association in whatever way, and by ``receive``
-    after any end but a graceful one, when all that arrived before it has been taken.
+    ``send`` raises it once the peer has ended the association in any way.  ``receive`` raises it
+    after any end that was not graceful, when everything that arrived before has been taken.
 
     Attributes:
       association: The `Association` that ended.
@@ -53,13 +53,13 @@ class AssociationLost(trio.BrokenResourceError):
 
 
 class ConnectFailed(OSError):
-    """An association could not be set up; the network's or the peer's doing.
+    """An association could not be set up.
 
-    ``errno`` is ``ECONNREFUSED`` (the peer, or a router, said no), ``ETIMEDOUT`` (nobody answered
-    the INIT or the COOKIE ECHO) or ``ECONNABORTED`` (another task here aborted it).
+    ``errno`` is ``ECONNREFUSED`` (the peer or a router refused), ``ETIMEDOUT`` (nobody answered
+    the INIT or the COOKIE ECHO) or ``ECONNABORTED`` (another task of this program aborted it).
 
     Attributes:
-      event: The CANT_ASSOC event; None where the stack reported an error alone.
+      event: The CANT_ASSOC event; None if the stack reported only an error.
     """
 
     def __init__(self, number: int, peer: str, event: AssociationChange | None) -> None:
@@ -71,14 +71,20 @@ class ConnectFailed(OSError):
 
 
 class StackUnavailable(OSError):
-    """The SCTP stack that was asked for does not work on this machine; says what would help."""
+    """The SCTP stack that was asked for does not work on this machine.
+
+    The text says why, and what would help.
+    """
 
 
 class OptionUnsupported(OSError):
-    """This stack has no such option, or cannot get or set it that way."""
+    """The stack does not have an option, or cannot get or set it in this way.
+
+    The text says which option and which stack.
+    """
 
 
-# RFC 9260 section 3.3.10; RFC 5061 section 4.3; RFC 4895 section 4; RFC 6525 has none.
+# RFC 9260 section 3.3.10; RFC 5061 section 4.3; RFC 4895 section 4.  RFC 6525 defines none.
 _CAUSES = {
     0: "no error",
     1: "invalid stream identifier",
@@ -114,12 +120,12 @@ def error_string(code: int) -> str:
       code: A host-order cause code, as in `AssociationChange.error` or `AssociationEnd.cause`.
 
     Returns:
-      The cause's name in RFC 9260's words; ``"unknown error N"`` for a number that is not known.
+      The name of the cause in RFC 9260's words, or ``"unknown error N"`` for an unknown number.
     """
     return _CAUSES.get(code, f"unknown error {code}")
 
 
-# What a system call says when the association is no longer there to send on.
+# The errnos with which a system call says that an association no longer exists.
 ASSOCIATION_GONE = frozenset(
     {
         errno.EPIPE,

@@ -1,8 +1,8 @@
 """The seam between the Trio objects and an SCTP stack.
 
-A stack supplies sockets.  A stack's socket never blocks but in its two waits, knows nothing of
+A stack supplies sockets.  A stack's socket blocks only in its two waits.  It knows nothing of
 tasks, credit or cancellation, and reports what it has received as plain values in arrival order.
-Everything that the library promises beyond that is made of these calls, once, for all stacks.
+Everything else that the library promises is built on these calls, once, for all stacks.
 """
 
 from __future__ import annotations
@@ -23,35 +23,39 @@ T = TypeVar("T", bound=Option)
 class StackSocket(Protocol):
     """One SCTP socket of a stack.
 
-    Association ids are the stack's.  What cannot be done raises `OSError` with the errno that a
-    Linux kernel would give; what would have to wait raises `BlockingIOError`.
+    Association ids are the stack's.  A call that cannot be carried out raises `OSError` with the
+    errno of the Linux kernel; one that would have to wait raises `BlockingIOError`.
     """
 
     one_to_one: bool
-    """Whether it carries one association only and is addressed without ids (SOCK_STREAM)."""
+    """Whether it carries only one association and is addressed without ids (SOCK_STREAM)."""
 
     # -- messages ------------------------------------------------------------------------------
 
     def receive(self, limit: int) -> list[Arrival]:
-        """Up to ``limit`` arrivals; none if there are none now."""
+        """Take up to ``limit`` arrivals; an empty list if there are none now."""
         ...
 
     def has_unread(self) -> bool:
         """Whether `receive` would return something."""
         ...
 
-    async def wait_readable(self) -> None: ...
+    async def wait_readable(self) -> None:
+        """Wait until `receive` may return something."""
+        ...
 
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
-        """Take one message whole, or raise and take nothing."""
+        """Take a whole message for sending, or raise and take none of it."""
         ...
 
-    async def wait_writable(self) -> None: ...
+    async def wait_writable(self) -> None:
+        """Wait until `send` may have room."""
+        ...
 
     def max_send_size(self) -> tuple[int, str]:
-        """Bytes of the largest message that can be sent now, and what to do for a larger one."""
+        """The size in bytes of the largest message that can be sent now, and how to raise it."""
         ...
 
     # -- associations --------------------------------------------------------------------------
@@ -60,79 +64,93 @@ class StackSocket(Protocol):
         """Send an INIT to one peer and return the new association's id."""
         ...
 
-    def listen(self, backlog: int) -> None: ...
-
-    def accept(self) -> StackSocket:
-        """The next association of a listening one-to-one socket."""
+    def listen(self, backlog: int) -> None:
+        """Let peers set up associations, or refuse new ones if ``backlog`` is 0."""
         ...
 
-    def peel_off(self, association_id: int) -> StackSocket: ...
+    def accept(self) -> StackSocket:
+        """Take the next association of a listening one-to-one socket."""
+        ...
+
+    def peel_off(self, association_id: int) -> StackSocket:
+        """Give an association a socket of its own, and return that socket."""
+        ...
 
     def association_ids(self) -> list[int]:
-        """All associations of the socket, oldest first."""
+        """The ids of all associations of the socket, oldest first."""
         ...
 
     def status(self, association_id: int) -> Status:
-        """Its status, or OSError if there is no such association (any more)."""
+        """The status of an association; OSError if it does not exist, or no longer exists."""
         ...
 
     def pending_error(self) -> int:
-        """The errno for which the only association of this socket failed, 0 if it did not."""
+        """The errno with which the socket's only association failed; 0 if it did not fail."""
         ...
 
     def shutdown(self, association_id: int) -> None:
-        """Start the graceful shutdown (SCTP_EOF)."""
+        """Start the graceful shutdown of an association (SCTP_EOF)."""
         ...
 
-    def abort(self, association_id: int, reason: bytes) -> None: ...
+    def abort(self, association_id: int, reason: bytes) -> None:
+        """Abort an association (SCTP_ABORT)."""
+        ...
 
     # -- addresses -----------------------------------------------------------------------------
 
-    def local_addresses(self, association_id: int | None) -> list[Address]: ...
+    def local_addresses(self, association_id: int | None) -> list[Address]:
+        """The local addresses of an association, or of the socket if None."""
+        ...
 
-    def peer_addresses(self, association_id: int) -> list[Address]: ...
+    def peer_addresses(self, association_id: int) -> list[Address]:
+        """The peer's addresses."""
+        ...
 
     def association_at(self, address: Address) -> int | None:
-        """The association with the peer that has this address."""
+        """The id of the association with the peer that has this address; None if there is none."""
         ...
 
     def bind(self, address: Address) -> None:
-        """Add a local address, also to the associations that there are (ASCONF)."""
+        """Add a local address, also to associations that are up (ASCONF)."""
         ...
 
-    def unbind(self, address: Address) -> None: ...
+    def unbind(self, address: Address) -> None:
+        """Remove a local address, also from associations that are up (ASCONF)."""
+        ...
 
     # -- options and events --------------------------------------------------------------------
 
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
-    ) -> T: ...
+    ) -> T:
+        """The option of an association, or of the socket if None; ``address`` chooses a path."""
+        ...
 
     def set_option(self, option: Option, association_id: int | None) -> None:
-        """Set all fields of an option; of a sparse one, those that are not None."""
+        """Set all fields of an option; of a sparse option only those that are not None."""
         ...
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
-        """Report these events; all its fields are set."""
+        """Choose the events that are reported; all fields of ``events`` are set."""
         ...
 
     def subscription(self, association_id: int | None) -> EventSubscription:
         """The events that are reported."""
         ...
 
-    # -- giving it up --------------------------------------------------------------------------
+    # -- the end of the socket -----------------------------------------------------------------
 
     def close(self, *, abort: bool) -> None:
-        """Give the socket up: associations shut down in the background, or are aborted."""
+        """Close the socket; its associations shut down in the background, or are aborted."""
         ...
 
     def detach(self) -> int:
-        """Give the socket up and leave it open, as a descriptor."""
+        """Give up the socket without closing it, and return its descriptor."""
         ...
 
 
 class Stack(Protocol):
-    """A source of sockets."""
+    """An SCTP stack, which opens and adopts sockets."""
 
     name: str
 
@@ -144,17 +162,19 @@ class Stack(Protocol):
         ipv6: bool,
         options: Sequence[Option],
     ) -> StackSocket:
-        """A one-to-many socket bound to ``local_addresses`` (none: any) and ``port``.
+        """Open a one-to-many socket on ``local_addresses``, or any if empty, and ``port``.
 
-        ``options`` are those that have to be set before it is bound.
+        ``options`` are those that have to be set before the socket is bound.
         """
         ...
 
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
-        """Take over a socket that somebody else made, unless ``check`` raises."""
+        """Take over a socket that was made elsewhere, unless ``check`` raises."""
         ...
 
-    def report(self) -> StackReport: ...
+    def report(self) -> StackReport:
+        """Report whether the stack works on this machine."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +182,10 @@ class StackReport:
     """Whether an SCTP stack works on this machine.
 
     Attributes:
-      name: What ``stack=`` and ``TRIO_SCTP_STACK`` call it.
+      name: The stack's name, for ``stack=`` and ``TRIO_SCTP_STACK``.
       available: Whether it works.
-      reason: What was found, in one sentence.
-      remedy: What would make it work, "" if it works.
+      reason: Why it works or does not, in one sentence.
+      remedy: What would make it work; "" if it works.
     """
 
     name: str
@@ -180,18 +200,21 @@ _enclosing: contextvars.ContextVar[tuple[trio.lowlevel.TrioToken, Stack] | None]
 
 
 def enter_stack(stack: Stack) -> contextvars.Token[Any]:
-    """A stack's block begins: it is what ``stack=None`` means there, and in tasks that are started
-    there; not in other runs of Trio, in threads that are started there."""
+    """Make ``stack`` what ``stack=None`` means, at the beginning of its block.
+
+    It is so in the block and in tasks that are started there, but not in another run of Trio, in a
+    thread that is started there.
+    """
     return _enclosing.set((trio.lowlevel.current_trio_token(), stack))
 
 
 def leave_stack(token: contextvars.Token[Any]) -> None:
-    """A stack's block ends."""
+    """Undo `enter_stack`, at the end of the block."""
     _enclosing.reset(token)
 
 
 def enclosing_stack() -> Stack | None:
-    """The stack whose block we are in; None outside of all."""
+    """The stack of the innermost block around the caller; None outside of all such blocks."""
     entry = _enclosing.get()
     if entry is None or entry[0] is not trio.lowlevel.current_trio_token():
         return None

@@ -151,7 +151,7 @@ async def test_a_service_that_is_not_known_is_named(
             lambda: open_listener("no-such-service", stack=stack.stack),
             lambda: trio_sctp.open_association(stack.host, "no-such-service", stack=stack.stack),
         ):
-            with pytest.raises(OSError, match="'no-such-service' is no service"):
+            with pytest.raises(OSError, match="'no-such-service' is not a service"):
                 await call()
         with pytest.raises(ValueError, match="name of a service"):
             await client.connect(stack.host, "")
