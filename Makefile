@@ -12,7 +12,8 @@ help:
 	@echo '             make run STACK=kernel, on a kernel with SCTP'
 	@echo 'make test    all tests: those of every stack here, then the Linux kernel stack'
 	@echo 'make check   lint, formatting and types'
-	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP'
+	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
+	@echo '             they write docs/speed.md'
 	@echo 'make clean   remove what these made'
 
 ifeq ($(STACK),kernel)
@@ -37,12 +38,12 @@ check: .venv/ready
 	PATH="$$PWD/$(BIN):$$PATH" pyright --verifytypes trio_sctp --ignoreexternal
 
 bench: .venv/ready kernel-sctp
-	$(BIN)/python -m benchmarks native
+	$(BIN)/python -m benchmarks native --page
 	$(BIN)/python -m pip install --quiet --group rivals
-	$(BIN)/python -m benchmarks engine
-	$(BIN)/python -m benchmarks udp
-	$(BIN)/python -m benchmarks scale
-	$(IN_GUEST) $(BIN)/python -m benchmarks kernel
+	$(BIN)/python -m benchmarks engine --page
+	$(BIN)/python -m benchmarks udp --page
+	$(BIN)/python -m benchmarks scale --page
+	$(IN_GUEST) $(BIN)/python -m benchmarks kernel --page
 
 clean:
 	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,20 +1,23 @@
-"""How fast trio_sctp is, beside what else a Python or Erlang program could use.
+"""How fast trio_sctp is, compared with what else a Python or Erlang program could use.
 
     python -m benchmarks native     the data path alone, on any Linux
     python -m benchmarks engine     the userland engine, without a network
     python -m benchmarks udp        the userland stack over UDP
-    python -m benchmarks scale      thousands of its associations
-    python -m benchmarks kernel     the whole of it, on a kernel that has SCTP
+    python -m benchmarks scale      thousands of associations of the userland stack
+    python -m benchmarks kernel     the kernel stack, on a kernel that has SCTP
 
-What counts are ratios: between things measured in the same run, in turns and in random order.
-Absolute numbers are there for orientation; in a User Mode Linux guest, where a system call takes
-some 20 µs, they mean little.
+With ``--page`` each of them also writes its tables into docs/speed.md.
+
+The ratios are what counts: they compare things measured in the same run, in turns and in random
+order.  Absolute numbers are there for orientation; in a User Mode Linux guest, where a system call
+takes some 20 µs, they mean little.
 
     receivers.py   the ways to receive that are compared
     measuring.py   rounds, medians and tables
+    page.py        the page that shows the tables
     engine.py      both ends in one process
-    udp.py         two processes; ends.py, udp_ours.py, udp_aiortc.py and udp_usrsctp.py are they
-    scale.py       a server and its clients; scale_ends.py is either
-    native.py      a socket pair in the place of the SCTP socket
+    udp.py         two processes: ends.py, and udp_ours.py, udp_aiortc.py or udp_usrsctp.py
+    scale.py       a server and its clients; scale_ends.py is both of these programs
+    native.py      a socket pair instead of the SCTP socket
     kernel.py      real associations; sender.py and gen_sctp_receiver.erl are its other programs
 """

@@ -1,7 +1,7 @@
 """What the two ends of a measurement over UDP agree on.
 
 An end is a process: ``python -m benchmarks.MODULE NAME receive|send UDP_PORT SIZE``.  The sender
-sends until it is killed; the receiver says ``ready``, and then what a message cost.
+sends until it is killed.  The receiver prints ``ready``, and then the cost of a message in µs.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ HOST = "127.0.0.1"
 SCTP_PORT = 5000
 COUNTS = {64: 20_000, 1024: 10_000, 16384: 1_000}
 MTU = 1160 + 28
-"""aiortc's largest DATA chunk, and its headers."""
+"""The size of aiortc's largest DATA chunk and its headers, in bytes."""
 
 BUFFER = 2**22
-"""As trio_sctp sets it; aiortc's window does not fit into a default one."""
+"""Bytes of a UDP socket's buffers, as in trio_sctp.  aiortc's window is larger than the default."""
 
 BATCH = 64
-"""Packets that are read before something is sent, as trio_sctp does it."""
+"""Packets that are read before any are sent, as in trio_sctp."""
 
 End = Callable[[int, int], None]
-"""Of a UDP port and a size."""
+"""One end: a function of a UDP port and the size of a message."""
 
 
 class Meter:
-    """Times messages that arrive, once the congestion window has opened."""
+    """Times messages as they arrive, once the congestion window has opened."""
 
     def __init__(self, size: int) -> None:
         self._count = COUNTS[size]
         self._warm_up = self._count // 4
         self._received = 0
-        self._first = 0  # that counts
+        self._first = 0  # messages that had come when timing began
         self._started = 0.0
 
     def arrived(self, count: int) -> bool:
-        """So many more; returns whether that was enough, and then says what one cost."""
+        """Count messages that arrived; if they are enough, print what one cost and return True."""
         self._received += count
         if not self._first:
             if self._received >= self._warm_up:
@@ -52,7 +52,7 @@ class Meter:
 
 
 def udp_socket(port: int) -> socket.socket:
-    """Non-blocking, and with room for a window."""
+    """A non-blocking socket with room for a window."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
@@ -62,7 +62,7 @@ def udp_socket(port: int) -> socket.socket:
 
 
 def free_port() -> int:
-    """A UDP port that nobody has."""
+    """A UDP port that is not in use."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((HOST, 0))
         port: int = sock.getsockname()[1]
@@ -70,12 +70,12 @@ def free_port() -> int:
 
 
 def ready() -> None:
-    """Now the sender may start."""
+    """Tell the benchmark that the sender may start."""
     print("ready", flush=True)
 
 
 def main(ends: Mapping[str, tuple[End, End]]) -> None:
-    """Be one of these: of each name the receiver and the sender."""
+    """Run the end that the command line names, out of a receiver and a sender for each name."""
     _, name, what, port, size = sys.argv
     receive, send = ends[name]
     (receive if what == "receive" else send)(int(port), int(size))

@@ -1,7 +1,7 @@
-"""The userland engine beside aiortc's SCTP: two ends in one process, without a network.
+"""The userland engine compared with aiortc's SCTP: two ends in one process, without a network.
 
-Both are pure Python, have the same packet size and the same CRC32c; aiortc's is driven through a
-transport that only queues.  A cost is that of both ends together.
+Both are pure Python, and use the same packet size and the same CRC32c.  aiortc's is driven through
+a transport that only queues.  A cost is that of both ends together.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ import trio
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
 from trio_sctp._engine import Engine, Parameters, Route
-from trio_sctp._values import (
-    Message,
-    SendInfo,
-)
+from trio_sctp._values import Message, SendInfo
 
 from . import measuring
 from .ends import MTU
@@ -29,14 +26,14 @@ ROUNDS = 9
 COUNTS = {64: 30_000, 1024: 10_000, 16384: 1_000}
 WANTED = {64: 2.0, 1024: 1.3, 16384: 1.3}
 AHEAD = 200
-"""Messages that are queued before packets are carried."""
+"""The number of messages that are queued before packets are carried."""
 
 OURS, AIORTC = "trio_sctp", "aiortc"
 LEFT, RIGHT = "192.0.2.1", "192.0.2.2"
 
 
 def ours(size: int) -> float:
-    """Microseconds for one message of this size."""
+    """Microseconds per message of this size."""
     parameters = Parameters(path_mtu=MTU)
     sender = Engine(1000, [], parameters=parameters)
     receiver = Engine(2000, [], parameters=parameters)
@@ -79,7 +76,7 @@ def ours(size: int) -> float:
 
 
 class Pipe:
-    """What aiortc takes for a DTLS transport."""
+    """A queue of packets that aiortc takes for a DTLS transport."""
 
     state = "connected"
 
@@ -98,7 +95,7 @@ class Pipe:
 
 
 def aiortc(size: int) -> float:
-    """Microseconds for one message of this size."""
+    """Microseconds per message of this size."""
     return asyncio.run(_aiortc(size))
 
 
@@ -147,10 +144,10 @@ async def run() -> list[Table]:
             OURS: partial(trio.to_thread.run_sync, ours, size),
             AIORTC: partial(trio.to_thread.run_sync, aiortc, size),
         }
-        costs[f"{size} B"] = await in_rounds(contenders, ROUNDS)
+        costs[measuring.size_name(size)] = await in_rounds(contenders, ROUNDS)
     tables.append(measuring.speeds("Engine to engine, messages/s", [AIORTC], costs))
     for size, bound in WANTED.items():
-        column = f"{size} B"
+        column = measuring.size_name(size)
         wanted = [Wanted(OURS, AIORTC, bound, speed=True)]
         tables.append(measuring.wanted(f"Wanted at {column}", wanted, {column: costs[column]}))
     return tables

@@ -1,9 +1,9 @@
 %% Receives with Erlang's gen_sctp in {active, 100}.
 %% Reads commands, one a line, and answers each with a line:
 %%
-%%     open KIND RCVBUF  a socket that listens on 127.0.0.1; answers its port
-%%     accept            wait for the association, peel it off if KIND is "channel"
-%%     receive COUNT     receive so many messages; answers how many nanoseconds it took
+%%     open KIND RCVBUF  open a socket that listens on 127.0.0.1; answers its port
+%%     accept            wait for the association, and peel it off if KIND is "channel"
+%%     receive COUNT     receive COUNT messages; answers the nanoseconds that it took
 %%     close             abort
 -module(gen_sctp_receiver).
 -export([main/0]).

@@ -1,7 +1,7 @@
-"""Receiving on real SCTP sockets, beside pysctp, Erlang's gen_sctp, and loops written by hand.
+"""Receiving on real SCTP sockets, compared with pysctp, Erlang's gen_sctp, and hand-written loops.
 
-Sender and receiver are two processes, but not two at a time: on one CPU, which is what a User Mode
-Linux guest has, the scheduler's choices would decide.  So the sender fills the receive buffer, and
+Sender and receiver are two processes that do not run at the same time: a User Mode Linux guest has
+one CPU, on which the scheduler's choices would decide.  So the sender fills the receive buffer, and
 then the receiving of what is there is timed.
 """
 
@@ -54,7 +54,7 @@ RECVRCVINFO = 32
 GET_ASSOC_ID_LIST = 29
 EVENTS = 11
 
-# Erlang, too, keeps the memory that it frees: see keep_freed_memory.
+# Erlang keeps the memory that it frees, too: see keep_freed_memory.
 ERLANG_OPTIONS = ["+MMscs", "256", "-s", "gen_sctp_receiver", "main"]
 
 PYSCTP, GEN_SCTP = "pysctp", "gen_sctp"
@@ -69,7 +69,7 @@ WANTED = [
 
 @contextmanager
 def programs() -> Iterator[tuple[Program, Program | None]]:
-    """The sender, and Erlang's receiver where there is Erlang."""
+    """Run the sender, and Erlang's receiver if there is an Erlang."""
     sender = Program(sys.executable, "-m", f"{__package__}.sender")
     erlang = None
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def programs() -> Iterator[tuple[Program, Program | None]]:
 
 @asynccontextmanager
 async def pysctp(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
-    """pysctp's blocking ``sctp_recv``."""
+    """Receive by pysctp's blocking ``sctp_recv``."""
     sock.setblocking(True)
     sock.setsockopt(SOL_SCTP, RECVRCVINFO, 0)
     sock.setsockopt(SOL_SCTP, EVENTS, bytes([1]))  # data_io_event: sndrcvinfo with each message
@@ -114,7 +114,7 @@ def listen() -> socket.socket:
 
 
 def peel_off(sock: socket.socket) -> socket.socket:
-    """A socket for the only association of this one, which is closed."""
+    """Peel off the only association of a socket, which is closed, and return the new socket."""
     with sock:
         _, id = struct.unpack("=Ii", sock.getsockopt(SOL_SCTP, GET_ASSOC_ID_LIST, 8))
         peeled = socket.socket(fileno=_sctp.peeloff(sock.fileno(), id))
@@ -123,7 +123,7 @@ def peel_off(sock: socket.socket) -> socket.socket:
 
 
 def burst_of(size: int) -> int:
-    """How many messages surely fit into the receive buffer, as the kernel counts."""
+    """How many messages certainly fit into the receive buffer, as the kernel counts."""
     with listen() as sock:
         return min(
             MESSAGES, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // (2 * size + 2048)
@@ -181,7 +181,7 @@ async def receiving(kind: str, sender: Program, erlang: Program | None) -> dict[
 
 
 async def scaling(sender: Program) -> Table:
-    """One association known, or many, of which one sends or all."""
+    """Compare one association with many, of which one sends, or all do."""
     rows = []
     burst = burst_of(64)
     other = Program(sys.executable, "-m", f"{__package__}.sender")
@@ -215,12 +215,12 @@ async def scaling(sender: Program) -> Table:
         rows.append(row)
     other.end()
     header = ["", ONE, MANY_ONE, "/ one", MANY_ALL, "/ one"]
-    title = "Receiving 64 B by associations known, µs per message (wanted: ratios up to 1.20)"
+    title = "Receiving 64 B by number of associations, µs per message (ratios wanted: up to 1.20)"
     return Table(title, header, rows)
 
 
 async def memory(sender: Program) -> Table:
-    """What Python allocates for one association."""
+    """Measure what Python allocates for one association."""
     rows = []
     async with await open_endpoint(hosts="127.0.0.1") as endpoint:
         endpoint.listen()
@@ -251,10 +251,10 @@ async def memory(sender: Program) -> Table:
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep what is freed, as it does once a program has freed a large block.
+    """Have malloc keep what is freed, as it does once a program has freed a large block.
 
-    Else it gives the memory of a few messages of 16 KiB back each time, and what is compared is how
-    many pages a contender touches anew: in a guest, 5 µs for each.
+    Otherwise it would give back the memory of a few messages of 16 KiB each time, and the
+    comparison would be of how many pages a contender touches anew, at 5 µs each in a guest.
     """
     bytes(2**23)
 

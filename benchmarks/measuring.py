@@ -19,13 +19,16 @@ class Costs(dict[str, list[float]]):
         return statistics.median(self[contender])
 
     def ratio(self, contender: str, reference: str) -> float:
-        """One's cost in terms of another's: compared round by round, as machines have moods."""
+        """The median, over all rounds, of one contender's cost divided by another's.
+
+        They are compared round by round because a machine's speed varies.
+        """
         pairs = zip(self[contender], self[reference], strict=True)
         return statistics.median(cost / other for cost, other in pairs)
 
 
 async def in_rounds(contenders: Mapping[str, Callable[[], Awaitable[float]]], rounds: int) -> Costs:
-    """Let every contender measure itself once a round, in random order."""
+    """Have every contender measure itself once in each round, in random order."""
     costs = Costs({name: [] for name in contenders})
     for _ in range(rounds):
         for name in random.sample(list(contenders), len(contenders)):
@@ -33,17 +36,22 @@ async def in_rounds(contenders: Mapping[str, Callable[[], Awaitable[float]]], ro
     return costs
 
 
+def size_name(size: int) -> str:
+    """A size in bytes, as the tables write it."""
+    return f"{size} B" if size < 1024 else f"{size // 1024} KiB"
+
+
 MISSED = "✗"
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A bound on a contender, in terms of another one."""
+    """A bound on a contender's speed or cost, relative to another contender's."""
 
     contender: str
     reference: str
     bound: float
-    speed: bool  # at least so much of its speed; else at most so much of its cost
+    speed: bool  # whether the bound is a least speed; else it is a highest cost
 
     def row(self, columns: Iterable[Costs]) -> list[str]:
         row = [self.contender, f"{'≥' if self.speed else '≤'} {self.bound:.2f} of {self.reference}"]
@@ -62,6 +70,8 @@ class Table:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    of_bounds: bool = False
+    """Whether it compares results with what was wanted; the page of speeds leaves these out."""
 
     def markdown(self) -> str:
         lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
@@ -78,19 +88,19 @@ class Table:
 
 
 def wanted(title: str, bounds: Iterable[Wanted], columns: Mapping[str, Costs]) -> Table:
-    """What was wanted beside what was measured, of the contenders that took part."""
+    """The bounds beside what was measured, for the contenders that took part."""
     took_part = next(iter(columns.values()))
     rows = [each.row(columns.values()) for each in bounds if each.reference in took_part]
-    return Table(title, ["", "wanted", *columns], rows)
+    return Table(title, ["", "wanted", *columns], rows, of_bounds=True)
 
 
 def speeds(title: str, references: Sequence[str], columns: Mapping[str, Costs]) -> Table:
-    """Messages per second, and their ratios to the references'."""
+    """Messages per second, and their ratios to those of the references."""
     return _absolute(title, references, columns, "{:,.0f}".format, lambda cost: 1e6 / cost, -1)
 
 
 def costs(title: str, references: Sequence[str], columns: Mapping[str, Costs]) -> Table:
-    """Microseconds per message, and their ratios to the references'."""
+    """Microseconds per message, and their ratios to those of the references."""
     return _absolute(title, references, columns, "{:.2f}".format, lambda cost: cost, 1)
 
 

@@ -1,9 +1,9 @@
-"""The data path alone: a socket pair in the place of the SCTP socket, in one process.
+"""The data path alone: a socket pair instead of the SCTP socket, in one process.
 
-A message costs one system call, as with SCTP, and comes with the same canned ancillary data for
-every contender.  The socket is filled before each stretch of receiving, and only the receiving is
-timed: what is compared is what a contender adds to the calls that nobody can do without.  Round
-trips, where every message is waited for, show what it costs to wait.
+A message costs one system call, as with SCTP, and comes with the same ready-made ancillary data
+for every contender.  The socket is filled before each stretch of receiving, and only the receiving
+is timed.  So what is compared is what a contender adds to the calls that none can do without.  The
+round trips, in which every message is waited for, show what waiting costs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _recvmsg = socket.socket.recvmsg
 
 
 class PretendSocket(socket.socket):
-    """A socket whose messages come with SCTP's ancillary data.  It sends as it is."""
+    """A socket whose messages come with SCTP's ancillary data.  Sending is unchanged."""
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
@@ -103,7 +103,7 @@ async def measure_receiver(receiver: Receiver, adopt: Adopt) -> float:
 
 @contextmanager
 def echo(sock: socket.socket) -> Iterator[None]:
-    """A process that sends back what comes, on our CPU, when there is nothing else to run."""
+    """Run a process on our CPU that sends back what it receives, when nothing else is to run."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, random.sample(sorted(before), 1))
     with sock:

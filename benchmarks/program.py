@@ -1,4 +1,4 @@
-"""Other programs of the benchmarks, which do what lines say."""
+"""Other programs that the benchmarks run, and command line by line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 
 class Program:
-    """Another program that does what lines say, and answers each."""
+    """A program that reads commands, one a line, and answers each with a line."""
 
     def __init__(self, *command: str) -> None:
         pipe = subprocess.PIPE

@@ -1,8 +1,8 @@
-"""The ways to receive that are compared, on whatever socket.
+"""The ways to receive that are compared, on any kind of socket.
 
-A contender takes over a non-blocking socket and gives a function that receives that many messages.
-What a program would do with a message is left out, but the loops that are not ours unpack the
-SCTP_RCVINFO, without which nobody knows whose message it is.
+A contender takes over a non-blocking socket and yields a function that receives a number of
+messages.  What a program would do with a message is left out, but the hand-written loops unpack its
+SCTP_RCVINFO, without which a program could not know whose message it is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RCVINFO = struct.Struct("=HHHxxIIIIi")
 
 @asynccontextmanager
 async def bare_loop(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
-    """recvmsg, and poll when there is nothing: as lean as Python can be."""
+    """Call ``recvmsg``, and ``poll`` when there is nothing: as lean as Python can be."""
     recvmsg = sock.recvmsg
     unpack = RCVINFO.unpack
     poll = select.poll()
@@ -51,7 +51,7 @@ async def bare_loop(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]
 
 @asynccontextmanager
 async def trio_loop(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
-    """What one would write by hand for Trio: a checkpoint for each message, and none lost."""
+    """A loop as one would write it by hand for Trio: one checkpoint a message, and none is lost."""
     recvmsg = sock.recvmsg
     unpack = RCVINFO.unpack
 
@@ -72,7 +72,7 @@ async def trio_loop(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]
 
 @asynccontextmanager
 async def at_once(queue: Queue) -> AsyncIterator[None]:
-    """Leave a queue by an abort: its peer would never stop sending."""
+    """Leave a queue's block by an abort, as its peer would never stop sending."""
     with trio.CancelScope() as scope:
         async with queue:
             yield
@@ -81,7 +81,7 @@ async def at_once(queue: Queue) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def passive(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
-    """``await receive()``"""
+    """Receive by ``await receive()``."""
     queue = adopt(sock)
 
     async def receive(count: int) -> None:
@@ -95,7 +95,7 @@ async def passive(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
 
 @asynccontextmanager
 async def passive_batches(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
-    """``await receive_batch()``"""
+    """Receive by ``await receive_batch()``."""
     queue = adopt(sock)
 
     async def receive(count: int) -> None:
@@ -109,7 +109,7 @@ async def passive_batches(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Re
 
 
 def active(mode: int | Window) -> Receiver:
-    """``await inbox.receive()``; credit is granted anew on every `Passive`."""
+    """Receive by ``await inbox.receive()``, granting credit again on every `Passive`."""
 
     @asynccontextmanager
     async def receiver(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:
@@ -130,7 +130,7 @@ def active(mode: int | Window) -> Receiver:
 
 
 def active_batches(mode: int | Window) -> Receiver:
-    """``await inbox.receive_batch()``; credit is granted anew on every `Passive`."""
+    """Receive by ``await inbox.receive_batch()``, granting credit again on every `Passive`."""
 
     @asynccontextmanager
     async def receiver(sock: socket.socket, adopt: Adopt) -> AsyncIterator[Receive]:

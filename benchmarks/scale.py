@@ -1,5 +1,8 @@
-"""Thousands of associations over UDP: a process of clients, each on a socket of its own, and a
-server with a task for each."""
+"""Thousands of associations over UDP.
+
+One process has the clients, each on a socket of its own; another has the server, with a task for
+each association.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ WANTED_KIB = 40
 
 @contextmanager
 def programs() -> Iterator[tuple[Program, Program]]:
-    """The server, which listens, and the clients."""
+    """Run the server, which listens, and the clients."""
     command = [sys.executable, "-m", f"{__package__}.scale_ends", str(free_port())]
     server, clients = Program(*command), Program(*command)
     try:
@@ -40,7 +43,7 @@ def programs() -> Iterator[tuple[Program, Program]]:
 
 
 class Growth:
-    """What the associations of one pair of programs took."""
+    """How fast the associations of one pair of programs were set up, and the memory they took."""
 
     def __init__(self, server: Program, clients: Program) -> None:
         before = [float(one.ask("memory")) for one in (server, clients)]
@@ -98,6 +101,6 @@ async def run() -> list[Table]:
         costs = {"64 B": await in_rounds(contenders, ROUNDS)}
     return [
         growth_table(growths),
-        measuring.costs("Round trips by associations there are, µs", [ONE], costs),
+        measuring.costs("Round trips of 64 B by number of associations, µs", [ONE], costs),
         measuring.wanted("Round trips, costs wanted and measured", WANTED, costs),
     ]

@@ -1,11 +1,13 @@
-"""The two programs of `scale`: one with all of the servers' halves, one with all of the clients'.
+"""The two programs of `scale`: one is the server, the other has all of the clients.
 
-Reads commands, one a line, and answers each with a line when it is done:
+Each reads commands, one a line, and answers each with a number on a line when it is done:
 
-    listen              be the server
-    memory              resident bytes
-    connect COUNT       so many associations, each on a socket and SCTP port of its own; seconds
-    echo COUNT SPREAD   so many round trips, one by one, in turn over the first SPREAD; seconds
+    listen              be the server; answers 0
+    memory              answers the bytes in memory
+    connect COUNT       set up COUNT associations, each on a socket and SCTP port of its own;
+                        answers the seconds that it took
+    echo COUNT SPREAD   make COUNT round trips, one by one, in turn on the first SPREAD
+                        associations; answers the seconds that it took
 """
 
 from __future__ import annotations
@@ -24,18 +26,18 @@ from trio_sctp import AssociationChannel, InitMsg, PeerAddressFlags, PeerAddress
 
 from .ends import HOST, SCTP_PORT
 
-AT_ONCE = 200  # connecting
+AT_ONCE = 200  # clients that connect at the same time
 BACKLOG = 5000  # clients are up before they are accepted
 MESSAGE = bytes(64)
 OPTIONS = (
     InitMsg(num_ostreams=10, max_instreams=2048),
-    # As long as it takes to measure, nothing else is to happen.
+    # Heartbeats would disturb what is measured.
     PeerAddressParams(flags=PeerAddressFlags.HB_DISABLE),
 )
 
 
 def resident() -> float:
-    """Bytes in memory."""
+    """The bytes of this process that are in memory."""
     gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
@@ -80,14 +82,14 @@ async def obey(udp_port: int, nursery: trio.Nursery) -> None:
                 await nursery.start(serve, echo, SCTP_PORT)
                 answer = 0.0
             case "memory", []:
-                await trio.testing.wait_all_tasks_blocked()  # the last are accepted
+                await trio.testing.wait_all_tasks_blocked()  # until the last clients are accepted
                 answer = resident()
             case "connect", [count]:
                 answer = await connect(channels, count)
             case "echo", [count, spread]:
                 answer = await exchange(channels[:spread], count)
             case _:
-                raise ValueError(f"what is {line!r}?")
+                raise ValueError(f"{line!r} is not a command")
         print(answer, flush=True)
 
 

@@ -1,9 +1,9 @@
-"""The other end of the kernel benchmarks: one-to-one sockets that send when they are told to.
+"""The other end of the kernel benchmarks: one-to-one sockets that send on command.
 
-Reads commands, one a line, and answers each with a line when it is done:
+It reads commands, one a line, and answers each with a line when it is done:
 
-    connect PORT COUNT      so many associations with 127.0.0.1, in place of those there were
-    send COUNT SIZE SPREAD  so many messages, in turn over the first SPREAD associations
+    connect PORT COUNT      close all associations and set up COUNT new ones with 127.0.0.1
+    send COUNT SIZE SPREAD  send COUNT messages, in turn on the first SPREAD associations
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
             case "send", [count, size, spread]:
                 send(socks[:spread], count, size)
             case _:
-                raise ValueError(f"what is {line!r}?")
+                raise ValueError(f"{line!r} is not a command")
         print("done", flush=True)
 
 

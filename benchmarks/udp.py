@@ -1,4 +1,4 @@
-"""The userland stack between two processes over UDP on loopback, beside what else does that."""
+"""The userland stack between two processes over UDP on loopback, compared with other stacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDS = {
     AIORTC: ("udp_aiortc", "aiortc"),
     USRSCTP: ("udp_usrsctp", "usrsctp"),
 }
-WANTED = {  # of aiortc's speed, and of libusrsctp's
+WANTED = {  # least speeds, relative to aiortc's and to libusrsctp's
     64: (2.0, 0.33),
     1024: (1.3, 0.5),
     16384: (1.3, 0.5),
@@ -30,7 +30,7 @@ WANTED = {  # of aiortc's speed, and of libusrsctp's
 
 
 async def measure(name: str, size: int) -> float:
-    """Microseconds for one message of this size."""
+    """Microseconds per message of this size."""
     module, end = ENDS[name]
     port = free_port()
 
@@ -67,10 +67,10 @@ async def run() -> list[Table]:
         title += f" (no {LIBRARY} here)"
     for size in COUNTS:
         contenders = {name: partial(measure, name, size) for name in names}
-        costs[f"{size} B"] = await in_rounds(contenders, ROUNDS)
+        costs[measuring.size_name(size)] = await in_rounds(contenders, ROUNDS)
     tables = [measuring.speeds(title, [*references, BARE], costs)]
     for size, bounds in WANTED.items():
-        column = f"{size} B"
+        column = measuring.size_name(size)
         wanted = [
             Wanted(ours, reference, bound, speed=True)
             for ours in (SEND, NOWAIT)

@@ -1,4 +1,4 @@
-"""The ends of `udp` that are aiortc's: its SCTP on an asyncio socket, which it takes for DTLS."""
+"""aiortc's ends of `udp`: its SCTP on an asyncio socket, which it takes for DTLS."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from . import ends
 from .ends import HOST, SCTP_PORT, Meter
 
 AHEAD = 64
-"""Chunks that are not acknowledged: with more it gets slower, as it walks over all of them."""
+"""Chunks that may be unacknowledged.  With more it gets slower, as it walks over all of them."""
 
 
 class Dtls(asyncio.DatagramProtocol):
-    """What aiortc takes for a DTLS transport."""
+    """A UDP socket that aiortc takes for a DTLS transport."""
 
     state = "connected"
 
@@ -42,7 +42,7 @@ class Dtls(asyncio.DatagramProtocol):
             self._udp.sendto(data, self._peer)
 
     async def carry(self, sctp: Any) -> None:
-        """Hand over what arrives."""
+        """Hand packets to aiortc as they arrive."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -79,7 +79,7 @@ async def receive(port: int, size: int) -> None:
 
     sctp, _, carrying = await open_transport("server", port, None)
     sctp._receive = count_it
-    # Both sides start; without a peer yet the INIT goes nowhere.
+    # Both sides start.  There is no peer yet, so the INIT goes nowhere.
     await sctp.start(RTCSctpCapabilities(maxMessageSize=65536), SCTP_PORT)
     ends.ready()
     await enough.wait()

@@ -1,4 +1,4 @@
-"""The ends of `udp` that are ours: the public API, and the engine on a socket without Trio."""
+"""trio_sctp's ends of `udp`: the public API, and the engine on a socket without Trio."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_DISCOVERY = PeerAddressParams(pathmtu=MTU, flags=PeerAddressFlags.PMTUD_DISAB
 
 
 async def receive(port: int, size: int) -> None:
-    """In batches."""
+    """Receive in batches."""
     meter = Meter(size)
     async with trio_sctp.userland(udp_port=port):
         listener = await trio_sctp.open_listener(SCTP_PORT, options=[NO_DISCOVERY])
@@ -35,13 +35,13 @@ async def receive(port: int, size: int) -> None:
 
 
 async def send(channel: AssociationChannel, data: bytes) -> None:
-    """``await send()``"""
+    """Send by ``await send()``."""
     while True:
         await channel.send(data)
 
 
 async def send_nowait(channel: AssociationChannel, data: bytes) -> None:
-    """``send_nowait()`` while there is room."""
+    """Send by ``send_nowait()`` while there is room."""
     while True:
         try:
             channel.send_nowait(data)
@@ -67,7 +67,7 @@ def sender(how: Callable[[AssociationChannel, bytes], Awaitable[None]]) -> ends.
 
 
 class Bare:
-    """An engine on a UDP socket, in a loop."""
+    """An engine that is driven by a loop on a UDP socket."""
 
     def __init__(self, sctp_port: int, udp_port: int) -> None:
         self.engine = Engine(sctp_port, [], parameters=Parameters(path_mtu=MTU))
@@ -78,12 +78,12 @@ class Bare:
         self._routes: dict[Any, Route] = {}
 
     def send(self) -> None:
-        """What has to leave."""
+        """Send the packets that the engine has queued."""
         for data, route, _, _ in self.engine.packets_to_send():
             self._sock.sendto(data, (route.remote, route.remote_udp))
 
     def receive(self) -> None:
-        """What has come, when there is something, or time has passed."""
+        """Wait for packets or the next timer, and hand them to the engine."""
         deadline = self.engine.next_deadline()
         wait = None if deadline is None else max(0.0, (deadline - monotonic()) * 1000)
         self._poll.poll(wait)

@@ -1,7 +1,7 @@
-"""The ends of `udp` that are libusrsctp's, the stack of FreeBSD, by ctypes under Trio.
+"""libusrsctp's ends of `udp`: FreeBSD's SCTP stack, through ctypes, under Trio.
 
-It is given packets, and gives packets (AF_CONN); its timers are called, so it has no thread that
-would call Python.
+It is handed packets and hands out packets (AF_CONN).  Its timers are run from here, so that no
+thread of its own calls Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AF_CONN, IPPROTO_SCTP = 123, 132
 NODELAY, PEER_ADDR_PARAMS = 4, 10
 PMTUD_DISABLE = 0x10
 MSG_EOR = 0x80
-SPACE = 2**20  # of its buffers, as trio_sctp has it
+SPACE = 2**20  # bytes of its buffers, as trio_sctp has them
 TICK = 10  # milliseconds
 
 Output = ctypes.CFUNCTYPE(
@@ -37,27 +37,27 @@ Output = ctypes.CFUNCTYPE(
 
 
 class Usrsctp:
-    """The library, with one socket, on a UDP socket."""
+    """The library, with one SCTP socket, on a UDP socket."""
 
     def __init__(self, udp_port: int, peer: tuple[str, int] | None) -> None:
-        # Calls keep the GIL: to give it up costs more than they do.
+        # Calls keep the GIL, as giving it up costs more than they take.
         library = self._library = ctypes.PyDLL(LIBRARY, use_errno=True)
         library.usrsctp_socket.restype = ctypes.c_void_p
         library.usrsctp_accept.restype = ctypes.c_void_p
         library.usrsctp_sendv.restype = library.usrsctp_recvv.restype = ctypes.c_ssize_t
         self._udp = ends.udp_socket(udp_port)
         self._peer = peer
-        self._output = Output(self._send_packet)  # to be kept
+        self._output = Output(self._send_packet)  # kept alive here
         library.usrsctp_init_nothreads(0, self._output, None)
         library.usrsctp_sysctl_set_sctp_sendspace(SPACE)
         library.usrsctp_sysctl_set_sctp_recvspace(SPACE)
-        self._here = ctypes.c_void_p(1)  # what an address is to it
+        self._here = ctypes.c_void_p(1)  # the library's idea of an address
         library.usrsctp_register_address(self._here)
         new = library.usrsctp_socket(AF_CONN, socket.SOCK_STREAM, IPPROTO_SCTP, None, None, 0, None)
         self._sctp = ctypes.c_void_p(new)
         library.usrsctp_set_non_blocking(self._sctp, 1)
         self._set(NODELAY, struct.pack("i", 1))
-        # It counts without the common header.
+        # The library counts without the common header.
         mtu = struct.pack("128xIIIIIHBx", 0, 0, MTU - 12, PMTUD_DISABLE, 0, 0, 0)
         self._set(PEER_ADDR_PARAMS, mtu)
         self._buffer = ctypes.create_string_buffer(65536)
@@ -81,7 +81,7 @@ class Usrsctp:
         assert not self._library.usrsctp_listen(self._sctp, 1)
 
     def accept(self) -> bool:
-        """Take the first association in place of the listening socket."""
+        """Replace the listening socket by its first association; returns whether there is one."""
         accepted = self._library.usrsctp_accept(self._sctp, None, None)
         if accepted:
             self._sctp = ctypes.c_void_p(accepted)
@@ -93,14 +93,14 @@ class Usrsctp:
         self._library.usrsctp_connect(self._sctp, address, len(address))
 
     def send(self, data: bytes) -> bool:
-        """Returns whether there was room."""
+        """Send a message; returns whether there was room."""
         sent = self._library.usrsctp_sendv(self._sctp, data, len(data), None, 0, None, 0, 0, 0)
         if sent < 0 and ctypes.get_errno() not in (errno.EWOULDBLOCK, errno.ENOTCONN):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return bool(sent > 0)
 
     def receive(self) -> int:
-        """Take what is there; returns how many messages it was."""
+        """Take the messages that are there; returns how many they are."""
         flags, kind = ctypes.c_int(0), ctypes.c_uint(0)
         from_size, info_size = ctypes.c_uint32(0), ctypes.c_uint32(0)
         count = 0
@@ -119,11 +119,11 @@ class Usrsctp:
             )
             if size <= 0:
                 return count
-            ctypes.string_at(self._buffer, size)  # as bytes, which a program would want
+            ctypes.string_at(self._buffer, size)  # a program would want it as bytes
             count += bool(flags.value & MSG_EOR)
 
     async def packets(self) -> None:
-        """Hand over packets, when there are any."""
+        """Wait for packets, and hand them to the library."""
         await trio.lowlevel.wait_readable(self._udp)
         for _ in range(BATCH):
             try:

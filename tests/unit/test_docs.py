@@ -13,6 +13,8 @@ import pytest
 import trio
 
 import trio_sctp
+from benchmarks import measuring
+from benchmarks import page as speed_page
 from trio_sctp._inbox import DEFAULT_BATCH
 from trio_sctp._listener import DEFAULT_BACKLOG
 from trio_sctp._options import DEFAULTS, Default, Scope
@@ -114,6 +116,28 @@ def test_default_subscriptions_are_those_of_the_code() -> None:
     for field in dataclasses.fields(subscription):
         shown = "on" if getattr(subscription, field.name) else "off"
         assert f"| `{field.name}` | {shown} |" in events
+
+
+# -- measured speeds ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", speed_page.PARTS)
+def test_the_tables_of_a_benchmark_replace_its_own_and_nothing_else(part: str) -> None:
+    text = (ROOT / "docs/speed.md").read_text()
+    begin, end = speed_page.markers(part)
+    before, after = text.split(begin)[0], text.split(end)[1]
+    table = measuring.Table("Measured", ["", "µs"], [["batches", "2.19"]]).markdown()
+    written = speed_page.with_tables(text, part, table)
+    assert written == before + begin + table + end + after
+    assert speed_page.with_tables(written, part, text.split(begin)[1].split(end)[0]) == text
+
+
+def test_the_speed_page_has_tables_for_each_benchmark_and_no_other_markers() -> None:
+    text = speed_page.PAGE.read_text()
+    assert re.findall(r"<!-- (\w+): begin -->\n\S.*:\n\n\| .*\n\| ---", text) == re.findall(
+        r"\n<!-- (\w+): end -->", text
+    )
+    assert sorted(re.findall(r"<!-- (\w+): begin -->", text)) == sorted(speed_page.PARTS)
 
 
 # -- names and links ---------------------------------------------------------------------------
