@@ -3,8 +3,8 @@
     python -m examples.calculator serve 2905
     python -m examples.calculator ask 127.0.0.1 2905 17 4
 
-A question is numbers in a message, its stream says which client asks; the answer comes back on the
-same stream, so that clients that share an association do not wait for each other.
+A question is a message of numbers, and its stream says which client asks.  The answer comes back on
+the same stream, so that clients that share an association do not wait for each other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MALFORMED = b"?"
 
 
 def answer(question: bytes) -> bytes:
-    """The sum, or that there is none."""
+    """The sum that a question asks for, or that the question is malformed."""
     try:
         return str(sum(map(int, question.split()))).encode()
     except ValueError:
@@ -38,20 +38,20 @@ async def handle(association: AssociationChannel) -> None:
 async def serve(
     port: int, *, task_status: trio.TaskStatus[trio_sctp.Listener] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve until it is cancelled."""
+    """Serve until cancelled."""
     await trio_sctp.serve(handle, port, task_status=task_status)
 
 
 class Calculator:
-    """A client.  One task at a time asks on a stream."""
+    """A client.  On each stream one task at a time may ask."""
 
     def __init__(self, association: AssociationChannel) -> None:
         self._association = association
         self._asking: dict[int, trio.MemorySendChannel[Message]] = {}
 
     async def run(self) -> None:
-        """Hand answers to those who asked, until the association ends."""
-        with contextlib.suppress(AssociationLost):  # which is for `while_up` to tell
+        """Hand answers to the tasks that asked, until the association ends."""
+        with contextlib.suppress(AssociationLost):  # which `while_up` reports
             async for message in self._association:
                 await self._asking[message.stream].send(message)
 
@@ -68,8 +68,9 @@ async def ask(host: str, port: int, *numbers: int, seconds: float = 10) -> int:
     """Connect, ask once, and leave.
 
     Raises:
-      trio.TooSlowError: it took longer.
-      ConnectFailed, AssociationLost: there is no server, or no more.
+      trio.TooSlowError: it took longer than ``seconds``.
+      ConnectFailed: there is no server.
+      AssociationLost: the server went away.
     """
     with trio.fail_after(seconds):
         association = await trio_sctp.open_association(host, port)

@@ -1,8 +1,8 @@
 """A client, the second example of gen_sctp's manual.
 
-Look at: it asks for 5 outbound streams, numbered 0 to 4.  So "Test 0" on stream 0 is sent, and
-"Test 5" on stream 5 is refused before anything leaves.  Then it aborts the association, which the
-server sees as COMM_LOST.  Run ``python -m examples.server`` first.
+It asks for 5 outbound streams, numbered 0 to 4.  So "Test 0" on stream 0 is sent, and "Test 5" on
+stream 5 is refused before anything leaves.  Then it aborts the association, which the server sees
+as COMM_LOST.  Run ``python -m examples.server`` first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Two associations at once from one socket, the third example of gen_sctp's manual.
 
-Look at: ``connect_init`` does not wait; each outcome, COMM_UP or CANT_ASSOC, comes as an event,
-between the messages of whoever is up already.  It ends when neither peer is left, or nothing has
-come for a while.
+``connect_init`` does not wait: each outcome, COMM_UP or CANT_ASSOC, comes as an event, between the
+messages of associations that are up already.  The program ends when both associations have ended,
+or when nothing has come for a while.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
         type=float,
         default=5,
         metavar="SECONDS",
-        help="silence that ends it (%(default)s)",
+        help="end after this long without a record (%(default)s)",
     )
     arguments = parser.parse_args()
     peers = [(arguments.host1, arguments.port1), (arguments.host2, arguments.port2)]

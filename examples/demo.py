@@ -1,6 +1,6 @@
-"""A server and its clients in one program, in three scenes.  Needs no arguments.
+"""A server and its clients in one program, in three scenes.  It needs no arguments.
 
-Look at ``conversation`` for events and credit, ``burst`` for receiving many messages at once, and
+See ``conversation`` for events and credit, ``burst`` for receiving many messages at once, and
 ``peel_off`` for a task per association.  Nothing here waits by the clock: each side goes on when
 the other has answered.
 """
@@ -65,7 +65,7 @@ async def talk(name: str, port: int) -> None:
 
 
 async def answer(endpoint: Endpoint, clients: int) -> None:
-    """Reply to every message, until that many clients have come and gone."""
+    """Reply to every message, until this many clients have come and gone."""
     async with endpoint.active(CREDIT) as inbox:
         async for record in inbox:
             match record:
@@ -84,8 +84,8 @@ async def answer(endpoint: Endpoint, clients: int) -> None:
                     clients -= 1
                 case ShutdownReceived(association_id=id):
                     say("server", f"{id:>3}  the client shuts down")
-                case SendFailed(association_id=id, data=data):  # carol may not have confirmed it
-                    say("server", f"{id:>3}  {data.decode()!r} is not confirmed")
+                case SendFailed(association_id=id, data=data):  # carol may not have acknowledged it
+                    say("server", f"{id:>3}  {data.decode()!r} is not acknowledged")
                 case Passive():
                     say("server", f"  -  {CREDIT} records taken: grants {CREDIT} more")
                     inbox.grant(CREDIT)
@@ -119,7 +119,7 @@ async def burst() -> None:
                             assert int(data) == per_stream[stream], "a stream keeps its order"
                             per_stream[stream] += 1
                         case _:
-                            pass  # it came up
+                            pass  # the client came up
         say("server", f"took {sum(per_stream)} messages in {batches} batches")
         say("server", f"in order on each stream: {' '.join(map(str, per_stream))}")
 
@@ -132,7 +132,7 @@ async def send_burst(port: int, messages: int) -> None:
             try:
                 association.send_nowait(data, stream=stream)
             except trio.WouldBlock:
-                await association.send(data, stream=stream)  # when there is room again
+                await association.send(data, stream=stream)  # waits for room
         say("client", f"sent {messages} messages")
 
 
@@ -161,7 +161,7 @@ async def peel_off() -> None:
                     say("server", f"{id:>3}  ended gracefully")
                     shared -= 1
                 case _:
-                    pass  # they came up, and announced that they leave
+                    pass  # clients came up, or began to shut down
 
 
 async def own_line(channel: AssociationChannel) -> None:

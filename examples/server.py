@@ -1,7 +1,7 @@
 """A server that prints everything it receives, the first example of gen_sctp's manual.
 
-Look at: one socket and one loop serve any number of clients; ``match`` tells messages from events.
-Run ``python -m examples.client`` against it.  Ctrl-C ends it and aborts its associations.
+One socket and one loop serve any number of clients, and ``match`` tells messages from events.  Run
+``python -m examples.client`` against it.  Ctrl-C ends it and aborts its associations.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How a program is tested on a simulated network: `calculator`, with the fixtures of trio_sctp.
+"""How to test a program on a simulated network: `calculator`, with the fixtures of trio_sctp.
 
-``sctp_network`` has hosts, and inside a host's block that host's stack is what the program uses, as
-it would use a machine's.  With ``autojump_clock``, which each test itself has to name, minutes of
-dead links take milliseconds.
+``sctp_network`` has hosts.  Inside a host's block the program uses that host's stack, as it would
+use a machine's.  With ``autojump_clock``, which each test itself has to name, minutes of dead links
+take milliseconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PORT = 2905
 
 @pytest.fixture
 async def client(sctp_network: SimulatedNetwork, nursery: trio.Nursery) -> SimulatedHost:
-    """The client's host; on another one the server runs."""
+    """The host of the client, on a network where the server runs on another host."""
     async with sctp_network.host(SERVER):
         await nursery.start(calculator.serve, PORT)
     return sctp_network.host(CLIENT)
@@ -56,7 +56,7 @@ async def test_a_port_that_nobody_serves_refuses_at_once(
 async def test_half_of_all_round_trips_fail(
     client: SimulatedHost, sctp_network: SimulatedNetwork, autojump_clock: MockClock
 ) -> None:
-    sctp_network.network.link(CLIENT, SERVER).loss = 0.3  # either way
+    sctp_network.network.link(CLIENT, SERVER).loss = 0.3  # in both directions
     async with client:
         for number in range(20):
             assert await calculator.ask(SERVER, PORT, number, 1, seconds=300) == number + 1
@@ -100,14 +100,14 @@ async def test_a_server_that_is_cut_off_is_given_up(
 async def test_a_client_that_restarts_is_served_again(
     client: SimulatedHost, sctp_network: SimulatedNetwork, autojump_clock: MockClock
 ) -> None:
-    """It comes from the same port, and the server has not noticed that it was gone."""
+    """The client comes from the same port before the server has noticed that it was gone."""
     network = sctp_network.network
     async with client:
         before = await open_association(SERVER, PORT, local_port=5000)
         await before.send(b"1 2")
         assert (await before.receive()).data == b"3"
         network.partition([CLIENT], [SERVER])
-        before.abort()  # of which the server hears nothing
+        before.abort()  # the server hears nothing of it
         network.heal()
         async with await open_association(SERVER, PORT, local_port=5000) as after:
             await after.send(b"3 4")

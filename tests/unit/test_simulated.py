@@ -60,7 +60,7 @@ async def test_a_pair(autojump_clock: trio.testing.MockClock, sctp_pair: Pair) -
 
 
 async def test_hosts_are_what_no_stack_means(sctp_network: SimulatedNetwork) -> None:
-    """A program that says nothing of stacks runs unchanged, also in tasks that it starts."""
+    """A program that names no stack runs unchanged, also in tasks that it starts."""
     left, right = sctp_network.host("192.0.2.1"), sctp_network.host("192.0.2.2")
 
     async def echo(channel: AssociationChannel) -> None:

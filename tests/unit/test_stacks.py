@@ -22,7 +22,7 @@ def no_choice_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def exchange(stack: str | None = None) -> None:
-    """That something works."""
+    """Set up an association and send a message over it."""
     async with await trio_sctp.open_listener(0, hosts="127.0.0.1", stack=stack) as listener:
         client = await trio_sctp.open_association("127.0.0.1", listener.port, stack=stack)
         server = await listener.accept()
