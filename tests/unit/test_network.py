@@ -31,7 +31,7 @@ def network(seed: int = 0, **fields: Any) -> Network:
 
 
 def everything(net: Network) -> list[Delivery]:
-    """All that will arrive, each at its deadline."""
+    """All packets that will arrive, each at its deadline."""
     deliveries: list[Delivery] = []
     while (deadline := net.next_deadline()) is not None:
         deliveries += net.deliver(deadline)
@@ -47,7 +47,7 @@ def counts(net: Network, source: str = A, destination: str = B) -> LinkStatistic
 
 
 def numbered(net: Network, count: int, *, every: float = 0.0) -> list[bytes]:
-    """Transmit that many packets, all different."""
+    """Transmit a number of packets, all different."""
     packets = [b"%06d" % number for number in range(count)]
     for number, packet in enumerate(packets):
         net.transmit(packet, A, B, number * every)
@@ -452,7 +452,7 @@ FAULTS = {
 
 
 def eventful(seed: int) -> str:
-    """A digest of all that happens in a network with every fault."""
+    """A digest of everything that happens in a network with every fault."""
     net = network(seed, **FAULTS)
     net.partition({A6, "fd00::3", "fd00::4"}, {B6, "fd00::5", "fd00::6"})
     digest = hashlib.sha256()
@@ -570,7 +570,7 @@ def assert_all_counted(
 def test_without_faults_the_order_is_kept(
     packets: list[tuple[tuple[str, str], float, Link]], seed: int
 ) -> None:
-    """Whatever the delays, and however links change meanwhile."""
+    """Packets keep their order whatever the delays are, and however links change meanwhile."""
     net = network(seed)
     sent: dict[tuple[str, str], list[bytes]] = {}
     now = 0.0
