@@ -344,7 +344,7 @@ class UserlandSocket:
         self.engine = engine
         self._bound = list(bound)
         self.only = only  # the association that was peeled off, None for an endpoint's socket
-        self.settings = SocketSettings()
+        self.settings: SocketSettings = SocketSettings()
         self._subscription = DEFAULT_EVENTS
         self._closed = False
         self._readable = trio.lowlevel.ParkingLot()

@@ -168,7 +168,7 @@ class _Driver:
     """What carries packets between simulated hosts, and runs their timers, by Trio's clock."""
 
     def __init__(self, seed: int) -> None:
-        self.network = Network(seed)
+        self.network: Network = Network(seed)
         self._random = Random(seed)
         self._hosts: list[SimulatedHost] = []
         self._by_address: dict[str, SimulatedHost] = {}
