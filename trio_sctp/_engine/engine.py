@@ -31,8 +31,7 @@ from .cookie import FORWARD_TSN, Cookie, CookieJar
 from .deadlines import Deadlines
 from .offer import Offer
 from .outbound import OutgoingMessage
-from .outlet import Outgoing as Outgoing
-from .outlet import Outlet
+from .outlet import Outgoing, Outlet
 from .parameters import Parameters
 from .path import Route
 from .routes import is_group, is_unicast

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .._engine.engine import Outgoing
+from .._engine.outlet import Outgoing
 from .._engine.path import Route, host_of, transport_address
 
 IPPROTO_SCTP = 132

@@ -18,7 +18,8 @@ import trio
 
 from .._engine.association import EngineAssociation
 from .._engine.deadlines import Deadlines
-from .._engine.engine import Engine, Outgoing
+from .._engine.engine import Engine
+from .._engine.outlet import Outgoing
 from .._engine.parameters import Parameters
 from .._engine.path import Route, host_of, transport_address
 from .._errors import OptionUnsupported

@@ -20,7 +20,8 @@ import trio
 import trio.testing
 
 from .._background import background
-from .._engine.engine import Engine, Outgoing
+from .._engine.engine import Engine
+from .._engine.outlet import Outgoing
 from .._engine.parameters import Parameters
 from .._engine.path import Route
 from .._errors import StackUnavailable
