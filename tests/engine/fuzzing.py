@@ -430,7 +430,7 @@ def check(engine: Engine) -> None:
         check_outbound(association)
         check_timers(association)
     addresses = sum(len(association.paths) for association in associations.values())
-    assert len(engine._routes.owners) <= addresses
+    assert len(engine._address_book.owners) <= addresses
     assert engine._deadlines._scheduled.keys() <= associations.keys()
     assert len(engine._deadlines) <= 2 * len(engine._deadlines._scheduled) + 100
 

@@ -86,7 +86,7 @@ def test_an_init_flood_leaves_nothing() -> None:
         tracemalloc.stop()
     assert after - before < 500_000, "50 bytes for each of the last 10000 are too many"
     assert not engine.associations
-    assert not len(engine._routes.owners)
+    assert not len(engine._address_book.owners)
     assert engine.next_deadline() is None
     assert not engine.has_events()
     # The answer has a cookie, but no more than that.

@@ -1,25 +1,26 @@
 """SCTP as a function of packets and time (RFC 9260): no clock, no socket, no task.
 
     engine        an endpoint: which association a packet is of; set-up; out of the blue
-    association   one association: its timers, paths, bundling, shutdown
+    association   one association: what each chunk means to it; timers, paths, bundling, shutdown
     states        its states, and which may follow which
-    outlet        what an association may do to the world: send packets, report to the program
-    routes        whose a peer's address is; which of ours reaches it
-    arrivals      what has arrived for programs, until they take it
-    offer         what an INIT or INIT ACK says
-    cookie        the state cookie
-    inbound       receiving: order, reassembly, window, acknowledging
-    outbound      sending: fragments, TSNs, acknowledgements, retransmission
-    packet        a packet that is being filled
+    outlet        what an endpoint's associations share: the way to the network and to the program
+    addresses     our addresses, and which association a peer's address belongs to
+    arrivals      messages and events that have arrived for programs, until they take them
+    offer         the parameters of an INIT or INIT ACK, read once
+    cookie        the state cookie: sealed, and opened
+    inbound       receiving: order, reassembly, window, what a SACK of ours says
+    outbound      sending: fragments, TSNs, what a SACK of the peer acknowledges, retransmission
+    packet        a packet that is being filled with chunks
     path          one destination: round trips, congestion window, heartbeats
     path_mtu      how large its packets may be
     deadlines     whose timers expire next
     wire          packets and chunks as bytes and as values
     tsn           numbers that wrap around on the wire
-    parameters    protocol parameters and limits
+    parameters    protocol parameters (section 16) and limits
 
 Who drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
-`Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise.
+`Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise: functions that read what
+was written by anybody have names that end in ``_untrusted``.
 """
 
 from __future__ import annotations

@@ -220,13 +220,13 @@ class EngineAssociation:
         self.paths[route.remote] = path
         if self.primary is None:
             self.primary = path
-        self._outlet.routes.register(route.remote, self)
+        self._outlet.address_book.register(route.remote, self)
         return path
 
     def start(self, now: float) -> None:
         """Send the INIT."""
         assert self.primary is not None
-        local = self._outlet.routes.told_to(self.primary.route)
+        local = self._outlet.address_book.told_to(self.primary.route)
         self.init = wire.Init(
             self.our_tag,
             max(self.parameters.receive_window, wire.LEAST_RWND),
@@ -349,10 +349,10 @@ class EngineAssociation:
 
     def _add_listed(self, address: str, route: Route) -> None:
         """Add an address that the peer has listed, unless it is somebody's or out of reach."""
-        routes = self._outlet.routes
-        if address in self.paths or routes.owners.get((address, self.peer_port)) is not None:
+        book = self._outlet.address_book
+        if address in self.paths or book.owners.get((address, self.peer_port)) is not None:
             return
-        local = routes.local_for(address, route)
+        local = book.local_for(address, route)
         if local is not None:
             other = Route(local, address, route.local_udp, route.remote_udp)
             self.add_path(other, confirmed=False)
@@ -374,7 +374,10 @@ class EngineAssociation:
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         known = first.remote in self.paths
-        if not known and self._outlet.routes.owners.get((first.remote, self.peer_port)) is None:
+        if (
+            not known
+            and self._outlet.address_book.owners.get((first.remote, self.peer_port)) is None
+        ):
             self.add_path(first, confirmed=True)
         for address in cookie.addresses:
             self._add_listed(address, first)
@@ -573,7 +576,7 @@ class EngineAssociation:
             return
         address = path.peer if path is not None else self.address_of("")
         arrived: list[Message | Piece] = []
-        aborted = self.inbound.forward(
+        aborted = self.inbound.skip_to(
             chunk.cumulative_tsn, chunk.streams, arrived, address, self.id
         )
         if aborted:
@@ -605,7 +608,7 @@ class EngineAssociation:
         cumulative = unwrap(sack.cumulative_tsn, outbound.cumulative)
         if cumulative < outbound.cumulative:
             return  # overtaken by a later one
-        if not self._was_sent(cumulative, now):
+        if not self._require_sent(cumulative, now):
             return
         before = {path: path.flight for path in self.paths.values() if path.flight}
         earliest = {path: outbound.earliest_on(path) for path in before}
@@ -632,9 +635,9 @@ class EngineAssociation:
                 path.t3 = inf
         self._after_acknowledgement(now)
 
-    def _was_sent(self, cumulative: int, now: float) -> bool:
+    def _require_sent(self, cumulative: int, now: float) -> bool:
         """Whether we sent what the peer acknowledges; if not, the association is aborted."""
-        if self.outbound.valid(cumulative):
+        if self.outbound.was_sent(cumulative):
             return True
         self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
         return False
@@ -932,7 +935,7 @@ class EngineAssociation:
             return
         outbound = self.outbound
         cumulative = unwrap(chunk.cumulative_tsn, outbound.cumulative)
-        if not self._was_sent(cumulative, now):
+        if not self._require_sent(cumulative, now):
             return
         if cumulative > outbound.cumulative:
             for path in outbound.acknowledge(cumulative, now):

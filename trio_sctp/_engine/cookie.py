@@ -1,7 +1,7 @@
 """The state cookie (RFC 9260 section 5.1.3): what we need to know of an INIT, kept by the peer.
 
-Whoever sends an INIT costs us no memory: all that an association needs is in the cookie, signed.
-Signed with it are both ports and the verification tags, which section 5.2.4 compares, and the UDP
+An INIT costs us no memory: the cookie holds all that an association needs, and is signed.  The
+signature covers both ports and the verification tags, which section 5.2.4 compares, and the UDP
 port that the INIT came from (RFC 6951 section 5.4).
 """
 
@@ -17,11 +17,11 @@ _FIXED = struct.Struct("!BdIIQQHHIIHHIIHIHHBH")
 _MAC_SIZE = 32
 _VERSION = 1
 KEY_LIFE = 3600.0
-"""Seconds after which a new key signs; the one before is still good for the cookies it signed."""
+"""Seconds after which a new key signs; the one before it still opens the cookies that it signed."""
 
 
 class Cookie(NamedTuple):
-    """What is in a cookie; ``their_`` is what the INIT said."""
+    """The contents of a cookie; fields that begin with ``their_`` are what the INIT said."""
 
     created: float
     our_tag: int
@@ -45,7 +45,7 @@ class Cookie(NamedTuple):
 
 
 FORWARD_TSN = 1
-"""A bit of `Cookie.extensions`."""
+"""The bit of `Cookie.extensions` for FORWARD TSN (RFC 3758)."""
 
 
 class CookieJar:
@@ -57,6 +57,7 @@ class CookieJar:
         self._renewed: float | None = None
 
     def _rotate(self, now: float) -> None:
+        """Make a new key when the present one is old; forget the one before it."""
         if self._renewed is None:
             self._renewed = now
         elif now - self._renewed > KEY_LIFE:
@@ -64,7 +65,7 @@ class CookieJar:
             self._renewed = now
 
     def seal(self, cookie: Cookie, now: float) -> bytes:
-        """The cookie as bytes."""
+        """Return a cookie as bytes, signed."""
         self._rotate(now)
         names = "\n".join((cookie.local, cookie.remote, *cookie.addresses)).encode()
         fixed = _FIXED.pack(
@@ -93,7 +94,10 @@ class CookieJar:
         return body + hmac.digest(self._keys[0], body, hashlib.sha256)
 
     def open_untrusted(self, data: bytes, now: float) -> Cookie | None:
-        """The cookie, if one of our keys signed it; its age is for the caller to look at."""
+        """Return the contents of a cookie; None if none of our keys signed it.
+
+        The caller has to check its age.
+        """
         self._rotate(now)
         body, mac = data[:-_MAC_SIZE], data[-_MAC_SIZE:]
         if len(body) < _FIXED.size or not any(

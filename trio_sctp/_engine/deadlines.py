@@ -1,4 +1,4 @@
-"""The earliest of many timers, of which nearly all are put off before they expire."""
+"""The earliest of many timers, nearly all of which are put off before they expire."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ from math import inf
 
 
 class Deadlines:
-    """Whose timers expire next, by id.
+    """The deadlines of many owners, each known by an id, and which of them comes next.
 
-    A timer that is put off, as with nearly every packet, costs a comparison: its old place in the
-    heap is looked at when that time has come.
+    Nearly every packet puts a timer off.  That costs a comparison: the old entry of the timer stays
+    in the heap, and is looked at when its time has come.
     """
 
     __slots__ = ("_changed", "_deadline_of", "_heap", "_scheduled")
 
     def __init__(self, deadline_of: Callable[[int], float]) -> None:
-        """``deadline_of`` is asked for the deadline of an id that was not forgotten."""
+        """Start without deadlines.
+
+        Args:
+          deadline_of: Returns the deadline of an id; it is called for ids that `update` named and
+            that were not forgotten since.
+        """
         self._deadline_of = deadline_of
-        self._heap: list[tuple[float, int]] = []  # stale ones among them
-        self._scheduled: dict[int, float] = {}
-        self._changed: set[int] = set()  # of many packets in a row, only the last one counts
+        self._heap: list[tuple[float, int]] = []  # some entries are stale
+        self._scheduled: dict[int, float] = {}  # the entry of each id that is not stale
+        self._changed: set[int] = set()  # ids to look at, once for many packets in a row
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def update(self, id: int) -> None:
-        """Its deadline may have changed."""
+        """Note that the deadline of an id may have changed."""
         self._changed.add(id)
 
     def _settle(self) -> None:
+        """Bring the heap up to date with deadlines that have come nearer."""
         scheduled = self._scheduled
         for id in self._changed:
             deadline = self._deadline_of(id)
@@ -43,12 +49,12 @@ class Deadlines:
             heapq.heapify(self._heap)
 
     def forget(self, id: int) -> None:
-        """It is gone."""
+        """Forget an id, which has no deadline any more."""
         self._changed.discard(id)
         self._scheduled.pop(id, None)
 
     def earliest(self) -> float:
-        """The first deadline of all; infinite if there is none."""
+        """Return the earliest deadline of all; infinite if there is none."""
         if self._changed:
             self._settle()
         heap, scheduled = self._heap, self._scheduled
@@ -67,7 +73,10 @@ class Deadlines:
         return inf
 
     def due(self, now: float) -> int | None:
-        """An id whose deadline has come, which is then to be updated; None if there is none."""
+        """Take out and return an id whose deadline has come; None if there is none.
+
+        The caller has to `update` it.
+        """
         if self.earliest() > now:
             return None
         id = heapq.heappop(self._heap)[1]

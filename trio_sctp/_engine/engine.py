@@ -26,6 +26,7 @@ from typing import Final
 from .._options import Status, StatusState
 from .._values import Arrival, AssociationChange, Message, Piece, RemoteError, SenderDry, SendInfo
 from . import wire
+from .addresses import is_group, is_unicast
 from .association import EngineAssociation, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
 from .deadlines import Deadlines
@@ -34,7 +35,6 @@ from .outbound import OutgoingMessage
 from .outlet import Outgoing, Outlet
 from .parameters import Parameters
 from .path import Route
-from .routes import is_group, is_unicast
 from .wire import Cause, ChunkType, ParameterType, Tlv
 
 _U32: Final = 2**32 - 1
@@ -73,7 +73,7 @@ class Engine:
         self.associations: dict[int, EngineAssociation] = {}
         self._outlet = Outlet(port, addresses, randomness)
         self._arrivals = self._outlet.arrivals
-        self._routes = self._outlet.routes
+        self._address_book = self._outlet.address_book
         self._next_id = 1
         self._jar = CookieJar(randomness)
         self._unread: dict[int, int] = {}  # bytes that associations left which have ended
@@ -110,7 +110,7 @@ class Engine:
     @property
     def addresses(self) -> list[str]:
         """The local addresses that peers are told of."""
-        return self._routes.addresses
+        return self._address_book.addresses
 
     # -- for programs ---
 
@@ -132,7 +132,7 @@ class Engine:
           OSError: EISCONN or EALREADY, there is one with that peer.
         """
         self._now = now
-        other = self._routes.owner_of_any([route.remote for route in routes], port)
+        other = self._address_book.owner_of_any([route.remote for route in routes], port)
         if other is not None:
             number = errno.EALREADY if other.half_open else errno.EISCONN
             raise OSError(number, os.strerror(number))
@@ -344,7 +344,7 @@ class Engine:
             return
         if not packet.chunks or not is_unicast(route.remote) or is_group(route.local):
             return
-        association = self._routes.owners.get((route.remote, packet.source_port))
+        association = self._address_book.owners.get((route.remote, packet.source_port))
         if packet.plain and association is not None and packet.tag == association.our_tag:
             association.receive(packet, route, now)
             self._settle(association)
@@ -398,7 +398,7 @@ class Engine:
         """
         if len(data) < wire.HEADER_SIZE:
             return
-        association = self._routes.owners.get((remote, int.from_bytes(data[2:4], "big")))
+        association = self._address_book.owners.get((remote, int.from_bytes(data[2:4], "big")))
         if association is None:
             return
         tag = int.from_bytes(data[4:8], "big")
@@ -433,7 +433,7 @@ class Engine:
     ) -> None:
         offer = Offer(init, self.parameters)
         if association is None:
-            association = self._routes.owner_of_any(offer.addresses, packet.source_port)
+            association = self._address_book.owner_of_any(offer.addresses, packet.source_port)
         if not offer.tag:
             return  # there is no tag to answer with (section 3.3.2)
         if not offer.valid:
@@ -494,7 +494,7 @@ class Engine:
         others = [address for address in offer.addresses if address != route.remote]
         others = others[: association.parameters.max_peer_addresses - 1]
         listed = [route.remote]
-        listed += [a for a in others if self._routes.local_for(a, route) is not None]
+        listed += [a for a in others if self._address_book.local_for(a, route) is not None]
         added = [address for address in listed if address not in association.paths]
         if not added:
             return None
@@ -549,7 +549,7 @@ class Engine:
             remote=route.remote,
             addresses=tuple(others[: parameters.max_peer_addresses - 1]),
         )
-        ours = map(wire.address_parameter, self._routes.told_to(route))
+        ours = map(wire.address_parameter, self._address_book.told_to(route))
         ack = wire.InitAck(
             tag,
             max(parameters.receive_window, wire.LEAST_RWND),
@@ -585,7 +585,7 @@ class Engine:
             return
         if association is None:
             # It may have left from an address that is listed in it only for later.
-            association = self._routes.owner_of_any(
+            association = self._address_book.owner_of_any(
                 (cookie.remote, *cookie.addresses), packet.source_port
             )
         if association is None and self._is_retired(cookie.our_tag, packet.source_port):
@@ -766,7 +766,7 @@ class Engine:
     def _forget(self, association: EngineAssociation) -> None:
         del self.associations[association.id]
         self._deadlines.forget(association.id)
-        self._routes.forget(association)
+        self._address_book.forget(association)
         self._retire_tag(association)
         if association.failure and self._arrivals.has_own(association.id):
             self._failures[association.id] = association.failure

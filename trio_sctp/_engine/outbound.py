@@ -1,8 +1,8 @@
 """Sending user data (RFC 9260 sections 6.1, 6.2.1, 6.3, 6.9, 7.2; RFC 3758, RFC 7496).
 
-TSNs are counted without wrapping around: on the wire go their lower 32 bits.
+TSNs are counted without wrapping around; the wire carries their lower 32 bits.
 
-    queue ──fragment──> outstanding ──cumulative TSN ack──> gone
+    queue ──fragment──> outstanding ──cumulative TSN ack──> done
                          │   ^
                          │   └── retransmitted
                          └── marked: by T3-rtx, or when reported missing three times
@@ -32,11 +32,25 @@ from .wire import (
 )
 
 MISSING_REPORTS = 3
-"""After so many a chunk is retransmitted (section 7.2.4)."""
+"""Number of SACKs that must report a chunk missing before it is retransmitted (section 7.2.4)."""
 
 
 class OutgoingMessage:
-    """A user message on its way, until its last chunk is acknowledged."""
+    """A user message, from when it is queued until its last chunk is acknowledged.
+
+    Attributes:
+      data: The payload.
+      info: What the program said of it.
+      expires: Time from which on it is given up rather than sent (RFC 3758); infinite if never.
+      retransmissions: Number of times that each of its chunks may be retransmitted (RFC 7496); None
+        for no limit.
+      priority: Messages with a lower number may take its room (RFC 7496); None if none may.
+      offset: Bytes of it that have become chunks.
+      ssn: Its stream sequence number, once its first chunk is made.
+      left: Number of its chunks that are not acknowledged.
+      transmitted: Whether any of it was sent.
+      abandoned: Whether it was given up.
+    """
 
     __slots__ = (
         "abandoned",
@@ -61,18 +75,34 @@ class OutgoingMessage:
     ) -> None:
         self.data: bytes = data
         self.info: SendInfo = info
-        self.expires: float = expires  # RFC 3758: given up if it was not sent by then
-        self.retransmissions: int | None = retransmissions  # RFC 7496: given up after so many
-        self.priority: int | None = priority  # RFC 7496: given up for lower numbers
-        self.offset: int = 0  # bytes that have become chunks
+        self.expires: float = expires
+        self.retransmissions: int | None = retransmissions
+        self.priority: int | None = priority
+        self.offset: int = 0
         self.ssn: int = 0
-        self.left: int = 0  # chunks that are not acknowledged
+        self.left: int = 0
         self.transmitted: bool = False
         self.abandoned: bool = False
 
 
 class SentChunk:
-    """A DATA chunk that was sent and is not acknowledged for good."""
+    """A DATA chunk that was sent and that no cumulative TSN has acknowledged.
+
+    Attributes:
+      tsn: Its TSN.
+      wire: The chunk as bytes.
+      size: Bytes of its payload.
+      message: The message that it is a part of.
+      path: The path that it was last sent on.
+      sent: How many times it was sent.
+      sent_at: When it was last sent.
+      counted: Whether the bytes in flight include it.
+      acked: Whether a gap block acknowledges it.
+      marked: Whether it is to be retransmitted.
+      missing: Number of SACKs that have reported it missing since it was last sent.
+      fast: Whether SACKs marked it last, not T3-rtx.
+      ineligible: Whether it had its one fast retransmission; after that only T3-rtx marks it.
+    """
 
     __slots__ = (
         "acked",
@@ -97,49 +127,68 @@ class SentChunk:
         self.wire: bytes = wire
         self.size: int = size
         self.message: OutgoingMessage = message
-        self.path: Path = path  # that it was last sent on
-        self.sent: int = 0  # times
+        self.path: Path = path
+        self.sent: int = 0
         self.sent_at: float = 0.0
-        self.counted: bool = False  # in its path's flight
-        self.acked: bool = False  # by a gap block
-        self.marked: bool = False  # to be retransmitted
+        self.counted: bool = False
+        self.acked: bool = False
+        self.marked: bool = False
         self.missing: int = 0
-        self.fast: bool = False  # what marked it last were SACKs
-        self.ineligible: bool = False  # was retransmitted fast; a second time is T3's
+        self.fast: bool = False
+        self.ineligible: bool = False
 
     @property
     def done(self) -> bool:
-        """Whether it need not be waited for any more."""
+        """Whether nothing has to wait for the chunk any more."""
         return self.acked or self.message.abandoned
 
 
 class Outbound:
-    """The sending half of an association."""
+    """The sending half of an association.
+
+    Attributes:
+      parameters: Those of the association.
+      next_tsn: TSN of the next new chunk.
+      cumulative: The TSN that the peer has acknowledged with all before it.
+      advanced: The Advanced.Peer.Ack.Point of RFC 3758: `cumulative`, or the last TSN that the peer
+        can be told to skip.
+      rwnd: Bytes that the peer can take beyond those in flight.
+      closed_window: Whether the last SACK said that the peer has no room.
+      flight: Bytes in flight on all paths.
+      queue: Messages of which some or all is not in chunks yet.
+      outstanding: The chunks that are not acknowledged for good, by TSN, in order.
+      marked: A heap of the TSNs that are to be retransmitted, and of some that no longer are.
+      buffered: Bytes of the messages that are not acknowledged.
+      messages: Number of these messages.
+      failed: Messages that failed, for the program to be told.
+      forward_due: Whether a FORWARD TSN is to be sent.
+      may_skip: Whether the peer knows FORWARD TSN.
+    """
 
     def __init__(self, parameters: Parameters, initial_tsn: int) -> None:
         self.parameters = parameters
         self.next_tsn: int = initial_tsn
-        self.cumulative: int = initial_tsn - 1  # acknowledged
-        self.advanced: int = initial_tsn - 1  # Advanced.Peer.Ack.Point of RFC 3758
-        self.rwnd: int = 0  # what the peer can take beyond what is in flight
-        self.closed_window: bool = False  # the peer said that it has no room
+        self.cumulative: int = initial_tsn - 1
+        self.advanced: int = initial_tsn - 1
+        self.rwnd: int = 0
+        self.closed_window: bool = False
         self.flight: int = 0
         self.queue: deque[OutgoingMessage] = deque()
-        self.outstanding: dict[int, SentChunk] = {}  # in order of TSN
-        self.marked: list[int] = []  # a heap
-        self.buffered: int = 0  # bytes of messages that are not acknowledged
+        self.outstanding: dict[int, SentChunk] = {}
+        self.marked: list[int] = []
+        self.buffered: int = 0
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
         self.forward_due: bool = False
-        self.may_skip = False  # the peer knows FORWARD TSN
-        self._ssns: dict[int, int] = {}
-        self._gap_acked = 0  # outstanding chunks that gap blocks acknowledged
+        self.may_skip = False
+        self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
+        self._gap_acked = 0  # number of outstanding chunks that gap blocks acknowledge
 
     # -- what is to be sent ---
 
     @property
     def empty(self) -> bool:
-        """Whether all was sent and acknowledged."""
+        """Whether everything was sent and acknowledged."""
         return not self.queue and not self.outstanding
 
     def has_room(self) -> bool:
@@ -150,8 +199,11 @@ class Outbound:
         )
 
     def make_room(self, priority: int, path: Path) -> bool:
-        """Give up messages of a lower priority for one of this (RFC 7496 section 3.2), the least
-        urgent first, and of those what has not been sent yet; none, if that would not do."""
+        """Give up less urgent messages to make room for one of ``priority`` (RFC 7496 section 3.2).
+
+        The least urgent ones go first, and of these the ones that were not sent yet.  Returns
+        whether there is room now; if all of them would not make enough, none is given up.
+        """
         candidates: dict[int, OutgoingMessage] = {}
         if self.may_skip:
             candidates = {id(chunk.message): chunk.message for chunk in self.outstanding.values()}
@@ -184,13 +236,13 @@ class Outbound:
         return True
 
     def enqueue(self, message: OutgoingMessage) -> None:
-        """Take one message."""
+        """Put a message at the end of the queue."""
         self.queue.append(message)
         self.buffered += len(message.data)
         self.messages += 1
 
     def limit_streams(self, streams: int) -> None:
-        """The peer grants so many: messages for others can never be sent (section 5.1.1)."""
+        """Fail queued messages for streams that the peer does not grant (section 5.1.1)."""
         if all(message.info.stream < streams for message in self.queue):
             return
         kept: deque[OutgoingMessage] = deque()
@@ -204,13 +256,18 @@ class Outbound:
         self.queue = kept
 
     def payload_limit(self, path: Path) -> int:
-        """Bytes of the largest fragment."""
+        """Return the most bytes of payload that a chunk on a path may carry."""
         limit = (path.mtu - HEADER_SIZE - DATA_OVERHEAD) & ~3
         segment = self.parameters.max_segment
         return min(limit, segment) if segment else limit
 
     def next_new(self, space: int, path: Path, now: float, *, immediate: bool) -> SentChunk | None:
-        """A chunk of the first message in the queue that fits into ``space``, on its way."""
+        """Make a chunk of the first message in the queue, and count it as outstanding.
+
+        Gives up messages whose time is over.  Returns None if nothing is queued, if the chunk does
+        not fit into ``space`` bytes, or if it does not fit into the peer's window while others are
+        in flight.
+        """
         while self.queue:
             message = self.queue[0]
             if message.expires <= now and (self.may_skip or not message.offset):
@@ -250,13 +307,17 @@ class Outbound:
         return None
 
     def next_marked(self, space: int, now: float) -> SentChunk | None:
-        """The first chunk to be retransmitted, if it fits."""
+        """Unmark and return the first chunk to be retransmitted.
+
+        Gives up messages that are not to be retransmitted again.  Returns None if there is no such
+        chunk, or if it does not fit into ``space`` bytes.
+        """
         while self.marked:
             chunk = self.outstanding.get(self.marked[0])
             if chunk is None or not chunk.marked:
                 heapq.heappop(self.marked)
                 continue
-            if self._over(chunk.message, chunk, now):
+            if self._should_abandon(chunk.message, chunk, now):
                 self.abandon(chunk.message, chunk.path)
                 continue
             if len(chunk.wire) > space:
@@ -267,7 +328,7 @@ class Outbound:
         return None
 
     def peek_marked(self) -> SentChunk | None:
-        """The first chunk to be retransmitted."""
+        """Return the first chunk to be retransmitted; None if there is none."""
         while self.marked:
             chunk = self.outstanding.get(self.marked[0])
             if chunk is not None and chunk.marked:
@@ -276,7 +337,7 @@ class Outbound:
         return None
 
     def transmitted(self, chunk: SentChunk, path: Path, now: float) -> None:
-        """The chunk is in a packet on that path."""
+        """Note that a chunk was put into a packet on this path."""
         chunk.path = path
         chunk.sent += 1
         chunk.sent_at = now
@@ -294,14 +355,14 @@ class Outbound:
             path.timed_tsn = chunk.tsn
 
     def uncount(self, chunk: SentChunk) -> None:
-        """It is no longer in flight."""
+        """Take a chunk out of the bytes in flight."""
         if chunk.counted:
             chunk.counted = False
             chunk.path.flight -= chunk.size
             self.flight -= chunk.size
 
     def mark(self, chunk: SentChunk) -> None:
-        """To be retransmitted."""
+        """Mark a chunk to be retransmitted."""
         self.uncount(chunk)
         if not chunk.marked:
             chunk.marked = True
@@ -311,12 +372,12 @@ class Outbound:
 
     # -- acknowledgements (6.2.1, 7.2) ---
 
-    def valid(self, cumulative: int) -> bool:
-        """Whether it acknowledges nothing that was not sent."""
-        return cumulative < self.next_tsn
+    def was_sent(self, tsn: int) -> bool:
+        """Whether a chunk with this TSN was sent, so that the peer may acknowledge it."""
+        return tsn < self.next_tsn
 
     def acknowledge(self, cumulative: int, now: float) -> dict[Path, int]:
-        """Take out all chunks up to there; returns the bytes of each path that are news."""
+        """Take out all chunks up to a TSN; return the bytes newly acknowledged on each path."""
         news: dict[Path, int] = {}
         outstanding = self.outstanding
         for tsn in range(self.cumulative + 1, cumulative + 1):
@@ -328,7 +389,7 @@ class Outbound:
                 self._gap_acked -= 1
             else:
                 chunk.acked = True
-                self._news(chunk, news, now)
+                self._count_news(chunk, news, now)
             if chunk.counted:
                 chunk.counted = False
                 path.flight -= chunk.size
@@ -342,7 +403,8 @@ class Outbound:
         self.advanced = max(self.advanced, cumulative)
         return news
 
-    def _news(self, chunk: SentChunk, news: dict[Path, int], now: float) -> None:
+    def _count_news(self, chunk: SentChunk, news: dict[Path, int], now: float) -> None:
+        """Add a newly acknowledged chunk to ``news``; measure a round trip if it was timed."""
         path = chunk.path
         news[path] = news.get(path, 0) + chunk.size
         if path.timed_tsn == chunk.tsn:
@@ -353,7 +415,7 @@ class Outbound:
     def sack(
         self, sack: Sack, cumulative: int, now: float
     ) -> tuple[dict[Path, int], bool, set[Path], bool]:
-        """Process a SACK that is not old.
+        """Process a SACK that no later one has overtaken.
 
         Returns the bytes newly acknowledged on each path; whether the cumulative TSN advanced; the
         paths on which chunks were lost; and whether the peer went back on an earlier gap block.
@@ -363,18 +425,19 @@ class Outbound:
         lost: set[Path] = set()
         reneged = False
         if sack.gaps or self._gap_acked:
-            lost, reneged = self._gaps(sack, news, advanced, now)
+            lost, reneged = self._take_gaps(sack, news, advanced, now)
         self.rwnd = max(0, sack.rwnd - self.flight)
         self.closed_window = sack.rwnd == 0
         return news, advanced, lost, reneged
 
-    def _gaps(
+    def _take_gaps(
         self, sack: Sack, news: dict[Path, int], advanced: bool, now: float
     ) -> tuple[set[Path], bool]:
+        """Process the gap blocks of a SACK; return the last two results of `sack`."""
         outstanding = self.outstanding
         acked: set[int] = set()
         done = self.cumulative
-        for first, last in sorted(sack.gaps):  # they may overlap, and no TSN is looked at twice
+        for first, last in sorted(sack.gaps):  # they may overlap; look at no TSN twice
             low = max(self.cumulative + first, done + 1)
             high = min(self.cumulative + last, self.next_tsn - 1)
             acked.update(range(low, high + 1))
@@ -388,11 +451,11 @@ class Outbound:
                     chunk.acked = True
                     chunk.marked = False
                     self._gap_acked += 1
-                    self._news(chunk, news, now)
+                    self._count_news(chunk, news, now)
                     self.uncount(chunk)
                     highest_news = tsn
             elif chunk.acked:
-                # Reneged (6.2.1 D iii): it is outstanding again.
+                # The peer reneged on the chunk (6.2.1 D iii), which is in flight again.
                 chunk.acked = False
                 self._gap_acked -= 1
                 reneged = True
@@ -405,7 +468,7 @@ class Outbound:
                 break
             if chunk.acked or chunk.marked or chunk.message.abandoned:
                 continue
-            # Highest TSN newly acknowledged (7.2.4): later reports say nothing of earlier losses.
+            # Highest TSN Newly Acknowledged (7.2.4): a SACK says nothing of losses above it.
             if tsn < highest_news or (chunk.path.fast_recovery and advanced):
                 chunk.missing += 1
                 if chunk.missing >= MISSING_REPORTS and not chunk.ineligible:
@@ -415,23 +478,23 @@ class Outbound:
         return lost, reneged
 
     def earliest_on(self, path: Path) -> SentChunk | None:
-        """The first outstanding chunk that was last sent there."""
+        """Return the first outstanding chunk that was last sent on a path; None if none was."""
         for chunk in self.outstanding.values():
             if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
                 return chunk
         return None
 
     def waiting_on(self, path: Path) -> bool:
-        """Whether T3-rtx of a path has something to wait for."""
+        """Whether the T3-rtx timer of a path has anything to wait for."""
         if path.flight:
             return True
         return any(chunk.path is path and not chunk.acked for chunk in self.outstanding.values())
 
     def mark_all_on(self, path: Path, now: float) -> None:
-        """Section 6.3.3, E3: all that is outstanding there is to be retransmitted."""
+        """Mark all that is outstanding on a path to be retransmitted (section 6.3.3, E3)."""
         for chunk in list(self.outstanding.values()):
             if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
-                if self._over(chunk.message, chunk, now):
+                if self._should_abandon(chunk.message, chunk, now):
                     self.abandon(chunk.message, path)
                 else:
                     self.mark(chunk)
@@ -439,7 +502,8 @@ class Outbound:
 
     # -- partial reliability ---
 
-    def _over(self, message: OutgoingMessage, chunk: SentChunk, now: float) -> bool:
+    def _should_abandon(self, message: OutgoingMessage, chunk: SentChunk, now: float) -> bool:
+        """Whether a message is to be given up rather than this chunk of it retransmitted."""
         if not self.may_skip:
             return False
         if message.expires <= now:
@@ -447,7 +511,10 @@ class Outbound:
         return message.retransmissions is not None and chunk.sent > message.retransmissions
 
     def abandon(self, message: OutgoingMessage, path: Path) -> None:
-        """Give a message up, with all of its chunks, and say so."""
+        """Give up a message with all of its chunks, and report it as failed.
+
+        ``path`` is where the TSN that stands for the unsent rest counts as sent.
+        """
         message.abandoned = True
         self.buffered -= len(message.data)
         self.messages -= 1
@@ -459,8 +526,8 @@ class Outbound:
         if message.offset < len(message.data):
             self.queue.remove(message)
         if 0 < message.offset < len(message.data):
-            # A TSN that is never sent stands for the rest: the peer has to be told to skip the
-            # message even if it has all that was sent of it.
+            # A TSN that is never sent stands for the rest: even if the peer has all that was sent
+            # of the message, it has to be told to skip it.
             stand_in = SentChunk(self.next_tsn, b"", 0, message, path)
             self.outstanding[stand_in.tsn] = stand_in
             self.next_tsn += 1
@@ -475,7 +542,7 @@ class Outbound:
         self.forward_due = point > self.cumulative
 
     def forward_tsn(self, space: int) -> bytes:
-        """A FORWARD TSN up to there."""
+        """Return a FORWARD TSN chunk up to `advanced`, or as far as ``space`` bytes allow."""
         room = max(0, (space - 8) // 4)
         streams: dict[int, int] = {}
         point = self.cumulative
@@ -484,7 +551,7 @@ class Outbound:
             if chunk is not None and not chunk.message.info.unordered:
                 stream = chunk.message.info.stream
                 if stream not in streams and len(streams) == room:
-                    break  # no further than the streams go that it has room for (C4)
+                    break  # go no further than there is room to name the streams (C4)
                 streams[stream] = chunk.message.ssn
             point = tsn
         return forward_tsn_chunk(point & MASK, list(streams.items()))
@@ -492,6 +559,7 @@ class Outbound:
     # -- the end ---
 
     def _fail(self, message: OutgoingMessage, error: int) -> None:
+        """Note that a message failed; ``error`` is an error cause, 0 for none."""
         info = message.info
         self.failed.append(
             FailedFragment(
@@ -509,7 +577,7 @@ class Outbound:
         )
 
     def fail_all(self, error: int) -> None:
-        """The association is gone: none of these messages will be acknowledged."""
+        """Fail all messages, none of which will be acknowledged any more."""
         seen: dict[int, OutgoingMessage] = {}
         for chunk in self.outstanding.values():
             seen.setdefault(id(chunk.message), chunk.message)
@@ -524,7 +592,7 @@ class Outbound:
         self.marked.clear()
 
     def restart(self, initial_tsn: int) -> None:
-        """The peer has lost its state: what it had not acknowledged is lost (section 5.2.4 A)."""
+        """Fail all messages and count anew: the peer lost its state (section 5.2.4, action A)."""
         self.fail_all(0)
         self.next_tsn = initial_tsn
         self.cumulative = self.advanced = initial_tsn - 1

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .._values import FailedFragment, Message, Notification, Piece
+from .addresses import AddressBook
 from .arrivals import Arrivals
 from .path import Route
-from .routes import Routes
 
 
 class Outgoing(NamedTuple):
@@ -27,11 +27,11 @@ class Outlet:
       port: The endpoint's SCTP port.
       tos: Type of service of the packets that leave.
       arrivals: What was reported and delivered to the program.
-      routes: Our addresses, and whose the peers' are.
+      address_book: Our addresses, and whose the peers' are.
       randomness: Gives as many random bytes as it is asked for.
     """
 
-    __slots__ = ("_packets", "arrivals", "port", "randomness", "routes", "tos")
+    __slots__ = ("_packets", "address_book", "arrivals", "port", "randomness", "tos")
 
     def __init__(
         self, port: int, addresses: Sequence[str], randomness: Callable[[int], bytes]
@@ -39,7 +39,7 @@ class Outlet:
         self.port: int = port
         self.tos: int = 0
         self.arrivals: Arrivals = Arrivals()
-        self.routes: Routes = Routes(addresses)
+        self.address_book: AddressBook = AddressBook(addresses)
         self.randomness: Callable[[int], bytes] = randomness
         self._packets: list[Outgoing] = []
 

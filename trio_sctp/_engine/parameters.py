@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(slots=True)
 class Parameters:
-    """What an association is set up with.  Times are seconds, sizes bytes."""
+    """The parameters that an association is set up with.  Times are in seconds, sizes in bytes."""
 
     # Section 16.
     rto_initial: float = 1.0
@@ -18,10 +18,10 @@ class Parameters:
     association_max_retrans: int = 10
     path_max_retrans: int = 5
     max_init_retrans: int = 8
-    max_init_timeout: float = 0.0  # 0: RTO.Max
+    max_init_timeout: float = 0.0  # 0 stands for RTO.Max
     heartbeat_interval: float = 30.0
     heartbeats: bool = True
-    heartbeat_burst: int = 1  # HB.Max.Burst: unconfirmed addresses probed in one RTO
+    heartbeat_burst: int = 1  # HB.Max.Burst: unconfirmed addresses that are probed in one RTO
     sack_delay: float = 0.2
     sack_frequency: int = 2
 
@@ -29,34 +29,34 @@ class Parameters:
     pf_threshold: int = 0
     potentially_failed: bool = True
 
-    # Streams: what Linux asks for and allows.
+    # Numbers of streams: what Linux asks for, and what it allows.
     outbound_streams: int = 10
     inbound_streams: int = 65535
 
-    # The common size that passes tunnels; an IPv6 link has to pass 1280 (RFC 8200 section 5).
+    # A size that usually passes tunnels: an IPv6 link has to pass 1280 (RFC 8200 section 5).
+    # Whoever sets this or the largest one subtracts the IP and UDP headers before the SCTP packet.
     path_mtu: int = 1280
-    # Bytes of IP and UDP headers in front of an SCTP packet are subtracted by whoever sets it.
     path_mtu_discovery: bool = False
-    largest_path_mtu: int = 1500  # that is looked for: Ethernet's; the same is to be subtracted
+    largest_path_mtu: int = 1500  # the largest that is looked for: Ethernet's
 
     receive_window: int = 2**20
-    # A chunk costs memory beside its payload.  Without that a window would hold a million
-    # one-byte messages, each with objects of some 250 bytes.
+    # Memory that a chunk takes beside its payload.  If it did not count, a window would hold a
+    # million messages of one byte, each with objects of some 250 bytes.
     chunk_overhead: int = 256
     send_buffer: int = 2**20
     send_buffer_messages: int = 16384
 
     max_message_size: int = 2**24
-    max_peer_addresses: int = 16  # a peer could make us probe as many hosts of others
-    max_cookie_size: int = 2048  # what an INIT can make us send back, of its own bytes
-    max_duplicates: int = 64  # reported in one SACK
-    max_ahead: int = 4096  # TSNs remembered beyond a missing one, as many as Linux
-    max_error_bytes: int = 2**16  # of what the peer reports and nobody has taken
-    max_associations: int = 65536  # of an endpoint, counted when a peer wants one more
-    # What associations left that have ended, and nobody has taken: a peer could fill a window, go,
-    # and come again.  Beyond it nobody new is let in.
+    max_peer_addresses: int = 16  # a peer could make us probe this many hosts of others
+    max_cookie_size: int = 2048  # bytes of its own that an INIT can make us send back
+    max_duplicates: int = 64  # TSNs that one SACK reports
+    max_ahead: int = 4096  # TSNs remembered beyond a missing one, as in Linux
+    max_error_bytes: int = 2**16  # of errors that the peer reported and nobody has taken
+    max_associations: int = 65536  # of an endpoint; checked when a peer wants one more
+    # Bytes that ended associations left and that nobody has taken.  A peer could fill a window,
+    # go, and come again; with this many unread, no new association is accepted.
     max_unread: int = 2**24
-    max_replies_per_second: int = 100  # out of the blue (section 8.4), as ICMP's limits are
+    max_replies_per_second: int = 100  # to packets out of the blue (8.4); ICMP has such limits
 
     no_delay: bool = True
     disable_fragments: bool = False
@@ -66,5 +66,5 @@ class Parameters:
     partial_reliability: bool = True
 
     def rto(self, value: float) -> float:
-        """Bounded by RTO.Min and RTO.Max (section 6.3.1, C6 and C7)."""
+        """Return an RTO within RTO.Min and RTO.Max (section 6.3.1, C6 and C7)."""
         return min(max(value, self.rto_min), self.rto_max)

@@ -1,7 +1,7 @@
 """One destination address of the peer (RFC 9260 sections 6.3, 7 and 8).
 
 A path has a round-trip time and a retransmission timeout (6.3.1), a congestion window (7.2), an
-error counter and a state (8.2), and heartbeats (8.3).  RFC 7829 adds the state potentially failed.
+error counter and a state (8.2), and heartbeats (8.3).  RFC 7829 adds the potentially failed state.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from .._values import Address
 from .parameters import Parameters
 from .path_mtu import PathMtuSearch
 
-_ALPHA, _BETA = 1 / 8, 1 / 4
+_ALPHA, _BETA = 1 / 8, 1 / 4  # RTO.Alpha and RTO.Beta (section 16)
 
 
 class Route(NamedTuple):
-    """Where a packet came from, or is to go; UDP ports as in RFC 6951, 0 if there is no UDP."""
+    """Where a packet came from or is to go; UDP ports are those of RFC 6951, 0 without UDP."""
 
     local: str
     remote: str
@@ -27,7 +27,10 @@ class Route(NamedTuple):
 
 
 def transport_address(host: str, port: int) -> Address:
-    """As programs see it; a link-local host carries its scope behind a %."""
+    """Return the address of a host and port as programs see it.
+
+    A link-local host carries its scope, a number, behind a %.
+    """
     if ":" not in host:
         return (host, port)
     host, _, scope = host.partition("%")
@@ -35,13 +38,42 @@ def transport_address(host: str, port: int) -> Address:
 
 
 def host_of(address: Address) -> str:
-    """The other way round."""
+    """Return the host of an address as programs see it, with its scope if it has one."""
     host = address[0].partition("%")[0]
     return f"{host}%{address[3]}" if len(address) == 4 and address[3] else address[0]
 
 
 class Path:
-    """See the module's docstring."""
+    """One destination address of the peer, with its timers and its congestion control.
+
+    Attributes:
+      route: The addresses of the packets that are sent on the path.
+      peer: The peer's transport address, as programs see it.
+      parameters: Those of the association.
+      mtu: Bytes that an SCTP packet may have.
+      search: The search for a larger `mtu`; None if it is switched off.
+      confirmed: Whether the peer is known to have this address (5.4).
+      unreachable: Whether errors made it inactive (8.2).
+      potentially_failed: Whether errors make it doubtful, though not unreachable yet (RFC 7829).
+      error_count: Errors since the peer last answered on it (8.2).
+      max_retrans: The path is unreachable when `error_count` exceeds it (Path.Max.Retrans).
+      rto: Retransmission timeout in seconds.
+      srtt, rttvar: Smoothed round-trip time and its variation, in seconds; 0 before the first.
+      timed_tsn: TSN of the chunk whose acknowledgement measures a round trip; None if none does.
+      flight: Bytes in flight.
+      cwnd, ssthresh: Congestion window and slow-start threshold, in bytes.
+      partial_bytes_acked: Bytes that were acknowledged in congestion avoidance (7.2.2).
+      fast_recovery: Whether the path is in fast recovery (7.2.4).
+      exit_point: TSN whose acknowledgement ends fast recovery.
+      last_sent: When data was last sent.
+      t3: When T3-rtx expires; infinite if it does not run.
+      heartbeats: Whether heartbeats are switched on.
+      interval: Seconds between heartbeats, to which the RTO is added (HB.Interval).
+      heartbeat_at: When the next heartbeat is to be sent; infinite if none is.
+      heartbeat_deadline: When the heartbeat that was sent counts as lost; infinite if none is out.
+      heartbeat_nonce: What its answer has to contain.
+      heartbeat_sent: When it was sent.
+    """
 
     __slots__ = (
         "confirmed",
@@ -76,7 +108,7 @@ class Path:
 
     def __init__(self, route: Route, port: int, parameters: Parameters, *, confirmed: bool) -> None:
         self.route: Route = route
-        self.peer: Address = transport_address(route.remote, port)  # as programs see it
+        self.peer: Address = transport_address(route.remote, port)
         self.parameters: Parameters = parameters
         self.mtu: int = parameters.path_mtu
         self.search: PathMtuSearch | None = None
@@ -91,9 +123,9 @@ class Path:
         self.rto: float = parameters.rto_initial
         self.srtt: float = 0.0
         self.rttvar: float = 0.0
-        self.timed_tsn: int | None = None  # the chunk whose acknowledgement is timed
+        self.timed_tsn: int | None = None
 
-        self.flight: int = 0  # bytes outstanding
+        self.flight: int = 0
         self.cwnd: int = self.initial_cwnd()
         self.ssthresh: int = 2**32
         self.partial_bytes_acked: int = 0
@@ -104,19 +136,19 @@ class Path:
 
         self.heartbeats: bool = parameters.heartbeats
         self.interval: float = parameters.heartbeat_interval
-        self.heartbeat_at: float = inf  # when to send the next
-        self.heartbeat_deadline: float = inf  # when the one that was sent has failed
+        self.heartbeat_at: float = inf
+        self.heartbeat_deadline: float = inf
         self.heartbeat_nonce: bytes = b""
         self.heartbeat_sent: float = 0.0
 
     @property
     def address(self) -> str:
-        """The peer's."""
+        """The peer's address, without a port."""
         return self.route.remote
 
     @property
     def state(self) -> PathState:
-        """As RFC 6458 section 8.2.2 and RFC 7829 name them."""
+        """The state of the path, as RFC 6458 section 8.2.2 and RFC 7829 name it."""
         if not self.confirmed:
             return PathState.UNCONFIRMED
         if self.unreachable:
@@ -127,11 +159,11 @@ class Path:
 
     @property
     def usable(self) -> bool:
-        """Whether it may carry user data, and is not known to fail."""
+        """Whether the path may carry user data, and is not known to fail."""
         return self.confirmed and not self.unreachable and not self.potentially_failed
 
     def discover_mtu(self, on: bool = True) -> None:
-        """Find out how large packets may be, or leave it as it is (7.3)."""
+        """Look for a larger path MTU from now on, or leave it as it is (7.3)."""
         if not on:
             self.search = None
         elif self.search is None:
@@ -140,8 +172,8 @@ class Path:
             )
 
     def deadline(self) -> float:
-        """Return when one of its timers expires first; infinite if none runs."""
-        # Asked with every packet: comparing is twice as fast as min().
+        """Return when the first of the path's timers expires; infinite if none runs."""
+        # This is called with every packet, and comparing is twice as fast as min().
         first = self.t3
         if self.heartbeat_at < first:
             first = self.heartbeat_at
@@ -152,7 +184,7 @@ class Path:
         return first
 
     def restart(self) -> None:
-        """Begin anew, as the peer does (5.2.4, action A)."""
+        """Begin anew with a peer that did the same (5.2.4, action A)."""
         self.cwnd = self.initial_cwnd()
         self.ssthresh = 2**32
         self.flight = 0
@@ -166,7 +198,7 @@ class Path:
     # -- round trips (6.3.1) ---
 
     def measured(self, seconds: float) -> None:
-        """A round trip took that long."""
+        """Update the RTO with a round trip that was measured."""
         if self.srtt == 0.0:
             self.srtt = max(seconds, 1e-9)
             self.rttvar = seconds / 2
@@ -176,20 +208,26 @@ class Path:
         self.rto = self.parameters.rto(self.srtt + 4 * self.rttvar)
 
     def back_off(self) -> None:
-        """Section 6.3.3, E2."""
+        """Double the RTO after a timeout (6.3.3, E2)."""
         self.rto = min(self.rto * 2, self.parameters.rto_max)
 
     # -- congestion (7.2) ---
 
     def initial_cwnd(self) -> int:
-        """Section 7.2.1."""
+        """Return the congestion window to begin with, in bytes (7.2.1)."""
         return min(4 * self.mtu, max(2 * self.mtu, 4404))
 
     def acknowledged(self, acked: int, flight_before: int, advanced: bool) -> None:
-        """Grow the window for bytes of this path that a SACK acknowledged for the first time."""
+        """Grow the congestion window after a SACK.
+
+        Args:
+          acked: Bytes of this path that it acknowledged for the first time.
+          flight_before: Bytes that were in flight on this path before it.
+          advanced: Whether it advanced the cumulative TSN.
+        """
         if self.fast_recovery or not advanced:
             return
-        # Only a window that was in use tells that the network can take more.
+        # Only a window that was in use shows that the network can take more.
         if self.cwnd <= self.ssthresh:
             if flight_before + self.mtu > self.cwnd:
                 self.cwnd += min(acked, self.mtu)
@@ -203,7 +241,10 @@ class Path:
             self.partial_bytes_acked = self.cwnd
 
     def lost(self, highest_outstanding: int) -> None:
-        """Section 7.2.3, for a loss that SACKs told of; enters fast recovery (7.2.4)."""
+        """Halve the congestion window for a loss that SACKs reported (7.2.3).
+
+        Enters fast recovery (7.2.4), in which further losses change nothing.
+        """
         if self.fast_recovery:
             return
         self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
@@ -213,7 +254,7 @@ class Path:
         self.exit_point = highest_outstanding
 
     def timed_out(self) -> None:
-        """Section 7.2.3, for T3-rtx."""
+        """Shrink the congestion window to one packet: T3-rtx expired (7.2.3)."""
         self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
         self.cwnd = self.mtu
         self.partial_bytes_acked = 0
@@ -221,7 +262,7 @@ class Path:
         self.timed_tsn = None
 
     def idle(self, now: float) -> None:
-        """Section 7.2.1: a window that was not used for long is no longer known to be good."""
+        """Shrink a congestion window that was long unused, and may no longer be right (7.2.1)."""
         quiet = now - self.last_sent
         while quiet > self.rto and self.cwnd > 4 * self.mtu:
             self.cwnd = max(self.cwnd // 2, 4 * self.mtu)
@@ -232,7 +273,11 @@ class Path:
     # -- heartbeats (8.3) ---
 
     def schedule_heartbeat(self, now: float, random: float) -> None:
-        """Interval and RTO, with a jitter of half of the RTO either way; ``random`` is 0 to 1."""
+        """Schedule the next heartbeat: in an interval and an RTO, give or take half of the RTO.
+
+        A path that is unconfirmed or potentially failed is probed after the RTO alone.  ``random``
+        is 0 to 1.
+        """
         wait = self.rto * (0.5 + random)
         if self.confirmed and not self.potentially_failed:
             wait += self.interval

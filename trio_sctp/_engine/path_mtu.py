@@ -1,13 +1,12 @@
-"""Finding the path MTU by probes (RFC 8899, as its section 6.2 has it for SCTP; RFC 9260 section
-7.3).
+"""Finding the path MTU with probes (RFC 8899, section 6.2 for SCTP; RFC 9260 section 7.3).
 
-A probe is a HEARTBEAT, filled up by a PAD chunk, in a packet that must not be fragmented.  What
-tells that it has arrived is its HEARTBEAT ACK; that it is lost says nothing of congestion, nor of
-the path.
+A probe is a HEARTBEAT, filled up with a PAD chunk, in a packet that must not be fragmented.  A
+HEARTBEAT ACK shows that the probe arrived.  The loss of a probe says nothing about congestion, nor
+about the state of the path.
 
-The largest size that may work is tried first, as it mostly does; after that the middle of what is
-known to work and what is not.  No timer runs on an idle path: a search begins when there is more to
-send than a packet holds.
+The search tries the largest possible size first, since it usually works; after that, the middle
+between what is known to work and what is known not to.  No timer runs on an idle path: a search
+begins when there is more to send than a packet holds.
 """
 
 from __future__ import annotations
@@ -15,15 +14,22 @@ from __future__ import annotations
 from math import inf
 
 MAX_PROBES = 3
-"""That have to be lost for a size not to work (RFC 8899 section 5.1.2)."""
+"""Number of lost probes that show that their size is too large (RFC 8899 section 5.1.2)."""
 RAISE_AFTER = 600.0
-"""PMTU_RAISE_TIMER: seconds after which a larger size than was found is tried again."""
-_PRECISE = 16
-"""Bytes; what a search may be below the true size when it ends."""
+"""PMTU_RAISE_TIMER: seconds after a search until larger sizes are tried again."""
+_PRECISION = 16
+"""Bytes by which the result of a search may be below the true size."""
 
 
 class PathMtuSearch:
-    """Of one path."""
+    """The search for the MTU of one path.
+
+    Attributes:
+      base: A size that works on any path, in bytes.
+      size: The size of the probe that is to be sent or is out, in bytes; 0 if there is none.
+      nonce: What the answer to the probe has to contain.
+      deadline: When the probe counts as lost; infinite if none is out.
+    """
 
     __slots__ = (
         "_again_at",
@@ -37,17 +43,20 @@ class PathMtuSearch:
     )
 
     def __init__(self, base: int, largest: int) -> None:
-        self.base: int = base  # works on any path
+        self.base: int = base
         self._largest = largest & ~3
-        self._too_large = self._largest + 4  # as far as is known
-        self._again_at = -inf
-        self._probes = 0  # of this size
-        self.size: int = 0  # of the probe that is out, 0 if none is
-        self.nonce: bytes = b""  # its HEARTBEAT's
-        self.deadline: float = inf  # when it has been lost
+        self._too_large = self._largest + 4  # the smallest size taken not to work
+        self._again_at = -inf  # when the next search may begin
+        self._probes = 0  # sent, of this size
+        self.size: int = 0
+        self.nonce: bytes = b""
+        self.deadline: float = inf
 
     def wanted(self, mtu: int, now: float) -> bool:
-        """Whether a search is to begin, now that a larger path MTU would be of use."""
+        """Begin a search if it is time for one, when a larger path MTU would help.
+
+        Returns whether a search has begun, so that a probe of `size` is to be sent.
+        """
         if self.size or now < self._again_at:
             return False
         self._too_large = self._largest + 4
@@ -55,7 +64,10 @@ class PathMtuSearch:
         return self.size > 0
 
     def confirm(self, mtu: int) -> bool:
-        """Packets were lost: whether to see that their size still works."""
+        """Begin to check whether packets of this size still work, after some were lost.
+
+        Returns whether the check has begun, so that a probe of `size` is to be sent.
+        """
         if mtu <= self.base or self.size:
             return False
         self.size = mtu & ~3
@@ -63,36 +75,37 @@ class PathMtuSearch:
         return True
 
     def sent(self, nonce: bytes, deadline: float) -> None:
-        """A probe of ``size`` left."""
+        """Note that a probe of `size` was sent."""
         self.nonce = nonce
         self.deadline = deadline
         self._probes += 1
 
     def acknowledged(self, mtu: int, now: float) -> int:
-        """It has arrived; returns the path MTU."""
+        """Note that the probe arrived; return the path MTU.  `size` is that of the next probe."""
         mtu = max(mtu, self.size)
         self._next(mtu, now)
         return mtu
 
     def lost(self, mtu: int, now: float) -> int:
-        """No answer has come in time; returns the path MTU, ``size`` is that of the next probe."""
+        """Note that the probe is lost; return the path MTU.  `size` is that of the next probe."""
         if self._probes >= MAX_PROBES:
             self._too_large = self.size
             if self.size <= mtu:
-                mtu = self.base  # what worked does no more (RFC 8899 section 4.3)
+                mtu = self.base  # what worked no longer does (RFC 8899 section 4.3)
             self._next(mtu, now)
         return mtu
 
     def stop(self) -> None:
-        """Packets of this size are not sent any more."""
+        """End the search: no probe is out, and none is to be sent."""
         self.size = 0
         self.nonce = b""
         self.deadline = inf
 
     def _next(self, mtu: int, now: float) -> None:
+        """Choose the size of the next probe, or end the search."""
         self.stop()
         self._probes = 0
-        if self._too_large - mtu <= _PRECISE:
+        if self._too_large - mtu <= _PRECISION:
             self._again_at = now + RAISE_AFTER
         elif self._too_large > self._largest:
             self.size = self._largest

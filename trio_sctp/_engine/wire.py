@@ -1,10 +1,10 @@
 """Packets, chunks, parameters and causes as bytes and as values (RFC 9260 section 3).
 
-What arrives was written by anybody.  Whatever the bytes, parsing ends in values: a chunk that
-cannot be understood is a `BadChunk`, a packet whose chunks cannot be told apart a `Malformed`.
-Nothing here raises for what a peer has sent, and nothing is looked at twice.
+Anybody may have written what arrives.  Whatever the bytes are, parsing yields values: a chunk that
+cannot be understood becomes a `BadChunk`, and bytes that are no packet become a `Malformed`.
+Nothing here raises for what a peer has sent, and no byte is parsed twice.
 
-Numbers are in host order.  What is not known is kept as bytes, for who reports it.
+Numbers are in host order.  What is unknown is kept as bytes, for whoever reports it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import enum
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import google_crc32c
 
 HEADER_SIZE: Final = 12
 LEAST_RWND: Final = 1500
-"""What an INIT has to allow (section 3.3.2)."""
+"""The smallest receiver window that an INIT may advertise, in bytes (section 3.3.2)."""
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
 
@@ -37,7 +37,7 @@ WHOLE: Final = FIRST | LAST
 
 
 class ChunkType(enum.IntEnum):
-    """Section 3.2, and the RFCs that added to it."""
+    """Chunk types (section 3.2, and the RFCs that added to it)."""
 
     DATA = 0
     INIT = 1
@@ -60,7 +60,7 @@ class ChunkType(enum.IntEnum):
 
 
 class ParameterType(enum.IntEnum):
-    """Parameters of INIT and INIT ACK (section 3.3.2.1 and 3.3.3.1)."""
+    """Parameters of INIT and INIT ACK (sections 3.3.2.1 and 3.3.3.1)."""
 
     HEARTBEAT_INFO = 1
     IPV4_ADDRESS = 5
@@ -78,6 +78,7 @@ class ParameterType(enum.IntEnum):
 
 
 KNOWN_PARAMETERS = frozenset(ParameterType)
+"""Parameter types to which the rule for unknown ones (section 3.2.1) does not apply."""
 
 
 class Cause(enum.IntEnum):
@@ -100,7 +101,7 @@ class Cause(enum.IntEnum):
 
 
 class Tlv(NamedTuple):
-    """A parameter, or an error cause: both are a type, a length and a value."""
+    """A parameter or an error cause; both consist of a type, a length and a value."""
 
     type: int
     value: bytes
@@ -108,7 +109,7 @@ class Tlv(NamedTuple):
 
 @dataclasses.dataclass(slots=True)
 class Data:
-    """Section 3.3.1."""
+    """A DATA chunk (section 3.3.1)."""
 
     tsn: int
     stream: int
@@ -123,7 +124,7 @@ class Data:
 
 @dataclasses.dataclass(slots=True)
 class Init:
-    """Section 3.3.2; `InitAck` looks the same."""
+    """An INIT chunk (section 3.3.2); `InitAck` has the same fields."""
 
     tag: int
     rwnd: int
@@ -135,12 +136,16 @@ class Init:
 
 @dataclasses.dataclass(slots=True)
 class InitAck(Init):
-    """Section 3.3.3."""
+    """An INIT ACK chunk (section 3.3.3)."""
 
 
 @dataclasses.dataclass(slots=True)
 class Sack:
-    """Section 3.3.4; gaps are offsets from the cumulative TSN, first and last included."""
+    """A SACK chunk (section 3.3.4).
+
+    ``gaps`` are pairs of offsets from the cumulative TSN, of the first and of the last TSN that has
+    arrived.
+    """
 
     cumulative_tsn: int
     rwnd: int
@@ -150,21 +155,25 @@ class Sack:
 
 @dataclasses.dataclass(slots=True)
 class Heartbeat:
-    """Section 3.3.5; ``info`` is the whole Heartbeat Info parameter's value."""
+    """A HEARTBEAT chunk (section 3.3.5); ``info`` is the value of its Heartbeat Info parameter."""
 
     info: bytes
 
 
 @dataclasses.dataclass(slots=True)
 class HeartbeatAck:
-    """Section 3.3.6."""
+    """A HEARTBEAT ACK chunk (section 3.3.6), with the ``info`` of the HEARTBEAT."""
 
     info: bytes
 
 
 @dataclasses.dataclass(slots=True)
 class Abort:
-    """Section 3.3.7; ``reflected`` is the T bit."""
+    """An ABORT chunk (section 3.3.7).
+
+    ``reflected`` is the T bit: the packet has the verification tag that its sender received.
+    ``raw_causes`` are the bytes of the causes, even if these cannot be told apart.
+    """
 
     causes: list[Tlv]
     reflected: bool = False
@@ -173,45 +182,48 @@ class Abort:
 
 @dataclasses.dataclass(slots=True)
 class Shutdown:
-    """Section 3.3.8."""
+    """A SHUTDOWN chunk (section 3.3.8)."""
 
     cumulative_tsn: int
 
 
 @dataclasses.dataclass(slots=True)
 class ShutdownAck:
-    """Section 3.3.9."""
+    """A SHUTDOWN ACK chunk (section 3.3.9)."""
 
 
 @dataclasses.dataclass(slots=True)
 class Error:
-    """Section 3.3.10."""
+    """An ERROR chunk (section 3.3.10)."""
 
     causes: list[Tlv]
 
 
 @dataclasses.dataclass(slots=True)
 class CookieEcho:
-    """Section 3.3.11."""
+    """A COOKIE ECHO chunk (section 3.3.11)."""
 
     cookie: bytes
 
 
 @dataclasses.dataclass(slots=True)
 class CookieAck:
-    """Section 3.3.12."""
+    """A COOKIE ACK chunk (section 3.3.12)."""
 
 
 @dataclasses.dataclass(slots=True)
 class ShutdownComplete:
-    """Section 3.3.13; ``reflected`` is the T bit."""
+    """A SHUTDOWN COMPLETE chunk (section 3.3.13); ``reflected`` is the T bit, as in `Abort`."""
 
     reflected: bool = False
 
 
 @dataclasses.dataclass(slots=True)
 class ForwardTsn:
-    """RFC 3758 section 3.2: (stream, ssn) of the ordered messages that were skipped."""
+    """A FORWARD TSN chunk (RFC 3758 section 3.2).
+
+    ``streams`` are pairs of stream and SSN, of the ordered messages that were skipped.
+    """
 
     cumulative_tsn: int
     streams: list[tuple[int, int]]
@@ -219,25 +231,25 @@ class ForwardTsn:
 
 @dataclasses.dataclass(slots=True)
 class UnknownChunk:
-    """A chunk of a type that this version does not know; the high bits say what to do with it."""
+    """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
     type: int
     raw: bytes
 
     @property
     def stop(self) -> bool:
-        """Whether the rest of the packet is to be left alone (section 3.2)."""
+        """Whether the rest of the packet is to be ignored."""
         return not self.type & 0x80
 
     @property
     def report(self) -> bool:
-        """Whether the peer is to be told, by an ERROR chunk."""
+        """Whether the peer is to be told of it, with an ERROR chunk."""
         return bool(self.type & 0x40)
 
 
 @dataclasses.dataclass(slots=True)
 class BadChunk:
-    """A chunk of a known type whose contents make no sense."""
+    """A chunk of a known type whose contents make no sense; ``reason`` is for the peer to read."""
 
     type: int
     reason: str
@@ -268,8 +280,8 @@ Chunk = (
 class Packet:
     """A packet whose checksum is right.
 
-    ``truncated`` says that behind its chunks come bytes which are none, ``plain`` that all of them
-    are DATA and SACK chunks, as in nearly every packet.
+    ``truncated`` says that its chunks are followed by bytes that form no chunk, ``plain`` that all
+    of its chunks are well-formed DATA and SACK chunks, as in nearly every packet.
     """
 
     source_port: int
@@ -281,7 +293,7 @@ class Packet:
 
 
 class Malformed(enum.Enum):
-    """Why bytes are no packet; such are dropped without a word."""
+    """The reason why bytes are no packet; they are dropped silently."""
 
     TOO_SHORT = "shorter than a header and a chunk"
     CHECKSUM = "wrong CRC32c"
@@ -305,14 +317,14 @@ _NO_CHECKSUM = bytes(4)
 
 
 def seal(source_port: int, destination_port: int, tag: int, chunks: Iterable[bytes]) -> bytes:
-    """A packet with its checksum (section 3.1 and appendix A)."""
+    """Return a packet with its checksum (section 3.1 and appendix A)."""
     header = _HEADER.pack(source_port, destination_port, tag)
     body = b"".join(chunks)
     return b"".join((header, _CHECKSUM.pack(_crc32c(header + _NO_CHECKSUM + body)), body))
 
 
 def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
-    """A packet, with each of its chunks."""
+    """Parse a packet with each of its chunks."""
     if len(data) < HEADER_SIZE + 4:
         return Malformed.TOO_SHORT
     source, destination, tag = _HEADER.unpack_from(data)
@@ -368,7 +380,7 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
                 return BadChunk(kind, "no Heartbeat Info", raw)
             return (Heartbeat if kind == ChunkType.HEARTBEAT else HeartbeatAck)(found[0].value)
         case ChunkType.ABORT:
-            # It ends the association whatever its causes are.
+            # An ABORT ends the association whatever its causes are.
             return Abort(parse_tlvs_untrusted(value) or [], bool(flags & 1), value)
         case ChunkType.ERROR:
             causes = parse_tlvs_untrusted(value)
@@ -425,7 +437,7 @@ def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
 
 
 def parse_tlvs_untrusted(data: bytes) -> list[Tlv] | None:
-    """Parameters or causes; None if their lengths do not add up."""
+    """Parse parameters or causes; return None if their lengths do not add up."""
     found: list[Tlv] = []
     offset, size = 0, len(data)
     while offset < size:
@@ -443,17 +455,17 @@ def parse_tlvs_untrusted(data: bytes) -> list[Tlv] | None:
 
 
 def chunk(kind: int, value: bytes = b"", flags: int = 0) -> bytes:
-    """A chunk, padded."""
+    """Return a chunk, padded."""
     return _CHUNK.pack(kind, flags, 4 + len(value)) + value + _PADDING[len(value) & 3]
 
 
 def tlv(kind: int, value: bytes) -> bytes:
-    """A parameter or a cause, padded."""
+    """Return a parameter or a cause, padded."""
     return _TLV.pack(kind, 4 + len(value)) + value + _PADDING[len(value) & 3]
 
 
 def tlvs(listed: Iterable[Tlv]) -> bytes:
-    """Parameters or causes; the padding of the last is the chunk's."""
+    """Return parameters or causes; the last is not padded, since the chunk's padding follows it."""
     data, unpadded = b"", 0
     for one in listed:
         data += tlv(*one)
@@ -464,14 +476,14 @@ def tlvs(listed: Iterable[Tlv]) -> bytes:
 def data_chunk(
     tsn: int, stream: int, ssn: int, ppid: int, payload: bytes | memoryview, flags: int
 ) -> bytes:
-    """A DATA chunk; ``flags`` is a sum of `LAST`, `FIRST`, `UNORDERED` and `IMMEDIATE`."""
+    """Return a DATA chunk; ``flags`` is a sum of `LAST`, `FIRST`, `UNORDERED` and `IMMEDIATE`."""
     size = len(payload)
     header = _DATA_CHUNK.pack(0, flags, DATA_OVERHEAD + size, tsn, stream, ssn, ppid)
     return b"".join((header, payload, _PADDING[size & 3]))
 
 
 def init_chunk(init: Init) -> bytes:
-    """An INIT, or an INIT ACK."""
+    """Return an INIT or an INIT ACK chunk."""
     kind = ChunkType.INIT_ACK if isinstance(init, InitAck) else ChunkType.INIT
     fixed = _INIT.pack(init.tag, init.rwnd, init.outbound_streams, init.inbound_streams, init.tsn)
     return chunk(kind, fixed + tlvs(init.parameters))
@@ -480,7 +492,7 @@ def init_chunk(init: Init) -> bytes:
 def sack_chunk(
     cumulative_tsn: int, rwnd: int, gaps: Sequence[tuple[int, int]], duplicates: Sequence[int]
 ) -> bytes:
-    """A SACK."""
+    """Return a SACK chunk; ``gaps`` are those of `Sack`."""
     value = _SACK.pack(cumulative_tsn, rwnd, len(gaps), len(duplicates))
     if gaps or duplicates:
         flat = [end for gap in gaps for end in gap]
@@ -489,44 +501,44 @@ def sack_chunk(
 
 
 def heartbeat_chunk(info: bytes, *, ack: bool = False) -> bytes:
-    """A HEARTBEAT, or its answer."""
+    """Return a HEARTBEAT or a HEARTBEAT ACK chunk."""
     kind = ChunkType.HEARTBEAT_ACK if ack else ChunkType.HEARTBEAT
     return chunk(kind, tlvs([Tlv(ParameterType.HEARTBEAT_INFO, info)]))
 
 
 def pad_chunk(size: int) -> bytes:
-    """A PAD chunk of so many bytes in all (RFC 4820 section 3)."""
+    """Return a PAD chunk of ``size`` bytes, its header included (RFC 4820 section 3)."""
     return chunk(ChunkType.PAD, bytes(size - 4))
 
 
 def abort_chunk(causes: Iterable[Tlv] = (), *, reflected: bool = False) -> bytes:
-    """An ABORT."""
+    """Return an ABORT chunk."""
     return chunk(ChunkType.ABORT, tlvs(causes), int(reflected))
 
 
 def error_chunk(causes: Iterable[Tlv]) -> bytes:
-    """An ERROR."""
+    """Return an ERROR chunk."""
     return chunk(ChunkType.ERROR, tlvs(causes))
 
 
 def shutdown_chunk(cumulative_tsn: int) -> bytes:
-    """A SHUTDOWN."""
+    """Return a SHUTDOWN chunk."""
     return chunk(ChunkType.SHUTDOWN, _U32.pack(cumulative_tsn))
 
 
 def shutdown_complete_chunk(*, reflected: bool = False) -> bytes:
-    """A SHUTDOWN COMPLETE."""
+    """Return a SHUTDOWN COMPLETE chunk."""
     return chunk(ChunkType.SHUTDOWN_COMPLETE, b"", int(reflected))
 
 
 def forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -> bytes:
-    """A FORWARD TSN."""
+    """Return a FORWARD TSN chunk; ``streams`` are those of `ForwardTsn`."""
     pairs = b"".join(_PAIR.pack(*pair) for pair in streams)
     return chunk(ChunkType.FORWARD_TSN, _U32.pack(cumulative_tsn) + pairs)
 
 
 def address_parameter(address: str) -> Tlv:
-    """An IPv4 or IPv6 Address parameter."""
+    """Return an IPv4 or IPv6 Address parameter."""
     if ":" in address:
         packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
         return Tlv(ParameterType.IPV6_ADDRESS, packed)
@@ -534,7 +546,10 @@ def address_parameter(address: str) -> Tlv:
 
 
 def address_untrusted(parameter: Tlv) -> str | None:
-    """The address in a parameter; None if it has a wrong length, or is nobody's to send from."""
+    """Return the address in an Address parameter.
+
+    Returns None if its length is wrong, or if no host can send from that address.
+    """
     sizes: dict[int, int] = {ParameterType.IPV4_ADDRESS: 4, ParameterType.IPV6_ADDRESS: 16}
     if len(parameter.value) != sizes.get(parameter.type):
         return None
@@ -544,14 +559,6 @@ def address_untrusted(parameter: Tlv) -> str | None:
     return str(address)
 
 
-def looked_at(parameters: Iterable[Tlv]) -> Iterator[Tlv]:
-    """Those of an INIT or INIT ACK up to an unknown one that says so (section 3.2.1)."""
-    for parameter in parameters:
-        yield parameter
-        if parameter.type not in KNOWN_PARAMETERS and not parameter.type & 0x8000:
-            return
-
-
 def unrecognized(parameter: Tlv) -> Tlv:
-    """What reports an unknown parameter of an INIT: itself, whole (section 3.2.1)."""
+    """Return the parameter that reports an unknown one, which it contains whole (section 3.2.1)."""
     return Tlv(ParameterType.UNRECOGNIZED, tlvs([parameter]))

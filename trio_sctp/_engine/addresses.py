@@ -1,4 +1,4 @@
-"""Addresses: which are told to whom, which of ours reaches which, and whose a peer's address is."""
+"""Our addresses, and the association that each address of a peer belongs to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .association import EngineAssociation
 
 
-class Routes:
+class AddressBook:
     """The addresses of an endpoint, and those of its associations' peers.
 
     Attributes:
