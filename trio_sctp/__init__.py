@@ -1,26 +1,34 @@
 """SCTP for Trio programs.
 
-A map of the package; each layer imports only from those below it:
+A map of the package; each layer imports only from those below it, annotations aside:
 
     testing       a simulated network, for tests in virtual time
     _endpoint     Endpoint: many associations, one queue
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
     _inbox        active mode: delivery against credit
+    _socket       one socket under Trio: its queue, its associations, closing
     _choice       which stack ``stack=`` means
     _userland     the userland stack: the engine on real sockets
-    _socket       one socket under Trio: its queue, its associations, closing
     _kernel       the kernel stack: Linux SCTP sockets
-    _stack        the seam: what a stack supplies
-    _background   a task of the library's beside the body of a program's block
+    _stack        the seam: what a stack supplies, and the stack whose block a program is in
+    _background   runs a task of the library's for the length of an ``async with`` block
     _engine       SCTP as a function of packets and time; no Trio
     _addresses    host names and ports into addresses
     _errors       errors and cause codes
-    _options      the socket options
+    _options      the options, the table of events, and the states that `Status` tells of
     _values       messages, events and enums, and what else crosses the seam
-    _public       the module that public classes and functions say they are from
+    _public       claim, which makes public names say that they are the package's
 
-A folder lists its own modules in the same way, at the head of its ``__init__.py``.
+A folder lists its own modules in the same way, at the head of its ``__init__.py``.  `_socket` knows
+stacks only by the seam, and stacks know nothing of it.  A message from the network passes through
+
+    a carrier -> UserlandStack -> Engine -> EngineAssociation -> Arrivals -> UserlandSocket
+    Linux -> KernelSocket
+
+and from either, by `StackSocket.receive`, through
+
+    Intake -> Queue -> Delivery (in active mode, against credit) -> the program
 """
 
 from __future__ import annotations

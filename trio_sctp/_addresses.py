@@ -24,19 +24,19 @@ def check_port(port: Port, *, lowest: int) -> None:
     """Raise if ``port`` is not a port, ``lowest`` to 65535, or the name of a service."""
     if isinstance(port, str):
         if not port:
-            raise ValueError("a port is a number or the name of a service, not ''")
+            raise ValueError("a port must be a number or the name of a service, not ''")
         return
     if not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"a port is an integer or the name of a service, not {port!r}")
+        raise TypeError(f"a port must be an integer or the name of a service, not {port!r}")
     if not lowest <= port <= 65535:
-        raise ValueError(f"a port is a number from {lowest} to 65535, not {port}")
+        raise ValueError(f"a port must be between {lowest} and 65535, not {port}")
 
 
 def _host_list(hosts: Hosts) -> list[str]:
     listed = [hosts] if isinstance(hosts, str) else list(hosts)
     for host in listed:
         if not isinstance(host, str) or not host:
-            raise ValueError(f"a host is a name or an address, not {host!r}")
+            raise ValueError(f"a host must be a name or an address, not {host!r}")
     return listed
 
 
@@ -44,7 +44,7 @@ async def _lookup(host: str, port: int) -> list[Address]:
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
-        raise ValueError(f"a host is a name or an address, not {host!r}") from None
+        raise ValueError(f"a host must be a name or an address, not {host!r}") from None
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"{host!r}: {error.strerror}") from None
     addresses: list[Address] = []

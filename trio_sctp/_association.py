@@ -376,7 +376,7 @@ def check_reason(reason: bytes | bytearray | memoryview) -> None:
     if not isinstance(reason, (bytes, bytearray, memoryview)):
         raise TypeError(f"the reason of an abort must be bytes, not {reason!r}")
     if len(reason) > 60000:
-        raise ValueError(f"the reason of an abort is at most 60000 bytes, not {len(reason)}")
+        raise ValueError(f"the reason of an abort must be at most 60000 bytes, not {len(reason)}")
 
 
 def tcb_of(association: Association, socket: Socket) -> Tcb:

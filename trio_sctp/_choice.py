@@ -1,4 +1,9 @@
-"""Which stack the argument ``stack=`` means.  Stands above all stacks, as it imports them."""
+"""Which stack the argument ``stack=`` means.  Stands above all stacks, as it imports them.
+
+None means the stack whose block the program is in (`userland`, a simulated host); outside of all
+blocks, the one that the environment variable TRIO_SCTP_STACK names; else the kernel's, if the
+kernel has SCTP; else the userland stack, with a warning.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +69,8 @@ _warned: trio.lowlevel.RunVar[bool] = trio.lowlevel.RunVar("trio_sctp fallback",
 
 
 def _first_that_works() -> Stack:
-    """The kernel's stack if it has SCTP; else userland, with a warning, as peers have to use it."""
+    """The kernel stack if the kernel has SCTP; else the userland stack, with a warning, because
+    peers then have to use UDP too."""
     report = _kernel_report()
     if report.available:
         return KernelStack()

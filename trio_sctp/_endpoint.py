@@ -214,12 +214,12 @@ class Endpoint(trio.abc.AsyncResource):
         return self._socket.statistics()
 
     def _tcb(self, association: Association | int) -> Tcb:
-        """The association meant; raises if it is not one of this endpoint's, or is gone."""
+        """The association meant; raises if it is not one of this endpoint's, or has ended."""
         self._socket.check_open()
         if isinstance(association, Association):
             return tcb_of(association, self._socket)
         if not isinstance(association, int) or isinstance(association, bool):
-            raise TypeError(f"an association is an Association or its id, not {association!r}")
+            raise TypeError(f"an association must be an Association or its id, not {association!r}")
         if not 1 <= association < 2**31:
             raise ValueError(
                 f"an association id must be between 1 and 2**31 - 1, not {association}"
@@ -494,7 +494,7 @@ class Endpoint(trio.abc.AsyncResource):
     async def _peer_address(self, peer: Peer) -> Address:
         """The address of a peer, its first one if a name has several."""
         if len(peer) < 2 or not isinstance(peer[0], str):
-            raise TypeError(f"a peer is a tuple (host, port), not {peer!r}")
+            raise TypeError(f"a peer must be a tuple (host, port), not {peer!r}")
         if is_literal(peer[0]):
             check_address(peer)
             return peer

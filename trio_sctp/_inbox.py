@@ -59,7 +59,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or not 1 <= self.size <= MAX_CREDIT:
-            raise ValueError(f"a Window holds 1 to {MAX_CREDIT} records, not {self.size!r}")
+            raise ValueError(f"Window.size must be between 1 and {MAX_CREDIT}, not {self.size!r}")
 
 
 Mode: TypeAlias = int | Literal[_Once.ONCE] | Window
@@ -101,12 +101,12 @@ class Delivery:
         if self._window:
             raise ValueError("a Window grants its own credit")
         if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"credit is granted as an integer, not {n!r}")
+            raise TypeError(f"credit must be an integer, not {n!r}")
         count = 0 if self._once else self.credit
         if not MIN_GRANT <= n <= MAX_CREDIT:
-            raise ValueError(f"grant takes {MIN_GRANT} to {MAX_CREDIT}, not {n}")
+            raise ValueError(f"a grant must be between {MIN_GRANT} and {MAX_CREDIT}, not {n}")
         if count + n > MAX_CREDIT:
-            raise ValueError(f"credit is at most {MAX_CREDIT}: {count} and {n} are more")
+            raise ValueError(f"credit must be at most {MAX_CREDIT}, not {count} and {n} more")
         self._once = False
         self.credit = max(count + n, 0)
         if self.credit == 0:

@@ -194,7 +194,7 @@ class EndedSocket:
 
     one_to_one = False
 
-    def _gone(self) -> OSError:
+    def _ended_error(self) -> OSError:
         return OSError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def receive(self, limit: int) -> list[Arrival]:
@@ -204,80 +204,80 @@ class EndedSocket:
         return False
 
     async def wait_readable(self) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     async def wait_writable(self) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def max_send_size(self) -> tuple[int, str]:
         return 0, "the association has ended"
 
     def connect(self, addresses: Sequence[Address]) -> int:
-        raise self._gone()
+        raise self._ended_error()
 
     def listen(self, backlog: int) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def accept(self) -> StackSocket:
-        raise self._gone()
+        raise self._ended_error()
 
     def peel_off(self, association_id: int) -> StackSocket:
-        raise self._gone()
+        raise self._ended_error()
 
     def association_ids(self) -> list[int]:
         return []
 
     def status(self, association_id: int) -> Status:
-        raise self._gone()
+        raise self._ended_error()
 
     def pending_error(self) -> int:
         return 0
 
     def shutdown(self, association_id: int) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def abort(self, association_id: int, reason: bytes) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
-        raise self._gone()
+        raise self._ended_error()
 
     def peer_addresses(self, association_id: int) -> list[Address]:
-        raise self._gone()
+        raise self._ended_error()
 
     def association_at(self, address: Address) -> int | None:
         return None
 
     def bind(self, address: Address) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def unbind(self, address: Address) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
     ) -> T:
-        raise self._gone()
+        raise self._ended_error()
 
     def set_option(self, option: Option, association_id: int | None) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
-        raise self._gone()
+        raise self._ended_error()
 
     def subscription(self, association_id: int | None) -> EventSubscription:
-        raise self._gone()
+        raise self._ended_error()
 
     def close(self, *, abort: bool) -> None:
         pass
 
     def detach(self) -> int:
-        raise self._gone()
+        raise self._ended_error()
 
 
 def _check_backlog(backlog: int) -> None:

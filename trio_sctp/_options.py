@@ -107,10 +107,10 @@ def check_address(address: object, name: str = "an address") -> None:
         2,
         4,
     ):
-        raise TypeError(f"{name} is a tuple (host, port), not {address!r}")
+        raise TypeError(f"{name} must be a tuple (host, port), not {address!r}")
     host, port = parts[:2]
     if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"{name} is a tuple (host, port), not {address!r}")
+        raise TypeError(f"{name} must be a tuple (host, port), not {address!r}")
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -251,7 +251,7 @@ class PeerAddressParams(Option):
         _check(self)
         if self.pathmtu is not None and 0 < self.pathmtu < 512:
             raise ValueError(
-                f"PeerAddressParams.pathmtu must be 0 or 512 to 65535, not {self.pathmtu}"
+                f"PeerAddressParams.pathmtu must be 0 or between 512 and 65535, not {self.pathmtu}"
             )
         if self.flags is None:
             return
@@ -354,7 +354,9 @@ class DelayedAck(Option):
     def __post_init__(self) -> None:
         _check(self)
         if self.delay == 0 and self.freq != 1:
-            raise ValueError("DelayedAck.delay must be between 1 and 500; freq=1 means no delay")
+            raise ValueError(
+                "DelayedAck.delay must be between 1 and 500, not 0; freq=1 means no delay"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -501,7 +503,11 @@ EVENTS: tuple[EventType, ...] = (
     EventType("association_reset_event", AssociationReset, "ASSOC_RESET_EVENT", False, False),
     EventType("stream_change_event", StreamChange, "STREAM_CHANGE_EVENT", False, True),
 )
-"""Every event that can be subscribed to, in the order of `EventSubscription`."""
+"""Every event that can be subscribed to, in the order of `EventSubscription`.
+
+A new event is a class in `_values`, a field of `EventSubscription`, a row here, and what a stack
+does to report it: on Linux its number, its struct and its case in `_kernel/_notifications`.
+"""
 
 DEFAULT_EVENTS = EventSubscription(**{row.field: row.default for row in EVENTS})
 """The events that a socket delivers until told otherwise."""
@@ -517,7 +523,10 @@ def event_types(subscription: EventSubscription) -> frozenset[type]:
 
 
 class StatusState(enum.IntEnum):
-    """The state of an association (RFC 9260 section 4, gen_sctp ``sctp_state_...``)."""
+    """The state of an association (RFC 9260 section 4, gen_sctp ``sctp_state_...``).
+
+    What happened to it is told by an `AssociationChange`, with an `AssociationState`.
+    """
 
     EMPTY = 0
     CLOSED = 1
@@ -852,7 +861,9 @@ def check_options(options: Iterable[Option], *, at_connect: bool = False) -> Non
     association that is being set up."""
     for option in options:
         if not isinstance(option, Option):
-            raise TypeError(f"options are values such as InitMsg(num_ostreams=5), not {option!r}")
+            raise TypeError(
+                f"options must be values such as InitMsg(num_ostreams=5), not {option!r}"
+            )
         kind = type(option)
         if kind.read_only:
             raise ValueError(f"{kind.__name__} can only be read")

@@ -202,8 +202,8 @@ _enclosing: contextvars.ContextVar[tuple[trio.lowlevel.TrioToken, Stack] | None]
 def enter_stack(stack: Stack) -> contextvars.Token[Any]:
     """Make ``stack`` what ``stack=None`` means, at the beginning of its block.
 
-    It is so in the block and in tasks that are started there, but not in another run of Trio, in a
-    thread that is started there.
+    This holds in the block and in tasks that are started there.  It does not hold in another run of
+    Trio, such as one in a thread that is started there.
     """
     return _enclosing.set((trio.lowlevel.current_trio_token(), stack))
 

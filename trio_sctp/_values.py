@@ -15,7 +15,10 @@ Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
 class AssociationState(enum.IntEnum):
-    """What happened to an association (RFC 6458 section 6.1.1, gen_sctp ``#sctp_assoc_change``)."""
+    """What happened to an association (RFC 6458 section 6.1.1, gen_sctp ``#sctp_assoc_change``).
+
+    The state that it is in is a `StatusState`.
+    """
 
     COMM_UP = 0
     """The association is ready: messages can be exchanged."""

@@ -209,7 +209,7 @@ async def next_change(endpoint: Endpoint) -> AssociationChange:
 
 
 async def fill(association: Association, size: int = 1000) -> int:
-    """Send numbered messages until the peer, who does not read, lets nothing more through.
+    """Send numbered messages until the peer, which does not read, lets nothing more through.
 
     The payload is the number, filled up with spaces.  Returns how many were sent.
     """

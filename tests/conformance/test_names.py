@@ -110,7 +110,7 @@ async def test_a_host_that_is_not_known_is_named(stack: StackUnderTest, resolver
 async def test_what_is_no_name(stack: StackUnderTest) -> None:
     async with stack.endpoint() as client:
         for host in "", ".", "a..b":
-            with pytest.raises(ValueError, match="a host is a name or an address, not"):
+            with pytest.raises(ValueError, match="a host must be a name or an address, not"):
                 await client.connect(host, 2905)
 
 

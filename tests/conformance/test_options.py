@@ -334,7 +334,7 @@ async def test_an_address_where_there_is_none_to_name(pair: Pair) -> None:
         (
             PeerAddressParams,
             {"pathmtu": 511},
-            "pathmtu must be 0 or 512 to 65535, not 511",
+            "pathmtu must be 0 or between 512 and 65535, not 511",
         ),
         (PeerAddressParams, {"sackdelay": 501}, "sackdelay"),
         (PeerAddressParams, {"flags": FLAGS.HB_ENABLE | FLAGS.HB_DISABLE}, "contradict"),

@@ -75,7 +75,7 @@ def test_as_v_1_1_2() -> None:
     t.up()
     t.works()
     t.closes()
-    t.gone()
+    t.expect_no_association()
 
 
 def test_as_i_1_2_1() -> None:
@@ -122,7 +122,7 @@ def test_as_i_1_3_2() -> None:
     assert again == [echo] * 4
     assert pauses == pytest.approx([1, 2, 4, 8])
     assert t.changes() == [AssociationState.CANT_ASSOC]
-    t.gone()
+    t.expect_no_association()
     t.connect()
     t.answers_the_init()
     t.works()
@@ -137,7 +137,7 @@ def test_as_i_1_4() -> None:
     assert not t.engine.associations
     assert t.engine.next_deadline() is None
     assert t.events() == []
-    t.gone()
+    t.expect_no_association()
     t.connect(THERE_3)
     t.give(t.init_ack(), route=t.route_from(THERE_3))
     t.expect(wire.CookieEcho, to=THERE_3)
@@ -277,7 +277,7 @@ def test_as_i_1_7_4(outbound: int, inbound: int) -> None:
     abort = t.expect(wire.Abort)
     assert not abort.reflected
     assert causes_of(abort) == [Cause.INVALID_PARAMETER]
-    t.gone()
+    t.expect_no_association()
 
 
 def test_as_v_1_7_5() -> None:

@@ -29,7 +29,7 @@ def test_at_v_2_2(causes: list[Tlv], reflected: bool) -> None:
     t.give(abort, tag=t.tag if reflected else t.their_tag)
     t.silent()
     assert t.changes() == [AssociationState.COMM_LOST]
-    t.gone()
+    t.expect_no_association()
 
 
 def test_at_i_2_3() -> None:
@@ -69,7 +69,7 @@ def test_at_i_2_5() -> None:
     assert len(again) == 4
     assert pauses == pytest.approx([1, 2, 4, 8])
     assert t.changes() == [AssociationState.COMM_LOST]
-    t.gone()
+    t.expect_no_association()
 
 
 def test_at_v_2_6() -> None:
@@ -77,7 +77,7 @@ def test_at_v_2_6() -> None:
     t.give(SHUTDOWN_ACK)
     assert not t.expect(wire.ShutdownComplete).reflected
     assert t.changes() == [AssociationState.SHUTDOWN_COMP]
-    t.gone()
+    t.expect_no_association()
 
 
 def assert_takes_nothing(t: EtsiTester) -> None:
@@ -198,7 +198,7 @@ def test_at_i_2_12() -> None:
     assert len(again) == 4
     assert pauses == pytest.approx([1, 2, 4, 8])
     assert t.changes() == [AssociationState.COMM_LOST]
-    t.gone()
+    t.expect_no_association()
 
 
 @pytest.mark.parametrize("reflected", [False, True])
@@ -208,7 +208,7 @@ def test_at_i_2_13(reflected: bool) -> None:
     t.give(complete, tag=t.tag if reflected else t.their_tag)
     t.silent()
     assert t.changes() == [AssociationState.SHUTDOWN_COMP]
-    t.gone()
+    t.expect_no_association()
 
 
 def test_at_v_2_14() -> None:

@@ -116,4 +116,4 @@ def test_bdc_v_7_8() -> None:
     assert not t.expect(wire.ShutdownComplete).reflected
     assert t.state() is StatusState.CLOSED
     assert t.messages() == []
-    t.gone()
+    t.expect_no_association()

@@ -5,16 +5,12 @@ from __future__ import annotations
 import pytest
 
 from trio_sctp._engine import wire
+from trio_sctp._engine.tsn import MASK
 from trio_sctp._engine.wire import FIRST, LAST, Cause
 from trio_sctp._values import AssociationState, Message
 
-from ..support.engines import info
-from ..support.scripted_peer import MASK
+from ..support.engines import FULL, MTU, info
 from .tester import THERE, THERE_2, EtsiTester, active, causes_of, passive, quick
-
-MTU = 1280
-ROOM = MTU - 12 - 16
-"""Bytes of data in a full packet, without the common header and that of a DATA chunk."""
 
 
 def pattern(size: int) -> bytes:
@@ -35,7 +31,7 @@ def take_all(t: EtsiTester) -> list[wire.Data]:
 
 def test_d_v_8_1() -> None:
     t = active(quick(path_mtu=MTU))
-    for size in (1, 3, ROOM - 1, ROOM):
+    for size in (1, 3, FULL - 1, FULL):
         t.send(pattern(size))
         (packet,) = t.packets()
         data = packet.get(wire.Data)
@@ -49,14 +45,14 @@ def test_d_v_8_1() -> None:
 @pytest.mark.parametrize("unordered", [False, True])
 def test_d_v_8_2(unordered: bool) -> None:
     t = active(quick(path_mtu=MTU))
-    message = pattern(3 * ROOM + 5)
+    message = pattern(3 * FULL + 5)
     t.send(message, info(unordered=unordered))
     data = take_all(t)
     assert [chunk.tsn for chunk in data] == [(t.their_tsn + n) & MASK for n in range(len(data))]
     assert [chunk.first for chunk in data] == [True] + [False] * (len(data) - 1)
     assert [chunk.last for chunk in data] == [False] * (len(data) - 1) + [True]
     assert {(chunk.stream, chunk.ssn, chunk.unordered) for chunk in data} == {(0, 0, unordered)}
-    assert all(len(chunk.payload) <= ROOM for chunk in data)
+    assert all(len(chunk.payload) <= FULL for chunk in data)
     assert len(data) == 4
     assert b"".join(chunk.payload for chunk in data) == message
 
@@ -111,7 +107,7 @@ def test_d_i_8_5() -> None:
     # The first of several packets comes again, alone (sections 6.3.3 E3, 7.2.3).
     t = active(quick(path_mtu=MTU))
     for number in range(3):
-        t.send(bytes([number]) * ROOM)
+        t.send(bytes([number]) * FULL)
     data = t.received_data()[0]
     t.wait()
     assert t.expect(wire.Data) == data
@@ -170,14 +166,14 @@ def test_d_o_8_8() -> None:
     t.send(b"first")
     t.received_data()
     t.give(t.sack(rwnd=0))
-    messages = [pattern(2 * ROOM + 100), b"short", pattern(ROOM + 1)]
+    messages = [pattern(2 * FULL + 100), b"short", pattern(FULL + 1)]
     for message in messages:
         t.send(message)
     if not t.engine.status(t.id).unackdata:
         t.wait()
     (probe,) = t.packets()
     first = probe.get(wire.Data)
-    assert (first.first, first.last, first.payload) == (True, False, messages[0][:ROOM])
+    assert (first.first, first.last, first.payload) == (True, False, messages[0][:FULL])
     t.give(t.sack(rwnd=0))
     t.silent()
     t.acked = first.tsn
@@ -194,11 +190,11 @@ def test_d_o_8_8() -> None:
 def test_d_v_8_9() -> None:
     t = active(quick(path_mtu=MTU))
     for number in range(3):
-        t.send(bytes([number]) * ROOM)
+        t.send(bytes([number]) * FULL)
     first, second, third = t.received_data()
     t.give(t.sack(first.tsn - 1, [(2, 3)]))  # the first is lost
     while t.engine.status(t.id).unackdata < 6:
-        t.send(b"x" * ROOM)
+        t.send(b"x" * FULL)
     lost = [first, *t.received_data()]  # and so are these
     t.send(b"new")
     t.silent()
@@ -237,7 +233,7 @@ def test_d_i_8_11() -> None:
         assert causes_of(abort) == [Cause.NO_USER_DATA]
         assert abort.causes[0].value == (t.tsn - 1).to_bytes(4, "big")
         assert t.changes() == [AssociationState.COMM_LOST]
-        t.gone()
+        t.expect_no_association()
 
 
 def test_d_o_8_12() -> None:
@@ -265,9 +261,9 @@ LONGEST = 200_000
 def test_d_v_8_13() -> None:
     t = active(quick(max_message_size=LONGEST))
     message = pattern(LONGEST)
-    for start in range(0, LONGEST, ROOM):
-        flags = (FIRST if start == 0 else 0) | (LAST if start + ROOM >= LONGEST else 0)
-        t.give(t.data(message[start : start + ROOM], flags=flags))
+    for start in range(0, LONGEST, FULL):
+        flags = (FIRST if start == 0 else 0) | (LAST if start + FULL >= LONGEST else 0)
+        t.give(t.data(message[start : start + FULL], flags=flags))
     t.advance(0.5)
     assert t.packets()[-1].get(wire.Sack).cumulative_tsn == t.tsn - 1
     assert t.messages() == [message]

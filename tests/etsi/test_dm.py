@@ -147,7 +147,7 @@ def test_dm_o_4_5() -> None:
     t.give(wire.shutdown_complete_chunk())
     t.silent()
     assert AssociationState.SHUTDOWN_COMP in t.changes()
-    t.gone()
+    t.expect_no_association()
 
 
 @pytest.mark.parametrize("begin", [cookie_wait, cookie_echoed])
@@ -208,7 +208,7 @@ def test_dm_o_4_7_3() -> None:
     t.give(SHUTDOWN_ACK)
     assert not t.expect(wire.ShutdownComplete).reflected
     assert AssociationState.SHUTDOWN_COMP in t.changes()
-    t.gone()
+    t.expect_no_association()
 
 
 def test_dm_o_4_8() -> None:

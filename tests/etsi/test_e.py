@@ -99,7 +99,7 @@ def test_e_i_6_4() -> None:
     assert cause.type == Cause.MISSING_PARAMETER
     assert cause.value == struct.pack("!IH", 1, ParameterType.STATE_COOKIE)
     assert t.changes() == [AssociationState.CANT_ASSOC]
-    t.gone()
+    t.expect_no_association()
 
 
 @pytest.mark.parametrize("behind", [False, True])

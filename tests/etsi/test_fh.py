@@ -22,7 +22,7 @@ def test_fh_i_5_1_1() -> None:
     assert again == [data] * 6
     assert pauses == pytest.approx([1, 2, 4, 4, 4, 4])
     assert t.changes() == [AssociationState.COMM_LOST]
-    t.gone()
+    t.expect_no_association()
 
 
 def test_fh_i_5_1_2() -> None:
@@ -39,7 +39,7 @@ def test_fh_i_5_1_2() -> None:
     again, _ = t.repeats(wire.Data)
     assert again == [data] * 6
     assert t.changes() == [AssociationState.COMM_LOST]
-    t.gone()
+    t.expect_no_association()
 
 
 @pytest.mark.parametrize("info", [b"1234", b"", b"not a multiple of four", b"x" * 200])

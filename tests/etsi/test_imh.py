@@ -162,7 +162,7 @@ def test_imh_i_3_6() -> None:
     assert len(error.causes[0].value) == 4
     assert staleness == 0 or staleness == pytest.approx(5e6)
     assert t.events() == []
-    t.gone()
+    t.expect_no_association()
 
 
 @pytest.mark.parametrize("reflected", [False, True])

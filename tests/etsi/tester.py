@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from trio_sctp._engine import Parameters, wire
+from trio_sctp._engine.tsn import MASK, unwrap
 from trio_sctp._engine.wire import Chunk, ChunkType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationChange, AssociationState, Message, Piece
 
 from ..support.engines import PEER_PORT, Sent
-from ..support.scripted_peer import COOKIE_ACK, MASK, ScriptedPeer
+from ..support.scripted_peer import COOKIE_ACK, ScriptedPeer
 
 T = TypeVar("T", bound=Chunk)
 
@@ -177,7 +178,7 @@ class EtsiTester(ScriptedPeer):
         """Take the DATA chunks that came; the next SACK acknowledges them."""
         data = [chunk for chunk in self.chunks() if isinstance(chunk, wire.Data)]
         for chunk in data:
-            if (chunk.tsn - self.acked) & MASK < 2**31:
+            if unwrap(chunk.tsn, self.acked) >= self.acked:
                 self.acked = chunk.tsn
         return data
 
@@ -199,7 +200,7 @@ class EtsiTester(ScriptedPeer):
         self.give(self.sack())
         self.silent()
 
-    def gone(self) -> None:
+    def expect_no_association(self) -> None:
         """Expect that there is no association: what it would have answered is out of the blue."""
         assert self.state() is StatusState.CLOSED
         self.give(wire.heartbeat_chunk(b"anybody there?"))
@@ -226,9 +227,9 @@ def causes_of(chunk: wire.Abort | wire.Error) -> list[int]:
     return [cause.type for cause in chunk.causes]
 
 
-def whole(option: Tlv) -> bytes:
+def whole(parameter: Tlv) -> bytes:
     """A parameter as it is reported: with its header, without padding."""
-    return wire.tlv(*option)[: 4 + len(option.value)]
+    return wire.tlv(*parameter)[: 4 + len(parameter.value)]
 
 
 def passive(parameters: Parameters | None = None, *, inbound: int = 10) -> EtsiTester:

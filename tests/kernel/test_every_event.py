@@ -226,7 +226,7 @@ async def test_partial_delivery_aborted(peer: TunPeer) -> None:
             association = await endpoint.connect(PEER, PORT)
         first = True
         while endpoint.statistics().buffered_bytes == 0:
-            peer.send_data(bytes(1000), flags=2 if first else 0)
+            peer.send_data(bytes(1000), flags=wire.FIRST if first else 0)
             first = False
             with trio.move_on_after(0.001):
                 await association.wait_ended()  # which reads ahead

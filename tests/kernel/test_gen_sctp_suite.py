@@ -363,7 +363,7 @@ async def test_api_connect_init() -> None:
 async def test_api_connectx_init() -> None:
     """The same with a list of addresses, and the id of the association at once.
 
-    A single host in the place of a list is as good.
+    A single host instead of a list is as good.
     """
     async with await open_endpoint() as endpoint:
         port = endpoint.port

@@ -101,7 +101,7 @@ async def test_a_message_that_never_ends_fills_no_memory(peer: TunPeer) -> None:
         channel = await open_association(PEER, PORT, max_message_size=200_000)
 
     async def endless() -> None:
-        peer.send_data(bytes(1000), flags=2)
+        peer.send_data(bytes(1000), flags=wire.FIRST)
         while True:
             await peer.receive(wire.Sack)
             for _ in range(20):
@@ -122,7 +122,7 @@ async def test_a_peer_that_starts_anew_keeps_its_association(peer: TunPeer) -> N
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.set_up)
             association = await endpoint.connect(PEER, PORT)
-        peer.send_data(b"never finished", flags=2)
+        peer.send_data(b"never finished", flags=wire.FIRST)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.restart)
             event = await endpoint.receive()

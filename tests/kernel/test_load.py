@@ -162,7 +162,7 @@ async def test_a_peer_that_never_reads_does_not_hold_up_peeled_off_associations(
 async def test_on_a_shared_endpoint_a_peer_that_never_reads_blocks_sends_until_it_is_aborted() -> (
     None
 ):
-    """Linux has one send budget for the socket; what it frees must reach who waits."""
+    """Linux has one send budget for the socket; what it frees must reach those who wait."""
     async with open_server() as server:
         stuck = await open_association(LOOPBACK, server.port)
         lively = await open_association(LOOPBACK, server.port)

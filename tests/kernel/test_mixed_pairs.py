@@ -39,6 +39,7 @@ from trio_sctp import (
     StackUnavailable,
     StatusState,
 )
+from trio_sctp._engine import wire
 
 from ..conformance.helpers import KERNEL, StackUnderTest, next_change, next_message, until
 from ..support.udp_carrier import ENGINE_UDP, KERNEL_UDP
@@ -283,7 +284,7 @@ async def test_nobody_has_the_udp_port() -> None:
 
 def aborts(packet: bytes, outbound: bool) -> bool:
     """Lost, they do not tell of a program's end."""
-    return packet[12] == 6  # the type of the first chunk
+    return packet[wire.HEADER_SIZE] == wire.ChunkType.ABORT  # the type of the first chunk
 
 
 async def both_ways(one: Endpoint, association: Association, other: Endpoint, id: int) -> None:

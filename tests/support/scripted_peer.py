@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.association import EngineAssociation
+from trio_sctp._engine.tsn import MASK
 from trio_sctp._engine.wire import LAST, UNORDERED, WHOLE, ChunkType, ParameterType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import Arrival, SendInfo
 
 from .engines import PEER_PORT, PORT, A, B, Sent, cookie_of, info, parsed
-
-MASK = 2**32 - 1
 
 PEER_COOKIE = Tlv(ParameterType.STATE_COOKIE, b"a cookie")
 """The peer's State Cookie."""

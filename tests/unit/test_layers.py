@@ -19,6 +19,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 WITHOUT_TRIO = {"_engine", "_options", "_values"}
 
 
+# They meet at the seam only: what one of them needs of another has to go there.
+APART = {"_kernel", "_userland", "_socket"}
+
+
 def layers(folder: Path) -> list[str]:
     """The map of a folder, from the top down."""
     docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()), clean=False)
@@ -93,6 +97,13 @@ def test_the_map_names_every_module(folder: Path) -> None:
 def test_a_module_imports_only_from_below(module: Path) -> None:
     reasons = {target: goes_up(module, target) for target in imports(module)}
     assert {target: reason for target, reason in reasons.items() if reason} == {}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: ".".join(name(module)) or "package")
+def test_a_stack_and_the_socket_above_it_meet_at_the_seam(module: Path) -> None:
+    own = name(module)[:1]
+    if own and own[0] in APART:
+        assert not {target[0] for target in imports(module)} & (APART - {own[0]})
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_shorter_delay_keeps_the_order() -> None:
 @pytest.mark.parametrize("field", ["loss", "reordering", "duplication", "corruption"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), None])
 def test_a_probability_is_from_0_to_1(field: str, value: float | None) -> None:
-    with pytest.raises(ValueError, match=f"{field} is a probability"):
+    with pytest.raises(ValueError, match=f"{field} must be a probability"):
         setattr(Link(), field, value)
 
 
@@ -367,7 +367,7 @@ def test_a_partition_cuts_two_groups_until_it_is_healed() -> None:
 
 
 def test_a_group_is_not_one_address() -> None:
-    with pytest.raises(TypeError, match="is a list"):
+    with pytest.raises(TypeError, match="must be a list"):
         network().partition(A, [B])
 
 
@@ -433,7 +433,7 @@ def test_a_hook_that_returns_nonsense() -> None:
         net.transmit(b"x", A, B, 0.0)
     for delay in -1.0, float("inf"):
         net.route = lambda packet, delay=delay: [packet._replace(delay=delay)]
-        with pytest.raises(ValueError, match="cannot be delayed"):
+        with pytest.raises(ValueError, match="the delay of a packet"):
             net.transmit(b"x", A, B, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Who reads, how far ahead, and what is left when the reader is cancelled."""
+"""Which task reads, how far ahead, and what is left when the reader is cancelled."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@
     tsn           numbers that wrap around on the wire
     parameters    protocol parameters (section 16) and limits
 
-Who drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
+The program that drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
 `Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise: functions that read what
 was written by anybody have names that end in ``_untrusted``.
 """

@@ -1,7 +1,7 @@
 """The kernel stack: Linux SCTP sockets.
 
     _socket         sockets: the data path, connect, peel off, abort, close
-    _options        how each option type is a socket option
+    _options        how each option type is a socket option: its number, its struct, its fields
     _notifications  the bytes of a notification as an event
     _libc           calls that the standard library lacks
     _layouts        numbers and structs of linux/sctp.h, each declared once

@@ -1,6 +1,6 @@
 """Numbers and structs of Linux's SCTP socket API (linux/sctp.h), and socket addresses.
 
-Structs are in host byte order, with no padding but what is written (``x``).
+Structs are in host byte order, with no padding except what is written (``x``).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import struct
 from enum import IntEnum
 from typing import TypeVar
 
+from .._errors import USER_INITIATED_ABORT
 from .._values import (
     AdaptationIndication,
     AssociationChange,
@@ -42,7 +43,6 @@ from ._layouts import (
 E = TypeVar("E", bound=IntEnum)
 
 _CAUSE_HEADER = struct.Struct("!HH")
-_USER_INITIATED_ABORT = 12
 
 
 def known(enumeration: type[E], number: int) -> E | int:
@@ -58,7 +58,7 @@ def abort_reason_untrusted(causes: bytes) -> bytes:
     if len(causes) < _CAUSE_HEADER.size:
         return b""
     code, length = _CAUSE_HEADER.unpack_from(causes)
-    return causes[_CAUSE_HEADER.size : length] if code == _USER_INITIATED_ABORT else b""
+    return causes[_CAUSE_HEADER.size : length] if code == USER_INITIATED_ABORT else b""
 
 
 def parse_notification(data: bytes) -> Notification | FailedFragment:

@@ -387,8 +387,7 @@ def get_option(
     result: Option
     try:
         if kind is PeerAddressInfo:
-            assert address is not None
-            result = _get_path(sock, layout, request, address)
+            result = _get_path(sock, layout, request)
         else:
             fields = _read(sock, layout, request)
             if layout.decode is not None:
@@ -407,9 +406,8 @@ def get_option(
     return result  # type: ignore[return-value]
 
 
-def _get_path(
-    sock: socket.socket, layout: Layout, request: Fields, address: Address
-) -> PeerAddressInfo:
+def _get_path(sock: socket.socket, layout: Layout, request: Fields) -> PeerAddressInfo:
+    """The path that ``request`` names by its address."""
     primary = _read(sock, LAYOUTS[Status], {ID: request[ID]})
     try:
         fields = _read(sock, layout, request)

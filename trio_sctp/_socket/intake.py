@@ -99,7 +99,7 @@ class Intake:
     # -- messages ----------------------------------------------------------------------------
 
     def _take_in(self, arrivals: list[Arrival]) -> None:
-        """Queue arrivals; a batch of whole messages that nothing concerns goes by the short way."""
+        """Queue arrivals; a batch of whole messages that need no more care takes a short cut."""
         if not (
             self._queue.partials
             or self.discarded
@@ -204,7 +204,7 @@ class Intake:
             case AssociationState.COMM_UP:
                 tcb = self._take_up(event, tcb)
             case AssociationState.RESTART:
-                # What it had sent a part of, it does not go on with.
+                # The peer sends no more of a message that had arrived in part.
                 self._queue.partials.pop(event.association_id, None)
                 tcb = self._take_up(event, tcb)
                 private = False

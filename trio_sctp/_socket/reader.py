@@ -1,4 +1,4 @@
-"""Who reads a socket: one task at a time, for all who wait.
+"""Reading a socket: one task at a time reads, for all who wait.
 
 The first task to wait reads for everybody and the others park; when it is served or cancelled, it
 hands the role on.  That takes no task of its own: there is a reader whenever there is somebody to

@@ -1,4 +1,4 @@
-"""Sending on a socket: what is refused, who waits, and whose turn it is.
+"""Sending on a socket: what is refused, and which task has its turn.
 
 The senders of one association queue in order.  Of the associations whose next message the stack
 cannot take, one waits for the stack and the others wait for that one; each wakes the next.
@@ -169,7 +169,7 @@ class Sender:
             self._socket.start_shutdown(tcb)
 
     def _send_error(self, error: OSError, tcb: Tcb, info: SendInfo) -> Exception:
-        """What it means that the stack refused a message."""
+        """The error to raise for a message that the stack refused."""
         if isinstance(error, OptionUnsupported):
             return error
         if error.errno in ASSOCIATION_GONE:

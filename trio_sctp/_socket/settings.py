@@ -1,6 +1,6 @@
 """The options of a socket: what each may be set for, and what a refusal means.
 
-What an option looks like is told in `_options`, and how a stack encodes it, in that stack.
+`_options` says what an option looks like, and each stack how it reads and writes it.
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ class Settings:
     def temporarily(
         self, options: Sequence[Option], addresses: Sequence[Address]
     ) -> Generator[Callable[[Tcb], None], None, None]:
-        """Have options set while a block starts an association with these addresses.
+        """Set options for as long as a block takes to start an association with these addresses.
 
-        What is yielded sets the rest: those that can only be set on the association itself.
+        Yields a function that sets the rest: those that can only be set on the association itself.
         """
         check_options(options, at_connect=True)
         for option in options:
@@ -178,7 +178,7 @@ class Settings:
     def _error(
         self, error: OSError, what: str, tcb: Tcb | None, address: Address | None
     ) -> Exception:
-        """What it means that the stack refused an option."""
+        """The error to raise for an option that the stack refused."""
         if isinstance(error, OptionUnsupported):
             return error
         if tcb is not None:

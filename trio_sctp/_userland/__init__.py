@@ -1,7 +1,7 @@
 """The userland stack: the engine on real sockets, in real time.
 
-    userland  `userland`, and the stack that is the default where the kernel has no SCTP
-    carrier   sockets of the operating system that carry its packets
+    userland  the stack and its tasks, by `userland`, or by default where the kernel has no SCTP
+    carrier   the operating system's sockets, UDP or raw IP, that carry its packets
     stack     sockets for `trio_sctp._socket`, made of engines
     options   how each option type is read and written there
 

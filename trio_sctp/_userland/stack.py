@@ -1,8 +1,9 @@
 """The engine as a stack under Trio: sockets for `_socket`, and the packets' way in and out.
 
-`UserlandStack` knows nothing of how packets travel.  A carrier does: UDP, raw IP, or a simulated
-network.  The carrier hands in what arrives (`packet_arrived`), calls `handle_timeouts` when
-`next_deadline` has come, and sends what leaves (`transmit`).
+`UserlandStack` knows nothing of how packets travel.  Its subclasses do: `Userland`, with a
+`Carrier` for each socket of the operating system, and the hosts of a simulated network.  They hand
+in what arrives (`packet_arrived`), call `handle_timeouts` when `next_deadline` has come, and send
+what leaves (`transmit`).
 """
 
 from __future__ import annotations

@@ -2,15 +2,16 @@
 
 `Network` carries packets between IP addresses over links that delay, lose, reorder, duplicate and
 corrupt them.  It knows no clock: each call is told the time.  So a test of minutes takes
-milliseconds, and the same seed gives the same run.
+milliseconds, and the same seed gives the same run.  `simulated_network` drives one by Trio's clock,
+with hosts on which programs open their sockets; `association_pair` is the shortest way to both ends
+of an association.
 
     fixtures  for pytest
     _hosts    hosts on which programs open their sockets, driven by Trio's clock
     _network  links, and the packets on them
     _capture  packets into a pcapng file
 
-`simulated_network` drives one by Trio's clock, with hosts on which programs open their sockets.
-`association_pair` is the shortest way to both ends of an association.
+The packets of a capture are for Wireshark and its kin.
 """
 
 from __future__ import annotations

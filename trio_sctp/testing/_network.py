@@ -84,15 +84,15 @@ class Link:
     def __setattr__(self, name: str, value: float | None) -> None:
         if name in _PROBABILITIES:
             if value is None or not 0 <= value <= 1:
-                raise ValueError(f"{name} is a probability from 0 to 1, not {value!r}")
+                raise ValueError(f"{name} must be a probability between 0 and 1, not {value!r}")
         elif name in _LENGTHS:
             if value is None or not 0 <= value < inf:
-                raise ValueError(f"{name} is a finite number of at least 0, not {value!r}")
+                raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
         elif name == "queue":
             if value is not None and not value >= 0:
-                raise ValueError(f"queue is at least 0, or None, not {value!r}")
+                raise ValueError(f"queue must be at least 0, or None, not {value!r}")
         elif name in ("bandwidth", "mtu") and value is not None and not value > 0:
-            raise ValueError(f"{name} is more than 0, or None, not {value!r}")
+            raise ValueError(f"{name} must be more than 0, or None, not {value!r}")
         object.__setattr__(self, name, value)
 
 
@@ -400,11 +400,13 @@ class Network:
         packet = RoutedPacket(data, direction.source, direction.destination, now, fragment=fragment)
         packets = route(packet)
         if isinstance(packets, RoutedPacket):  # a tuple, hence iterable, but not of packets
-            raise TypeError("Network.route returns a list of packets, or None, not one packet")
+            raise TypeError("Network.route must return a list of packets, or None, not one packet")
         routed = [packet] if packets is None else list(packets)
         for data, source, destination, _, delay, fragment in routed:
             if not 0 <= delay < inf:
-                raise ValueError(f"a packet cannot be delayed by {delay!r} seconds")
+                raise ValueError(
+                    f"the delay of a packet must be a finite number of at least 0, not {delay!r}"
+                )
             direction = self._direction(source, destination)
             fate = self._send(data, direction, now, delay, fragment)
             self._record(data, direction, now, fate)
@@ -500,5 +502,5 @@ class Network:
 
 def _group(addresses: Iterable[str]) -> set[str]:
     if isinstance(addresses, str):
-        raise TypeError(f"a group of addresses is a list, not {addresses!r}")
+        raise TypeError(f"a group of addresses must be a list, not {addresses!r}")
     return {str(ipaddress.ip_address(address)) for address in addresses}
