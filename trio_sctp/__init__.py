@@ -6,8 +6,8 @@ A map of the package; each layer imports only from those below it, annotations a
     _endpoint     Endpoint: many associations, one queue
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
-    _inbox        active mode: delivery against credit
-    _socket       one socket under Trio: its queue, its associations, closing
+    _inbox        Inbox: what a program receives from in active mode
+    _socket       one socket under Trio: its queue, credit, associations, closing
     _choice       which stack ``stack=`` means
     _userland     the userland stack: the engine on real sockets
     _kernel       the kernel stack: Linux SCTP sockets
@@ -45,7 +45,7 @@ from ._errors import (
     StackUnavailable,
     error_string,
 )
-from ._inbox import ONCE, Inbox, Mode, Window
+from ._inbox import Inbox
 from ._listener import Listener, open_listener, serve
 from ._options import (
     AdaptationLayer,
@@ -85,6 +85,7 @@ from ._options import (
     Tos,
     TrafficClass,
 )
+from ._socket.credit import ONCE, Mode, Window
 from ._socket.socket import SocketStatistics
 from ._stack import Stack, StackReport
 from ._userland.userland import Userland, UserlandStatistics, userland

@@ -13,8 +13,9 @@ import trio
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._background import background
 from ._choice import choose_stack
-from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
+from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
+from ._socket.credit import Mode
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
     adopt,

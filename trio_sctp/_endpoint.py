@@ -14,8 +14,9 @@ from ._addresses import Hosts, Port, is_ipv6, is_literal, resolve_local, resolve
 from ._association import Association, AssociationChannel, check_only_abort, check_reason, tcb_of
 from ._choice import choose_stack
 from ._errors import AssociationLost
-from ._inbox import DEFAULT_BATCH, Inbox, Mode, check_limit, open_inbox
+from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._options import InitMsg, Option, check_address, check_options
+from ._socket.credit import Mode
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
     adopt,
