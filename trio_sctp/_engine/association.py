@@ -1072,7 +1072,11 @@ class EngineAssociation:
                 self._after_acknowledgement(now)
         if self._sack_now and self.inbound is not None:
             path = self._sack_path or self.data_path()
-            self._control.insert(0, (path, self._make_sack(path.mtu - wire.HEADER_SIZE)))
+            sack = self._make_sack(path.mtu - wire.HEADER_SIZE)
+            if not self._control:  # as with nearly every packet that brings data
+                self._send_alone(path, sack)
+                return
+            self._control.insert(0, (path, sack))
         if self._control:
             self._flush_control()
 
@@ -1134,15 +1138,14 @@ class EngineAssociation:
         """
         outbound = self.outbound
         may_send = path.flight < limit or forced
-        if not (may_send and (marked is not None or outbound.queue)) and not (
-            self._control or outbound.forward_due
-        ):
+        control = outbound.forward_due or len(self._control) > 0
+        if not control and not (may_send and (marked is not None or outbound.queue)):
             return None
         packet = PacketBuilder(path)
         if may_send and marked is not None and len(marked.wire) > packet.room:
             # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
             packet.enlarge(len(marked.wire))
-        else:
+        elif control or self._sack_now or self._timers[SACK] != inf:
             sack = may_send and path is (self._sack_path or new_path)
             self._bundle_before_data(packet, sack, now)
         if may_send and marked is not None:
