@@ -1146,8 +1146,7 @@ class EngineAssociation:
             # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
             packet.enlarge(len(marked.wire))
         elif control or self._sack_now or self._timers[SACK] != inf:
-            sack = may_send and path is (self._sack_path or new_path)
-            self._bundle_before_data(packet, sack, now)
+            self._bundle_before_data(packet, may_send, new_path, now)
         if may_send and marked is not None:
             self._bundle_retransmissions(packet, now)
             marked = outbound.peek_marked()
@@ -1173,12 +1172,19 @@ class EngineAssociation:
                 rest.append((where, chunk))
         self._control = rest
 
-    def _bundle_before_data(self, packet: PacketBuilder, sack: bool, now: float) -> None:
-        """Put in the chunks that stand before DATA; a SACK, if one is due, if `sack` says so."""
+    def _bundle_before_data(
+        self, packet: PacketBuilder, may_send: bool, new_path: Path, now: float
+    ) -> None:
+        """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
         if self._control:
             self._bundle_control(packet)
-        due = sack and (self._sack_now or self._timers[SACK] != inf)
-        if due and self.inbound is not None and packet.room >= _SMALLEST_SACK:
+        due = may_send and (self._sack_now or self._timers[SACK] != inf)
+        if (
+            due
+            and packet.path is (self._sack_path or new_path)
+            and self.inbound is not None
+            and packet.room >= _SMALLEST_SACK
+        ):
             packet.add(self._make_sack(packet.room))
         outbound = self.outbound
         if outbound.forward_due and self.forward_tsn and packet.room >= _SMALLEST_FORWARD_TSN:
