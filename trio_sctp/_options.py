@@ -505,8 +505,9 @@ EVENTS: tuple[EventType, ...] = (
 )
 """Every event that can be subscribed to, in the order of `EventSubscription`.
 
-A new event is a class in `_values`, a field of `EventSubscription`, a row here, and what a stack
-does to report it: on Linux its number, its struct and its case in `_kernel/_notifications`.
+A new event is a class in `_values` and its place in `Notification`, a field of `EventSubscription`,
+a row here, its export, and what a stack does to report it: on Linux its number and struct in
+`_kernel/_layouts` and its case in `_kernel/_notifications`.
 """
 
 DEFAULT_EVENTS = EventSubscription(**{row.field: row.default for row in EVENTS})

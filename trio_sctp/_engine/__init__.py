@@ -10,13 +10,13 @@
     cookie        the state cookie: sealed, and opened
     inbound       receiving: order, reassembly, window, what a SACK of ours says
     outbound      sending: fragments, TSNs, what a SACK of the peer acknowledges, retransmission
-    packet        a packet that is being filled with chunks
+    packet        a packet that is being filled with chunks, as association bundles them
     path          one destination: round trips, congestion window, heartbeats
     path_mtu      how large its packets may be
     deadlines     whose timers expire next
     wire          packets and chunks as bytes and as values
     tsn           numbers that wrap around on the wire
-    parameters    protocol parameters (section 16) and limits
+    parameters    protocol parameters (section 16) and limits; those of an INIT are in offer
 
 The program that drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
 `Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise: functions that read what

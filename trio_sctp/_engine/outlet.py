@@ -1,4 +1,8 @@
-"""What an association may do to the world around it."""
+"""What the associations of an endpoint share.
+
+It is their way out: packets that have to leave, messages and events for the program; and addresses
+and random numbers for all of them.
+"""
 
 from __future__ import annotations
 

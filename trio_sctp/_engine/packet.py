@@ -1,4 +1,4 @@
-"""A packet that is being filled with chunks (RFC 9260 section 6.10)."""
+"""A packet that is being filled with chunks; `association` decides what is bundled in it."""
 
 from __future__ import annotations
 
