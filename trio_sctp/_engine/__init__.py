@@ -10,7 +10,7 @@
     cookie        the state cookie: sealed, and opened
     inbound       receiving: order, reassembly, window, what a SACK of ours says
     outbound      sending: fragments, TSNs, what a SACK of the peer acknowledges, retransmission
-    packet        a packet that is being filled with chunks, as association bundles them
+    bundling      a packet that is being filled with chunks, which association chooses
     path          one destination: round trips, congestion window, heartbeats
     path_mtu      how large its packets may be
     deadlines     whose timers expire next

@@ -30,12 +30,12 @@ from .._values import (
     ShutdownReceived,
 )
 from . import wire
+from .bundling import PacketBuilder
 from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
 from .offer import Offer
 from .outbound import Outbound, OutgoingMessage, SentChunk
 from .outlet import Outlet
-from .packet import PacketBuilder
 from .parameters import Parameters
 from .path import Path, Route, transport_address
 from .path_mtu import PathMtuSearch

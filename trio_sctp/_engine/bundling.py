@@ -1,4 +1,7 @@
-"""A packet that is being filled with chunks; `association` decides what is bundled in it."""
+"""Chunks bundled into a packet (RFC 9260 section 6.10).
+
+What is bundled, and in which order, is decided by `EngineAssociation._fill_packet`.
+"""
 
 from __future__ import annotations
 
