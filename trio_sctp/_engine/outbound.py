@@ -6,6 +6,8 @@ TSNs are counted without wrapping around; the wire carries their lower 32 bits.
                          │   ^
                          │   └── retransmitted
                          └── marked: by T3-rtx, or when reported missing three times
+
+A SACK is taken by `EngineAssociation._handle_sack`, which calls `Outbound.sack`.
 """
 
 from __future__ import annotations
