@@ -166,7 +166,7 @@ class EngineAssociation:
         self._sack_now = True
 
     def _t5_expired(self, now: float) -> None:
-        self.abort(now, Tlv(Cause.USER_INITIATED_ABORT, b"shutdown takes too long"))
+        self.abort(Tlv(Cause.USER_INITIATED_ABORT, b"shutdown takes too long"))
 
     def _autoclose_expired(self, now: float) -> None:
         self.shutdown(now)
@@ -481,7 +481,7 @@ class EngineAssociation:
             case wire.ForwardTsn():
                 self._handle_forward_tsn(chunk, path)
             case wire.BadChunk():
-                self._handle_bad_chunk(chunk, now)
+                self._handle_bad_chunk(chunk)
                 return False
             case wire.UnknownChunk():
                 if chunk.report:
@@ -496,11 +496,11 @@ class EngineAssociation:
         if where is not None and self.their_tag:
             self._control.append((where, wire.error_chunk([cause])))
 
-    def _handle_bad_chunk(self, chunk: wire.BadChunk, now: float) -> None:
+    def _handle_bad_chunk(self, chunk: wire.BadChunk) -> None:
         if chunk.type == ChunkType.DATA and chunk.reason == "no user data":
-            self.abort(now, Tlv(Cause.NO_USER_DATA, chunk.raw[4:8]))
+            self.abort(Tlv(Cause.NO_USER_DATA, chunk.raw[4:8]))
         elif chunk.type not in (ChunkType.INIT, ChunkType.INIT_ACK):
-            self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+            self.abort(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
 
     def _handle_abort(self, chunk: wire.Abort) -> None:
         error = chunk.causes[0].type if chunk.causes else 0
@@ -532,7 +532,7 @@ class EngineAssociation:
         try:
             news = inbound.arrive(data, arrived, address, self.id)
         except Violation as violation:
-            self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, str(violation).encode()))
+            self.abort(Tlv(Cause.PROTOCOL_VIOLATION, str(violation).encode()))
             return False
         if news and data.stream >= self.inbound_streams:
             self._send_error(Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0)), path)
@@ -608,7 +608,7 @@ class EngineAssociation:
         cumulative = unwrap(sack.cumulative_tsn, outbound.cumulative)
         if cumulative < outbound.cumulative:
             return  # overtaken by a later one
-        if not self._require_sent(cumulative, now):
+        if not self._require_sent(cumulative):
             return
         before = {path: path.flight for path in self.paths.values() if path.flight}
         earliest = {path: outbound.earliest_on(path) for path in before}
@@ -635,11 +635,11 @@ class EngineAssociation:
                 path.t3 = inf
         self._after_acknowledgement(now)
 
-    def _require_sent(self, cumulative: int, now: float) -> bool:
+    def _require_sent(self, cumulative: int) -> bool:
         """Whether we sent what the peer acknowledges; if not, the association is aborted."""
         if self.outbound.was_sent(cumulative):
             return True
-        self.abort(now, Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
+        self.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
         return False
 
     def _restart_t3(
@@ -935,7 +935,7 @@ class EngineAssociation:
             return
         outbound = self.outbound
         cumulative = unwrap(chunk.cumulative_tsn, outbound.cumulative)
-        if not self._require_sent(cumulative, now):
+        if not self._require_sent(cumulative):
             return
         if cumulative > outbound.cumulative:
             for path in outbound.acknowledge(cumulative, now):
@@ -969,7 +969,7 @@ class EngineAssociation:
 
     # -- the end ---
 
-    def abort(self, now: float, cause: Tlv) -> None:
+    def abort(self, cause: Tlv) -> None:
         """End it at once, for this cause (9.1)."""
         self._send_abort(cause)
         self._end(self._lost(), cause.type, wire.tlv(*cause))

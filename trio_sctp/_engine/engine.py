@@ -213,7 +213,7 @@ class Engine:
         """End an association at once (section 9.1)."""
         self._now = now
         association = self._association(id)
-        association.abort(now, Tlv(cause, reason))
+        association.abort(Tlv(cause, reason))
         self._settle(association)
 
     def request_heartbeat(self, id: int, address: str, now: float) -> None:
@@ -431,11 +431,11 @@ class Engine:
         association: EngineAssociation | None,
         now: float,
     ) -> None:
+        if not init.tag:
+            return  # there is no tag to answer with (section 3.3.2)
         offer = Offer(init, self.parameters)
         if association is None:
             association = self._address_book.owner_of_any(offer.addresses, packet.source_port)
-        if not offer.tag:
-            return  # there is no tag to answer with (section 3.3.2)
         if not offer.valid:
             self._refuse(packet, route, offer.tag, Tlv(Cause.INVALID_PARAMETER, b""), now)
         elif association is not None:
