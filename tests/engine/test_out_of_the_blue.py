@@ -260,7 +260,7 @@ def test_the_peer_of_an_association_that_is_gone_learns_of_it() -> None:
     peer.accept()
     packet = peer.send(b"hello")[0]
     data = wire.seal(PORT, PEER_PORT, packet.packet.tag, [DATA])
-    reborn.engine.port = PEER_PORT
+    reborn.engine.use_port(PEER_PORT)
     (abort,) = reborn.give_raw(data, Route(B, A))
     (chunk,) = abort.chunks(wire.Abort)
     assert peer.give(wire.abort_chunk(reflected=chunk.reflected), tag=abort.packet.tag) == []

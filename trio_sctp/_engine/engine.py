@@ -45,6 +45,8 @@ class Engine:
     """An endpoint: a port, its associations, and their way in and out.
 
     Attributes:
+      port: The SCTP port.
+      addresses: The local addresses that peers are told of.
       listening: Whether peers may set associations up.
       parameters: What new associations start with; each gets a copy.
       associations: Those that there are, by id.
@@ -68,12 +70,14 @@ class Engine:
           randomness: Gives as many random bytes as it is asked for; another source makes a run
             repeatable.
         """
+        self.port: int = port
         self.listening = False
         self.parameters: Parameters = parameters or Parameters()
         self.associations: dict[int, EngineAssociation] = {}
         self._outlet = Outlet(port, addresses, randomness)
         self._arrivals = self._outlet.arrivals
         self._address_book = self._outlet.address_book
+        self.addresses: list[str] = self._address_book.addresses
         self._next_id = 1
         self._jar = CookieJar(randomness)
         self._unread: dict[int, int] = {}  # bytes that associations left which have ended
@@ -89,14 +93,9 @@ class Engine:
     def _deadline_of(self, id: int) -> float:
         return self.associations[id].deadline()
 
-    @property
-    def port(self) -> int:
-        """The SCTP port."""
-        return self._outlet.port
-
-    @port.setter
-    def port(self, port: int) -> None:
-        self._outlet.port = port
+    def use_port(self, port: int) -> None:
+        """Change the SCTP port, as an engine does that answers for ports that nobody has."""
+        self.port = self._outlet.port = port
 
     @property
     def tos(self) -> int:
@@ -106,11 +105,6 @@ class Engine:
     @tos.setter
     def tos(self, tos: int) -> None:
         self._outlet.tos = tos
-
-    @property
-    def addresses(self) -> list[str]:
-        """The local addresses that peers are told of."""
-        return self._address_book.addresses
 
     # -- for programs ---
 
@@ -340,7 +334,7 @@ class Engine:
         """
         self._now = now
         packet = wire.parse_packet_untrusted(data)
-        if isinstance(packet, wire.Malformed) or packet.destination_port != self._outlet.port:
+        if isinstance(packet, wire.Malformed) or packet.destination_port != self.port:
             return
         if not packet.chunks or not is_unicast(route.remote) or is_group(route.local):
             return

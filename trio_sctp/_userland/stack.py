@@ -144,7 +144,7 @@ class UserlandStack(abc.ABC):
             if not self._answer_strangers:
                 return
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
-            engine.port = port
+            engine.use_port(port)
         engine.receive_packet(data, route, trio.current_time())
         self._hand_out(engine)
 
