@@ -12,22 +12,25 @@ class Arrivals:
 
     Associations share one queue, named None, except those that were peeled off: each of them has
     one of its own, named by its id.
+
+    Attributes:
+      fresh: Names of the queues to which something has come; whoever looks puts an empty set there.
     """
 
-    __slots__ = ("_fresh", "_own", "_shared")
+    __slots__ = ("_own", "_shared", "fresh")
 
     def __init__(self) -> None:
         self._shared: deque[Arrival] = deque()
         self._own: dict[int, deque[Arrival]] = {}
-        self._fresh: set[int | None] = set()
+        self.fresh: set[int | None] = set()
 
     def queue_for(self, id: int) -> deque[Arrival]:
         """Return the queue to which something of an association is going to be added."""
         own = self._own.get(id)
         if own is None:
-            self._fresh.add(None)
+            self.fresh.add(None)
             return self._shared
-        self._fresh.add(id)
+        self.fresh.add(id)
         return own
 
     def queue(self, name: int | None) -> deque[Arrival]:
@@ -37,11 +40,6 @@ class Arrivals:
     def count(self, name: int | None) -> int:
         """Return how many messages and events a queue holds."""
         return len(self._shared if name is None else self._own.get(name, ()))
-
-    def take_fresh(self) -> set[int | None]:
-        """Return the names of the queues to which something came since the last call."""
-        fresh, self._fresh = self._fresh, set()
-        return fresh
 
     def has_own(self, id: int) -> bool:
         """Return whether an association was peeled off."""

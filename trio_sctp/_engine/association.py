@@ -608,7 +608,8 @@ class EngineAssociation:
         cumulative = unwrap(sack.cumulative_tsn, outbound.cumulative)
         if cumulative < outbound.cumulative:
             return  # overtaken by a later one
-        if not self._require_sent(cumulative):
+        if not outbound.was_sent(cumulative):
+            self._abort_for_unsent()
             return
         before = {path: path.flight for path in self.paths.values() if path.flight}
         earliest = {path: outbound.earliest_on(path) for path in before}
@@ -635,12 +636,8 @@ class EngineAssociation:
                 path.t3 = inf
         self._after_acknowledgement(now)
 
-    def _require_sent(self, cumulative: int) -> bool:
-        """Whether we sent what the peer acknowledges; if not, the association is aborted."""
-        if self.outbound.was_sent(cumulative):
-            return True
+    def _abort_for_unsent(self) -> None:
         self.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
-        return False
 
     def _restart_t3(
         self, earliest: dict[Path, SentChunk | None], again: SentChunk | None, now: float
@@ -935,7 +932,8 @@ class EngineAssociation:
             return
         outbound = self.outbound
         cumulative = unwrap(chunk.cumulative_tsn, outbound.cumulative)
-        if not self._require_sent(cumulative):
+        if not outbound.was_sent(cumulative):
+            self._abort_for_unsent()
             return
         if cumulative > outbound.cumulative:
             for path in outbound.acknowledge(cumulative, now):
@@ -1028,7 +1026,7 @@ class EngineAssociation:
     # -- packets out (6.1, 6.10) ---
 
     def _send_packet(self, packet: PacketBuilder) -> None:
-        data = packet.seal(self._outlet.port, self.peer_port, self.their_tag)
+        data = wire.seal(self._outlet.port, self.peer_port, self.their_tag, packet.chunks)
         self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
 
     def _send_alone(self, path: Path, chunk: bytes, tag: int | None = None) -> None:
@@ -1138,7 +1136,7 @@ class EngineAssociation:
         """
         outbound = self.outbound
         may_send = path.flight < limit or forced
-        control = outbound.forward_due or len(self._control) > 0
+        control = self._control or outbound.forward_due
         if not control and not (may_send and (marked is not None or outbound.queue)):
             return None
         packet = PacketBuilder(path)

@@ -6,7 +6,7 @@ What is bundled, and in which order, is decided by `EngineAssociation._fill_pack
 from __future__ import annotations
 
 from .path import Path
-from .wire import HEADER_SIZE, seal
+from .wire import HEADER_SIZE
 
 
 class PacketBuilder:
@@ -38,7 +38,3 @@ class PacketBuilder:
         """Let one chunk in that is larger than the path MTU; IP may fragment the packet."""
         self.fragment = True
         self.room = size
-
-    def seal(self, source_port: int, destination_port: int, tag: int) -> bytes:
-        """Return the packet's bytes, with header and checksum."""
-        return seal(source_port, destination_port, tag, self.chunks)

@@ -271,7 +271,9 @@ class Engine:
 
     def take_news(self) -> set[int | None]:
         """Return for which arguments of `has_events` something has come since the last call."""
-        return self._arrivals.take_fresh()
+        arrivals = self._arrivals
+        fresh, arrivals.fresh = arrivals.fresh, set()
+        return fresh
 
     def peel_off(self, id: int) -> None:
         """Give an association's messages and events a queue of their own.
@@ -322,7 +324,9 @@ class Engine:
 
     def packets_to_send(self) -> list[Outgoing]:
         """Return the packets that have to leave, which are then the caller's to send."""
-        return self._outlet.take_packets()
+        outlet = self._outlet
+        packets, outlet.packets = outlet.packets, []
+        return packets
 
     def receive_packet(self, data: bytes, route: Route, now: float) -> None:
         """Process what has arrived, whatever it is; never raises for it.

@@ -277,9 +277,9 @@ class Outbound:
                 continue
             data = message.data
             size = len(data) - message.offset
-            limit = self.payload_limit(path)
-            if size > limit:
-                size = limit
+            # What fits into what is left of a packet, even padded, is below the limit.
+            if size > space - DATA_OVERHEAD - 3 or self.parameters.max_segment:
+                size = min(size, self.payload_limit(path))
             if DATA_OVERHEAD + size > space:
                 return None
             if self.rwnd < size and self.flight:

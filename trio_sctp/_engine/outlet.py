@@ -30,12 +30,13 @@ class Outlet:
     Attributes:
       port: The endpoint's SCTP port.
       tos: Type of service of the packets that leave.
+      packets: Those that have to leave; whoever sends them puts an empty list there.
       arrivals: What was reported and delivered to the program.
       address_book: Our addresses, and whose the peers' are.
       randomness: Gives as many random bytes as it is asked for.
     """
 
-    __slots__ = ("_packets", "address_book", "arrivals", "port", "randomness", "tos")
+    __slots__ = ("address_book", "arrivals", "packets", "port", "randomness", "tos")
 
     def __init__(
         self, port: int, addresses: Sequence[str], randomness: Callable[[int], bytes]
@@ -45,16 +46,11 @@ class Outlet:
         self.arrivals: Arrivals = Arrivals()
         self.address_book: AddressBook = AddressBook(addresses)
         self.randomness: Callable[[int], bytes] = randomness
-        self._packets: list[Outgoing] = []
+        self.packets: list[Outgoing] = []
 
     def transmit(self, data: bytes, route: Route, *, fragment: bool = False) -> None:
         """Have a packet leave."""
-        self._packets.append(Outgoing(data, route, self.tos, fragment))
-
-    def take_packets(self) -> list[Outgoing]:
-        """Return the packets that have to leave, which are then the caller's to send."""
-        packets, self._packets = self._packets, []
-        return packets
+        self.packets.append(Outgoing(data, route, self.tos, fragment))
 
     def report(self, event: Notification | FailedFragment) -> None:
         """Tell the program of an event."""
