@@ -396,8 +396,14 @@ class UserlandSocket:
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
         association = self._association(association_id, errno.EPIPE)
-        numbers = (info.stream, info.ppid, info.context, info.lifetime)
-        if not all(isinstance(number, int) for number in numbers):
+        stream, ppid, _, context, lifetime, _ = info
+        if not (  # checked for each message: all() with a generator takes three times as long
+            isinstance(stream, int)
+            and isinstance(ppid, int)
+            and isinstance(context, int)
+            and isinstance(lifetime, int)
+        ):
+            numbers = (stream, ppid, context, lifetime)
             raise TypeError(f"stream, ppid, context and lifetime must be integers, not {numbers}")
         if info.address is not None and (
             host_of(info.address) not in association.paths
