@@ -9,7 +9,7 @@ from trio_sctp._engine.wire import Cause
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationState
 
-from ..support.engines import A2, B2, PEER_PORT, A, B, cookie_echo, ends, info, payloads
+from ..support.engines import A2, B2, PEER_PORT, PORT, A, B, Sent, cookie_echo, ends, info, payloads
 from ..support.scripted_peer import ScriptedPeer, Until
 from .simulation import Pair, Simulation
 
@@ -22,6 +22,13 @@ def udp() -> ScriptedPeer:
 
 def from_other(peer: ScriptedPeer) -> Route:
     return peer.route._replace(remote_udp=OTHER)
+
+
+def answer_heartbeat(peer: ScriptedPeer, asked: list[Sent]) -> None:
+    """Answer the only packet, a heartbeat to where the peer was all the time."""
+    (packet,) = asked
+    assert packet.route == peer.route
+    peer.give(wire.heartbeat_chunk(packet.get(wire.Heartbeat).info, ack=True))
 
 
 def test_packets_go_back_to_the_udp_port_that_they_came_from() -> None:
@@ -104,9 +111,10 @@ def test_the_port_is_stored_for_each_association() -> None:
 
 
 def test_an_init_from_another_udp_port_never_moves_an_association() -> None:
-    """Section 5.4, and cause 14."""
+    """The peer has cause 14 for an answer, once the association has shown that it lives."""
     peer = udp()
     association = peer.accept()
+    answer_heartbeat(peer, peer.give_init(from_other(peer), tag=0x99))
     (answer,) = peer.give_init(from_other(peer), tag=0x99)
     assert answer.route.remote_udp == OTHER
     assert answer.packet.tag == 0x99
@@ -123,9 +131,50 @@ def test_an_init_from_another_udp_port_never_moves_an_association() -> None:
 def test_an_init_without_udp_never_moves_an_association_in_udp() -> None:
     peer = udp()
     association = peer.accept()
+    answer_heartbeat(peer, peer.give_init(Route(A, B), tag=0x99))
     (answer,) = peer.give_init(Route(A, B), tag=0x99)
     assert answer.chunks(wire.Abort)[0].causes[0].type == 14
     assert association.paths[B].route.remote_udp == THEIRS
+
+
+def test_a_client_that_restarts_at_another_udp_port_is_served_within_three_seconds() -> None:
+    """Its old association is asked twice, for a second each time, and nobody answers there."""
+    peer = udp()
+    old = peer.accept()
+    for wait in (1.0, 2.0):
+        peer.give_init(from_other(peer), tag=0x99)
+        asked = [sent for sent in peer.sent if sent.has(wire.Heartbeat)]
+        assert len(asked) == wait
+        assert {sent.route.remote_udp for sent in asked} == {THEIRS}
+        peer.advance(wait)
+    assert [event.association_id for event in ends(peer.events())] == [old.id]
+    peer.route, peer.tag, peer.parameters = from_other(peer), 0x99, []
+    assert peer.accept().paths[B].route.remote_udp == OTHER
+
+
+def test_icmp_tells_at_once_that_nobody_is_at_the_old_udp_port() -> None:
+    peer = udp()
+    peer.accept()
+    (asked,) = peer.give_init(from_other(peer), tag=0x99)
+    data = wire.seal(PORT, PEER_PORT, asked.packet.tag, [])
+    peer.engine.unreachable(data, B, peer.now)
+    assert not peer.engine.associations
+    peer.take()
+    peer.route, peer.tag, peer.parameters = from_other(peer), 0x99, []
+    peer.accept()
+
+
+@pytest.mark.parametrize("state", ["sent", "acknowledged"])
+def test_a_client_that_restarts_while_it_shuts_down_is_served_too(state: str) -> None:
+    peer = udp()
+    association = peer.accept()
+    if state == "acknowledged":
+        peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    peer.engine.shutdown(association.id, peer.now)
+    for _ in range(2):
+        peer.give_init(from_other(peer), tag=0x99)
+        peer.advance(1.0)
+    assert not peer.engine.associations
 
 
 @pytest.mark.parametrize("until", ["wait", "echoed"])

@@ -241,20 +241,27 @@ def late_cookies(session: Session) -> None:
 def encapsulated(session: Session) -> None:
     """Restart from another UDP port (RFC 6951)."""
     ours = Route(SERVER_HOSTS[0], CLIENT_HOSTS[0], 9899, 9899)
+    there = Route(CLIENT_HOSTS[0], SERVER_HOSTS[0], 9899, 9899)
     client = session.client
     client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0], 9899, 9899)], SERVER, session.now)
     for _ in range(2):
         for packet in client.packets_to_send():
             session.server.receive_packet(packet.data, ours, session.now)
         for packet in session.server.packets_to_send():
-            there = Route(CLIENT_HOSTS[0], SERVER_HOSTS[0], 9899, 9899)
             client.receive_packet(packet.data, there, session.now)
     assert session.server.associations
     session.restart_client()
     session.client.connect([Route(CLIENT_HOSTS[0], SERVER_HOSTS[0])], SERVER, session.now)
-    for packet in session.client.packets_to_send():
-        other = ours._replace(remote_udp=9898)
-        session.server.receive_packet(packet.data, other, session.now)
+    (init,) = session.client.packets_to_send()
+    for _ in range(2):  # the old association is asked whether it lives, and it does
+        session.server.receive_packet(init.data, ours._replace(remote_udp=9898), session.now)
+        for packet in session.server.packets_to_send():
+            network = session.network
+            network.transmit(packet.data, SERVER_HOSTS[0], CLIENT_HOSTS[0], session.now)
+            network.deliver(session.now)
+            client.receive_packet(packet.data, there, session.now)
+            for answer in client.packets_to_send():
+                session.server.receive_packet(answer.data, ours, session.now)
     session.run()
 
 

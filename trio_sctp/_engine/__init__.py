@@ -1,6 +1,8 @@
 """SCTP as a function of packets and time (RFC 9260): no clock, no socket, no task.
 
-    engine        an endpoint: which association a packet is of; set-up; out of the blue
+    engine        an endpoint: which association a packet is of, before its chunks are read
+    handshake     what answers an INIT, and what a COOKIE ECHO comes to
+    tags          our verification tags: whose each is, and which are used up
     association   one association: what each chunk means to it; timers, paths, bundling, shutdown
     states        its states, and which may follow which
     outlet        what an endpoint's associations share: the way to the network and to the program
@@ -11,6 +13,7 @@
     inbound       receiving: order, reassembly, window, what a SACK of ours says
     outbound      sending: fragments, TSNs, what a SACK of the peer acknowledges, retransmission
     bundling      a packet that is being filled with chunks, which association chooses
+    paths         the peer's addresses: which to use, which have failed, which to probe
     path          one destination: round trips, congestion window, heartbeats
     path_mtu      how large its packets may be
     deadlines     whose timers expire next

@@ -16,37 +16,71 @@ if TYPE_CHECKING:
 class AddressBook:
     """The addresses of an endpoint, and those of its associations' peers.
 
+    Only a confirmed address is an association's own.  That a peer lists an address says nothing of
+    whose it is: many may list the same one, and whoever is there may come and set up another
+    association (RFC 5062 section 2).
+
     Attributes:
       addresses: Local IP addresses that peers are told of; with one or none, the address that a
         packet leaves from is all that its receiver has to know.
-      owners: The association whose peer has an address and SCTP port.
+      owners: The association in which a peer's address and SCTP port are confirmed.
+      listers: The associations whose peers list an address and SCTP port that they have not
+        confirmed.
+      heirs: The association whose peer lists an address that is confirmed in another one, and
+        gets it when that one ends.
     """
 
-    __slots__ = ("addresses", "owners")
+    __slots__ = ("addresses", "heirs", "listers", "owners")
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses: list[str] = list(addresses)
         self.owners: dict[tuple[str, int], EngineAssociation] = {}
+        self.listers: dict[tuple[str, int], list[EngineAssociation]] = {}
+        self.heirs: dict[tuple[str, int], EngineAssociation] = {}
 
     # -- whose a peer's address is ---
 
     def owner_of_any(self, addresses: Iterable[str], port: int) -> EngineAssociation | None:
-        """Return the association whose peer has one of these addresses; the first found counts."""
+        """Return the association that has one of these addresses; the first found counts."""
         for address in addresses:
             owner = self.owners.get((address, port))
             if owner is not None:
                 return owner
         return None
 
-    def register(self, address: str, association: EngineAssociation) -> None:
-        """Have packets from an address taken for this association's."""
-        self.owners[address, association.peer_port] = association
+    def register(self, address: str, association: EngineAssociation, *, confirmed: bool) -> None:
+        """Note an address of an association's peer."""
+        key = address, association.peer_port
+        if confirmed:
+            self._unlist(key, association)
+            self.owners[key] = association
+        else:
+            self.listers.setdefault(key, []).append(association)
 
-    def forget(self, association: EngineAssociation) -> None:
-        """Give up the addresses of an association that has ended."""
+    def release(self, association: EngineAssociation) -> list[tuple[EngineAssociation, str]]:
+        """Give up the addresses of an association's peer; return who gets which of them now."""
+        heirs: list[tuple[EngineAssociation, str]] = []
+        port = association.peer_port
+        for address in association.awaited:
+            if self.heirs.get((address, port)) is association:
+                del self.heirs[address, port]
+        association.awaited.clear()
         for address in association.paths:
-            if self.owners.get((address, association.peer_port)) is association:
-                del self.owners[address, association.peer_port]
+            key = address, port
+            self._unlist(key, association)
+            if self.owners.get(key) is association:
+                del self.owners[key]
+                heir = self.heirs.pop(key, None)
+                if heir is not None:
+                    heirs.append((heir, address))
+        return heirs
+
+    def _unlist(self, key: tuple[str, int], association: EngineAssociation) -> None:
+        listers = self.listers.get(key)
+        if listers is not None and association in listers:
+            listers.remove(association)
+            if not listers:
+                del self.listers[key]
 
     # -- our own addresses ---
 
@@ -60,6 +94,20 @@ class AddressBook:
             return []
         reach = _scope(route.remote)
         return [address for address in self.addresses if _scope(address) >= reach]
+
+    def is_credible(self, address: str, route: Route) -> bool:
+        """Whether a peer may have an address that it lists in a packet that came by this route.
+
+        An address whose scope is narrower than that of the packet's source would mean another
+        host here than it does there, and no peer has one of ours.
+        """
+        if address == route.local or address in self.addresses:
+            return False
+        return _scope(address) >= _scope(route.remote)
+
+    def leads_to(self, address: str, route: Route) -> bool:
+        """Whether an address that a peer lists may be the peer's, and is reached from here."""
+        return self.is_credible(address, route) and self.local_for(address, route) is not None
 
     def local_for(self, address: str, route: Route) -> str | None:
         """Return our address from which another address of a peer is reached; None if none is.
@@ -111,4 +159,4 @@ def _scope(address: str) -> int:
         return 0
     if ip.is_link_local:
         return 1
-    return 2 if ip.is_private else 3
+    return 3 if ip.is_global else 2

@@ -39,6 +39,7 @@ from .outlet import Outlet
 from .parameters import Parameters
 from .path import Path, Route, transport_address
 from .path_mtu import PathMtuSearch
+from .paths import Paths
 from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
 from .tsn import MASK, unwrap
 from .wire import Cause, ChunkType, ParameterType, Tlv
@@ -50,6 +51,7 @@ _BURSTS = 4
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING  # to look it up in its enum costs 80 ns
 _HEARTBEAT = struct.Struct("!d8s")
 _STREAM_CAUSE = struct.Struct("!HH")
+_PROBE_SIZE: Final = wire.HEADER_SIZE + 8 + _HEARTBEAT.size + 39  # with the longest address
 
 # The timers of an association, as places in a list: `deadline`, `handle_timeout` and a restart walk
 # over it.  Those of a path are the path's.
@@ -58,7 +60,16 @@ T1: Final = 1  # T1-init, T1-cookie (5.1)
 T5: Final = 2  # T5-shutdown-guard (9.2)
 T2: Final = 3  # T2-shutdown (9.2)
 AUTOCLOSE: Final = 4
-_TIMERS: Final = 5
+PROBE: Final = 5  # an unconfirmed address is to be probed (5.4)
+LIFE: Final = 6  # the peer has not shown that it is there
+_TIMERS: Final = 7
+
+_LIFE_TRIES: Final = 2
+_LIFE_WAIT: Final = 1.0
+"""Seconds that a peer has to answer when it is asked whether it is there; more if the round trip
+is long."""
+_LIFE_SHOWN: Final = 5.0
+"""Seconds for which an answer to that question holds."""
 
 
 class EngineAssociation:
@@ -88,8 +99,7 @@ class EngineAssociation:
         self.state: StatusState = StatusState.CLOSED
         self.ended: bool = False
         self.failure: int = 0
-        self.paths: dict[str, Path] = {}
-        self.primary: Path | None = None
+        self.paths: Paths = Paths(parameters, peer_port)
         self.outbound: Outbound = Outbound(parameters, our_tsn)
         self.inbound: Inbound | None = None
         self.outbound_streams: int = parameters.outbound_streams
@@ -99,6 +109,7 @@ class EngineAssociation:
         self.adaptation: int | None = None
         self.error_bytes: int = 0  # of the peer's reports that nobody has taken
         self.dry_wanted: bool = True
+        self.awaited: list[str] = []  # addresses that it gets when other associations end
 
         self.init: wire.Init | None = None  # ours
         self.cookie: bytes = b""  # the peer's, which we echo
@@ -115,6 +126,10 @@ class EngineAssociation:
         self._retransmit_one = False
         self._init_path = 0
         self._refused: set[str] = set()  # addresses where ICMP says that nobody is
+        self._reports: list[Tlv] = []  # causes for an ERROR that answers the packet at hand
+        self._reports_size = 0
+        self._life_asked = 0  # how often the peer was asked whether it is there
+        self._life_shown = -inf  # when it answered that
 
     # -- states ---
 
@@ -122,6 +137,11 @@ class EngineAssociation:
     def half_open(self) -> bool:
         """Whether it is still being set up."""
         return self.state in HALF_OPEN
+
+    @property
+    def primary(self) -> Path | None:
+        """The path that new data takes while it works."""
+        return self.paths.primary
 
     @property
     def shutting_down(self) -> bool:
@@ -158,7 +178,7 @@ class EngineAssociation:
             if path.heartbeat_deadline <= now and not self.ended:
                 self._heartbeat_lost(path, now)
             if path.heartbeat_at <= now and not self.ended:
-                self._send_heartbeat(path, now)
+                self._heartbeat_due(path, now)
             if path.search is not None and path.search.deadline <= now and not self.ended:
                 self._probe_lost(path, path.search, now)
         self.flush(now)
@@ -217,12 +237,8 @@ class EngineAssociation:
 
     def add_path(self, route: Route, *, confirmed: bool) -> Path:
         """Add one more address of the peer."""
-        path = Path(route, self.peer_port, self.parameters, confirmed=confirmed)
-        self.paths[route.remote] = path
-        if self.primary is None:
-            self.primary = path
-        self._outlet.address_book.register(route.remote, self)
-        return path
+        self._outlet.address_book.register(route.remote, self, confirmed=confirmed)
+        return self.paths.add(route, confirmed=confirmed)
 
     def start(self, now: float) -> None:
         """Send the INIT."""
@@ -246,7 +262,7 @@ class EngineAssociation:
     def _send_init(self, now: float) -> None:
         """Send it alone in its packet, and each time to the next address (5.1, 6.10)."""
         assert self.init is not None
-        paths = list(self.paths.values())
+        paths = [path for path in self.paths.values() if path.confirmed]
         path = paths[self._init_path % len(paths)]
         self._init_path += 1
         self._send_alone(path, wire.init_chunk(self.init), tag=0)
@@ -299,14 +315,16 @@ class EngineAssociation:
             return
         if not ack.tag:
             # Section 3.3.3: there is no tag of theirs to answer with.
-            path = self.paths.get(route.remote) or self.data_path()
+            path = self.paths.to_answer(self.paths.get(route.remote))
             self._send_alone(path, wire.abort_chunk(reflected=True), tag=self.our_tag)
             self._end(AssociationState.CANT_ASSOC)
             return
+        if ack.tag == self.our_tag:
+            return  # whoever sends our own packets back is no peer
         self.their_tag = ack.tag
         offer = Offer(ack, self.parameters)
         refusal: Tlv | None = None
-        if not offer.valid:
+        if not offer.valid or len(ack.parameters) > wire.MOST_LOOKED_AT:
             refusal = Tlv(Cause.INVALID_PARAMETER, b"")
         elif offer.host_name is not None:
             refusal = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
@@ -319,18 +337,18 @@ class EngineAssociation:
             return
         assert offer.cookie is not None
         self.cookie = offer.cookie
-        self._take_up(offer, route)
+        self._take_up(offer, route, now)
         self._enter(StatusState.COOKIE_ECHOED)
         self._t1_count = 0
         self._t1_timeout = self.parameters.rto_initial
         path = self.paths[route.remote]
         if path.confirmed:
-            self.primary = path
+            self.paths.primary = path
         else:
             path = self.data_path()  # only the peer's word says that it is there (5.4)
         self._send_cookie(path, offer.unrecognized, now)
 
-    def _take_up(self, offer: Offer, route: Route) -> None:
+    def _take_up(self, offer: Offer, route: Route, now: float) -> None:
         """Work by what the peer's INIT ACK says."""
         parameters = self.parameters
         self.outbound_streams = min(parameters.outbound_streams, offer.inbound_streams)
@@ -341,24 +359,40 @@ class EngineAssociation:
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
         for address in offer.addresses:
-            if len(self.paths) < parameters.max_peer_addresses:
-                self._add_listed(address, route)
+            self._add_listed(address, route, now)
         if offer.forward_tsn:
             self.forward_tsn = self.outbound.may_skip = parameters.partial_reliability
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
 
-    def _add_listed(self, address: str, route: Route) -> None:
-        """Add an address that the peer has listed, unless it is somebody's or out of reach."""
+    def _add_listed(self, address: str, route: Route, now: float) -> None:
+        """Add an address that the peer has listed, if it may be the peer's and is reached.
+
+        An address that is confirmed in another association stays there while that one lives.
+        """
         book = self._outlet.address_book
-        if address in self.paths or book.owners.get((address, self.peer_port)) is not None:
+        if address in self.paths or not book.is_credible(address, route):
             return
         local = book.local_for(address, route)
-        if local is not None:
+        if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
+            return
+        key = address, self.peer_port
+        owner = book.owners.get(key)
+        if owner is None:
             other = Route(local, address, route.local_udp, route.remote_udp)
             self.add_path(other, confirmed=False)
+        elif book.heirs.get(key) is not self:
+            book.heirs[key] = self
+            self.awaited.append(address)
+            owner.ask_for_life(now)
 
-    def accept(self, cookie: Cookie) -> None:
+    def gain(self, address: str, now: float) -> None:
+        """Add an address that another association has given up, and that this peer lists."""
+        if self.primary is not None and not self.ended:
+            self._add_listed(address, self.primary.route, now)
+            self._timers[PROBE] = min(self._timers[PROBE], now)
+
+    def accept(self, cookie: Cookie, now: float) -> None:
         """Work by the cookie of a COOKIE ECHO (5.1 D)."""
         self.their_tag = cookie.their_tag
         self.outbound_streams = cookie.outbound_streams
@@ -374,14 +408,26 @@ class EngineAssociation:
         self.outbound.may_skip = self.forward_tsn
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
-        known = first.remote in self.paths
-        if (
-            not known
-            and self._outlet.address_book.owners.get((first.remote, self.peer_port)) is None
-        ):
+        path = self.paths.get(first.remote)
+        if path is None:
             self.add_path(first, confirmed=True)
+        elif not path.confirmed:
+            self._confirm(path)  # the INIT ACK has arrived there
         for address in cookie.addresses:
-            self._add_listed(address, first)
+            self._add_listed(address, first, now)
+
+    def acknowledge_cookie(self, route: Route, now: float) -> None:
+        """Answer a COOKIE ECHO where it came from, if that is one of the peer's addresses."""
+        path = self.paths.get(route.remote)
+        chunk = wire.chunk(ChunkType.COOKIE_ACK)
+        if path is not None and not path.confirmed:
+            # Section 5.4: nothing goes to an unconfirmed address without a HEARTBEAT.
+            self._control.append((path, chunk))
+            self.paths.reflected += _PROBE_SIZE
+            self._send_heartbeat(path, now)
+            self._timers[PROBE] = now + path.rto
+        else:
+            self._control.append((path or self.data_path(), chunk))
 
     def establish(self, now: float, event: AssociationState = AssociationState.COMM_UP) -> None:
         """Enter ESTABLISHED and say so."""
@@ -394,14 +440,13 @@ class EngineAssociation:
                 AdaptationIndication(association_id=self.id, adaptation_ind=self.adaptation)
             )
         self._report_failures()
-        for number, path in enumerate(self.paths.values()):
+        for path in self.paths.values():
             if path.flight and path.t3 == inf:
                 path.t3 = now + path.rto  # data went with the COOKIE ECHO
             if path.confirmed:
                 path.schedule_heartbeat(now, self._outlet.fraction())
             else:
-                # To be confirmed; one at a time, as they may be anybody's (5.4).
-                path.heartbeat_at = now + number * path.rto / self.parameters.heartbeat_burst
+                self._timers[PROBE] = now
         self._postpone_autoclose(now)
 
     def _postpone_autoclose(self, now: float) -> None:
@@ -432,26 +477,51 @@ class EngineAssociation:
 
     # -- packets in ---
 
-    def receive(self, packet: wire.Packet, route: Route, now: float) -> None:
-        """Process every chunk of a packet with the right verification tag."""
-        path = self.paths.get(route.remote)
+    def receive(self, packet: wire.Packet, route: Route, size: int, now: float) -> None:
+        """Process every chunk of a packet with the right verification tag.
+
+        Args:
+          packet: It.
+          route: Where it came from.
+          size: Its bytes.
+          now: Seconds.
+        """
+        paths = self.paths
+        paths.received += size
+        path = paths.get(route.remote)
         if path is not None and path.route != route:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
             path.route = route
         address = path.peer if path is not None else self.address_of("")
         data = False
+        # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
+        # last: a peer could have us do that thousands of times.
+        sack: wire.Sack | None = None
+        skips: list[wire.ForwardTsn] = []
         for chunk in packet.chunks:
             kind = type(chunk)
             if kind is wire.Data:
                 data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
             elif kind is wire.Sack:
-                self._handle_sack(chunk, now)  # type: ignore[arg-type]
+                sack = chunk  # type: ignore[assignment]
+            elif kind is wire.ForwardTsn:
+                skips.append(chunk)  # type: ignore[arg-type]
             elif not self._handle_control(chunk, route, path, now):
                 break
             if self.ended:
                 return
+        if sack is not None:
+            self._handle_sack(sack, now)
+        if skips and not self.ended:
+            self._handle_forward_tsn(_merged(skips), path)
+        if self.ended:
+            return
         if data:
             self._schedule_sack(path, now)
+        if self._reports:
+            self._control.append((paths.to_answer(path), wire.error_chunk(self._reports)))
+            self._reports.clear()
+            self._reports_size = 0
         self.flush(now)
 
     def _handle_control(
@@ -462,7 +532,7 @@ class EngineAssociation:
             case wire.InitAck():
                 self._handle_init_ack(chunk, route, now)
             case wire.Heartbeat():
-                self._handle_heartbeat(chunk, route, path)
+                self._handle_heartbeat(chunk, path)
             case wire.HeartbeatAck():
                 self._handle_heartbeat_ack(chunk, now)
             case wire.Abort():
@@ -479,23 +549,29 @@ class EngineAssociation:
                     self._end(AssociationState.SHUTDOWN_COMP)
             case wire.Error():
                 self._handle_error(chunk, now)
-            case wire.ForwardTsn():
-                self._handle_forward_tsn(chunk, path)
             case wire.BadChunk():
+                if chunk.type in (ChunkType.HEARTBEAT_ACK, ChunkType.ERROR):
+                    return True  # it asks for nothing, and tells nothing
                 self._handle_bad_chunk(chunk)
                 return False
             case wire.UnknownChunk():
                 if chunk.report:
-                    self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]), path)
+                    self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]))
                 return not chunk.stop
             case _:
                 pass  # INIT and COOKIE ECHO are the engine's
         return True
 
-    def _send_error(self, cause: Tlv, path: Path | None) -> None:
-        where = path or self.primary
-        if where is not None and self.their_tag:
-            self._control.append((where, wire.error_chunk([cause])))
+    def _send_error(self, cause: Tlv) -> None:
+        """Have a cause go with the ERROR that answers a packet, if its own packet holds it.
+
+        More is not reported: one packet is answered by one (RFC 5062 section 10.3).
+        """
+        size = len(cause.value) + 8
+        room = self.data_path().mtu - wire.HEADER_SIZE - 4
+        if self.their_tag and self._reports_size + size <= room:
+            self._reports.append(cause)
+            self._reports_size += size
 
     def _handle_bad_chunk(self, chunk: wire.BadChunk) -> None:
         if chunk.type == ChunkType.DATA and chunk.reason == "no user data":
@@ -536,7 +612,7 @@ class EngineAssociation:
             self.abort(Tlv(Cause.PROTOCOL_VIOLATION, str(violation).encode()))
             return False
         if news and data.stream >= self.inbound_streams:
-            self._send_error(Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0)), path)
+            self._send_error(Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0)))
         if not news or data.immediate or inbound.has_gaps or inbound.cumulative != before + 1:
             self._sack_now = True
         if arrived:
@@ -674,10 +750,9 @@ class EngineAssociation:
     def _count_answer(self, path: Path, now: float) -> None:
         """The peer answered what was sent on a path (8.1, 8.2)."""
         self.error_count = 0
-        path.error_count = 0
-        if path.unreachable or path.potentially_failed:
-            path.unreachable = path.potentially_failed = False
-            self._report_path(path, PeerAddressState.ADDR_AVAILABLE)
+        change = self.paths.answered(path)
+        if change is not None:
+            self._report_path(path, change)
             path.schedule_heartbeat(now, self._outlet.fraction())
 
     def _t3_expired(self, path: Path, now: float) -> None:
@@ -713,65 +788,26 @@ class EngineAssociation:
     # -- paths: failures, and which to use (6.4, 8.1, 8.2; RFC 7829) ---
 
     def _count_error(self, path: Path, now: float) -> None:
-        path.error_count += 1
+        change = self.paths.failed_once_more(path)
         if path.confirmed:
             self.error_count += 1
         if self.error_count > self.parameters.association_max_retrans:
             self._end(AssociationState.COMM_LOST)
-            return
-        if not path.confirmed:
-            return
-        if path.error_count > path.max_retrans and not path.unreachable:
-            path.unreachable = True
-            path.potentially_failed = False
-            self._report_path(path, PeerAddressState.ADDR_UNREACHABLE)
-        elif (
-            self.parameters.potentially_failed
-            and path.error_count > self.parameters.pf_threshold
-            and not path.potentially_failed
-            and not path.unreachable
-        ):
-            path.potentially_failed = True
-            self._report_path(path, PeerAddressState.ADDR_POTENTIALLY_FAILED)
-            if len(self.paths) > 1:
+        elif change is not None:
+            self._report_path(path, change)
+            if path.potentially_failed and len(self.paths) > 1:
                 path.heartbeat_at = min(path.heartbeat_at, now)
 
     def make_primary(self, address: str) -> None:
         """Send new data to this address of the peer, while it works."""
         path = self.paths[address]
         if path is not self.primary:
-            self.primary = path
+            self.paths.primary = path
             self._report_path(path, PeerAddressState.ADDR_MADE_PRIM)
 
     def data_path(self) -> Path:
-        """Return where new data goes: the primary, while it works (6.4, 8.2; RFC 7829, 5)."""
-        assert self.primary is not None
-        if self.primary.usable:
-            return self.primary
-        confirmed = [path for path in self.paths.values() if path.confirmed]
-        for path in confirmed:
-            if path.usable:
-                return path
-        failing = [path for path in confirmed if not path.unreachable] or confirmed
-        # All fail: the one that has failed least, the primary if in doubt.
-        return min(
-            failing or [self.primary],
-            key=lambda path: (path.error_count, path is not self.primary),
-        )
-
-    def _alternate(self, path: Path) -> Path:
-        """Where to retransmit what was sent on this path (6.4.1)."""
-        for other in self.paths.values():
-            if other is not path and other.usable:
-                return other
-        if path.usable:
-            return path
-        others = [
-            other
-            for other in self.paths.values()
-            if other is not path and other.confirmed and not other.unreachable
-        ]
-        return others[0] if others else self.data_path()
+        """Return where new data goes."""
+        return self.paths.for_data()
 
     def unreachable(self, address: str, now: float) -> None:
         """ICMP says that nobody takes packets there, and anybody may imitate it (section 10).
@@ -787,6 +823,8 @@ class EngineAssociation:
                     self._end(AssociationState.CANT_ASSOC)
                 elif self.state is StatusState.COOKIE_WAIT:
                     self._send_init(now)
+        elif self._life_asked:
+            self._end_for_silence()
         elif path.confirmed and path.heartbeat_deadline == inf:
             path.heartbeat_at = now
 
@@ -794,31 +832,43 @@ class EngineAssociation:
 
     def request_heartbeat(self, path: Path, now: float) -> None:
         """Send a heartbeat on a path now."""
-        self._send_heartbeat(path, now)
+        self._heartbeat_due(path, now)
         self.flush(now)
 
-    def _send_heartbeat(self, path: Path, now: float) -> None:
+    def _heartbeat_due(self, path: Path, now: float) -> None:
         if self.state not in DATA_MAY_LEAVE:
             path.heartbeat_at = inf
-            return
-        if path.timed_tsn is not None and path.usable:
+        elif path.timed_tsn is not None and path.usable:
             path.schedule_heartbeat(now, self._outlet.fraction())  # data tells as much
-            return
+        else:
+            self._send_heartbeat(path, now)
+
+    def _send_heartbeat(self, path: Path, now: float) -> None:
         path.heartbeat_nonce = self._outlet.randomness(8)
         path.heartbeat_sent = now
         self._control.append((path, _heartbeat(path, path.heartbeat_nonce, now)))
         path.heartbeat_deadline = now + path.rto
         path.heartbeat_at = inf
 
-    def _handle_heartbeat(self, chunk: wire.Heartbeat, route: Route, path: Path | None) -> None:
-        if not self.their_tag:
-            return  # there is no tag to answer with
-        ack = wire.heartbeat_chunk(chunk.info, ack=True)
+    def _probe_due(self, now: float) -> None:
+        """Probe an address that is not confirmed (5.4)."""
+        if self.state not in DATA_MAY_LEAVE:
+            return
+        path, again = self.paths.next_probe(now, _PROBE_SIZE)
+        self._timers[PROBE] = again
         if path is not None:
-            self._control.append((path, ack))
-        else:
-            data = wire.seal(self._outlet.port, self.peer_port, self.their_tag, [ack])
-            self._outlet.transmit(data, route)
+            self._send_heartbeat(path, now)
+
+    def _handle_heartbeat(self, chunk: wire.Heartbeat, path: Path | None) -> None:
+        if not self.their_tag or path is None:
+            return  # there is no tag to answer with, or nobody who is known to ask
+        ack = wire.heartbeat_chunk(chunk.info, ack=True)
+        if not path.confirmed:
+            # Somebody else may be there: one packet is answered by no more than one.
+            waiting = sum(len(other) for where, other in self._control if where is path)
+            if waiting + len(ack) > path.mtu - wire.HEADER_SIZE:
+                return
+        self._control.append((path, ack))
 
     def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
         info = chunk.info
@@ -838,24 +888,79 @@ class EngineAssociation:
         path.heartbeat_nonce = b""
         path.heartbeat_deadline = inf
         path.measured(max(now - path.heartbeat_sent, 0.0))
-        if not path.confirmed:
-            path.confirmed = True
-            path.error_count = 0
+        if self._life_asked:
+            self._life_asked = 0
+            self._life_shown = now
+            self._timers[LIFE] = inf
+        if path.confirmed:
+            self._count_answer(path, now)
+        else:
+            owner = self._outlet.address_book.owners.get((path.address, self.peer_port))
+            if owner is not None:
+                owner.ask_for_life(now)  # only one of the two can have the address
+                return
+            self._confirm(path)
             self.error_count = 0
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
-        else:
-            self._count_answer(path, now)
         path.schedule_heartbeat(now, self._outlet.fraction())
+
+    def _confirm(self, path: Path) -> None:
+        self.paths.confirm(path)
+        self._outlet.address_book.register(path.address, self, confirmed=True)
 
     def _heartbeat_lost(self, path: Path, now: float) -> None:
         path.heartbeat_deadline = inf
         path.heartbeat_nonce = b""
         path.back_off()
         self._count_error(path, now)
-        if not self.ended:
-            path.schedule_heartbeat(now, self._outlet.fraction())
-            if not path.usable:
-                path.heartbeat_at = now  # the RTO has just passed
+        if self.ended:
+            return
+        if not path.confirmed:
+            if self._timers[PROBE] == inf:
+                self._timers[PROBE] = now
+            return
+        path.schedule_heartbeat(now, self._outlet.fraction())
+        if not path.usable:
+            path.heartbeat_at = now  # the RTO has just passed
+
+    # -- whether the peer is still there ---
+
+    def ask_for_life(self, now: float) -> None:
+        """Have the peer show that it is there; without an answer, the association ends.
+
+        Somebody says that they are this peer and know nothing of the association (5.2).  That may
+        be a lie, so the peer itself is asked, more often and faster than other heartbeats go out.
+        """
+        if not self._life_asked and not self.half_open:
+            self._ask_for_life(now)
+            self.flush(now)
+
+    def has_shown_life(self, now: float) -> bool:
+        """Whether the peer was asked lately, and is there."""
+        return now - self._life_shown <= _LIFE_SHOWN
+
+    def _ask_for_life(self, now: float) -> None:
+        self._life_asked += 1
+        wait = _LIFE_WAIT
+        if self.state in DATA_MAY_LEAVE:
+            for path in self.paths.values():
+                if path.confirmed:
+                    self._send_heartbeat(path, now)
+                    wait = max(wait, path.srtt + 4 * path.rttvar)
+        elif self.state is StatusState.SHUTDOWN_SENT:
+            self._send_shutdown(now)
+        else:
+            self._send_shutdown_ack(now)
+        self._timers[LIFE] = now + wait
+
+    def _life_expired(self, now: float) -> None:
+        if self._life_asked < _LIFE_TRIES:
+            self._ask_for_life(now)
+        else:
+            self._end_for_silence()
+
+    def _end_for_silence(self) -> None:
+        self.abort(Tlv(Cause.USER_INITIATED_ABORT, b"the peer is not here any more"))
 
     # -- path MTU (7.3; RFC 8899) ---
 
@@ -1007,20 +1112,31 @@ class EngineAssociation:
         self.tie_tags = self._new_tie_tags()
         self.outbound.restart(cookie.our_tsn)
         self._report_failures()
-        for path in self.paths.values():
-            path.restart()
         self._timers = [inf] * _TIMERS
         self._sack_now = False
+        self._sack_path = None
         self._packets = 0
         self._acknowledging = False
+        self._life_asked = 0
         self._control.clear()
-        self.accept(cookie)
+        route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
+        self.paths.begin_anew(route)
+        self._outlet.address_book.register(route.remote, self, confirmed=True)
+        self.accept(cookie, now)
         self.establish(now, AssociationState.RESTART)
+
+    def refuse_restart(self, route: Route, now: float) -> None:
+        """Have a peer that begins anew wait for the end of the association (5.2.4, action A)."""
+        where = self.paths.to_answer(self.paths.get(route.remote))
+        self._send_shutdown_ack(now)
+        cause = Tlv(Cause.COOKIE_WHILE_SHUTTING_DOWN, b"")
+        self._control.append((where, wire.error_chunk([cause])))
+        self.flush(now)
 
     def collide(self, cookie: Cookie, now: float) -> None:
         """Action B: both sides sent an INIT, and the peer's answer overtook."""
         self._timers[T1] = inf
-        self.accept(cookie)
+        self.accept(cookie, now)
         if self.state is not StatusState.ESTABLISHED:
             self.establish(now)
 
@@ -1075,7 +1191,8 @@ class EngineAssociation:
             if not self._control:  # as with nearly every packet that brings data
                 self._send_alone(path, sack)
                 return
-            self._control.insert(0, (path, sack))
+            behind = self._control[0][1][0] == ChunkType.COOKIE_ACK  # which has to be the first
+            self._control.insert(1 if behind else 0, (path, sack))
         if self._control:
             self._flush_control()
 
@@ -1227,7 +1344,7 @@ class EngineAssociation:
         path = chunk.path
         if len(self.paths) == 1 or (chunk.fast and path.usable):
             return path
-        return self._alternate(path)
+        return self.paths.for_retransmission(path)
 
     # -- what it says of itself ---
 
@@ -1266,7 +1383,18 @@ _EXPIRED: Final = (
     EngineAssociation._t5_expired,
     EngineAssociation._t2_expired,
     EngineAssociation._autoclose_expired,
+    EngineAssociation._probe_due,
+    EngineAssociation._life_expired,
 )
+
+
+def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
+    """Return one FORWARD TSN that says what several of a packet say."""
+    if len(skips) == 1:
+        return skips[0]
+    first = skips[0].cumulative_tsn
+    last = max(unwrap(skip.cumulative_tsn, first) for skip in skips)
+    return wire.ForwardTsn(last & MASK, [pair for skip in skips for pair in skip.streams])
 
 
 def _heartbeat(path: Path, nonce: bytes, now: float) -> bytes:

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import math
 import os
 import secrets
-import struct
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
@@ -27,18 +25,20 @@ from .._options import Status, StatusState
 from .._values import Arrival, AssociationChange, Message, Piece, RemoteError, SenderDry, SendInfo
 from . import wire
 from .addresses import is_group, is_unicast
-from .association import EngineAssociation, extensions
-from .cookie import FORWARD_TSN, Cookie, CookieJar
+from .association import EngineAssociation
+from .cookie import Cookie
 from .deadlines import Deadlines
+from .handshake import Handshake, Reply, Verdict, out_of_the_blue, refusal, shutdown_complete
 from .offer import Offer
 from .outbound import OutgoingMessage
 from .outlet import Outgoing, Outlet
 from .parameters import Parameters
 from .path import Route
-from .wire import Cause, ChunkType, ParameterType, Tlv
+from .tags import Tags
+from .wire import Cause, ChunkType, Tlv
 
-_U32: Final = 2**32 - 1
-_ALONE = frozenset({wire.Init, wire.InitAck, wire.ShutdownComplete})
+_ALONE: Final = frozenset({wire.Init, wire.InitAck, wire.ShutdownComplete})
+_NOT_BUNDLED: Final = frozenset({ChunkType.INIT, ChunkType.INIT_ACK, ChunkType.SHUTDOWN_COMPLETE})
 
 
 class Engine:
@@ -79,13 +79,12 @@ class Engine:
         self._address_book = self._outlet.address_book
         self.addresses: list[str] = self._address_book.addresses
         self._next_id = 1
-        self._jar = CookieJar(randomness)
+        self._tags = Tags(self._outlet.number, self.parameters.max_associations)
+        self._handshake = Handshake(self._outlet, self._tags)
         self._unread: dict[int, int] = {}  # bytes that associations left which have ended
         self._unread_bytes = 0
         self._failures: dict[int, int] = {}  # errnos of those that did not come up
         self._deadlines = Deadlines(self._deadline_of)
-        # Our tags that are used up, with the peer's port, and until when a cookie may name them.
-        self._retired_tags: dict[tuple[int, int], float] = {}
         self._now = 0.0
         self._replies = 0.0
         self._replies_at = 0.0
@@ -130,7 +129,8 @@ class Engine:
         if other is not None:
             number = errno.EALREADY if other.half_open else errno.EISCONN
             raise OSError(number, os.strerror(number))
-        association = self._new(port, self._new_tag(port), self._outlet.number(), parameters)
+        tag = self._tags.new(port, now)
+        association = self._new(port, tag, self._outlet.number(), parameters)
         for route in routes:
             association.add_path(route, confirmed=True)
         association.start(now)
@@ -337,54 +337,54 @@ class Engine:
           now: Seconds.
         """
         self._now = now
+        if len(data) < wire.SMALLEST_PACKET:
+            return
+        source_port, port, tag = wire.HEADER.unpack_from(data)
+        if port != self.port:
+            return
+        association = self._tags.owners.get(tag)
+        if (
+            association is None
+            or association.peer_port != source_port
+            or route.remote not in association.paths
+        ):
+            self._handle_strange_packet(data, route, now)
+            return
         packet = wire.parse_packet_untrusted(data)
-        if isinstance(packet, wire.Malformed) or packet.destination_port != self.port:
+        if isinstance(packet, wire.Malformed):
             return
-        if not packet.chunks or not is_unicast(route.remote) or is_group(route.local):
-            return
-        association = self._address_book.owners.get((route.remote, packet.source_port))
-        if packet.plain and association is not None and packet.tag == association.our_tag:
-            association.receive(packet, route, now)
+        if packet.plain or self._is_fit(packet, association, route, now):
+            association.receive(packet, route, len(data), now)
             self._settle(association)
-        else:
-            self._find_association(packet, route, association, now)
 
-    def _find_association(
-        self,
-        packet: wire.Packet,
-        route: Route,
-        association: EngineAssociation | None,
-        now: float,
-    ) -> None:
-        """Give a packet to the association that it is of, or answer it as one of none.
-
-        `association` is the one whose peer has the address that the packet came from.
-        """
-        first = packet.chunks[0]
-        if type(first) is wire.Init:
-            if len(packet.chunks) == 1 and packet.tag == 0 and not packet.truncated:
-                self._handle_init(first, packet, route, association, now)
-            return
-        if len(packet.chunks) > 1 and any(type(chunk) in _ALONE for chunk in packet.chunks):
-            return  # such are not bundled (6.10)
-        if isinstance(first, wire.BadChunk) and first.type == ChunkType.INIT:
-            self._handle_bad_init(first, packet, route)
-            return
-        if not packet.tag:
-            return  # only an INIT has none (8.5.1 A)
-        if association is None:
-            association = self._by_tag(packet)
-        if association is None:
-            self._handle_out_of_the_blue(packet, route, now)
-        elif type(first) is wire.CookieEcho:
-            self._handle_cookie_echo(first, packet, route, association, now)
-        elif isinstance(first, wire.ShutdownAck) and association.half_open:
+    def _is_fit(
+        self, packet: wire.Packet, association: EngineAssociation, route: Route, now: float
+    ) -> bool:
+        """Whether an association is to process a packet with its tag, from one of its addresses."""
+        chunks = packet.chunks
+        if not chunks:
+            return False
+        first = chunks[0]
+        if type(first) is wire.BadChunk and first.type == ChunkType.INIT:
+            return False
+        if type(first) is wire.Init or (
+            len(chunks) > 1 and any(type(chunk) in _ALONE for chunk in chunks)
+        ):
+            return False  # an INIT has no tag (8.5.1 A), and others are not bundled (6.10)
+        if type(first) is wire.CookieEcho:
+            self._handle_cookie_echo(first, packet, route, now)
+            return False
+        if isinstance(first, wire.ShutdownAck) and association.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
-            complete = wire.shutdown_complete_chunk(reflected=True)
-            self._reply(packet, route, packet.tag, complete, now)
-        elif _tag_fits(packet, association):
-            association.receive(packet, route, now)
-            self._settle(association)
+            self._reply(shutdown_complete(packet.tag, route), packet.source_port, now)
+            return False
+        for chunk in chunks:
+            if isinstance(chunk, wire.ShutdownComplete):
+                # Section 8.5.1 C
+                return association.state is StatusState.SHUTDOWN_ACK_SENT and not chunk.reflected
+            if isinstance(chunk, wire.Abort):
+                return not chunk.reflected  # section 8.5.1 B
+        return True
 
     def unreachable(self, data: bytes, remote: str, now: float) -> None:
         """ICMP says that nobody takes packets there (section 10): a port, or SCTP, is not known.
@@ -410,206 +410,171 @@ class Engine:
         association.unreachable(remote, now)
         self._settle(association)
 
-    def _by_tag(self, packet: wire.Packet) -> EngineAssociation | None:
-        """The association whose peer answers an INIT from an address that we do not know of."""
-        if not isinstance(packet.chunks[0], wire.InitAck):
+    # -- packets of no association that is known by its tag and address (8.4, 8.5.1) ---
+
+    def _handle_strange_packet(self, data: bytes, route: Route, now: float) -> None:
+        """Process a packet whose tag is not ours, or that comes from an address we do not know.
+
+        Anybody may have sent it, at no cost: only its outline is read, unless it turns out to be
+        of an association after all.
+        """
+        if not is_unicast(route.remote) or is_group(route.local):
+            return
+        outline = wire.outline_untrusted(data)
+        if outline is None:
+            return
+        port, tag, kinds, first = outline.source_port, outline.tag, outline.kinds, outline.kinds[0]
+        if first == ChunkType.INIT:
+            if len(kinds) == 1 and tag == 0 and not outline.truncated:
+                self._handle_init(data, route, port, now)
+            return
+        if not tag:
+            return  # only an INIT has none (8.5.1 A)
+        if len(kinds) > 1 and not _NOT_BUNDLED.isdisjoint(kinds):
+            return  # such are not bundled (6.10)
+        if first == ChunkType.COOKIE_ECHO:
+            packet = wire.parse_packet_untrusted(data)
+            if not isinstance(packet, wire.Malformed) and ChunkType.ABORT not in kinds:
+                echo = packet.chunks[0]
+                assert isinstance(echo, wire.CookieEcho)
+                self._handle_cookie_echo(echo, packet, route, now)
+            return
+        association = self._association_of_strange(outline, route)
+        if association is not None:
+            packet = wire.parse_packet_untrusted(data)
+            assert not isinstance(packet, wire.Malformed)
+            association.receive(packet, route, len(data), now)
+            self._settle(association)
+            return
+        owner = self._address_book.owners.get((route.remote, port))
+        if owner is None:
+            self._handle_out_of_the_blue(data, outline, route, now)
+        elif first == ChunkType.SHUTDOWN_ACK and owner.half_open:
+            # Section 8.5.1 E: it belongs to an earlier association.
+            self._reply(shutdown_complete(tag, route), port, now)
+
+    def _association_of_strange(
+        self, outline: wire.Outline, route: Route
+    ) -> EngineAssociation | None:
+        """Return the association that takes a packet with another tag, or from another address."""
+        kinds = outline.kinds
+        if kinds[0] == ChunkType.INIT_ACK:
+            # The peer may answer an INIT from an address that we do not know of.
+            association = self._tags.owners.get(outline.tag)
+            if association is not None and association.peer_port == outline.source_port:
+                return association
             return None
-        for association in self.associations.values():
-            if association.peer_port == packet.source_port and packet.tag == association.our_tag:
+        if not outline.reflected:
+            return None
+        # An ABORT or SHUTDOWN COMPLETE may have the tag that its sender received (8.5.1 B and C).
+        key = route.remote, outline.source_port
+        owner = self._address_book.owners.get(key)
+        listers = self._address_book.listers.get(key, ())
+        for association in [owner, *listers] if owner is not None else listers:
+            if association.their_tag == outline.tag and (
+                ChunkType.SHUTDOWN_COMPLETE not in kinds
+                or association.state is StatusState.SHUTDOWN_ACK_SENT
+            ):
                 return association
         return None
 
+    def _handle_out_of_the_blue(
+        self, data: bytes, outline: wire.Outline, route: Route, now: float
+    ) -> None:
+        """Section 8.4."""
+        kinds = outline.kinds
+        if ChunkType.ABORT in kinds:
+            return
+        if ChunkType.SHUTDOWN_ACK in kinds:
+            self._reply(shutdown_complete(outline.tag, route), outline.source_port, now)
+            return
+        if ChunkType.SHUTDOWN_COMPLETE in kinds or ChunkType.COOKIE_ACK in kinds:
+            return
+        if ChunkType.ERROR in kinds:
+            packet = wire.parse_packet_untrusted(data)
+            assert not isinstance(packet, wire.Malformed)
+            for chunk in packet.chunks:
+                if isinstance(chunk, wire.Error) and any(
+                    cause.type == Cause.STALE_COOKIE for cause in chunk.causes
+                ):
+                    return
+        self._reply(out_of_the_blue(outline.tag, route), outline.source_port, now)
+
     # -- the passive half of the handshake (5.1, 5.2) ---
 
-    def _handle_init(
-        self,
-        init: wire.Init,
-        packet: wire.Packet,
-        route: Route,
-        association: EngineAssociation | None,
-        now: float,
-    ) -> None:
-        if not init.tag:
-            return  # there is no tag to answer with (section 3.3.2)
-        offer = Offer(init, self.parameters)
-        if association is None:
-            association = self._address_book.owner_of_any(offer.addresses, packet.source_port)
-        if not offer.valid:
-            self._refuse(packet, route, offer.tag, Tlv(Cause.INVALID_PARAMETER, b""), now)
-        elif association is not None:
-            self._handle_second_init(offer, packet, route, association, now)
-        elif not self.listening:
-            self._refuse(packet, route, offer.tag, None, now)
-        else:
-            tag = self._new_tag(packet.source_port)
-            self._send_init_ack(offer, packet, route, tag, self._outlet.number(), (0, 0), now)
-
-    def _handle_second_init(
-        self,
-        offer: Offer,
-        packet: wire.Packet,
-        route: Route,
-        association: EngineAssociation,
-        now: float,
-    ) -> None:
-        """An INIT from a peer with whom there is an association (5.2.1, 5.2.2)."""
-        if association.state is StatusState.SHUTDOWN_ACK_SENT:
-            association.repeat_shutdown_ack(now)
-            self._settle(association)
+    def _handle_init(self, data: bytes, route: Route, port: int, now: float) -> None:
+        packet = wire.parse_packet_untrusted(data)
+        assert not isinstance(packet, wire.Malformed)
+        init = packet.chunks[0]
+        if isinstance(init, wire.BadChunk):
+            self._handle_bad_init(init, route, port, now)
             return
-        refusal = self._change_of_port(route, association) or self._new_addresses(
-            offer, route, association
-        )
-        if refusal is not None:
-            self._refuse(packet, route, offer.tag, refusal, now)
-        elif association.half_open:
-            # Section 5.2.1: both sides send an INIT; ours keeps its tag.
-            assert association.init is not None
-            half = association.state is StatusState.COOKIE_WAIT
-            ties = (0, 0) if half else association.tie_tags
-            self._send_init_ack(
-                offer, packet, route, association.our_tag, association.init.tsn, ties, now
-            )
+        assert isinstance(init, wire.Init)
+        if not init.tag or len(init.parameters) > wire.MOST_LOOKED_AT:
+            return  # there is no tag to answer with (section 3.3.2), or no end
+        offer = Offer(init, self.parameters)
+        association = self._handshake.association_of(offer, route, port)
+        reply: Reply | None
+        if not offer.valid:
+            reply = refusal(offer.tag, route, Tlv(Cause.INVALID_PARAMETER, b""))
+        elif association is not None:
+            reply = self._handshake.answer_peer(offer, route, association, self.parameters, now)
+            self._settle(association)
+        elif not self.listening:
+            reply = refusal(offer.tag, route, None)
         else:
-            tag, number = self._new_tag(packet.source_port), self._outlet.number()
-            self._send_init_ack(offer, packet, route, tag, number, association.tie_tags, now)
+            reply = self._handshake.answer_stranger(offer, route, port, self.parameters, now)
+        if reply is not None:
+            self._reply(reply, port, now)
 
-    def _change_of_port(self, route: Route, association: EngineAssociation) -> Tlv | None:
-        """The cause for which a restart from another UDP port is refused (RFC 6951 section 5.4)."""
-        known = association.paths.get(route.remote)
-        if known is None or route.remote_udp == known.route.remote_udp:
-            return None
-        ports = struct.pack("!HH", known.route.remote_udp, route.remote_udp)
-        return Tlv(Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT, ports)
-
-    def _new_addresses(
-        self, offer: Offer, route: Route, association: EngineAssociation
-    ) -> Tlv | None:
-        """The cause for which a restart that adds addresses is refused (5.2.2)."""
-        if association.state is StatusState.COOKIE_WAIT:
-            return None
-        # Addresses that were not taken up at first either, as they lead nowhere, are not new.
-        others = [address for address in offer.addresses if address != route.remote]
-        others = others[: association.parameters.max_peer_addresses - 1]
-        listed = [route.remote]
-        listed += [a for a in others if self._address_book.local_for(a, route) is not None]
-        added = [address for address in listed if address not in association.paths]
-        if not added:
-            return None
-        value = wire.tlvs(wire.address_parameter(address) for address in added)
-        return Tlv(Cause.RESTART_WITH_NEW_ADDRESSES, value)
-
-    def _handle_bad_init(self, chunk: wire.BadChunk, packet: wire.Packet, route: Route) -> None:
+    def _handle_bad_init(self, chunk: wire.BadChunk, route: Route, port: int, now: float) -> None:
         """Answer an INIT that makes no sense, only if it says with which tag."""
-        if packet.tag or len(chunk.raw) < 20 or not self.listening:
+        if len(chunk.raw) < 20 or not self.listening:
             return
         tag = int.from_bytes(chunk.raw[4:8], "big")
         if tag:
             cause = Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode())
-            self._refuse(packet, route, tag, cause, self._now)
-
-    def _send_init_ack(
-        self,
-        offer: Offer,
-        packet: wire.Packet,
-        route: Route,
-        tag: int,
-        tsn: int,
-        ties: tuple[int, int],
-        now: float,
-    ) -> None:
-        """Answer an INIT, and forget it: all that is to be known is in the cookie."""
-        parameters = self.parameters
-        if offer.host_name is not None:
-            cause = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
-            self._refuse(packet, route, offer.tag, cause, now)
-            return
-        forward_tsn = offer.forward_tsn and parameters.partial_reliability
-        others = [address for address in offer.addresses if address != route.remote]
-        cookie = Cookie(
-            created=now + min(offer.cookie_life, parameters.cookie_life),
-            our_tag=tag,
-            their_tag=offer.tag,
-            our_tie_tag=ties[0],
-            their_tie_tag=ties[1],
-            our_port=self._outlet.port,
-            their_port=packet.source_port,
-            our_tsn=tsn,
-            their_tsn=offer.tsn,
-            outbound_streams=min(parameters.outbound_streams, offer.inbound_streams),
-            inbound_streams=min(parameters.inbound_streams, offer.outbound_streams),
-            their_rwnd=offer.rwnd,
-            extensions=FORWARD_TSN if forward_tsn else 0,
-            adaptation=offer.adaptation,
-            udp_local=route.local_udp,
-            udp_remote=route.remote_udp,
-            local=route.local,
-            remote=route.remote,
-            addresses=tuple(others[: parameters.max_peer_addresses - 1]),
-        )
-        ours = map(wire.address_parameter, self._address_book.told_to(route))
-        ack = wire.InitAck(
-            tag,
-            max(parameters.receive_window, wire.LEAST_RWND),
-            cookie.outbound_streams,
-            parameters.inbound_streams,
-            tsn,
-            [
-                Tlv(ParameterType.STATE_COOKIE, self._jar.seal(cookie, now)),
-                *(address for address in ours if offer.takes(address, route.remote)),
-                *extensions(parameters, forward_tsn),
-                *offer.unrecognized,
-            ],
-        )
-        # An answer goes to a path of which nothing is known yet.
-        chunk = wire.init_chunk(ack)
-        large = len(chunk) + wire.HEADER_SIZE > parameters.path_mtu
-        self._send(packet, route, offer.tag, chunk, fragment=large)
+            self._reply(refusal(tag, route, cause), port, now)
 
     def _handle_cookie_echo(
-        self,
-        echo: wire.CookieEcho,
-        packet: wire.Packet,
-        route: Route,
-        association: EngineAssociation | None,
-        now: float,
+        self, echo: wire.CookieEcho, packet: wire.Packet, route: Route, now: float
     ) -> None:
-        cookie = self._jar.open_untrusted(echo.cookie, now)
-        if (
-            cookie is None
-            or (cookie.our_port, cookie.their_port) != (self._outlet.port, packet.source_port)
-            or packet.tag != cookie.our_tag
-        ):
+        port = packet.source_port
+        handshake = self._handshake
+        cookie = handshake.open_untrusted(echo.cookie, packet.tag, port, now)
+        if cookie is None:
             return
-        if association is None:
-            # It may have left from an address that is listed in it only for later.
-            association = self._address_book.owner_of_any(
-                (cookie.remote, *cookie.addresses), packet.source_port
-            )
-        if association is None and self._is_retired(cookie.our_tag, packet.source_port):
-            # What it set up has ended.  Set up again from a repeated COOKIE ECHO, it would deliver
-            # its user data a second time, with tags that were used (5.3.1).
-            self._refuse(packet, route, cookie.their_tag, None, now)
+        association = handshake.association_with(cookie)
+        life = self.parameters.cookie_life
+        verdict = handshake.judge(cookie, association, life, now)
+        if verdict is Verdict.NEW:
+            association = self._set_up(cookie, route, now)
+        elif verdict is Verdict.ENDED:
+            self._reply(refusal(cookie.their_tag, route, None), port, now)
+        elif verdict is Verdict.STALE:
+            self._reply(handshake.stale(cookie, route, life, now), port, now)
+        if association is None or not self._act_on(verdict, cookie, association, route, now):
             return
-        if self._is_stale(cookie, association, now):
-            late = math.ceil((now - cookie.created - self.parameters.cookie_life) * 1e6)
-            cause = Tlv(Cause.STALE_COOKIE, struct.pack("!I", min(late, _U32)))
-            self._reply(packet, route, cookie.their_tag, wire.error_chunk([cause]), now)
-            return
-        if association is None:
-            if not self._has_room_for_another():
-                full = Tlv(Cause.OUT_OF_RESOURCE, b"") if self.listening else None
-                self._refuse(packet, route, cookie.their_tag, full, now)
-                return
-            association = self._new(packet.source_port, cookie.our_tag, cookie.our_tsn, None)
-            association.accept(cookie)
-            association.establish(now)
-        elif not self._handle_second_cookie(cookie, packet, association, route, now):
-            return
-        self._send(packet, route, association.their_tag, wire.chunk(ChunkType.COOKIE_ACK))
+        association.acknowledge_cookie(route, now)
         rest = dataclasses.replace(packet, chunks=packet.chunks[1:])
-        association.receive(rest, route, now)
+        association.receive(rest, route, len(echo.cookie), now)
         self._settle(association)
+
+    def _set_up(self, cookie: Cookie, route: Route, now: float) -> EngineAssociation | None:
+        """Make the association of a cookie, unless there is no room for it."""
+        if not self._has_room_for_another():
+            full = Tlv(Cause.OUT_OF_RESOURCE, b"") if self.listening else None
+            self._reply(refusal(cookie.their_tag, route, full), cookie.their_port, now)
+            return None
+        # Whoever is at an address has more right to it than those that only list it: they lie, or
+        # are what their peer has forgotten (RFC 5062 section 2).
+        for lister in list(self._address_book.listers.get((cookie.remote, cookie.their_port), ())):
+            lister.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"another host has an address you listed"))
+            self._settle(lister)
+        association = self._new(cookie.their_port, cookie.our_tag, cookie.our_tsn, None)
+        association.accept(cookie, now)
+        association.establish(now)
+        return association
 
     def _has_room_for_another(self) -> bool:
         return (
@@ -618,120 +583,56 @@ class Engine:
             and self._unread_bytes < self.parameters.max_unread
         )
 
-    def _is_stale(self, cookie: Cookie, association: EngineAssociation | None, now: float) -> bool:
-        """Whether a cookie has lived too long, unless it is that of the association (5.2.4)."""
-        if now - cookie.created <= self.parameters.cookie_life:
-            return False
-        tags = (cookie.our_tag, cookie.their_tag)
-        return association is None or (association.our_tag, association.their_tag) != tags
-
-    def _handle_second_cookie(
+    def _act_on(
         self,
+        verdict: Verdict,
         cookie: Cookie,
-        packet: wire.Packet,
         association: EngineAssociation,
         route: Route,
         now: float,
     ) -> bool:
-        """Section 5.2.4, table 12; return whether a COOKIE ACK is due."""
-        ours = cookie.our_tag == association.our_tag
-        theirs = cookie.their_tag == association.their_tag
-        ties = (cookie.our_tie_tag, cookie.their_tie_tag)
-        if not ours and not theirs and ties == association.tie_tags:  # A: the peer has restarted
-            if association.state is StatusState.SHUTDOWN_ACK_SENT:
-                association.repeat_shutdown_ack(now)
-                self._settle(association)
-                cause = Tlv(Cause.COOKIE_WHILE_SHUTTING_DOWN, b"")
-                self._send(packet, route, association.their_tag, wire.error_chunk([cause]))
+        """Do what a cookie comes to (5.2.4); return whether a COOKIE ACK is due."""
+        match verdict:
+            case Verdict.NEW:
+                return True
+            case Verdict.RESTART:
+                if association.state is StatusState.SHUTDOWN_ACK_SENT:
+                    association.refuse_restart(route, now)
+                    self._settle(association)
+                    return False
+                self._tags.retire(association, now, self.parameters.cookie_life)
+                heirs = self._address_book.release(association)
+                association.restart(cookie, now)
+                self._tags.owners[association.our_tag] = association
+                self._pass_on(heirs)
+                return True
+            case Verdict.COLLISION:
+                if not association.half_open and association.state is not StatusState.ESTABLISHED:
+                    return False
+                association.collide(cookie, now)
+                return True
+            case Verdict.REPEATED:
+                if association.state is StatusState.COOKIE_ECHOED:
+                    association.establish(now)
+                return True
+            case _:
                 return False
-            self._retire_tag(association)
-            association.restart(cookie, now)
-            return True
-        if ours and not theirs:  # B: both sides started
-            if not association.half_open and association.state is not StatusState.ESTABLISHED:
-                return False
-            association.collide(cookie, now)
-            return True
-        if ours and theirs:  # D: a repetition, or the answer to a collision
-            if association.state is StatusState.COOKIE_ECHOED:
-                association.establish(now)
-            return True
-        return False  # C: it comes late
-
-    # -- out of the blue (8.4) ---
-
-    def _handle_out_of_the_blue(self, packet: wire.Packet, route: Route, now: float) -> None:
-        first = packet.chunks[0]
-        if any(isinstance(chunk, wire.Abort) for chunk in packet.chunks):
-            return
-        if isinstance(first, wire.CookieEcho):
-            self._handle_cookie_echo(first, packet, route, None, now)
-            return
-        if any(isinstance(chunk, wire.ShutdownAck) for chunk in packet.chunks):
-            complete = wire.shutdown_complete_chunk(reflected=True)
-            self._reply(packet, route, packet.tag, complete, now)
-            return
-        for chunk in packet.chunks:
-            if isinstance(chunk, (wire.ShutdownComplete, wire.CookieAck)):
-                return
-            if isinstance(chunk, wire.Error) and any(
-                cause.type == Cause.STALE_COOKIE for cause in chunk.causes
-            ):
-                return
-        self._reply(packet, route, packet.tag, wire.abort_chunk(reflected=True), now)
 
     # -- answers ---
 
-    def _refuse(
-        self, packet: wire.Packet, route: Route, tag: int, cause: Tlv | None, now: float
-    ) -> None:
-        """Answer a packet with an ABORT."""
-        causes = [] if cause is None else [cause]
-        self._reply(packet, route, tag, wire.abort_chunk(causes), now)
-
-    def _reply(self, packet: wire.Packet, route: Route, tag: int, chunk: bytes, now: float) -> None:
+    def _reply(self, reply: Reply, port: int, now: float) -> None:
         """Answer somebody of whom nothing is known, but not too often."""
-        rate = self.parameters.max_replies_per_second
-        self._replies = max(0.0, self._replies - (now - self._replies_at) * rate)
-        self._replies_at = now
-        if self._replies >= rate:
-            return
-        self._replies += 1
-        self._send(packet, route, tag, chunk)
+        if reply.limited:
+            rate = self.parameters.max_replies_per_second
+            self._replies = max(0.0, self._replies - (now - self._replies_at) * rate)
+            self._replies_at = now
+            if self._replies >= rate:
+                return
+            self._replies += 1
+        data = wire.seal(self._outlet.port, port, reply.tag, [reply.chunk])
+        self._outlet.transmit(data, reply.route, fragment=reply.fragment)
 
-    def _send(
-        self, packet: wire.Packet, route: Route, tag: int, chunk: bytes, *, fragment: bool = False
-    ) -> None:
-        """Answer a packet with one of this chunk, sent back the way that it came."""
-        data = wire.seal(self._outlet.port, packet.source_port, tag, [chunk])
-        self._outlet.transmit(data, route, fragment=fragment)
-
-    # -- associations: their tags, their beginning and their end ---
-
-    def _new_tag(self, port: int) -> int:
-        """A tag that was not used for a peer with this port (5.3.1)."""
-        tag = self._outlet.number() or 1
-        while self._is_retired(tag, port):
-            tag = tag % _U32 + 1
-        return tag
-
-    def _is_retired(self, tag: int, port: int) -> bool:
-        return self._retired_tags.get((tag, port), -inf) >= self._now
-
-    def _retire_tag(self, association: EngineAssociation) -> None:
-        """Remember that our tag of an association is not to be used again: cookies still name it.
-
-        It is remembered for as long as such a cookie may be good: its life, and as much again that
-        a Cookie Preservative may have asked for.
-        """
-        retired = self._retired_tags
-        while retired and (
-            len(retired) >= self.parameters.max_associations
-            or next(iter(retired.values())) < self._now
-        ):
-            del retired[next(iter(retired))]
-        key = association.our_tag, association.peer_port
-        retired[key] = self._now + 2 * self.parameters.cookie_life
+    # -- associations: their beginning and their end ---
 
     def _new(
         self, port: int, tag: int, tsn: int, parameters: Parameters | None
@@ -740,6 +641,7 @@ class Engine:
         own = dataclasses.replace(parameters or self.parameters)
         association = EngineAssociation(self._outlet, id, port, tag, tsn, own)
         self.associations[id] = association
+        self._tags.owners[tag] = association
         return association
 
     def _association(self, id: int) -> EngineAssociation:
@@ -761,29 +663,20 @@ class Engine:
         elif association.id in self.associations:
             self._forget(association)
 
+    def _pass_on(self, heirs: list[tuple[EngineAssociation, str]]) -> None:
+        """Give addresses that an association had to those whose peers list them too."""
+        for heir, address in heirs:
+            heir.gain(address, self._now)
+            self._settle(heir)
+
     def _forget(self, association: EngineAssociation) -> None:
         del self.associations[association.id]
         self._deadlines.forget(association.id)
-        self._address_book.forget(association)
-        self._retire_tag(association)
+        self._tags.retire(association, self._now, self.parameters.cookie_life)
+        self._pass_on(self._address_book.release(association))
         if association.failure and self._arrivals.has_own(association.id):
             self._failures[association.id] = association.failure
         if association.inbound is not None:
             left = association.inbound.delivered + self.parameters.chunk_overhead
             self._unread[association.id] = left
             self._unread_bytes += left
-
-
-def _tag_fits(packet: wire.Packet, association: EngineAssociation) -> bool:
-    """Section 8.5, with the exceptions of 8.5.1."""
-    for chunk in packet.chunks:
-        if isinstance(chunk, (wire.Abort, wire.ShutdownComplete)):
-            if (
-                isinstance(chunk, wire.ShutdownComplete)
-                and association.state is not StatusState.SHUTDOWN_ACK_SENT
-            ):
-                return False
-            if chunk.reflected:
-                return packet.tag == association.their_tag and packet.tag != 0
-            return packet.tag == association.our_tag
-    return packet.tag == association.our_tag

@@ -149,10 +149,10 @@ class Path:
     @property
     def state(self) -> PathState:
         """The state of the path, as RFC 6458 section 8.2.2 and RFC 7829 name it."""
-        if not self.confirmed:
-            return PathState.UNCONFIRMED
         if self.unreachable:
             return PathState.INACTIVE
+        if not self.confirmed:
+            return PathState.UNCONFIRMED
         if self.potentially_failed:
             return PathState.POTENTIALLY_FAILED
         return PathState.ACTIVE
@@ -183,17 +183,14 @@ class Path:
             first = self.search.deadline
         return first
 
-    def restart(self) -> None:
-        """Begin anew with a peer that did the same (5.2.4, action A)."""
-        self.cwnd = self.initial_cwnd()
-        self.ssthresh = 2**32
-        self.flight = 0
-        self.rto = self.parameters.rto_initial
-        self.srtt = 0.0
-        self.error_count = 0
-        self.unreachable = self.potentially_failed = self.fast_recovery = False
-        self.timed_tsn = None
-        self.t3 = self.heartbeat_deadline = inf
+    def set_as(self, other: Path) -> None:
+        """Take over what the program has set for another path."""
+        self.max_retrans = other.max_retrans
+        self.heartbeats = other.heartbeats
+        self.interval = other.interval
+        if other.search is None:
+            self.search = None
+            self.mtu = other.mtu
 
     # -- round trips (6.3.1) ---
 
@@ -275,11 +272,10 @@ class Path:
     def schedule_heartbeat(self, now: float, random: float) -> None:
         """Schedule the next heartbeat: in an interval and an RTO, give or take half of the RTO.
 
-        A path that is unconfirmed or potentially failed is probed after the RTO alone.  ``random``
-        is 0 to 1.
+        A path that has potentially failed is probed after the RTO alone.  ``random`` is 0 to 1.
         """
         wait = self.rto * (0.5 + random)
-        if self.confirmed and not self.potentially_failed:
+        if not self.potentially_failed:
             wait += self.interval
             if not self.heartbeats:
                 wait = inf

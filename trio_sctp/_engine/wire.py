@@ -20,6 +20,10 @@ from typing import Final, NamedTuple
 import google_crc32c
 
 HEADER_SIZE: Final = 12
+SMALLEST_PACKET: Final = HEADER_SIZE + 4
+MOST_LOOKED_AT: Final = 64
+"""Chunks of a stranger's packet, and parameters of an INIT or causes of an ERROR, that are read:
+anybody can send thousands in one packet."""
 LEAST_RWND: Final = 1500
 """The smallest receiver window that an INIT may advertise, in bytes (section 3.3.2)."""
 DATA_OVERHEAD: Final = 16
@@ -300,7 +304,8 @@ class Malformed(enum.Enum):
     PORT = "a port that is 0"
 
 
-_HEADER = struct.Struct("!HHI")
+HEADER: Final = struct.Struct("!HHI")
+"""Source port, destination port and verification tag; the checksum follows."""
 _CHECKSUM = struct.Struct("<I")
 _CHUNK = struct.Struct("!BBH")
 _DATA = struct.Struct("!IHHI")
@@ -318,17 +323,17 @@ _NO_CHECKSUM = bytes(4)
 
 def seal(source_port: int, destination_port: int, tag: int, chunks: Iterable[bytes]) -> bytes:
     """Return a packet with its checksum (section 3.1 and appendix A)."""
-    header = _HEADER.pack(source_port, destination_port, tag)
+    header = HEADER.pack(source_port, destination_port, tag)
     body = b"".join(chunks)
     return b"".join((header, _CHECKSUM.pack(_crc32c(header + _NO_CHECKSUM + body)), body))
 
 
 def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
     """Parse a packet with each of its chunks."""
-    if len(data) < HEADER_SIZE + 4:
+    if len(data) < SMALLEST_PACKET:
         return Malformed.TOO_SHORT
-    source, destination, tag = _HEADER.unpack_from(data)
-    if _CHECKSUM.unpack_from(data, 8)[0] != _crc32c(data[:8] + _NO_CHECKSUM + data[12:]):
+    source, destination, tag = HEADER.unpack_from(data)
+    if not _checksum_fits(data):
         return Malformed.CHECKSUM
     if not source or not destination:
         return Malformed.PORT
@@ -365,6 +370,55 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             append(_parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end]))
         offset = end + (-length & 3)
     return Packet(source, destination, tag, chunks, offset < size, plain and bool(chunks))
+
+
+class Outline(NamedTuple):
+    """What a packet says of itself before its chunks are understood.
+
+    Attributes:
+      source_port: The sender's SCTP port.
+      tag: The verification tag.
+      kinds: The types of its chunks.
+      truncated: Whether its chunks are followed by bytes that form no chunk.
+      reflected: Whether an ABORT or SHUTDOWN COMPLETE has the T bit.
+    """
+
+    source_port: int
+    tag: int
+    kinds: list[int]
+    truncated: bool
+    reflected: bool
+
+
+def outline_untrusted(data: bytes) -> Outline | None:
+    """Return the outline of a packet.
+
+    Returns None if it is none, has no chunk, or has more of them than are looked at.
+    """
+    source, destination, tag = HEADER.unpack_from(data)
+    if not source or not destination:
+        return None
+    kinds: list[int] = []
+    reflected = False
+    offset, size = HEADER_SIZE, len(data)
+    while offset + 4 <= size:
+        kind, flags, length = _CHUNK.unpack_from(data, offset)
+        if length < 4 or offset + length > size:
+            break
+        if len(kinds) == MOST_LOOKED_AT:
+            return None
+        kinds.append(kind)
+        if flags & 1 and kind in (ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE):
+            reflected = True
+        offset += length + (-length & 3)
+    if not kinds or not _checksum_fits(data):
+        return None
+    return Outline(source, tag, kinds, offset < size, reflected)
+
+
+def _checksum_fits(data: bytes) -> bool:
+    checksum: int = _CHECKSUM.unpack_from(data, 8)[0]
+    return checksum == _crc32c(data[:8] + _NO_CHECKSUM + data[12:])
 
 
 def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> Chunk:
@@ -437,10 +491,13 @@ def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
 
 
 def parse_tlvs_untrusted(data: bytes) -> list[Tlv] | None:
-    """Parse parameters or causes; return None if their lengths do not add up."""
+    """Parse parameters or causes; return None if their lengths do not add up.
+
+    Of more than `MOST_LOOKED_AT`, one more than that is returned.
+    """
     found: list[Tlv] = []
     offset, size = 0, len(data)
-    while offset < size:
+    while offset < size and len(found) <= MOST_LOOKED_AT:
         if size - offset < 4:
             return None
         kind, length = _TLV.unpack_from(data, offset)
@@ -554,9 +611,13 @@ def address_untrusted(parameter: Tlv) -> str | None:
     if len(parameter.value) != sizes.get(parameter.type):
         return None
     address = ipaddress.ip_address(parameter.value)
-    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+    if address.is_multicast or address.is_unspecified:
         return None
-    return str(address)
+    if address.version == 4:
+        # 0.0.0.0/8 and 240.0.0.0/4, with the broadcast address: no host has these.
+        return str(address) if 0 < parameter.value[0] < 240 else None
+    # An IPv4 address in disguise would pass for one of another scope.
+    return str(address) if address.ipv4_mapped is None else None
 
 
 def unrecognized(parameter: Tlv) -> Tlv:
