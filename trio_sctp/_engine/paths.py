@@ -40,7 +40,7 @@ class Paths(dict[str, Path]):
         self.received: int = 0
         self.reflected: int = 0
         self._probed: str = ""  # the address that was probed last
-        self._received_before = 0  # `received`, when an address that has failed was probed
+        self._received_before = 0  # `received`, when an address was probed last
 
     # -- which addresses there are ---
 
@@ -170,8 +170,7 @@ class Paths(dict[str, Path]):
         silent = not alive and self.received == self._received_before
         if silent or self.reflected + size > MOST_REFLECTED * self.received:
             return None, seldom
-        if not alive:
-            self._received_before = self.received
+        self._received_before = self.received
         self.reflected += size
         self._probed = path.address
         return path, again
