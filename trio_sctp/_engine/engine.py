@@ -38,6 +38,7 @@ from .tags import Tags
 from .wire import Cause, ChunkType, Tlv
 
 _ALONE: Final = frozenset({wire.Init, wire.InitAck, wire.ShutdownComplete})
+_NEVER_ANSWERED: Final = frozenset({ChunkType.SHUTDOWN_COMPLETE, ChunkType.COOKIE_ACK})
 _NOT_BUNDLED: Final = frozenset({ChunkType.INIT, ChunkType.INIT_ACK, ChunkType.SHUTDOWN_COMPLETE})
 
 
@@ -448,7 +449,7 @@ class Engine:
             return
         owner = self._address_book.owners.get((route.remote, port))
         if owner is None:
-            self._handle_out_of_the_blue(data, outline, route, now)
+            self._handle_out_of_the_blue(outline, route, now)
         elif first == ChunkType.SHUTDOWN_ACK and owner.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(tag, route), port, now)
@@ -478,9 +479,7 @@ class Engine:
                 return association
         return None
 
-    def _handle_out_of_the_blue(
-        self, data: bytes, outline: wire.Outline, route: Route, now: float
-    ) -> None:
+    def _handle_out_of_the_blue(self, outline: wire.Outline, route: Route, now: float) -> None:
         """Section 8.4."""
         kinds = outline.kinds
         if ChunkType.ABORT in kinds:
@@ -488,16 +487,8 @@ class Engine:
         if ChunkType.SHUTDOWN_ACK in kinds:
             self._reply(shutdown_complete(outline.tag, route), outline.source_port, now)
             return
-        if ChunkType.SHUTDOWN_COMPLETE in kinds or ChunkType.COOKIE_ACK in kinds:
+        if outline.stale or not _NEVER_ANSWERED.isdisjoint(kinds):
             return
-        if ChunkType.ERROR in kinds:
-            packet = wire.parse_packet_untrusted(data)
-            assert not isinstance(packet, wire.Malformed)
-            for chunk in packet.chunks:
-                if isinstance(chunk, wire.Error) and any(
-                    cause.type == Cause.STALE_COOKIE for cause in chunk.causes
-                ):
-                    return
         self._reply(out_of_the_blue(outline.tag, route), outline.source_port, now)
 
     # -- the passive half of the handshake (5.1, 5.2) ---

@@ -24,6 +24,8 @@ SMALLEST_PACKET: Final = HEADER_SIZE + 4
 MOST_LOOKED_AT: Final = 64
 """Chunks of a stranger's packet, and parameters of an INIT or causes of an ERROR, that are read:
 anybody can send thousands in one packet."""
+MOST_CONTROL: Final = 256
+"""Chunks of a peer's packet, DATA and SACK aside, that are read.  No packet needs as many."""
 LEAST_RWND: Final = 1500
 """The smallest receiver window that an INIT may advertise, in bytes (section 3.3.2)."""
 DATA_OVERHEAD: Final = 16
@@ -340,6 +342,7 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
     chunks: list[Chunk] = []
     append = chunks.append
     plain = True
+    control = 0
     offset, size = HEADER_SIZE, len(data)
     while offset + 4 <= size:
         kind, flags, length = _CHUNK.unpack_from(data, offset)
@@ -367,6 +370,9 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             append(sack)
         else:
             plain = False
+            control += 1
+            if control > MOST_CONTROL:
+                break
             append(_parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end]))
         offset = end + (-length & 3)
     return Packet(source, destination, tag, chunks, offset < size, plain and bool(chunks))
@@ -381,6 +387,7 @@ class Outline(NamedTuple):
       kinds: The types of its chunks.
       truncated: Whether its chunks are followed by bytes that form no chunk.
       reflected: Whether an ABORT or SHUTDOWN COMPLETE has the T bit.
+      stale: Whether an ERROR says, as the first thing, that a cookie is stale.
     """
 
     source_port: int
@@ -388,6 +395,7 @@ class Outline(NamedTuple):
     kinds: list[int]
     truncated: bool
     reflected: bool
+    stale: bool
 
 
 def outline_untrusted(data: bytes) -> Outline | None:
@@ -399,7 +407,7 @@ def outline_untrusted(data: bytes) -> Outline | None:
     if not source or not destination:
         return None
     kinds: list[int] = []
-    reflected = False
+    reflected = stale = False
     offset, size = HEADER_SIZE, len(data)
     while offset + 4 <= size:
         kind, flags, length = _CHUNK.unpack_from(data, offset)
@@ -410,10 +418,12 @@ def outline_untrusted(data: bytes) -> Outline | None:
         kinds.append(kind)
         if flags & 1 and kind in (ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE):
             reflected = True
+        elif kind == ChunkType.ERROR and length >= 8:
+            stale = stale or _TLV.unpack_from(data, offset + 4)[0] == Cause.STALE_COOKIE
         offset += length + (-length & 3)
     if not kinds or not _checksum_fits(data):
         return None
-    return Outline(source, tag, kinds, offset < size, reflected)
+    return Outline(source, tag, kinds, offset < size, reflected, stale)
 
 
 def _checksum_fits(data: bytes) -> bool:

@@ -1,0 +1,126 @@
+"""What a packet costs, whoever sends it and whatever is in it: a number of calls that is bounded.
+
+A call takes about 0.1 µs, so these bounds are well below the time that a packet may take: 1 ms for
+one from a stranger, and 0.5 ms and 0.5 ms for each KiB of it for one from a peer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from trio_sctp._engine import Route, wire
+from trio_sctp._engine.wire import ChunkType, Tlv
+
+from ..support.counting import calls
+from ..support.engines import B3, PEER_PORT, PORT, A, cookie_echo
+from ..support.scripted_peer import ScriptedPeer
+
+STRANGER = 3000
+PEER, PEER_PER_KIB = 3000, 2000
+FULL = 64_000
+"""Bytes of the largest packets."""
+
+
+def filled(chunk: bytes) -> list[bytes]:
+    return [chunk] * (FULL // len(chunk))
+
+
+def init(parameters: Sequence[Tlv]) -> bytes:
+    return wire.init_chunk(wire.Init(7, 65536, 10, 10, 99, list(parameters)))
+
+
+ADDRESSES = [wire.address_parameter(f"fd00::{number}") for number in range(1, 65)]
+IPV4, IPV6 = wire.address_parameter("10.1.0.1"), wire.address_parameter("fd00::1")
+GAPS = [(2 * n + 2, 2 * n + 2) for n in range(15_000)]
+
+FROM_STRANGERS: dict[str, tuple[int, list[bytes]]] = {
+    "INIT": (0, [init([])]),
+    "INIT with 64 addresses": (0, [init(ADDRESSES)]),
+    "INIT with 64 unknown parameters": (0, [init([Tlv(0xC123, b"x")] * 64)]),
+    "INIT with one address, thousands of times": (0, [init([IPV4] * 8000)]),
+    "INIT with one IPv6 address, thousands of times": (0, [init([IPV6] * 3200)]),
+    "INIT ACK": (7, [wire.init_chunk(wire.InitAck(7, 65536, 10, 10, 99, [IPV6] * 3000))]),
+    "COOKIE ECHO": (7, [wire.chunk(ChunkType.COOKIE_ECHO, bytes(60_000))]),
+    "unknown chunks": (7, filled(wire.chunk(0xFF))),
+    "SACK": (7, [wire.sack_chunk(5, 5, GAPS, [])]),
+    "ERROR": (7, [wire.error_chunk([Tlv(7, b"")] * 15_000)]),
+    "64 ERRORs": (7, [wire.error_chunk([Tlv(7, b"")] * 64)] * 64),
+    "DATA": (7, filled(wire.data_chunk(1, 0, 0, 0, b"x", 3))),
+    "no packet": (7, [b"\xff" * FULL]),
+}
+
+
+@pytest.mark.parametrize("kind", FROM_STRANGERS)
+def test_a_packet_from_a_stranger(kind: str) -> None:
+    tag, chunks = FROM_STRANGERS[kind]
+    packet = wire.seal(PEER_PORT, PORT, tag, chunks)
+    costs = []
+    for associations in (1, 1000):
+        peer = ScriptedPeer()
+        for number in range(associations):
+            route = Route(A, f"10.2.{number >> 8}.{number & 255}")
+            peer.engine.connect([route], PEER_PORT, 0.0)
+        peer.take()
+        receive = functools.partial(peer.engine.receive_packet, packet, Route(A, B3), 0.0)
+        receive()  # it fills caches
+        costs.append(calls(receive))
+    assert costs[0] == costs[1], "a packet of a stranger costs the same with many associations"
+    assert costs[0] < STRANGER
+
+
+FROM_PEERS: dict[str, Callable[[ScriptedPeer], list[bytes]]] = {
+    "unknown chunks to be reported": lambda peer: filled(wire.chunk(0xC5)),
+    "unknown chunks": lambda peer: filled(wire.chunk(0x85)),
+    "HEARTBEAT": lambda peer: filled(wire.heartbeat_chunk(b"")),
+    "HEARTBEAT ACK": lambda peer: filled(wire.heartbeat_chunk(bytes(17), ack=True)),
+    "SHUTDOWN": lambda peer: filled(wire.shutdown_chunk(peer.their_tsn - 1)),
+    "SHUTDOWN ACK": lambda peer: filled(wire.chunk(ChunkType.SHUTDOWN_ACK)),
+    "COOKIE ACK": lambda peer: filled(wire.chunk(ChunkType.COOKIE_ACK)),
+    "COOKIE ECHO": lambda peer: filled(wire.chunk(ChunkType.COOKIE_ECHO, b"no cookie")),
+    "INIT": lambda peer: filled(init([])),
+    "ERROR": lambda peer: filled(wire.error_chunk([Tlv(7, b"")])),
+    "one ERROR": lambda peer: [wire.error_chunk([Tlv(7, b"")] * 15_000)],
+    "SACK": lambda peer: filled(wire.sack_chunk(peer.their_tsn - 1, 65536, [], [])),
+    "SACK with gaps": lambda peer: [wire.sack_chunk(peer.their_tsn - 1, 65536, GAPS, [])],
+    "FORWARD TSN": lambda peer: [
+        wire.forward_tsn_chunk(peer.tsn + n, []) for n in range(FULL // 8)
+    ],
+    "FORWARD TSN of many streams": lambda peer: [
+        wire.forward_tsn_chunk(peer.tsn, [(stream, 5) for stream in range(FULL // 4)])
+    ],
+    "DATA": lambda peer: [peer.unordered(b"x") for _ in range(FULL // 20)],
+    "DATA that comes again": lambda peer: filled(peer.unordered(b"x", tsn=5)),
+    "DATA out of order": lambda peer: [
+        peer.unordered(b"x", tsn=peer.tsn + 2 * n + 1) for n in range(FULL // 20)
+    ],
+    "DATA for no stream": lambda peer: [
+        peer.unordered(b"x", stream=60_000) for _ in range(FULL // 20)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", FROM_PEERS)
+@pytest.mark.parametrize("state", ["up", "shutting down", "peer shuts down"])
+def test_a_packet_from_a_peer(kind: str, state: str) -> None:
+    peer = ScriptedPeer()
+    association = peer.accept()
+    if state == "shutting down":
+        peer.engine.shutdown(association.id, peer.now)
+    elif state == "peer shuts down":
+        peer.send(b"unacknowledged")
+        peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    packet = peer.packet(*FROM_PEERS[kind](peer))
+    cost = calls(lambda: peer.engine.receive_packet(packet, peer.route, peer.now))
+    assert cost < PEER + PEER_PER_KIB * len(packet) / 1024
+
+
+def test_chunks_behind_a_cookie_echo() -> None:
+    peer = ScriptedPeer()
+    ack = peer.begin()
+    packet = peer.packet(cookie_echo(ack), *filled(wire.heartbeat_chunk(b"")), tag=ack.tag)
+    for _ in range(2):
+        cost = calls(lambda: peer.engine.receive_packet(packet, peer.route, peer.now))
+        assert cost < PEER + PEER_PER_KIB * len(packet) / 1024
