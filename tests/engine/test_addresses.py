@@ -16,6 +16,7 @@ from ..support.engines import (
     B2,
     B3,
     PEER_PORT,
+    PORT,
     A,
     B,
     Sent,
@@ -228,11 +229,10 @@ def test_a_collision_is_answered_by_what_the_association_was_set_up_with() -> No
         ("10.0.0.2", ["127.0.0.1", "169.254.1.1", "192.168.0.1"], ["192.168.0.1"]),
         ("169.254.1.1", ["127.0.0.1", "169.254.1.2"], ["169.254.1.2"]),
         ("127.0.0.1", ["127.0.0.2", "10.0.0.3"], ["127.0.0.2", "10.0.0.3"]),
-        ("10.0.0.2", [A, A2], []),
     ],
 )
 @pytest.mark.parametrize("passive", [False, True])
-def test_addresses_of_narrower_scope_and_our_own_are_not_taken_up(
+def test_addresses_of_narrower_scope_are_not_taken_up(
     source: str, listed: list[str], taken: list[str], passive: bool
 ) -> None:
     peer = ScriptedPeer([A, A2], remote=source)
@@ -242,6 +242,16 @@ def test_addresses_of_narrower_scope_and_our_own_are_not_taken_up(
         association = peer.set_up("wait")
         peer.give(peer.init_ack([PEER_COOKIE, *listing(*listed)]))
     assert list(association.paths) == [source, *taken]
+
+
+def test_our_own_addresses_are_not_taken_up() -> None:
+    """With our port too, they would be us: we would answer our own heartbeats."""
+    peer = ScriptedPeer([A, A2])
+    peer.engine.connect([peer.route], PORT, 0.0)
+    (sent,) = peer.take()
+    ack = peer.init_ack([PEER_COOKIE, *listing(A, A2, B2)])
+    peer.give_raw(wire.seal(PORT, PORT, sent.get(wire.Init).tag, [ack]))
+    assert list(peer.association.paths) == [B, B2]
 
 
 # -- what goes to an address that is not confirmed (5.4) ---------------------------------------

@@ -95,19 +95,15 @@ class AddressBook:
         reach = _scope(route.remote)
         return [address for address in self.addresses if _scope(address) >= reach]
 
-    def is_credible(self, address: str, route: Route) -> bool:
+    def is_credible(self, address: str, route: Route, *, same_port: bool) -> bool:
         """Whether a peer may have an address that it lists in a packet that came by this route.
 
         An address whose scope is narrower than that of the packet's source would mean another
-        host here than it does there, and no peer has one of ours.
+        host here than it does there, and no peer has one of ours and our port as well.
         """
-        if address == route.local or address in self.addresses:
+        if same_port and (address == route.local or address in self.addresses):
             return False
         return _scope(address) >= _scope(route.remote)
-
-    def leads_to(self, address: str, route: Route) -> bool:
-        """Whether an address that a peer lists may be the peer's, and is reached from here."""
-        return self.is_credible(address, route) and self.local_for(address, route) is not None
 
     def local_for(self, address: str, route: Route) -> str | None:
         """Return our address from which another address of a peer is reached; None if none is.

@@ -68,8 +68,6 @@ _LIFE_TRIES: Final = 2
 _LIFE_WAIT: Final = 1.0
 """Seconds that a peer has to answer when it is asked whether it is there; more if the round trip
 is long."""
-_LIFE_SHOWN: Final = 5.0
-"""Seconds for which an answer to that question holds."""
 
 
 class EngineAssociation:
@@ -129,7 +127,8 @@ class EngineAssociation:
         self._reports: list[Tlv] = []  # causes for an ERROR that answers the packet at hand
         self._reports_size = 0
         self._life_asked = 0  # how often the peer was asked whether it is there
-        self._life_shown = -inf  # when it answered that
+        self._life_asked_for = 0  # the tag of the INIT that was the reason; 0 if there was none
+        self._life_shown_to = 0  # and that of the one for which the peer has shown it
 
     # -- states ---
 
@@ -371,7 +370,8 @@ class EngineAssociation:
         An address that is confirmed in another association stays there while that one lives.
         """
         book = self._outlet.address_book
-        if address in self.paths or not book.is_credible(address, route):
+        same_port = self.peer_port == self._outlet.port
+        if address in self.paths or not book.is_credible(address, route, same_port=same_port):
             return
         local = book.local_for(address, route)
         if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
@@ -890,7 +890,7 @@ class EngineAssociation:
         path.measured(max(now - path.heartbeat_sent, 0.0))
         if self._life_asked:
             self._life_asked = 0
-            self._life_shown = now
+            self._life_shown_to = self._life_asked_for
             self._timers[LIFE] = inf
         if path.confirmed:
             self._count_answer(path, now)
@@ -925,19 +925,21 @@ class EngineAssociation:
 
     # -- whether the peer is still there ---
 
-    def ask_for_life(self, now: float) -> None:
+    def ask_for_life(self, now: float, init_tag: int = 0) -> None:
         """Have the peer show that it is there; without an answer, the association ends.
 
-        Somebody says that they are this peer and know nothing of the association (5.2).  That may
-        be a lie, so the peer itself is asked, more often and faster than other heartbeats go out.
+        Somebody says that they are this peer and know nothing of the association (5.2), perhaps by
+        an INIT with this tag.  That may be a lie, so the peer itself is asked, sooner and more
+        often than by other heartbeats.
         """
         if not self._life_asked and not self.half_open:
+            self._life_asked_for = init_tag
             self._ask_for_life(now)
             self.flush(now)
 
-    def has_shown_life(self, now: float) -> bool:
-        """Whether the peer was asked lately, and is there."""
-        return now - self._life_shown <= _LIFE_SHOWN
+    def has_shown_life_to(self, init_tag: int) -> bool:
+        """Whether the peer was asked because of this INIT, which comes again, and is there."""
+        return self._life_shown_to == init_tag
 
     def _ask_for_life(self, now: float) -> None:
         self._life_asked += 1

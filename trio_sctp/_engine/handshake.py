@@ -106,8 +106,8 @@ class Handshake:
         port = association.peer_port
         known = association.paths.get(route.remote)
         if known is not None and route.remote_udp != known.route.remote_udp:
-            if not association.half_open and not association.has_shown_life(now):
-                association.ask_for_life(now)
+            if not association.half_open and not association.has_shown_life_to(offer.tag):
+                association.ask_for_life(now, offer.tag)
                 return None  # it comes again, and is answered when the peer's state is known
             ports = struct.pack("!HH", known.route.remote_udp, route.remote_udp)
             return refusal(offer.tag, route, Tlv(Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT, ports))
@@ -148,7 +148,13 @@ class Handshake:
         others = [address for address in offer.addresses if address != route.remote]
         others = others[: association.parameters.max_peer_addresses - 1]
         listed = [route.remote]
-        listed += [address for address in others if self._book.leads_to(address, route)]
+        book, same_port = self._book, association.peer_port == self._outlet.port
+        listed += [
+            address
+            for address in others
+            if book.is_credible(address, route, same_port=same_port)
+            and book.local_for(address, route) is not None
+        ]
         return [address for address in listed if address not in association.paths]
 
     def _init_ack(
@@ -172,7 +178,8 @@ class Handshake:
         others = [
             address
             for address in dict.fromkeys(listed)
-            if address != back.remote and self._book.is_credible(address, came)
+            if address != back.remote
+            and self._book.is_credible(address, came, same_port=port == self._outlet.port)
         ]
         cookie = Cookie(
             created=now + min(offer.cookie_life, parameters.cookie_life),
