@@ -655,7 +655,7 @@ async def _send_first(
             tcb = _start_with(socket, value, peer, how, init)
             break
         except trio.WouldBlock:
-            await socket.sender.wait_for_room()
+            await socket.sender.wait_for_room(None)
     if not eof:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return

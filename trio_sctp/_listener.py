@@ -193,6 +193,7 @@ class EndedSocket:
     """Stands in for the socket of an association that ended before it could be peeled off."""
 
     one_to_one = False
+    room_is_shared = False
 
     def _ended_error(self) -> OSError:
         return OSError(errno.EPIPE, os.strerror(errno.EPIPE))
@@ -211,7 +212,7 @@ class EndedSocket:
     ) -> None:
         raise self._ended_error()
 
-    async def wait_writable(self) -> None:
+    async def wait_writable(self, association_id: int | None) -> None:
         raise self._ended_error()
 
     def max_send_size(self) -> tuple[int, str]:

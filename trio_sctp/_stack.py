@@ -29,6 +29,8 @@ class StackSocket(Protocol):
 
     one_to_one: bool
     """Whether it carries only one association and is addressed without ids (SOCK_STREAM)."""
+    room_is_shared: bool
+    """Whether its associations share a send buffer, so that none is told of its own room."""
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -50,8 +52,8 @@ class StackSocket(Protocol):
         """Take a whole message for sending, or raise and take none of it."""
         ...
 
-    async def wait_writable(self) -> None:
-        """Wait until `send` may have room."""
+    async def wait_writable(self, association_id: int | None) -> None:
+        """Wait until `send` may have room for a message on an association; None for a new one."""
         ...
 
     def max_send_size(self) -> tuple[int, str]:

@@ -450,7 +450,7 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
     for stream in inbound._streams.values():
         for run in stream.waiting.values():
             held += run.size + overhead * run.chunks
-    for arrival in (*engine._arrivals.queue(None), *inbound._held_back):
+    for arrival in (*engine._arrivals.waiting(None), *inbound._held_back):
         if isinstance(arrival, (Message, Piece)):
             message = arrival.message if isinstance(arrival, Piece) else arrival
             if message.association_id == association.id:

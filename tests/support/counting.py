@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
-def calls(function: Callable[[], object]) -> int:
-    """Return how many functions are called, those written in C included, while one runs."""
-    count = 0
+class Count:
+    """A number of calls."""
+
+    calls = 0
+
+
+@contextmanager
+def counted() -> Iterator[Count]:
+    """Count the functions that are called in a block, those written in C included."""
+    count = Count()
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
+        count.calls += event in ("call", "c_call")
 
     gc.disable()  # finalizers of what came before are no part of it
     sys.setprofile(profile)
     try:
-        function()
+        yield count
     finally:
         sys.setprofile(None)
         gc.enable()
-    return count - 1  # the call that ends the counting
+
+
+def calls(function: Callable[[], object]) -> int:
+    """Return how many functions are called while one runs."""
+    with counted() as count:
+        function()
+    return count.calls

@@ -61,6 +61,7 @@ class FakeSocket:
     """A `StackSocket` for one endpoint, channel or listener."""
 
     one_to_one = False
+    room_is_shared = True
 
     def __init__(self) -> None:
         self.arrivals: deque[Arrival] = deque()
@@ -116,7 +117,7 @@ class FakeSocket:
             await self._readable.park()
             self._check_closed()
 
-    async def wait_writable(self) -> None:
+    async def wait_writable(self, association_id: int | None) -> None:
         if self.room:
             await trio.lowlevel.checkpoint()
         else:

@@ -107,6 +107,7 @@ class EngineAssociation:
         self.adaptation: int | None = None
         self.error_bytes: int = 0  # of the peer's reports that nobody has taken
         self.dry_wanted: bool = True
+        self.room_wanted: bool = False  # somebody waits until it takes another message
         self.awaited: list[str] = []  # addresses that it gets when other associations end
 
         self.init: wire.Init | None = None  # ours

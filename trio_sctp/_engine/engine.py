@@ -86,6 +86,7 @@ class Engine:
         self._unread_bytes = 0
         self._failures: dict[int, int] = {}  # errnos of those that did not come up
         self._deadlines = Deadlines(self._deadline_of)
+        self._with_room: list[int] = []
         self._now = 0.0
         self._replies = 0.0
         self._replies_at = 0.0
@@ -231,6 +232,17 @@ class Engine:
         """Return the state of an association; raise OSError if there is none."""
         return self._association(id).status()
 
+    def wants_room(self, id: int) -> None:
+        """Have `take_room` name an association once it takes another message, or has ended."""
+        self._association(id).room_wanted = True
+
+    def take_room(self) -> list[int]:
+        """Return the associations that have room again, of those for which it was wanted."""
+        if not self._with_room:
+            return self._with_room
+        ids, self._with_room = self._with_room, []
+        return ids
+
     def receive(self, limit: int, now: float, id: int | None = None) -> list[Arrival]:
         """Take messages and events, in the order in which they came; room is made for others.
 
@@ -239,12 +251,9 @@ class Engine:
           now: Seconds.
           id: Those of this association, which was peeled off.
         """
-        queue = self._arrivals.queue(id)
-        taken: list[Arrival] = []
+        taken = self._arrivals.take(id, limit)
         freed: dict[int, EngineAssociation] = {}
-        while queue and len(taken) < limit:
-            arrival = queue.popleft()
-            taken.append(arrival)
+        for arrival in taken:
             kind = type(arrival)
             if kind is Message or kind is Piece:
                 message: Message = arrival if kind is Message else arrival.message  # type: ignore[assignment, union-attr]
@@ -649,6 +658,9 @@ class Engine:
 
     def _settle(self, association: EngineAssociation) -> None:
         """An association was used: its timers may have changed, or it has ended."""
+        if association.room_wanted and (association.ended or association.outbound.has_room()):
+            association.room_wanted = False
+            self._with_room.append(association.id)
         if not association.ended:
             self._deadlines.update(association.id)
         elif association.id in self.associations:

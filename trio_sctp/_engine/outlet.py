@@ -54,11 +54,11 @@ class Outlet:
 
     def report(self, event: Notification | FailedFragment) -> None:
         """Tell the program of an event."""
-        self.arrivals.queue_for(event.association_id).append(event)
+        self.arrivals.add(event.association_id, [event])
 
     def deliver(self, association_id: int, messages: list[Message | Piece]) -> None:
         """Hand messages to the program."""
-        self.arrivals.queue_for(association_id).extend(messages)
+        self.arrivals.add(association_id, messages)
 
     def number(self) -> int:
         """Return a random number of 32 bits."""

@@ -85,6 +85,7 @@ class KernelSocket:
         self._recvmsg = sock.recvmsg
         self._sendmsg = sock.sendmsg
         self.one_to_one = sock.type == socket.SOCK_STREAM
+        self.room_is_shared = True
         self._notification = b""
         self._read_size = _READ_SIZE
         self._ipv6 = sock.family == socket.AF_INET6
@@ -216,7 +217,7 @@ class KernelSocket:
                 f"{address!r} is not an address of the peer of association {association_id}"
             )
 
-    async def wait_writable(self) -> None:
+    async def wait_writable(self, association_id: int | None) -> None:
         await trio.lowlevel.wait_writable(self._sock)
 
     def max_send_size(self) -> tuple[int, str]:

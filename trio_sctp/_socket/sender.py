@@ -1,7 +1,9 @@
 """Sending on a socket: what is refused, and which task has its turn.
 
-The senders of one association queue in order.  Of the associations whose next message the stack
-cannot take, one waits for the stack and the others wait for that one; each wakes the next.
+The senders of one association queue in order.  On the userland stack the first of them waits until
+the association has room.  A socket of the kernel has one buffer for all its associations: of those
+whose next message it cannot take, one waits for the stack and the others wait for that one; each
+wakes the next.
 """
 
 from __future__ import annotations
@@ -218,7 +220,7 @@ class Sender:
                     try:
                         sender._send_now(tcb, value, size, info, eof)
                     except BlockingIOError:
-                        await sender.wait_for_room()
+                        await sender.wait_for_room(tcb)
                     else:
                         return
             finally:
@@ -243,15 +245,24 @@ class Sender:
         except BlockingIOError:
             raise trio.WouldBlock from None
 
-    async def wait_for_room(self) -> None:
-        """Wait until a message may be taken; one task waits for the stack, the others for it."""
+    async def wait_for_room(self, tcb: Tcb | None) -> None:
+        """Wait until a message may be taken on an association; None stands for a new one."""
+        if tcb is not None and not self._socket.raw.room_is_shared:
+            with trio.CancelScope() as tcb.room_wait:
+                try:
+                    await self._socket.raw.wait_writable(tcb.id)
+                except trio.ClosedResourceError:
+                    pass  # the next try says so
+                finally:
+                    tcb.room_wait = None
+            return
         if self._writer is not None:
             await self._blocked.park()
             return
         retry_after = _SEND_RETRY + _RETRY_PER_SENDER * len(self._blocked)
         with trio.move_on_after(retry_after) as self._writer:
             try:
-                await self._socket.raw.wait_writable()
+                await self._socket.raw.wait_writable(None)
             except trio.ClosedResourceError:
                 pass  # the next try says so
             finally:
@@ -264,8 +275,11 @@ class Sender:
         locks = [tcb.send_lock for tcb in self._socket.tcbs.values() if tcb.send_lock]
         return sum(lock.locked() + lock.statistics().tasks_waiting for lock in locks)
 
-    def retry(self) -> None:
-        """Let all blocked senders try again: their association, or their socket, has changed."""
+    def retry(self, *tcbs: Tcb) -> None:
+        """Let blocked senders try again: these associations, or the socket, have changed."""
+        for tcb in tcbs:
+            if tcb.room_wait is not None:
+                tcb.room_wait.cancel()
         if self._writer is not None:
             self._writer.cancel()
         self._blocked.unpark_all()

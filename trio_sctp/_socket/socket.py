@@ -236,7 +236,7 @@ class Socket:
         tcb.socket = other
         tcb.subscription = tcb.delivered = None
         tcb.wake()
-        self.sender.retry()
+        self.sender.retry(tcb)
         self.queue.records_taken()
         return other
 
@@ -267,7 +267,7 @@ class Socket:
         except OSError as error:
             if error.errno not in ASSOCIATION_GONE and error.errno != errno.EINVAL:
                 raise
-        self.sender.retry()
+        self.sender.retry(tcb)
 
     def abort(self, tcb: Tcb, reason: bytes) -> None:
         """End an association at once."""
@@ -277,7 +277,7 @@ class Socket:
         tcb.our_abort = (USER_INITIATED_ABORT, reason)
         with contextlib.suppress(OSError):
             self.raw.abort(tcb.id, reason)
-        self.sender.retry()
+        self.sender.retry(tcb)
 
     def abort_and_release(self, tcb: Tcb, reason: bytes) -> None:
         """End the one association of this socket at once, and give the socket up."""
@@ -314,7 +314,7 @@ class Socket:
         self.tcbs.pop(tcb.id, None)
         self.intake.forget(tcb.id)
         tcb.mark_ended(end)
-        self.sender.retry()
+        self.sender.retry(tcb)
         if self.role is Role.CHANNEL:
             self.queue.wake_all()
 
@@ -326,7 +326,7 @@ class Socket:
         self.queue.close()
         for tcb in list(self.tcbs.values()):
             tcb.wake()
-        self.sender.retry()
+        self.sender.retry(*self.tcbs.values())
 
     async def aclose(self, *, abort_if_cancelled: bool = False) -> None:
         """End every association gracefully, then give the socket up."""
@@ -393,7 +393,7 @@ class Socket:
             tcb.closed_by_us = True
             tcb.wake()
         self.reader.wake_all()
-        self.sender.retry()
+        self.sender.retry(*self.tcbs.values())
 
     def detach(self) -> int:
         """Give the stack's socket up and leave it, and its associations, as they are."""

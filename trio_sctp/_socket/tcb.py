@@ -65,6 +65,7 @@ class Tcb:
         "peer_shuts_down",
         "phase",
         "private",
+        "room_wait",
         "send_lock",
         "socket",
         "subscription",
@@ -89,6 +90,7 @@ class Tcb:
         self.inbound_streams: int = 0
         self.handshake_timeout: float = 0.0  # seconds before the stack gives up an unanswered INIT
         self.send_lock: trio.StrictFIFOLock | None = None
+        self.room_wait: trio.CancelScope | None = None  # of the sender that waits for the stack
         self.default_send: SendInfo | None = None  # once it was read from the stack
 
         self.subscription: EventSubscription | None = None  # else the socket's

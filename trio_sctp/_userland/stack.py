@@ -74,7 +74,6 @@ class UserlandStack(abc.ABC):
         self._failure: Exception | None = None
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
-        self.blocked: set[UserlandSocket] = set()  # a task waits to send on each of them
         self._deadlines = Deadlines(self._deadline_of)
         self.crowded: bool = False  # more has come for a socket than its program takes at once
         self._unflushed: tuple[Engine, int] | None = None  # an association with messages queued
@@ -262,9 +261,10 @@ class UserlandStack(abc.ABC):
         for id in engine.take_news():
             if sockets is not None and id in sockets:
                 sockets[id].readable()
-        if self.blocked:
-            for socket in [socket for socket in self.blocked if socket.engine is engine]:
-                socket.writable()
+        for id in engine.take_room():
+            socket = None if sockets is None else sockets.get(id) or sockets.get(None)
+            if socket is not None:
+                socket.writable(id)
         if self.engines.get(engine.port) is engine:
             if self._in_use(engine):
                 self._deadlines.update(engine.port)
@@ -338,6 +338,7 @@ class UserlandSocket:
     """One socket of the userland stack; `StackSocket` says what its methods promise."""
 
     one_to_one = False
+    room_is_shared = False
 
     def __init__(
         self, stack: UserlandStack, engine: Engine, bound: Sequence[str], only: int | None
@@ -350,7 +351,8 @@ class UserlandSocket:
         self._subscription = DEFAULT_EVENTS
         self._closed = False
         self._readable = trio.lowlevel.ParkingLot()
-        self._writable = trio.lowlevel.ParkingLot()
+        self._senders: dict[int, trio.lowlevel.ParkingLot] = {}  # that wait for room
+        self._crowd_at = _CROWD
 
     # -- what the stack calls ---
 
@@ -359,18 +361,21 @@ class UserlandSocket:
         unread = self.engine.unread(self.only)
         if unread and self._readable:
             self._readable.unpark_all()
-        if unread >= _CROWD:
+        if unread >= self._crowd_at:
+            self._crowd_at = 2 * unread
             self._stack.crowded = True
 
-    def writable(self) -> None:
-        """Wake the tasks that wait to send: packets or time have passed, so there may be room."""
-        self._stack.blocked.discard(self)
-        self._writable.unpark_all()
+    def writable(self, id: int) -> None:
+        """Wake the tasks that wait to send on an association."""
+        senders = self._senders.pop(id, None)
+        if senders is not None:
+            senders.unpark_all()
 
     def wake_all(self) -> None:
         """Wake all tasks that wait, to find out that the socket or the stack is gone."""
         self._readable.unpark_all()
-        self.writable()
+        for id in list(self._senders):
+            self.writable(id)
 
     # -- messages ---
 
@@ -378,6 +383,7 @@ class UserlandSocket:
         if self._closed or not self.engine.has_events(self.only):
             return []
         arrivals = self.engine.receive(limit, trio.current_time(), self.only)
+        self._crowd_at = _CROWD
         self._stack.send_packets(self.engine)
         return arrivals
 
@@ -419,10 +425,14 @@ class UserlandSocket:
         self.engine.queue(association_id, bytes(data), info, trio.current_time())
         self._stack.queued(self.engine, association)
 
-    async def wait_writable(self) -> None:
+    async def wait_writable(self, association_id: int | None) -> None:
         self._check_open()
-        self._stack.blocked.add(self)
-        await self._writable.park()
+        if association_id not in self.engine.associations:
+            await trio.lowlevel.checkpoint()  # it has ended, or is a new one, which has room
+            return
+        self.engine.wants_room(association_id)
+        senders = self._senders.setdefault(association_id, trio.lowlevel.ParkingLot())
+        await senders.park()
         self._check_open()
 
     def _check_open(self) -> None:
