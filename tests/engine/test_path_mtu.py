@@ -152,3 +152,35 @@ def test_an_answer_to_another_probe_proves_nothing() -> None:
     assert path.mtu == BASE
     peer.give(wire.heartbeat_chunk(heartbeat.info, ack=True))
     assert path.mtu == LARGEST
+
+
+@pytest.mark.parametrize("mtu", [1199, 1000, 600, 576])
+def test_an_ipv4_path_below_the_base_size_is_found_and_works(mtu: int) -> None:
+    pair = discovering(mtu)
+    for number in range(50):
+        pair.send(bytes([number]) * (BASE - 28))
+    pair.run_until(lambda: len(payloads(pair.events[pair.b])) == 50, 60.0)
+    assert 512 <= pair.path().mtu <= mtu - IP
+    pair.run(60.0)
+    assert pair.path().mtu > mtu - IP - 20
+    assert not pair.path().unreachable
+
+
+def test_a_path_on_which_nothing_passes_for_a_while_keeps_its_size() -> None:
+    pair = discovering(BASE + IP)
+    pair.run(1.0)
+    pair.cut(A)
+    pair.send(bytes(10_000))
+    pair.run(20.0)
+    pair.heal()
+    pair.run(60.0)
+    assert payloads(pair.events[pair.b]) == [bytes(10_000)]
+    assert pair.path().mtu == BASE
+
+
+def test_an_ipv6_path_never_passes_less_than_the_base_size() -> None:
+    peer = ScriptedPeer(["fd00::1"], remote="fd00::2", path_mtu=BASE, path_mtu_discovery=True)
+    peer.accept()
+    peer.send(bytes(BASE - 28))
+    peer.advance(30.0)
+    assert not probes(peer.sent)

@@ -10,7 +10,7 @@ import pytest
 from trio_sctp._engine import Parameters, Route, wire
 from trio_sctp._engine.wire import ParameterType
 from trio_sctp._options import PathState, StatusState
-from trio_sctp._values import AssociationState, Message, PeerAddressState
+from trio_sctp._values import AssociationState, Message, PeerAddressState, SendInfo
 
 from ..support.engines import (
     A2,
@@ -666,3 +666,39 @@ def test_ipv4_and_ipv6_paths_of_one_association() -> None:
     assert payloads(simulation.events[b]) == [b"over IPv6"]
     (message,) = [e for e in simulation.events[b] if isinstance(e, Message)]
     assert message.address == ("fd00::1", PORT, 0, 0)
+
+
+# -- messages that are to go to an address of their own (RFC 6458, SCTP_ADDR_OVER) -------------
+
+
+def to(address: str) -> SendInfo:
+    return SendInfo(0, 0, False, 0, 0, (address, PEER_PORT))
+
+
+def test_a_message_goes_to_its_own_address_and_others_to_the_primary_one() -> None:
+    pair = Pair(3)
+    pair.send(b"to the second", to(B2))
+    pair.send(b"usual")
+    pair.send(b"to the third", to(B3))
+    pair.run(1.0)
+    went = {c.payload: s.route.remote for s in pair.data() for c in s.chunks(wire.Data)}
+    assert went == {b"to the second": B2, b"usual": B, b"to the third": B3}
+
+
+def test_messages_that_are_queued_leave_each_to_its_own_address_and_in_order() -> None:
+    pair = Pair(2)
+    for number in range(30):
+        pair.a.queue(pair.id, b"%d" % number, to((B, B2)[number % 2]), pair.now)
+    pair.a.flush(pair.id, pair.now)
+    pair.run(5.0)
+    assert payloads(pair.events[pair.b]) == [b"%d" % number for number in range(30)]
+    for sent in pair.data():
+        for chunk in sent.chunks(wire.Data):
+            assert sent.route.remote == (B, B2)[int(chunk.payload) % 2]
+
+
+def test_a_message_for_an_address_that_has_failed_goes_where_others_go() -> None:
+    pair = Pair(2)
+    pair.path(B2).unreachable = True
+    pair.send(b"x", to(B2))
+    assert pair.a.packets_to_send()[0].route.remote == B

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from trio_sctp._engine import wire
 from trio_sctp._engine.wire import Cause, ChunkType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._values import AssociationState, Message, SenderDry, ShutdownReceived
+from trio_sctp._values import (
+    AssociationChange,
+    AssociationState,
+    Message,
+    SenderDry,
+    ShutdownReceived,
+)
 
 from ..support.engines import A, B, Sent, cookie_echo, ends, failures, info, payloads
 from ..support.scripted_peer import ScriptedPeer
@@ -225,14 +233,137 @@ def test_t5_is_over_once_the_association_is() -> None:
     graceful(pair)
 
 
-def test_a_peer_that_always_sends_more_cannot_hold_a_close_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("kind", "released", "limit"),
+    [("new", False, 3600.0), ("new", True, 50.0), ("again", False, 50.0)],
+)
+def test_a_peer_that_always_sends_more_cannot_hold_a_close_for_ever(
+    kind: str, released: bool, limit: float
+) -> None:
+    """New user data is progress, for an hour; after the program has gone nothing is."""
     peer = ScriptedPeer(rto_max=10.0)
     association = peer.accept()
     peer.engine.shutdown(association.id, peer.now)
-    for _ in range(100):
-        peer.give(peer.unordered())
+    if released:
+        peer.engine.release([association.id], None, peer.now)
+    while peer.engine.associations:
+        peer.give(peer.unordered() if kind == "new" else peer.unordered(tsn=peer.tsn - 1))
         peer.advance(1.0)
-    assert next(p.time for p in peer.sent if p.has(wire.Abort)) == 50.0
+    (abort,) = [packet for packet in peer.sent if packet.has(wire.Abort)]
+    assert abort.time == limit
+
+
+@pytest.mark.parametrize("repeated", ["SHUTDOWN", "INIT"])
+def test_a_peer_that_repeats_itself_cannot_hold_the_end_for_ever(repeated: str) -> None:
+    """Each repetition is answered with a SHUTDOWN ACK, and anybody can send an INIT."""
+    peer = ScriptedPeer(rto_max=10.0)
+    peer.accept()
+    shutdown = wire.shutdown_chunk(peer.their_tsn - 1)
+    peer.give(shutdown)
+    assert peer.state() is StatusState.SHUTDOWN_ACK_SENT
+    while peer.engine.associations and peer.now < 10_000.0:
+        if repeated == "INIT":
+            peer.give_init(tag=0x99)
+        else:
+            peer.give(shutdown)
+        peer.advance(0.5)
+    assert peer.now == 50.0
+
+
+# -- slow links --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closer", ["sender", "receiver"])
+def test_a_mebibyte_at_24_kbit_per_second_arrives_before_the_end(closer: str) -> None:
+    """It takes more than five times RTO.Max, but there is progress all the time."""
+    pair = Pair(link={"bandwidth": 24_000, "delay": 0.05})
+    sent = [bytes([number]) * 8192 for number in range(127)]
+    for message in sent:
+        pair.answer(message)
+    if closer == "sender":
+        pair.b.shutdown(pair.other.id, pair.now)
+    else:
+        pair.a.shutdown(pair.id, pair.now)
+    pair.run_until(pair.over, 1000.0)
+    assert pair.now > 300.0
+    assert payloads(pair.events[pair.a]) == sent
+    graceful(pair)
+
+
+# -- associations without a program ------------------------------------------------------------
+
+
+def test_what_comes_for_a_program_that_has_gone_is_taken_in_and_dropped() -> None:
+    pair = Pair(both={"receive_window": 20_000}, link={"delay": 0.01})
+    for _ in range(100):
+        pair.answer(bytes(10_000))  # it fills the window of ``a``, which reads nothing
+    pair.reading.discard(pair.a)
+    pair.run(5.0)
+    pair.a.shutdown(pair.id, pair.now)
+    pair.a.release([pair.id], None, pair.now)
+    before = pair.now
+    pair.run_until(pair.over)
+    assert pair.now - before < 30.0
+    assert [e.state for e in ends(pair.events[pair.b])] == [AssociationState.SHUTDOWN_COMP]
+    assert not failures(pair.events[pair.b])
+    assert not pair.a.has_events()
+
+
+State = Callable[[ScriptedPeer], None]
+
+
+def shutdown_pending(peer: ScriptedPeer) -> None:
+    peer.send(b"unacknowledged")
+    peer.engine.shutdown(peer.association.id, peer.now)
+
+
+def shutdown_sent(peer: ScriptedPeer) -> None:
+    peer.engine.shutdown(peer.association.id, peer.now)
+
+
+def shutdown_received(peer: ScriptedPeer) -> None:
+    peer.send(b"unacknowledged")
+    peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    peer.engine.shutdown(peer.association.id, peer.now)
+
+
+@pytest.mark.parametrize("listening", [False, True])
+@pytest.mark.parametrize("shut_down", [shutdown_pending, shutdown_sent, shutdown_received])
+def test_no_restart_revives_an_association_whose_program_has_gone(
+    shut_down: State, listening: bool
+) -> None:
+    """It ends, and whoever listens gets another one."""
+    peer = ScriptedPeer()
+    old = peer.accept()
+    shut_down(peer)
+    peer.take()
+    peer.engine.release([old.id], None, peer.now)
+    peer.engine.listening = listening
+    peer.tag = 0x99
+    ack = peer.begin()
+    (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)[-1:]
+    assert old.id not in peer.engine.associations
+    changes = [e for e in peer.events() if isinstance(e, AssociationChange)]
+    if listening:
+        assert answer.has(wire.CookieAck)
+        assert [(e.association_id, e.state) for e in changes] == [
+            (peer.association.id, AssociationState.COMM_UP)
+        ]
+    else:
+        assert answer.has(wire.Abort)
+        assert changes == []
+
+
+def test_a_restart_while_the_program_is_there_is_one() -> None:
+    peer = ScriptedPeer()
+    association = peer.accept()
+    shutdown_sent(peer)
+    peer.take()
+    peer.tag = 0x99
+    ack = peer.begin()
+    peer.give(cookie_echo(ack), tag=ack.tag)
+    assert peer.association is association
+    assert peer.state() is StatusState.ESTABLISHED
 
 
 # -- cookies while shutting down (5.2.4 A) -----------------------------------------------------
@@ -286,6 +417,15 @@ def test_an_abort_ends_both_ends_at_once() -> None:
     assert here.state is there.state is AssociationState.COMM_LOST
     assert there.reason == b"enough"
     assert len(failures(pair.events[pair.a])) == 1
+
+
+@pytest.mark.parametrize("size", [1500, 60_000, 70_000])
+def test_an_abort_with_a_long_reason_arrives(size: int) -> None:
+    pair = Pair(link={"mtu": 1500})
+    pair.a.abort(pair.id, bytes(size), pair.now)
+    pair.run(1.0)
+    (end,) = ends(pair.events[pair.b])
+    assert end.reason == bytes(min(size, 60_000))
 
 
 def test_an_abort_tells_why() -> None:

@@ -19,7 +19,7 @@ class Arrivals:
       fresh: Names of the queues to which something has come; whoever looks puts an empty set there.
     """
 
-    __slots__ = ("_left_out", "_order", "_own", "_shared", "_waiting", "fresh")
+    __slots__ = ("_left_out", "_order", "_own", "_shared", "_unheard", "_waiting", "fresh")
 
     def __init__(self) -> None:
         self._shared: dict[int, deque[Arrival]] = {}  # those that are not empty, by association
@@ -27,10 +27,13 @@ class Arrivals:
         self._left_out: dict[int, int] = {}  # how often an id stands there for nothing
         self._waiting = 0  # arrivals in the shared queue
         self._own: dict[int, deque[Arrival]] = {}
+        self._unheard: set[int] = set()  # associations of which nobody wants to hear
         self.fresh: set[int | None] = set()
 
     def add(self, id: int, arrivals: Sequence[Arrival]) -> None:
         """Put what has come of an association at the end of its queue."""
+        if self._unheard and id in self._unheard:
+            return
         own = self._own.get(id)
         if own is not None:
             self.fresh.add(id)
@@ -102,6 +105,14 @@ class Arrivals:
         if not self._waiting:
             self._order.clear()
             self._left_out.clear()
+
+    def ignore(self, id: int) -> None:
+        """Forget what comes of an association, whose program has gone."""
+        self._unheard.add(id)
+
+    def forget(self, id: int) -> None:
+        """Note that an association has ended, so that nothing more comes of it."""
+        self._unheard.discard(id)
 
     def drop(self, name: int | None) -> None:
         """Forget a queue that nobody will take from any more; the shared one is emptied."""

@@ -37,7 +37,7 @@ from .offer import Offer
 from .outbound import Outbound, OutgoingMessage, SentChunk
 from .outlet import Outlet
 from .parameters import Parameters
-from .path import Path, Route, transport_address
+from .path import Path, Route, host_of, transport_address
 from .path_mtu import PathMtuSearch
 from .paths import Paths
 from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
@@ -64,6 +64,8 @@ PROBE: Final = 5  # an unconfirmed address is to be probed (5.4)
 LIFE: Final = 6  # the peer has not shown that it is there
 _TIMERS: Final = 7
 
+_LONGEST_SHUTDOWN: Final = 3600.0
+"""Seconds after which a shutdown ends in an abort, even if it makes progress."""
 _LIFE_TRIES: Final = 2
 _LIFE_WAIT: Final = 1.0
 """Seconds that a peer has to answer when it is asked whether it is there; more if the round trip
@@ -108,6 +110,7 @@ class EngineAssociation:
         self.error_bytes: int = 0  # of the peer's reports that nobody has taken
         self.dry_wanted: bool = True
         self.room_wanted: bool = False  # somebody waits until it takes another message
+        self.released: bool = False  # its program has gone
         self.awaited: list[str] = []  # addresses that it gets when other associations end
 
         self.init: wire.Init | None = None  # ours
@@ -125,6 +128,8 @@ class EngineAssociation:
         self._retransmit_one = False
         self._init_path = 0
         self._refused: set[str] = set()  # addresses where ICMP says that nobody is
+        self._shutdown_until = inf  # when a shutdown is over, however well it goes
+        self._shutdown_tsn = 0  # the peer's cumulative TSN when the guard was renewed last
         self._reports: list[Tlv] = []  # causes for an ERROR that answers the packet at hand
         self._reports_size = 0
         self._life_asked = 0  # how often the peer was asked whether it is there
@@ -617,8 +622,18 @@ class EngineAssociation:
         if not news or data.immediate or inbound.has_gaps or inbound.cumulative != before + 1:
             self._sack_now = True
         if arrived:
-            self._outlet.deliver(self.id, arrived)
+            if self.released:
+                self._drop(arrived)
+            else:
+                self._outlet.deliver(self.id, arrived)
         return True
+
+    def _drop(self, arrived: list[Message | Piece]) -> None:
+        """Make room at once for what nobody will take."""
+        assert self.inbound is not None
+        for arrival in arrived:
+            message = arrival.message if isinstance(arrival, Piece) else arrival
+            self.inbound.taken(len(message.data))
 
     def _schedule_sack(self, path: Path | None, now: float) -> None:
         """Acknowledge a packet with user data: now, or when more have come, or after a while."""
@@ -634,6 +649,10 @@ class EngineAssociation:
             # Section 9.2: the peer has not seen our SHUTDOWN yet.
             self._sack_now = True
             self._send_shutdown(now)
+            assert self.inbound is not None
+            if not self.released and self.inbound.cumulative != self._shutdown_tsn:
+                self._shutdown_tsn = self.inbound.cumulative
+                self._guard_shutdown(now)
         elif self._packets >= self.parameters.sack_frequency or not self.parameters.sack_delay:
             self._sack_now = True
         elif self._timers[SACK] == inf:
@@ -661,7 +680,9 @@ class EngineAssociation:
             self._outlet.report(
                 PartialDeliveryAborted(association_id=self.id, indication=0, stream=0, ssn=0)
             )
-        if arrived:
+        if self.released:
+            self._drop(arrived)
+        elif arrived:
             self._outlet.deliver(self.id, arrived)
         self._sack_now = True
 
@@ -708,6 +729,8 @@ class EngineAssociation:
             for path in self.paths.values():
                 if path.flight and path.t3 == inf:
                     path.t3 = now + path.rto  # R4, where nothing was in flight
+        if advanced and self._timers[T5] != inf:
+            self._guard_shutdown(now)
         outbound.advance()
         if not outbound.outstanding:
             for path in before:
@@ -991,7 +1014,7 @@ class EngineAssociation:
         match self.state:
             case StatusState.ESTABLISHED:
                 self._enter(StatusState.SHUTDOWN_PENDING)
-                self._timers[T5] = now + 5 * self.parameters.rto_max
+                self._begin_guard(now)
                 if self.outbound.empty:
                     self._enter_shutdown_sent(now)
             case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
@@ -999,19 +1022,32 @@ class EngineAssociation:
                 return
             case StatusState.SHUTDOWN_RECEIVED:
                 # The peer shuts down already, but may not take what is still to be sent.
-                self._timers[T5] = min(self._timers[T5], now + 5 * self.parameters.rto_max)
+                self._begin_guard(now)
             case _:
                 pass
         self.flush(now)
 
+    def _begin_guard(self, now: float) -> None:
+        """Bound the time that a shutdown may take, from now on."""
+        if self._shutdown_until == inf:
+            self._shutdown_until = now + _LONGEST_SHUTDOWN
+            self._guard_shutdown(now)
+
+    def _guard_shutdown(self, now: float) -> None:
+        """Bound the time that a shutdown may take without progress: T5-shutdown-guard (9.2)."""
+        self._timers[T5] = min(now + 5 * self.parameters.rto_max, self._shutdown_until)
+
     def _enter_shutdown_sent(self, now: float) -> None:
         self._enter(StatusState.SHUTDOWN_SENT)
-        if self._timers[T5] == inf:
-            self._timers[T5] = now + 5 * self.parameters.rto_max
+        assert self.inbound is not None
+        self._shutdown_tsn = self.inbound.cumulative
+        self._guard_shutdown(now)
         self._send_shutdown(now)
 
     def _enter_shutdown_ack_sent(self, now: float) -> None:
         self._enter(StatusState.SHUTDOWN_ACK_SENT)
+        self._begin_guard(now)
+        self._guard_shutdown(now)
         self._send_shutdown_ack(now)
 
     def _send_shutdown(self, now: float) -> None:
@@ -1083,7 +1119,16 @@ class EngineAssociation:
 
     def _send_abort(self, cause: Tlv) -> None:
         if self.their_tag and self.paths:
-            self._send_alone(self.data_path(), wire.abort_chunk([cause]))
+            packet = PacketBuilder(self.data_path())
+            chunk = wire.abort_chunk([cause])
+            if len(chunk) > packet.room:
+                packet.enlarge(len(chunk))
+            packet.add(chunk)
+            self._send_packet(packet)
+
+    def end_without_peer(self) -> None:
+        """End it without a word to the peer, which knows nothing of it any more."""
+        self._end(AssociationState.COMM_LOST)
 
     def _lost(self) -> AssociationState:
         """What an end without a shutdown is to the program."""
@@ -1121,6 +1166,7 @@ class EngineAssociation:
         self._packets = 0
         self._acknowledging = False
         self._life_asked = 0
+        self._shutdown_until = inf
         self._control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         self.paths.begin_anew(route)
@@ -1214,8 +1260,10 @@ class EngineAssociation:
         limits: dict[Path, int] = {}
         forced = self._retransmit_one
         self._retransmit_one = False
-        new_path = self.data_path()
+        usual = new_path = self.data_path()
         while True:
+            if outbound.addressed:
+                new_path = self._path_of_next(usual)
             marked = outbound.peek_marked()
             path = self._path_again(marked) if marked is not None else new_path
             if path not in limits:
@@ -1339,8 +1387,19 @@ class EngineAssociation:
             outbound.transmitted(chunk, path, now)
             if room < _SMALLEST_DATA:
                 break
+            if outbound.addressed and self._path_of_next(path) is not path:
+                break
         packet.room = room
         packet.data += len(chunks) - before
+
+    def _path_of_next(self, usual: Path) -> Path:
+        """Return where the next message goes: to its own address, while that works."""
+        queue = self.outbound.queue
+        address = queue[0].info.address if queue else None
+        if address is None:
+            return self.data_path() if queue else usual
+        path = self.paths.get(host_of(address))
+        return path if path is not None and path.usable else self.data_path()
 
     def _path_again(self, chunk: SentChunk) -> Path:
         """Where to retransmit a chunk: what SACKs told of went by a path that works (6.4)."""

@@ -38,6 +38,8 @@ from .tags import Tags
 from .wire import Cause, ChunkType, Tlv
 
 _ALONE: Final = frozenset({wire.Init, wire.InitAck, wire.ShutdownComplete})
+_LONGEST_REASON: Final = 60_000
+"""Bytes of a reason for an abort, which has to go into one packet."""
 _NEVER_ANSWERED: Final = frozenset({ChunkType.SHUTDOWN_COMPLETE, ChunkType.COOKIE_ACK})
 _NOT_BUNDLED: Final = frozenset({ChunkType.INIT, ChunkType.INIT_ACK, ChunkType.SHUTDOWN_COMPLETE})
 
@@ -209,7 +211,7 @@ class Engine:
         """End an association at once (section 9.1)."""
         self._now = now
         association = self._association(id)
-        association.abort(Tlv(cause, reason))
+        association.abort(Tlv(cause, reason[:_LONGEST_REASON]))
         self._settle(association)
 
     def request_heartbeat(self, id: int, address: str, now: float) -> None:
@@ -294,6 +296,24 @@ class Engine:
         if id not in self.associations:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self._arrivals.peel_off(id)
+
+    def release(self, ids: Sequence[int], id: int | None, now: float) -> None:
+        """Nobody uses these associations any more: what comes of them is taken in and dropped.
+
+        Their peers can so send what they have to, and the graceful end goes on without a program.
+
+        Args:
+          ids: The associations.
+          id: The queue that they have, as for `receive`.
+          now: Seconds.
+        """
+        for one in ids:
+            self._association(one).released = True
+        self.receive(self.unread(id), now, id)
+        for one in ids:
+            if one in self.associations:
+                self._arrivals.ignore(one)
+        self.drop_events(id)
 
     def drop_events(self, id: int | None = None) -> None:
         """Forget messages and events that nobody will take any more."""
@@ -553,6 +573,12 @@ class Engine:
             self._reply(refusal(cookie.their_tag, route, None), port, now)
         elif verdict is Verdict.STALE:
             self._reply(handshake.stale(cookie, route, life, now), port, now)
+        elif verdict is Verdict.RESTART and association is not None and association.released:
+            # Its program has closed it, and a restart does not bring it back to life.  Its end is
+            # final, as the peer knows nothing of it; whoever listens gets the new association.
+            association.end_without_peer()
+            self._settle(association)
+            verdict, association = Verdict.NEW, self._set_up(cookie, route, now)
         if association is None or not self._act_on(verdict, cookie, association, route, now):
             return
         association.acknowledge_cookie(route, now)
@@ -675,6 +701,7 @@ class Engine:
     def _forget(self, association: EngineAssociation) -> None:
         del self.associations[association.id]
         self._deadlines.forget(association.id)
+        self._arrivals.forget(association.id)
         self._tags.retire(association, self._now, self.parameters.cookie_life)
         self._pass_on(self._address_book.release(association))
         if association.failure and self._arrivals.has_own(association.id):

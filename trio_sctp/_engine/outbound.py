@@ -163,6 +163,7 @@ class Outbound:
       buffered: Bytes of the messages that are not acknowledged.
       messages: Number of these messages.
       failed: Messages that failed, for the program to be told.
+      addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       may_skip: Whether the peer knows FORWARD TSN.
     """
@@ -181,6 +182,7 @@ class Outbound:
         self.buffered: int = 0
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
+        self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip = False
         self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
@@ -240,6 +242,8 @@ class Outbound:
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
         self.queue.append(message)
+        if message.info.address is not None:
+            self.addressed = True
         self.buffered += len(message.data)
         self.messages += 1
 

@@ -36,6 +36,7 @@ class Parameters:
     # A size that usually passes tunnels: an IPv6 link has to pass 1280 (RFC 8200 section 5).
     # Whoever sets this or the largest one subtracts the IP and UDP headers before the SCTP packet.
     path_mtu: int = 1280
+    smallest_path_mtu: int = 512  # to fall back to on IPv4 paths that do not pass that
     path_mtu_discovery: bool = False
     largest_path_mtu: int = 1500  # the largest that is looked for: Ethernet's
 

@@ -4,6 +4,10 @@ A probe is a HEARTBEAT, filled up with a PAD chunk, in a packet that must not be
 HEARTBEAT ACK shows that the probe arrived.  The loss of a probe says nothing about congestion, nor
 about the state of the path.
 
+A path may be narrower than any should be.  When packets of the size that works everywhere get
+lost, a probe of the smallest size shows whether anything passes; if it does, and several probes of
+that size do not, the search begins at the smallest size (RFC 8899 section 5.2, MIN_PLPMTU).
+
 The search tries the largest possible size first, since it usually works; after that, the middle
 between what is known to work and what is known not to.  No timer runs on an idle path: a search
 begins when there is more to send than a packet holds.
@@ -25,7 +29,8 @@ class PathMtuSearch:
     """The search for the MTU of one path.
 
     Attributes:
-      base: A size that works on any path, in bytes.
+      base: A size that works on nearly any path, in bytes.
+      smallest: A size that works on any path, in bytes; not above `base`.
       size: The size of the probe that is to be sent or is out, in bytes; 0 if there is none.
       nonce: What the answer to the probe has to contain.
       deadline: When the probe counts as lost; infinite if none is out.
@@ -34,20 +39,24 @@ class PathMtuSearch:
     __slots__ = (
         "_again_at",
         "_largest",
+        "_narrow",
         "_probes",
         "_too_large",
         "base",
         "deadline",
         "nonce",
         "size",
+        "smallest",
     )
 
-    def __init__(self, base: int, largest: int) -> None:
+    def __init__(self, smallest: int, base: int, largest: int) -> None:
+        self.smallest: int = min(smallest, base)
         self.base: int = base
         self._largest = largest & ~3
         self._too_large = self._largest + 4  # the smallest size taken not to work
         self._again_at = -inf  # when the next search may begin
         self._probes = 0  # sent, of this size
+        self._narrow = False  # whether even `base` is in doubt
         self.size: int = 0
         self.nonce: bytes = b""
         self.deadline: float = inf
@@ -68,9 +77,10 @@ class PathMtuSearch:
 
         Returns whether the check has begun, so that a probe of `size` is to be sent.
         """
-        if mtu <= self.base or self.size:
+        if self.size or mtu <= self.smallest:
             return False
-        self.size = mtu & ~3
+        self._narrow = mtu <= self.base
+        self.size = (self.smallest if self._narrow else mtu) & ~3
         self._probes = 0
         return True
 
@@ -82,6 +92,12 @@ class PathMtuSearch:
 
     def acknowledged(self, mtu: int, now: float) -> int:
         """Note that the probe arrived; return the path MTU.  `size` is that of the next probe."""
+        if self._narrow and self.size < mtu:
+            # The path works, so it is the size that makes packets get lost.
+            self.stop()
+            self.size = mtu & ~3
+            self._probes = 0
+            return mtu
         mtu = max(mtu, self.size)
         self._next(mtu, now)
         return mtu
@@ -89,9 +105,13 @@ class PathMtuSearch:
     def lost(self, mtu: int, now: float) -> int:
         """Note that the probe is lost; return the path MTU.  `size` is that of the next probe."""
         if self._probes >= MAX_PROBES:
+            if self._narrow and self.size < mtu:
+                self.stop()  # nothing passes: that says nothing about sizes
+                return mtu
             self._too_large = self.size
             if self.size <= mtu:
-                mtu = self.base  # what worked no longer does (RFC 8899 section 4.3)
+                # What worked no longer does (RFC 8899 section 4.3).
+                mtu = self.smallest if self._narrow else self.base
             self._next(mtu, now)
         return mtu
 

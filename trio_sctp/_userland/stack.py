@@ -586,7 +586,7 @@ class UserlandSocket:
                 self.engine.shutdown(id, now)
         if self.only is None:
             self.engine.listening = False
-        self.engine.drop_events(self.only)
+        self.engine.release(self.association_ids(), self.only, now)
         self._stack.forget(self)
         self.wake_all()
         self.settle()
