@@ -17,7 +17,7 @@ from typing import Final
 import google_crc32c
 
 from trio_sctp._engine import Engine, Outgoing, Parameters, Route, wire
-from trio_sctp._engine.association import T1, T2, EngineAssociation
+from trio_sctp._engine.association import T1, T2, WINDOW, EngineAssociation
 from trio_sctp._options import StatusState
 from trio_sctp._values import (
     Message,
@@ -500,9 +500,11 @@ def check_timers(association: EngineAssociation) -> None:
         if not chunk.acked and not chunk.message.abandoned:
             # A marked chunk follows when others are acknowledged, or time out.
             paths = association.paths.values() if chunk.marked else [chunk.path]
-            assert any(path.t3 < never for path in paths), "nothing retransmits what is outstanding"
+            timers = [*(path.t3 for path in paths), association._timers[WINDOW]]
+            assert min(timers) < never, "nothing retransmits what is outstanding"
     if outbound.queue:
-        assert outbound.outstanding, "nothing sends what is queued"
+        probed = association._timers[WINDOW] < never
+        assert outbound.outstanding or probed, "nothing sends what is queued"
     if association.state is StatusState.SHUTDOWN_PENDING:
         assert not outbound.empty
 

@@ -100,6 +100,7 @@ class SendingRules:
       due: The section for which something has to be retransmitted at once, or nothing.
       rto: The retransmission timeout in seconds.
       t3: When T3-rtx expires.
+      probe: The TSN of the zero-window probe that is out, None if none is.
       mtu: The PMTU.
     """
 
@@ -134,6 +135,9 @@ class SendingRules:
         self._timed: tuple[int, float] | None = None
         self.t3 = inf
         self._heartbeat: tuple[bytes, float, float] | None = None
+        self.probe: int | None = None
+        self._probed_at = 0.0  # the last probe, or when nothing was in flight any more
+        self._probe_wait = 0.0  # seconds from then to the next one
 
     def _broken(self, what: str) -> NoReturn:
         raise RuleBroken(
@@ -196,7 +200,7 @@ class SendingRules:
             self.flight += size
             self.rwnd = max(0, self.rwnd - size)
         self._last_sent = now
-        if self.t3 == inf:
+        if self.t3 == inf and self.probe is None:
             self.t3 = now + self.rto  # R1
 
     def _new(self, tsn: int, size: int, now: float) -> None:
@@ -205,11 +209,20 @@ class SendingRules:
         if size > self.rwnd:
             if self.flight:
                 self._broken(f"6.1 A: {size} bytes more than the peer has room for")
-            self.seen["probes"] += 1
+            self._probes(tsn, now)
         self.outstanding[tsn] = TrackedChunk(tsn, size)
         self.next_tsn = tsn + 1
         if self._timed is None:
             self._timed = (tsn, now)
+
+    def _probes(self, tsn: int, now: float) -> None:
+        """A zero-window probe has left (6.1 A)."""
+        if now + _CLOSE < self._probed_at + self._probe_wait:
+            self._broken(f"6.1 A: TSN {tsn} probes the window {now - self._probed_at} s after")
+        self.seen["probes"] += 1
+        self.probe = tsn
+        self._probed_at = now
+        self._probe_wait = min(2 * self._probe_wait, self._rto_max)
 
     def _again(self, tsn: int, size: int, now: float) -> None:
         chunk = self.outstanding.get(tsn)
@@ -217,6 +230,10 @@ class SendingRules:
             self._broken(f"TSN {tsn} is acknowledged, or is not the next")
         if chunk.size != size:
             self._broken(f"TSN {tsn} has another size than before")
+        if tsn == self.probe:
+            self._probes(tsn, now)
+            self.flight -= size
+            return
         if not chunk.lost:
             twice = "7.2.4, 5: a second time" if chunk.fast else "7.2.4"
             self._broken(f"{twice}: TSN {tsn} is retransmitted, and it is not lost")
@@ -280,6 +297,19 @@ class SendingRules:
         if self.exit_point is not None and cumulative >= self.exit_point:
             self.exit_point = None  # 6.2.1, D iv
         self.rwnd = max(0, rwnd - self.flight)
+        if flight and not self.flight:
+            self._probed_at, self._probe_wait = now, self.rto
+        if self.probe is not None:
+            probe = self.outstanding.get(self.probe)
+            if probe is None or probe.acked:
+                self.probe = None
+            elif rwnd >= probe.size:  # the closed window has refused it, and is open now
+                self.probe = None
+                self._lose(probe)
+                self.rwnd = rwnd
+                self.due = "6.1 A"
+            else:
+                return
         if acked:
             self.alone = None
         if earliest is not None and (earliest.acked or earliest.tsn <= cumulative):

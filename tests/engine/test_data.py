@@ -516,8 +516,9 @@ def test_no_more_is_sent_than_the_window_of_the_peer() -> None:
     peer.accept()
     left = peer.send(bytes(20_000))
     assert sum(len(d.payload) for packet in left for d in packet.chunks(wire.Data)) <= 3000
-    # With nothing in flight, one packet may leave whatever the window (6.1 A).
-    assert tsns(peer, peer.give(peer.sack_first(2, rwnd=0))) == [3]
+    # With nothing in flight, one packet may leave whatever the window, after an RTO (6.1 A).
+    assert peer.give(peer.sack_first(2, rwnd=0)) == []
+    assert tsns(peer, peer.advance(1.1)) == [3]
     assert peer.give(peer.sack_first(2, rwnd=0)) == []
 
 
@@ -526,11 +527,62 @@ def test_a_closed_window_is_probed_with_one_packet() -> None:
     peer.accept()
     peer.send(bytes(FULL))
     peer.give(peer.sack_first(1, rwnd=0))
-    assert tsns(peer, peer.send(bytes(5 * FULL))) == [2]
-    assert tsns(peer, peer.advance(1.1)) == [2]
-    assert tsns(peer, peer.advance(2.1)) == [2]
+    assert peer.send(bytes(5 * FULL)) == []
+    assert peer.advance(0.9) == []
+    assert tsns(peer, peer.advance(0.2)) == [2]
+    assert tsns(peer, peer.advance(2.0)) == [2]
+    assert tsns(peer, peer.advance(4.0)) == [2]
     peer.give(peer.sack_first(2, rwnd=50_000))
     assert tsns(peer, peer.sent)[-1] > 2
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_probe_that_the_closed_window_refused_leaves_again_when_it_opens(told: bool) -> None:
+    """It says nothing of the network: neither cwnd nor RTO change, and no error is counted."""
+    peer = ScriptedPeer(heartbeats=False)
+    association = peer.accept()
+    peer.send(bytes(FULL))
+    peer.give(peer.sack_first(1, rwnd=0))
+    path = association.paths[B]
+    before = path.cwnd, path.ssthresh, path.rto
+    peer.send(bytes(5 * FULL))
+    for _ in range(50):
+        if peer.advance(1.0) and told:
+            peer.give(peer.sack_first(1, rwnd=0))
+    assert (path.cwnd, path.ssthresh, path.rto) == before
+    assert (association.error_count == 0) == told
+    assert tsns(peer, peer.give(peer.sack_first(1, rwnd=50_000)))[:2] == [2, 3]
+
+
+def test_a_probe_that_nobody_answers_is_an_error_of_the_path() -> None:
+    peer = ScriptedPeer(association_max_retrans=3)
+    peer.accept()
+    peer.send(bytes(FULL))
+    peer.give(peer.sack_first(1, rwnd=0))
+    peer.send(b"x")
+    peer.advance(60.0)
+    assert not peer.engine.associations
+
+
+def test_a_window_that_opens_before_it_is_probed_is_not_probed() -> None:
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(bytes(FULL))
+    peer.give(peer.sack_first(1, rwnd=0))
+    peer.send(b"x")
+    peer.give(peer.sack_first(1, rwnd=50_000))
+    peer.give(peer.sack_first(2, rwnd=0))
+    peer.advance(10.0)
+    assert peer.association.outbound.probe is None
+    peer.send(b"y")
+    assert tsns(peer, peer.sent) == [1, 2]
+
+
+def test_no_chunk_is_larger_than_the_largest_window_of_the_peer() -> None:
+    peer = ScriptedPeer(rwnd=1500, path_mtu=9000)
+    peer.accept()
+    (chunk,) = [c for packet in peer.send(bytes(8000)) for c in packet.chunks(wire.Data)]
+    assert len(chunk.payload) == 1500
 
 
 def test_a_window_that_stays_closed_is_no_failure_while_the_peer_says_so() -> None:

@@ -62,8 +62,8 @@ def test_to_a_peer_that_does_not_know_it_what_was_not_sent_is_given_up() -> None
     peer = ScriptedPeer()
     peer.accept()
     peer.send(b"x")
-    peer.give(peer.sack_first(1, rwnd=0))
-    peer.send(b"y")  # probes the window
+    peer.give(peer.sack_first(1, rwnd=1))
+    peer.send(b"y")  # fills the window
     peer.send(b"mortal", info(lifetime=500))
     peer.advance(0.9)
     peer.give(peer.sack_first(2))
@@ -154,10 +154,10 @@ def test_a_message_of_which_a_part_is_acknowledged_is_skipped_too() -> None:
     """The TSN that says so was never sent."""
     peer = mortal()
     peer.send(b"x")
-    peer.give(peer.sack_first(1, rwnd=0))
+    peer.give(peer.sack_first(1, rwnd=FULL))
     assert tsns(peer, peer.send(bytes(3 * FULL), info(1, lifetime=500))) == [2]
     peer.advance(0.4)
-    assert tsns(peer, peer.give(peer.sack_first(2, rwnd=0))) == [3]
+    assert tsns(peer, peer.give(peer.sack_first(2, rwnd=FULL + 100))) == [3]
     peer.advance(0.2)
     left = peer.send(b"next", info(1))
     assert forwards(left) == [wire.ForwardTsn(peer.their_tsn + 3, [(1, 0)])]

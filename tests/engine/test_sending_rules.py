@@ -28,6 +28,7 @@ class Scenario(NamedTuple):
     loss: float = 0.0
     window: int = 2**20
     slow: bool = False  # one that does not read all at once
+    pause: float = 0.0  # seconds before it reads at all
 
 
 SCENARIOS = {
@@ -35,6 +36,7 @@ SCENARIOS = {
     "some loss": Scenario(loss=0.05),
     "much loss": Scenario(loss=0.2),
     "a full window": Scenario(loss=0.01, window=20_000, slow=True),
+    "a program that pauses": Scenario(window=20_000, slow=True, pause=30.0),
     "small messages": Scenario(sizes=(1, 2, 3, 400), loss=0.1, window=20_000, slow=True),
 }
 
@@ -70,7 +72,7 @@ def run(scenario: Scenario, seed: int, referee: MakeReferee = SendingRules) -> C
             pair.send(data)
         while pair.other.outbound.has_room() and (data := next(back, None)) is not None:
             pair.answer(data)
-        pair.run(0.3)
+        pair.run(0.3 if pair.now > scenario.pause else scenario.pause)
         for engine in pair.engines:
             pair.events[engine] += engine.receive(5, pair.now)
         assert pair.now < 1000
@@ -87,7 +89,8 @@ def run(scenario: Scenario, seed: int, referee: MakeReferee = SendingRules) -> C
         ("a queue that overflows", {"growths", "fast retransmissions", "losses in fast recovery"}),
         ("some loss", {"growths", "fast retransmissions", "losses in fast recovery", "timeouts"}),
         ("much loss", {"growths", "fast retransmissions", "losses in fast recovery", "timeouts"}),
-        ("a full window", {"growths", "probes", "reneging", "timeouts"}),
+        ("a full window", {"growths", "reneging", "timeouts"}),
+        ("a program that pauses", {"growths", "probes"}),
         ("small messages", {"growths", "probes", "fast retransmissions", "timeouts"}),
     ],
 )
@@ -477,7 +480,24 @@ class WaitsForFourReports(Fault):
             super().arrived(remade(packet, [sack]), now)
 
 
-OVERFLOW, LOSS, MUCH, FULL_WINDOW = list(SCENARIOS)[:4]
+class ProbesTwice(Fault):
+    """A probe of a window that is shut is sent again at once."""
+
+    def sent(self, packet: bytes, now: float) -> None:
+        before = self.rules.probe
+        super().sent(packet, now)
+        if self.rules.probe is not None and before is None:
+            self.lie(packet, now)
+
+
+class ShrinksForAProbe(Fault):
+    """Cwnd becomes one packet when a probe is not acknowledged."""
+
+    def cwnd(self, true: int) -> int:
+        return true if self.rules.probe is None else MTU
+
+
+OVERFLOW, LOSS, MUCH, FULL_WINDOW, PAUSE = list(SCENARIOS)[:5]
 FAULTS: list[tuple[type[Fault], str, str]] = [
     (IgnoresTheWindow, FULL_WINDOW, "6.1 A: "),
     (SendsMoreThanCwnd, LOSS, "6.1 B: "),
@@ -501,6 +521,8 @@ FAULTS: list[tuple[type[Fault], str, str]] = [
     (DoesNotBackOff, MUCH, "6.3.3: a second packet"),
     (IsImpatient, MUCH, "7.2: cwnd becomes 1280"),
     (BundlesDataFirst, LOSS, "6.10: "),
+    (ProbesTwice, PAUSE, "6.1 A: .* probes the window"),
+    (ShrinksForAProbe, PAUSE, "7.2.*: cwnd becomes 1280"),
 ]
 
 

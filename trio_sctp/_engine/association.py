@@ -62,7 +62,8 @@ T2: Final = 3  # T2-shutdown (9.2)
 AUTOCLOSE: Final = 4
 PROBE: Final = 5  # an unconfirmed address is to be probed (5.4)
 LIFE: Final = 6  # the peer has not shown that it is there
-_TIMERS: Final = 7
+WINDOW: Final = 7  # the peer's window is shut, and is to be probed (6.1 A)
+_TIMERS: Final = 8
 
 _LONGEST_SHUTDOWN: Final = 3600.0
 """Seconds after which a shutdown ends in an abort, even if it makes progress."""
@@ -128,6 +129,8 @@ class EngineAssociation:
         self._retransmit_one = False
         self._init_path = 0
         self._refused: set[str] = set()  # addresses where ICMP says that nobody is
+        self._window_wait = 0.0  # seconds between probes of a window that is shut
+        self._window_told = False  # whether a SACK came since the last
         self._shutdown_until = inf  # when a shutdown is over, however well it goes
         self._shutdown_tsn = 0  # the peer's cumulative TSN when the guard was renewed last
         self._reports: list[Tlv] = []  # causes for an ERROR that answers the packet at hand
@@ -358,7 +361,7 @@ class EngineAssociation:
         parameters = self.parameters
         self.outbound_streams = min(parameters.outbound_streams, offer.inbound_streams)
         self.inbound_streams = min(parameters.inbound_streams, offer.outbound_streams)
-        self.outbound.rwnd = offer.rwnd
+        self.outbound.rwnd = self.outbound.largest_rwnd = offer.rwnd
         self.outbound.limit_streams(self.outbound_streams)
         self.inbound = Inbound(parameters, offer.tsn, self.inbound_streams)
         if route.remote not in self.paths:
@@ -403,7 +406,7 @@ class EngineAssociation:
         self.their_tag = cookie.their_tag
         self.outbound_streams = cookie.outbound_streams
         self.inbound_streams = cookie.inbound_streams
-        self.outbound.rwnd = cookie.their_rwnd
+        self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
         earlier = self.inbound
         self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams)
@@ -724,7 +727,8 @@ class EngineAssociation:
             if not path.fast_recovery:
                 self._retransmit_one = True  # section 7.2.4, 3: what is lost later waits for cwnd
             path.lost(highest)
-        self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
+        if outbound.probe is None or not self._probe_is_out(sack.rwnd):
+            self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
         if reneged:
             for path in self.paths.values():
                 if path.flight and path.t3 == inf:
@@ -739,6 +743,34 @@ class EngineAssociation:
 
     def _abort_for_unsent(self) -> None:
         self.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
+
+    def _probe_is_out(self, rwnd: int) -> bool:
+        """Whether a zero-window probe is still to be answered after a SACK."""
+        self._window_told = True
+        if self.outbound.judge_probe(rwnd):
+            return True
+        self._timers[WINDOW] = inf
+        return False
+
+    def _window_expired(self, now: float) -> None:
+        """Probe a window that is shut: the SACK that opens it may have been lost (6.1 A).
+
+        That says nothing about the network, unless no SACK answers.
+        """
+        outbound = self.outbound
+        if self.state not in DATA_MAY_LEAVE or (outbound.probe is None and outbound.flight):
+            return
+        probe = outbound.probe
+        if probe is None:
+            outbound.probe_due = bool(outbound.queue)
+            return
+        if not self._window_told:
+            self._count_error(probe.path, now)
+            if self.ended:
+                return
+        outbound.mark(probe)
+        probe.fast = True
+        self._retransmit_one = True
 
     def _restart_t3(
         self, earliest: dict[Path, SentChunk | None], again: SentChunk | None, now: float
@@ -1273,11 +1305,24 @@ class EngineAssociation:
             limit = 0 if narrow else limits[path]
             packet = self._fill_packet(path, marked, new_path, limit, forced, now)
             if packet is None:
+                outbound.probe_due = False
+                if outbound.window_shut:
+                    outbound.window_shut = False
+                    if self._timers[WINDOW] == inf:
+                        self._window_wait = path.rto
+                        self._timers[WINDOW] = now + path.rto
                 return
             self._send_packet(packet)
             if packet.data:
                 forced = False
                 path.last_sent = now
+                if outbound.probe is not None:
+                    self._window_told = False
+                    self._window_wait = min(2 * self._window_wait, self.parameters.rto_max)
+                    self._timers[WINDOW] = now + self._window_wait
+                    return
+                if self._timers[WINDOW] != inf:
+                    self._timers[WINDOW] = inf  # the window has opened
                 if path.t3 == inf:
                     path.t3 = now + path.rto
                 search = path.search
@@ -1324,7 +1369,8 @@ class EngineAssociation:
 
     def _burst_limit(self, path: Path, now: float) -> int:
         """Bytes that may be in flight on a path when this occasion to send is over (6.1 D)."""
-        if path.flight == 0:
+        outbound = self.outbound
+        if path.flight == 0 and not outbound.probe_due and outbound.probe is None:
             path.idle(now)
         fragment = path.mtu - wire.HEADER_SIZE - wire.DATA_OVERHEAD
         return min(path.cwnd, path.flight + self.parameters.max_burst * fragment)
@@ -1447,6 +1493,7 @@ _EXPIRED: Final = (
     EngineAssociation._autoclose_expired,
     EngineAssociation._probe_due,
     EngineAssociation._life_expired,
+    EngineAssociation._window_expired,
 )
 
 

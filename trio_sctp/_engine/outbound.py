@@ -155,6 +155,10 @@ class Outbound:
       advanced: The Advanced.Peer.Ack.Point of RFC 3758: `cumulative`, or the last TSN that the peer
         can be told to skip.
       rwnd: Bytes that the peer can take beyond those in flight.
+      largest_rwnd: The largest window that the peer has told of: no chunk is made larger.
+      window_shut: Whether nothing is in flight, and the next chunk does not fit into the window.
+      probe_due: Whether one chunk may leave although it does not: a zero-window probe (6.1 A).
+      probe: That chunk, until it is acknowledged, or the window has opened.
       closed_window: Whether the last SACK said that the peer has no room.
       flight: Bytes in flight on all paths.
       queue: Messages of which some or all is not in chunks yet.
@@ -174,6 +178,10 @@ class Outbound:
         self.cumulative: int = initial_tsn - 1
         self.advanced: int = initial_tsn - 1
         self.rwnd: int = 0
+        self.largest_rwnd: int = 0
+        self.window_shut: bool = False
+        self.probe_due: bool = False
+        self.probe: SentChunk | None = None
         self.closed_window: bool = False
         self.flight: int = 0
         self.queue: deque[OutgoingMessage] = deque()
@@ -286,8 +294,14 @@ class Outbound:
                 size = min(size, self.payload_limit(path))
             if DATA_OVERHEAD + size > space:
                 return None
-            if self.rwnd < size and self.flight:
-                return None
+            if self.rwnd < size:
+                if self.flight:
+                    return None
+                if size > self.largest_rwnd > 0:
+                    size = self.largest_rwnd
+                if self.rwnd < size and not self.probe_due:
+                    self.window_shut = True
+                    return None
             info = message.info
             flags = UNORDERED if info.unordered else 0
             if message.offset == 0:
@@ -309,6 +323,10 @@ class Outbound:
             wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
             chunk = SentChunk(tsn, wire, size, message, path)
             self.outstanding[tsn] = chunk
+            if self.probe_due:
+                self.probe_due = False
+                if self.rwnd < size:
+                    self.probe = chunk
             return chunk
         return None
 
@@ -433,6 +451,8 @@ class Outbound:
         if sack.gaps or self._gap_acked:
             lost, reneged = self._take_gaps(sack, news, advanced, now)
         self.rwnd = max(0, sack.rwnd - self.flight)
+        if sack.rwnd > self.largest_rwnd:
+            self.largest_rwnd = sack.rwnd
         self.closed_window = sack.rwnd == 0
         return news, advanced, lost, reneged
 
@@ -482,6 +502,23 @@ class Outbound:
                     lost.add(chunk.path)
                     self.mark(chunk)
         return lost, reneged
+
+    def judge_probe(self, rwnd: int) -> bool:
+        """Look at the zero-window probe after a SACK; return whether it is still to be answered.
+
+        A probe that the closed window refused, and that fits into the one that has opened, is to be
+        sent again at once.
+        """
+        probe = self.probe
+        assert probe is not None
+        if probe.acked or probe.tsn <= self.cumulative or probe.message.abandoned:
+            self.probe = None
+        elif rwnd >= probe.size:
+            self.probe = None
+            self.mark(probe)
+            probe.fast = True
+            self.rwnd = rwnd
+        return self.probe is not None
 
     def earliest_on(self, path: Path) -> SentChunk | None:
         """Return the first outstanding chunk that was last sent on a path; None if none was."""
@@ -603,6 +640,8 @@ class Outbound:
         self.next_tsn = initial_tsn
         self.cumulative = self.advanced = initial_tsn - 1
         self.flight = 0
+        self.window_shut = self.probe_due = False
+        self.probe = None
         self.buffered = self.messages = 0
         self.forward_due = False
         self._ssns.clear()
