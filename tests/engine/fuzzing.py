@@ -478,7 +478,8 @@ def check_outbound(association: EngineAssociation) -> None:
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)
-    assert outbound._gap_acked == sum(chunk.acked for chunk in chunks)
+    told = {tsn for first, last in outbound._gaps for tsn in range(first, last + 1)}
+    assert {chunk.tsn for chunk in chunks if chunk.acked} == told & outbound.outstanding.keys()
     assert not outbound.failed
 
 

@@ -6,6 +6,7 @@ import random
 import time
 import tracemalloc
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 
@@ -389,15 +390,29 @@ def test_a_stream_sequence_number_is_used_once() -> None:
     assert abort.causes[0].type == wire.Cause.PROTOCOL_VIOLATION
 
 
-def test_what_was_gap_acknowledged_and_no_longer_is_has_a_timer() -> None:
-    """Section 6.3.2, R4."""
+def test_a_gap_block_for_the_first_missing_tsn_is_no_acknowledgement() -> None:
+    """Taken for one, it would leave a chunk that is never sent again, without a timer."""
     peer = Peer()
     association = peer.association
     peer.engine.send(association.id, b"x", SendInfo(0, 0, False, 0, 0), 0.0)
     tsn = association.outbound.cumulative & 0xFFFFFFFF
     peer.send(wire.sack_chunk(tsn, 9999, [(1, 1)], []))
-    peer.send(wire.sack_chunk(tsn, 9999, [], []))
     assert association.primary is not None
+    assert association.primary.t3 == association.primary.rto
+    assert association.outbound.flight == 1
+
+
+def test_what_was_gap_acknowledged_and_no_longer_is_has_a_timer() -> None:
+    """Section 6.3.2, R4."""
+    peer = Peer()
+    association = peer.association
+    assert association.primary is not None
+    for _ in range(2):
+        peer.engine.send(association.id, b"x", SendInfo(0, 0, False, 0, 0), 0.0)
+    tsn = association.outbound.cumulative & 0xFFFFFFFF
+    peer.send(wire.sack_chunk(tsn, 9999, [(2, 2)], []))
+    association.primary.t3 = inf
+    peer.send(wire.sack_chunk(tsn, 9999, [], []))
     assert association.primary.t3 == 0.1 + association.primary.rto
 
 

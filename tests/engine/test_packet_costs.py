@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from trio_sctp._engine import Route, wire
 from trio_sctp._engine.wire import ChunkType, Tlv
 
 from ..support.counting import calls
-from ..support.engines import B3, PEER_PORT, PORT, A, cookie_echo
+from ..support.engines import B2, B3, PEER_PORT, PORT, A, B, cookie_echo, info
 from ..support.scripted_peer import ScriptedPeer
 
 STRANGER = 3000
@@ -124,3 +125,86 @@ def test_chunks_behind_a_cookie_echo() -> None:
     for _ in range(2):
         cost = calls(lambda: peer.engine.receive_packet(packet, peer.route, peer.now))
         assert cost < PEER + PEER_PER_KIB * len(packet) / 1024
+
+
+# -- what a SACK costs -------------------------------------------------------------------------
+
+
+def sending(count: int, **fields: Any) -> ScriptedPeer:
+    """A peer to which so many messages of one byte are under way."""
+    peer = ScriptedPeer(rwnd=10**6, heartbeats=False, **fields)
+    association = peer.accept()
+    path = association.paths[B]
+    path.cwnd = 10**6
+    peer.engine.parameters.max_burst = association.parameters.max_burst = 10**6
+    for _ in range(count):
+        peer.engine.queue(association.id, b"x", info(), peer.now)
+    peer.engine.flush(association.id, peer.now)
+    peer.take()
+    assert len(association.outbound.outstanding) == count
+    return peer
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_a_sack_with_gaps(paths: int) -> None:
+    costs = []
+    for count in (1600, 16_000):
+        peer = sending(count)
+        association = peer.association
+        if paths == 2:
+            association.add_path(peer.route_from(B2), confirmed=True)
+        total = 0
+        for number in range(20):  # every fourth chunk is lost
+            gaps = [(4 * block + 2, 4 * block + 4) for block in range(number, number + 5)]
+            sack = peer.packet(peer.sack(gaps=gaps[:1] if not number else gaps, rwnd=10**6))
+            total += calls(functools.partial(peer.engine.receive_packet, sack, peer.route, 0.1))
+            peer.take()
+        costs.append(total)
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+@pytest.mark.parametrize("outstanding", [1000, 4000])
+def test_a_packet_of_sacks_that_take_gap_blocks_back(outstanding: int) -> None:
+    """Only the last of them counts, and it costs what it changes."""
+    peer = sending(outstanding)
+    gaps = [(2, outstanding - 1)]
+    sacks = [peer.sack(gaps=gaps if n % 2 else (), rwnd=10**6) for n in range(3200)]
+    packet = peer.packet(*sacks[:3200])
+    cost = calls(lambda: peer.engine.receive_packet(packet, peer.route, 0.1))
+    assert cost < PEER + PEER_PER_KIB * len(packet) / 1024 + 20 * outstanding
+
+
+def test_gap_blocks_taken_back_are_worked_off_once_in_a_round_trip() -> None:
+    peer = sending(4000)
+    costs = []
+    for number in range(20):
+        gaps = [(2, 3999)] if number % 2 else []
+        sack = peer.packet(peer.sack(gaps=gaps, rwnd=10**6))
+        costs.append(
+            calls(functools.partial(peer.engine.receive_packet, sack, peer.route, peer.now))
+        )
+        peer.take()
+        peer.now += 0.001
+    assert sum(cost > 2000 for cost in costs) <= 4
+
+
+def test_giving_up_messages() -> None:
+    """Each costs the same, however many are given up."""
+    costs = []
+    for count in (800, 8000):
+        peer = ScriptedPeer(rwnd=10**6, heartbeats=False)
+        peer.parameters = [Tlv(wire.ParameterType.FORWARD_TSN_SUPPORTED, b"")]
+        peer.learn(peer.begin())
+        peer.give(peer.cookie_echo())
+        association = peer.association
+        association.paths[B].cwnd = 10**6
+        association.parameters.max_burst = 10**6
+        for _ in range(count):
+            peer.engine.queue(association.id, b"x", info(lifetime=500), peer.now)
+        peer.engine.flush(association.id, peer.now)
+        peer.take()
+        assert len(association.outbound.outstanding) == count
+        costs.append(calls(functools.partial(peer.engine.handle_timeout, 1.1)) / count)
+        assert len(association.outbound.failed) == 0
+        assert association.outbound.messages == 0
+    assert abs(costs[1] - costs[0]) <= costs[0] / 5

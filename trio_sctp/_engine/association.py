@@ -715,7 +715,7 @@ class EngineAssociation:
             return
         before = {path: path.flight for path in self.paths.values() if path.flight}
         earliest = {path: outbound.earliest_on(path) for path in before}
-        news, advanced, lost, reneged = outbound.sack(sack, cumulative, now)
+        news, advanced, lost, reneged = outbound.sack(sack, cumulative, self.paths.values(), now)
         for path, acked in news.items():
             path.acknowledged(acked, before.get(path, 0), advanced)
             self._count_answer(path, now)

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Collection
+from math import inf
 
 from .._values import FailedFragment, SendInfo
 from .parameters import Parameters
@@ -49,6 +51,8 @@ class OutgoingMessage:
       priority: Messages with a lower number may take its room (RFC 7496); None if none may.
       offset: Bytes of it that have become chunks.
       ssn: Its stream sequence number, once its first chunk is made.
+      first_tsn: The TSN of its first chunk, which those of the others follow.
+      chunks: Number of its chunks that were made.
       left: Number of its chunks that are not acknowledged.
       transmitted: Whether any of it was sent.
       abandoned: Whether it was given up.
@@ -56,8 +60,10 @@ class OutgoingMessage:
 
     __slots__ = (
         "abandoned",
+        "chunks",
         "data",
         "expires",
+        "first_tsn",
         "info",
         "left",
         "offset",
@@ -82,6 +88,8 @@ class OutgoingMessage:
         self.priority: int | None = priority
         self.offset: int = 0
         self.ssn: int = 0
+        self.first_tsn: int = 0
+        self.chunks: int = 0
         self.left: int = 0
         self.transmitted: bool = False
         self.abandoned: bool = False
@@ -194,7 +202,10 @@ class Outbound:
         self.forward_due: bool = False
         self.may_skip = False
         self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
-        self._gap_acked = 0  # number of outstanding chunks that gap blocks acknowledge
+        # What gap blocks acknowledge: first and last TSN of each, in order.
+        self._gaps: list[tuple[int, int]] = []
+        self._again: dict[int, SentChunk] = {}  # those of which missing reports count anew
+        self._reneged_at = -inf
 
     # -- what is to be sent ---
 
@@ -306,6 +317,7 @@ class Outbound:
             flags = UNORDERED if info.unordered else 0
             if message.offset == 0:
                 flags |= FIRST
+                message.first_tsn = self.next_tsn
                 if not info.unordered:
                     message.ssn = self._ssns.get(info.stream, 0)
                     self._ssns[info.stream] = (message.ssn + 1) & 0xFFFF
@@ -318,6 +330,7 @@ class Outbound:
             payload = data if flags & WHOLE == WHOLE else data[message.offset : end]
             message.offset = end
             message.left += 1
+            message.chunks += 1
             tsn = self.next_tsn
             self.next_tsn = tsn + 1
             wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
@@ -375,8 +388,13 @@ class Outbound:
         if chunk.sent > 1:
             if path.timed_tsn == chunk.tsn:
                 path.timed_tsn = None
+            if not chunk.ineligible:
+                self._again[chunk.tsn] = chunk
         elif path.timed_tsn is None:
             path.timed_tsn = chunk.tsn
+        earliest = path.earliest
+        if earliest is None or chunk.tsn < earliest.tsn:
+            path.earliest = chunk
 
     def uncount(self, chunk: SentChunk) -> None:
         """Take a chunk out of the bytes in flight."""
@@ -409,9 +427,7 @@ class Outbound:
             if chunk is None:
                 continue
             path = chunk.path
-            if chunk.acked:
-                self._gap_acked -= 1
-            else:
+            if not chunk.acked:
                 chunk.acked = True
                 self._count_news(chunk, news, now)
             if chunk.counted:
@@ -430,6 +446,9 @@ class Outbound:
     def _count_news(self, chunk: SentChunk, news: dict[Path, int], now: float) -> None:
         """Add a newly acknowledged chunk to ``news``; measure a round trip if it was timed."""
         path = chunk.path
+        if chunk.message.abandoned:
+            news.setdefault(path, 0)  # a FORWARD TSN has passed it, it may never have arrived
+            return
         news[path] = news.get(path, 0) + chunk.size
         if path.timed_tsn == chunk.tsn:
             path.timed_tsn = None
@@ -437,9 +456,9 @@ class Outbound:
                 path.measured(now - chunk.sent_at)
 
     def sack(
-        self, sack: Sack, cumulative: int, now: float
+        self, sack: Sack, cumulative: int, paths: Collection[Path], now: float
     ) -> tuple[dict[Path, int], bool, set[Path], bool]:
-        """Process a SACK that no later one has overtaken.
+        """Process a SACK that no later one has overtaken; chunks have been sent on these paths.
 
         Returns the bytes newly acknowledged on each path; whether the cumulative TSN advanced; the
         paths on which chunks were lost; and whether the peer went back on an earlier gap block.
@@ -448,8 +467,8 @@ class Outbound:
         news = self.acknowledge(cumulative, now)
         lost: set[Path] = set()
         reneged = False
-        if sack.gaps or self._gap_acked:
-            lost, reneged = self._take_gaps(sack, news, advanced, now)
+        if sack.gaps or self._gaps:
+            lost, reneged = self._take_gaps(sack, paths, news, advanced, now)
         self.rwnd = max(0, sack.rwnd - self.flight)
         if sack.rwnd > self.largest_rwnd:
             self.largest_rwnd = sack.rwnd
@@ -457,51 +476,123 @@ class Outbound:
         return news, advanced, lost, reneged
 
     def _take_gaps(
-        self, sack: Sack, news: dict[Path, int], advanced: bool, now: float
+        self,
+        sack: Sack,
+        paths: Collection[Path],
+        news: dict[Path, int],
+        advanced: bool,
+        now: float,
     ) -> tuple[set[Path], bool]:
-        """Process the gap blocks of a SACK; return the last two results of `sack`."""
+        """Process the gap blocks of a SACK; return the last two results of `sack`.
+
+        Only what differs from the gap blocks before is looked at, and what is lost by that.
+        """
+        blocks = self._blocks(sack)
+        highest = blocks[-1][1] if blocks else self.cumulative
+        before = [
+            (max(first, self.cumulative + 1), last)
+            for first, last in self._gaps
+            if last > self.cumulative
+        ]
+        reneged = False
+        taken_back = _without(before, blocks)
+        if taken_back:
+            # A peer could do that with each SACK, so it counts once in a round trip.
+            if now - self._reneged_at >= max(path.srtt or path.rto for path in paths):
+                self._reneged_at = now
+                reneged = self._take_back(taken_back)
+            else:
+                blocks = _joined(before, blocks)
+        highest_news = self.cumulative
         outstanding = self.outstanding
-        acked: set[int] = set()
-        done = self.cumulative
-        for first, last in sorted(sack.gaps):  # they may overlap; look at no TSN twice
+        for first, last in _without(blocks, before):
+            for tsn in range(first, last + 1):
+                chunk = outstanding.get(tsn)
+                if chunk is None or chunk.acked:
+                    continue
+                chunk.acked = True
+                chunk.marked = False
+                self._count_news(chunk, news, now)
+                self.uncount(chunk)
+                highest_news = tsn
+        self._gaps = blocks
+        return self._find_lost(paths, highest, highest_news, advanced), reneged
+
+    def _blocks(self, sack: Sack) -> list[tuple[int, int]]:
+        """Return the gap blocks of a SACK in order, as TSNs, without what is no gap block.
+
+        They may overlap.  The first missing TSN is the one after the cumulative TSN, whatever a
+        gap block says: taken for acknowledged, it would never be sent again.
+        """
+        blocks: list[tuple[int, int]] = []
+        done = self.cumulative + 1
+        for first, last in sorted(sack.gaps):
             low = max(self.cumulative + first, done + 1)
             high = min(self.cumulative + last, self.next_tsn - 1)
-            acked.update(range(low, high + 1))
-            done = max(done, high)
-        highest_news = self.cumulative
-        highest = max(acked, default=self.cumulative)
-        reneged = False
-        for tsn, chunk in outstanding.items():
-            if tsn in acked:
-                if not chunk.acked:
-                    chunk.acked = True
-                    chunk.marked = False
-                    self._gap_acked += 1
-                    self._count_news(chunk, news, now)
-                    self.uncount(chunk)
-                    highest_news = tsn
-            elif chunk.acked:
-                # The peer reneged on the chunk (6.2.1 D iii), which is in flight again.
-                chunk.acked = False
-                self._gap_acked -= 1
-                reneged = True
-                chunk.counted = True
-                chunk.path.flight += chunk.size
-                self.flight += chunk.size
-        lost: set[Path] = set()
-        for tsn, chunk in outstanding.items():
-            if tsn >= highest:
-                break
-            if chunk.acked or chunk.marked or chunk.message.abandoned:
+            if low > high:
                 continue
-            # Highest TSN Newly Acknowledged (7.2.4): a SACK says nothing of losses above it.
-            if tsn < highest_news or (chunk.path.fast_recovery and advanced):
+            if blocks and low == done + 1:
+                blocks[-1] = (blocks[-1][0], high)
+            else:
+                blocks.append((low, high))
+            done = high
+        return blocks
+
+    def _take_back(self, blocks: list[tuple[int, int]]) -> bool:
+        """Have chunks be in flight again on which the peer reneged (6.2.1 D iii)."""
+        reneged = False
+        for first, last in blocks:
+            for tsn in range(first, last + 1):
+                chunk = self.outstanding.get(tsn)
+                if chunk is None or not chunk.acked:
+                    continue
+                reneged = chunk.counted = True
+                chunk.acked = False
+                chunk.missing = 0
+                self._again[tsn] = chunk
+                path = chunk.path
+                path.flight += chunk.size
+                self.flight += chunk.size
+                if path.earliest is None or tsn < path.earliest.tsn:
+                    path.earliest = chunk
+        return reneged
+
+    def _find_lost(
+        self, paths: Collection[Path], highest: int, highest_news: int, advanced: bool
+    ) -> set[Path]:
+        """Mark the chunks that SACKs have now reported missing three times (7.2.4).
+
+        A SACK reports what is missing below the highest TSN that it newly acknowledges: of what
+        is above, it says nothing.  In fast recovery one that advances the cumulative TSN reports
+        all that is missing below its highest gap block.  So a chunk that was sent once is lost when
+        the third-highest of these reports is above it, and each TSN is passed once.
+        """
+        lost: set[Path] = set()
+        for path in paths:
+            report = highest if path.fast_recovery and advanced else highest_news
+            if report <= self.cumulative:
+                continue
+            before = path.third_report
+            path.count_report(report)
+            for tsn in range(max(before, self.cumulative + 1), path.third_report):
+                chunk = self.outstanding.get(tsn)
+                if chunk is not None and chunk.path is path and chunk.sent == 1:
+                    self._lose(chunk, lost)
+        for tsn, chunk in list(self._again.items()):
+            if tsn <= self.cumulative or chunk.done or chunk.marked or chunk.ineligible:
+                del self._again[tsn]
+                continue
+            if tsn < (highest if chunk.path.fast_recovery and advanced else highest_news):
                 chunk.missing += 1
-                if chunk.missing >= MISSING_REPORTS and not chunk.ineligible:
-                    chunk.fast = chunk.ineligible = True
-                    lost.add(chunk.path)
-                    self.mark(chunk)
-        return lost, reneged
+                if chunk.missing >= MISSING_REPORTS:
+                    self._lose(chunk, lost)
+        return lost
+
+    def _lose(self, chunk: SentChunk, lost: set[Path]) -> None:
+        if not chunk.done and not chunk.marked and not chunk.ineligible:
+            chunk.fast = chunk.ineligible = True
+            lost.add(chunk.path)
+            self.mark(chunk)
 
     def judge_probe(self, rwnd: int) -> bool:
         """Look at the zero-window probe after a SACK; return whether it is still to be answered.
@@ -522,16 +613,25 @@ class Outbound:
 
     def earliest_on(self, path: Path) -> SentChunk | None:
         """Return the first outstanding chunk that was last sent on a path; None if none was."""
-        for chunk in self.outstanding.values():
-            if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
+        chunk = path.earliest
+        if chunk is None:
+            return None
+        outstanding = self.outstanding
+        if chunk.path is path and not chunk.done and chunk.tsn in outstanding:
+            return chunk
+        for tsn in range(max(chunk.tsn, self.cumulative) + 1, self.next_tsn):
+            chunk = outstanding.get(tsn)
+            if chunk is not None and chunk.path is path and not chunk.done:
+                path.earliest = chunk
                 return chunk
+        path.earliest = None
         return None
 
     def waiting_on(self, path: Path) -> bool:
         """Whether the T3-rtx timer of a path has anything to wait for."""
-        if path.flight:
+        if path.flight or self.earliest_on(path) is not None:
             return True
-        return any(chunk.path is path and not chunk.acked for chunk in self.outstanding.values())
+        return self.advanced > self.cumulative  # the peer is to be told again what to skip
 
     def mark_all_on(self, path: Path, now: float) -> None:
         """Mark all that is outstanding on a path to be retransmitted (section 6.3.3, E3)."""
@@ -562,8 +662,9 @@ class Outbound:
         self.buffered -= len(message.data)
         self.messages -= 1
         self._fail(message, 0)
-        for chunk in self.outstanding.values():
-            if chunk.message is message:
+        for tsn in range(message.first_tsn, message.first_tsn + message.chunks):
+            chunk = self.outstanding.get(tsn)
+            if chunk is not None:
                 self.uncount(chunk)
                 chunk.marked = False
         if message.offset < len(message.data):
@@ -630,7 +731,8 @@ class Outbound:
             if not message.abandoned:
                 self._fail(message, error)
         self.outstanding.clear()
-        self._gap_acked = 0
+        self._gaps.clear()
+        self._again.clear()
         self.queue.clear()
         self.marked.clear()
 
@@ -645,3 +747,32 @@ class Outbound:
         self.buffered = self.messages = 0
         self.forward_due = False
         self._ssns.clear()
+
+
+def _without(blocks: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what is in blocks and not in others; both are in order, without overlap."""
+    left: list[tuple[int, int]] = []
+    at = 0
+    for first, last in blocks:
+        while at < len(others) and others[at][1] < first:
+            at += 1
+        look = at
+        while look < len(others) and others[look][0] <= last:
+            if first < others[look][0]:
+                left.append((first, others[look][0] - 1))
+            first = others[look][1] + 1
+            look += 1
+        if first <= last:
+            left.append((first, last))
+    return left
+
+
+def _joined(blocks: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what is in blocks or in others, in order, without overlap."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(blocks + others):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
