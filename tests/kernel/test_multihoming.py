@@ -109,6 +109,19 @@ def path(association: Association, host: str) -> PeerAddressInfo:
     return found
 
 
+async def test_a_client_of_several_addresses_need_not_say_which(net: Network) -> None:
+    """It tells those that it sends from."""
+    async with sides(net, net.right_hosts, []) as (left, right):
+        association = await left.endpoint.connect(net.right_hosts, right.endpoint.port)
+        await right.change(PeerAddressState.ADDR_CONFIRMED, net.left_hosts[1])
+        await association.send(b"before")
+        await right.message(b"before")
+        net.down(0)
+        for number in range(5):
+            await association.send(b"%d" % number)
+            await right.message(b"%d" % number)
+
+
 # -- lists of addresses ------------------------------------------------------------------------
 
 

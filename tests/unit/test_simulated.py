@@ -205,3 +205,31 @@ async def test_more_retransmissions_than_all_paths_have_together(sctp_pair: Pair
         client.set_option(AssocParams(asocmaxrxt=6))
     assert warned[0].filename == __file__
     assert client.get_option(AssocParams).asocmaxrxt == 6
+
+
+async def test_a_client_of_several_addresses_need_not_say_which(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    """It tells those that it sends from, or its peer would not know the packets of the second."""
+    theirs = ["192.0.2.2", "198.51.100.2"]
+    ours = ["192.0.2.1", "198.51.100.1"]
+    server, client = sctp_network.host(*theirs), sctp_network.host(*ours)
+    for n, m in ((0, 1), (1, 0)):
+        sctp_network.network.partition([ours[n]], [theirs[m]])
+    listener = await open_listener(2905, hosts=theirs, stack=server)
+    channel = await open_association(theirs, 2905, stack=client)
+    accepted = await listener.accept()
+    assert {host for host, *_ in accepted.peer_addresses} == set(ours)
+    await trio.sleep(120)
+    await channel.send(b"before")
+    assert (await accepted.receive()).data == b"before"
+    sctp_network.network.partition([ours[0]], [theirs[0]])
+    for number in range(20):
+        await channel.send(b"%d" % number)
+        assert (await accepted.receive()).data == b"%d" % number
+        await accepted.send(b"answer")
+        assert (await channel.receive()).data == b"answer"
+        await trio.sleep(10)
+    for one in (channel, accepted):
+        one.abort()
+    await listener.aclose()

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
@@ -81,9 +82,10 @@ class Host:
             pool.submit(run).result()
 
     @contextlib.asynccontextmanager
-    async def echo_server(self, *hosts: str) -> AsyncIterator[int]:
+    async def echo_server(self, *hosts: str, carrier: str = "ip") -> AsyncIterator[int]:
         """Run an echo server on this host; yields the process, and its port."""
-        async with running("echo", RAW_IP, prefix=self.prefix, hosts=hosts) as (_, port):
+        stack = {"carrier": carrier}
+        async with running("echo", stack, prefix=self.prefix, hosts=hosts) as (_, port):
             yield int(port)
 
 
@@ -344,15 +346,21 @@ def test_nothing_is_answered_for_ports_that_nobody_has(net: Network, name: str) 
 # -- several addresses -------------------------------------------------------------------------
 
 
-def test_another_path_takes_over(net: Network) -> None:
-    """Nothing is lost with a link, and when it is mended messages take it again."""
+@pytest.mark.parametrize("given", [True, False], ids=["addresses given", "none given"])
+@pytest.mark.parametrize("carrier", ["ip", "udp"])
+def test_another_path_takes_over(net: Network, carrier: Literal["ip", "udp"], given: bool) -> None:
+    """Nothing is lost with a link, and when it is mended messages take it again.
+
+    A client that does not say which addresses it has tells its peer those that it sends from.
+    """
     one, other = net.right.hosts
+    ours = net.left.hosts if given else []
 
     async def test() -> None:
         async with (
-            net.right.echo_server(one, other) as port,
-            trio_sctp.userland(carrier="ip"),
-            endpoint(*net.left.hosts) as client,
+            net.right.echo_server(one, other, carrier=carrier) as port,
+            trio_sctp.userland(carrier=carrier),
+            endpoint(*ours) as client,
         ):
             association = await client.connect(net.right.hosts, port)
             assert {address[0] for address in association.peer_addresses} == {one, other}

@@ -85,15 +85,22 @@ class AddressBook:
     # -- our own addresses ---
 
     def told_to(self, route: Route) -> list[str]:
-        """Return which of our addresses the peer at the other end of a route is told of.
+        """Return which of our addresses the peer at the other end of a route is told of."""
+        return self.told_by([route])
 
+    def told_by(self, routes: Sequence[Route]) -> list[str]:
+        """Return which of our addresses a peer is told of to whom these routes lead.
+
+        They are those of the endpoint, or, where that has not been given any, those that the
+        routes begin with: packets from an address that it does not know are not taken by a peer.
         None, unless there are several; and none whose scope is narrower than that of the peer's
-        address, where it would mean another host.
+        first address, where it would mean another host.
         """
-        if len(self.addresses) < 2:
+        addresses = self.addresses or list(dict.fromkeys(route.local for route in routes))
+        if len(addresses) < 2:
             return []
-        reach = _scope(route.remote)
-        return [address for address in self.addresses if _scope(address) >= reach]
+        reach = _scope(routes[0].remote)
+        return [address for address in addresses if _scope(address) >= reach]
 
     def is_credible(self, address: str, route: Route, *, same_port: bool) -> bool:
         """Whether a peer may have an address that it lists in a packet that came by this route.

@@ -251,7 +251,8 @@ class EngineAssociation:
     def start(self, now: float) -> None:
         """Send the INIT."""
         assert self.primary is not None
-        local = self._outlet.address_book.told_to(self.primary.route)
+        routes = [path.route for path in self.paths.values()]
+        local = self._outlet.address_book.told_by(routes)
         self.init = wire.Init(
             self.our_tag,
             max(self.parameters.receive_window, wire.LEAST_RWND),
