@@ -354,7 +354,7 @@ class EngineAssociation:
         if path.confirmed:
             self.paths.primary = path
         else:
-            path = self.data_path()  # only the peer's word says that it is there (5.4)
+            path = self.paths.for_data()  # only the peer's word says that it is there (5.4)
         self._send_cookie(path, offer.unrecognized, now)
 
     def _take_up(self, offer: Offer, route: Route, now: float) -> None:
@@ -437,7 +437,7 @@ class EngineAssociation:
             self._send_heartbeat(path, now)
             self._timers[PROBE] = now + path.rto
         else:
-            self._control.append((path or self.data_path(), chunk))
+            self._control.append((path or self.paths.for_data(), chunk))
 
     def establish(self, now: float, event: AssociationState = AssociationState.COMM_UP) -> None:
         """Enter ESTABLISHED and say so."""
@@ -507,7 +507,7 @@ class EngineAssociation:
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
         sack: wire.Sack | None = None
-        skips: list[wire.ForwardTsn] = []
+        skips: list[wire.ForwardTsn] | None = None
         for chunk in packet.chunks:
             kind = type(chunk)
             if kind is wire.Data:
@@ -515,6 +515,8 @@ class EngineAssociation:
             elif kind is wire.Sack:
                 sack = chunk  # type: ignore[assignment]
             elif kind is wire.ForwardTsn:
+                if skips is None:
+                    skips = []
                 skips.append(chunk)  # type: ignore[arg-type]
             elif not self._handle_control(chunk, route, path, now):
                 break
@@ -522,7 +524,7 @@ class EngineAssociation:
                 return
         if sack is not None:
             self._handle_sack(sack, now)
-        if skips and not self.ended:
+        if skips is not None and not self.ended:
             self._handle_forward_tsn(_merged(skips), path)
         if self.ended:
             return
@@ -578,7 +580,7 @@ class EngineAssociation:
         More is not reported: one packet is answered by one (RFC 5062 section 10.3).
         """
         size = len(cause.value) + 8
-        room = self.data_path().mtu - wire.HEADER_SIZE - 4
+        room = self.paths.for_data().mtu - wire.HEADER_SIZE - 4
         if self.their_tag and self._reports_size + size <= room:
             self._reports.append(cause)
             self._reports_size += size
@@ -862,10 +864,6 @@ class EngineAssociation:
             self.paths.primary = path
             self._report_path(path, PeerAddressState.ADDR_MADE_PRIM)
 
-    def data_path(self) -> Path:
-        """Return where new data goes."""
-        return self.paths.for_data()
-
     def unreachable(self, address: str, now: float) -> None:
         """ICMP says that nobody takes packets there, and anybody may imitate it (section 10).
 
@@ -1085,17 +1083,17 @@ class EngineAssociation:
 
     def _send_shutdown(self, now: float) -> None:
         assert self.inbound is not None
-        path = self.data_path()
+        path = self.paths.for_data()
         self._control.append((path, wire.shutdown_chunk(self.inbound.cumulative & MASK)))
         self._timers[T2] = now + path.rto
 
     def _send_shutdown_ack(self, now: float) -> None:
-        path = self.data_path()
+        path = self.paths.for_data()
         self._control.append((path, wire.chunk(ChunkType.SHUTDOWN_ACK)))
         self._timers[T2] = now + path.rto
 
     def _t2_expired(self, now: float) -> None:
-        path = self.data_path()
+        path = self.paths.for_data()
         path.back_off()
         self._count_error(path, now)
         if self.ended:
@@ -1135,7 +1133,7 @@ class EngineAssociation:
 
     def _handle_shutdown_ack(self) -> None:
         if self.state in (StatusState.SHUTDOWN_SENT, StatusState.SHUTDOWN_ACK_SENT):
-            self._send_alone(self.data_path(), wire.shutdown_complete_chunk())
+            self._send_alone(self.paths.for_data(), wire.shutdown_complete_chunk())
             self._end(AssociationState.SHUTDOWN_COMP)
 
     def repeat_shutdown_ack(self, now: float) -> None:
@@ -1152,7 +1150,7 @@ class EngineAssociation:
 
     def _send_abort(self, cause: Tlv) -> None:
         if self.their_tag and self.paths:
-            packet = PacketBuilder(self.data_path())
+            packet = PacketBuilder(self.paths.for_data())
             chunk = wire.abort_chunk([cause])
             if len(chunk) > packet.room:
                 packet.enlarge(len(chunk))
@@ -1239,7 +1237,7 @@ class EngineAssociation:
         outbound = self.outbound
         if not outbound.has_room():
             if message.priority is None or not outbound.make_room(
-                message.priority, self.data_path()
+                message.priority, self.paths.for_data()
             ):
                 raise BlockingIOError
             self._report_failures()
@@ -1268,7 +1266,7 @@ class EngineAssociation:
                 self._report_failures()
                 self._after_acknowledgement(now)
         if self._sack_now and self.inbound is not None:
-            path = self._sack_path or self.data_path()
+            path = self._sack_path or self.paths.for_data()
             sack = self._make_sack(path.mtu - wire.HEADER_SIZE)
             if not self._control:  # as with nearly every packet that brings data
                 self._send_alone(path, sack)
@@ -1293,7 +1291,7 @@ class EngineAssociation:
         limits: dict[Path, int] = {}
         forced = self._retransmit_one
         self._retransmit_one = False
-        usual = new_path = self.data_path()
+        usual = new_path = self.paths.for_data()
         while True:
             if outbound.addressed:
                 new_path = self._path_of_next(usual)
@@ -1444,9 +1442,9 @@ class EngineAssociation:
         queue = self.outbound.queue
         address = queue[0].info.address if queue else None
         if address is None:
-            return self.data_path() if queue else usual
+            return self.paths.for_data() if queue else usual
         path = self.paths.get(host_of(address))
-        return path if path is not None and path.usable else self.data_path()
+        return path if path is not None and path.usable else self.paths.for_data()
 
     def _path_again(self, chunk: SentChunk) -> Path:
         """Where to retransmit a chunk: what SACKs told of went by a path that works (6.4)."""

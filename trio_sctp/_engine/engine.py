@@ -367,7 +367,8 @@ class Engine:
           now: Seconds.
         """
         self._now = now
-        if len(data) < wire.SMALLEST_PACKET:
+        size = len(data)
+        if size < wire.SMALLEST_PACKET:
             return
         source_port, port, tag = wire.HEADER.unpack_from(data)
         if port != self.port:
@@ -384,7 +385,7 @@ class Engine:
         if isinstance(packet, wire.Malformed):
             return
         if packet.plain or self._is_fit(packet, association, route, now):
-            association.receive(packet, route, len(data), now)
+            association.receive(packet, route, size, now)
             self._settle(association)
 
     def _is_fit(

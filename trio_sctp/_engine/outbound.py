@@ -617,11 +617,16 @@ class Outbound:
         if chunk is None:
             return None
         outstanding = self.outstanding
-        if chunk.path is path and not chunk.done and chunk.tsn in outstanding:
+        acked = chunk.acked or chunk.message.abandoned
+        if not acked and chunk.path is path and chunk.tsn in outstanding:
             return chunk
         for tsn in range(max(chunk.tsn, self.cumulative) + 1, self.next_tsn):
             chunk = outstanding.get(tsn)
-            if chunk is not None and chunk.path is path and not chunk.done:
+            if (
+                chunk is not None
+                and chunk.path is path
+                and not (chunk.acked or chunk.message.abandoned)
+            ):
                 path.earliest = chunk
                 return chunk
         path.earliest = None

@@ -419,7 +419,7 @@ class UserlandSocket:
                 f"{info.address!r} is not an address of the peer of association {association_id}"
             )
         if association.parameters.disable_fragments:
-            limit = association.outbound.payload_limit(association.data_path())
+            limit = association.outbound.payload_limit(association.paths.for_data())
             if len(data) > limit:
                 raise refusal(errno.EMSGSIZE)
         self.engine.queue(association_id, bytes(data), info, trio.current_time())
