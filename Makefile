@@ -1,11 +1,14 @@
 # Everything happens in .venv; `make PYTHON=python3.13 …` chooses the Python it is made with.
 PYTHON ?= python3
 BIN := .venv/bin
+# What `make mutants` draws.
+COUNT ?= 200
+SEED ?= 1
 IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test check bench clean kernel-sctp peers
+.PHONY: help run test check bench mutants clean kernel-sctp peers
 
 help:
 	@echo 'make run     the demonstration, on the stack that works here;'
@@ -14,6 +17,7 @@ help:
 	@echo 'make check   lint, formatting and types'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
 	@echo '             they write docs/speed.md'
+	@echo 'make mutants how many changes to the engine its tests notice, of COUNT=200 drawn by SEED=1'
 	@echo 'make clean   remove what these made'
 
 ifeq ($(STACK),kernel)
@@ -44,6 +48,10 @@ bench: .venv/ready kernel-sctp
 	$(BIN)/python -m benchmarks udp --page
 	$(BIN)/python -m benchmarks scale --page
 	$(IN_GUEST) $(BIN)/python -m benchmarks kernel --page
+
+mutants: .venv/ready
+	$(BIN)/python -m pip install --quiet --group mutants
+	$(BIN)/python tools/mutants.py --count $(COUNT) --seed $(SEED)
 
 clean:
 	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Draw mutants of the engine, and say how many of them its tests notice: tools/mutants.py
+
+    tools/mutants.py --count 200 --seed 1    as `make mutants` does
+
+A mutant is the engine with one thing changed: a comparison, a constant, an operator.  A test that
+fails kills it; one that all tests pass shows what they do not see, unless it is equivalent, which
+only a reader can tell.  Places are drawn, each as likely as any other, and then what is done to
+them, since there are ten ways to spoil a sum and one to spoil an `and`.
+
+Cosmic Ray makes the mutants.  Each is tested in one of as many copies of this tree as there are
+CPUs, which are thrown away: nothing here is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import Queue
+from pathlib import Path
+
+import cosmic_ray.commands
+from cosmic_ray.mutating import mutate_and_test, mutate_code
+from cosmic_ray.plugins import get_operator
+from cosmic_ray.testing import run_tests
+from cosmic_ray.work_db import use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkResult
+
+TREE = Path(__file__).resolve().parent.parent
+ENGINE = Path("trio_sctp/_engine")
+WANTED = 92  # percent
+
+# The first failure ends a run, so what takes long runs last.  Congestion is left out: it takes five
+# times as long as all others together.
+LAST = "test_properties.py", "test_flood.py", "test_fuzz.py"
+LEFT_OUT = "test_congestion.py", "test_tshark.py", "test_no_patches.py"
+
+# `==` in place of `is` makes no other program, nor the other way round, of enums and small numbers.
+EQUIVALENT = "_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq"
+
+
+def test_command() -> str:
+    """The command that tests a copy, run in it."""
+    tests = [
+        path
+        for folder in ("tests/engine", "tests/etsi")
+        for path in sorted((TREE / folder).glob("test_*.py"))
+        if path.name not in LEFT_OUT
+    ]
+    tests.sort(key=lambda path: path.name in LAST)
+    names = [str(path.relative_to(TREE)) for path in tests]
+    quiet = [
+        "-x",
+        "-q",
+        "--no-header",
+        "--tb=line",
+        "-p",
+        "no:cacheprovider",
+        "--hypothesis-seed=0",
+    ]
+    return shlex.join([sys.executable, "-m", "pytest", *quiet, *names])
+
+
+# -- drawing -----------------------------------------------------------------------------------
+
+
+def all_mutations() -> list[MutationSpec]:
+    """All that can be done to the engine, in the same order each time."""
+    modules = sorted(path.relative_to(TREE) for path in (TREE / ENGINE).glob("*.py"))
+    with tempfile.TemporaryDirectory() as folder, use_db(f"{folder}/session.sqlite") as session:
+        cosmic_ray.commands.init(modules, session, {})
+        found = [item.mutations[0] for item in session.work_items]
+    found.sort(key=lambda m: (m.module_path, m.start_pos, m.operator_name, m.occurrence))
+    return found
+
+
+def annotated(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where the annotations of a module begin and end: to change one changes nothing."""
+    for node in ast.walk(ast.parse((TREE / module).read_text())):
+        for name in ("annotation", "returns"):
+            part = getattr(node, name, None)
+            if isinstance(part, ast.expr):
+                assert part.end_lineno is not None
+                assert part.end_col_offset is not None
+                yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
+
+
+def draw(count: int, seed: int) -> list[MutationSpec]:
+    """Draw as many mutants, all at different places."""
+    places: dict[tuple[Path, tuple[int, int]], list[MutationSpec]] = defaultdict(list)
+    unread: dict[Path, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
+    for mutation in all_mutations():
+        module, at = mutation.module_path, mutation.start_pos
+        if module not in unread:
+            unread[module] = list(annotated(module))
+        if not mutation.operator_name.endswith(EQUIVALENT) and not any(
+            start <= at < end for start, end in unread[module]
+        ):
+            places[module, at].append(mutation)
+    chance = random.Random(seed)
+    drawn: list[MutationSpec] = []
+    for place in chance.sample(list(places), len(places)):
+        mutation = chance.choice(places[place])
+        if len(drawn) < count and is_program(mutation):
+            drawn.append(mutation)
+    return drawn
+
+
+def is_program(mutation: MutationSpec) -> bool:
+    """Whether a mutant can be compiled."""
+    operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+    source = (TREE / mutation.module_path).read_text()
+    code = mutate_code(source, operator, mutation.occurrence)
+    try:
+        compile(code, mutation.module_path, "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+# -- testing -----------------------------------------------------------------------------------
+
+
+def make_copy(folder: Path) -> None:
+    """Copy what the tests of the engine need."""
+    for name in ("trio_sctp", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
+        shutil.copytree(TREE / name, folder / name, ignore=ignored)
+    shutil.copy(TREE / "pyproject.toml", folder)
+
+
+def enter_copy(copies: Queue[Path]) -> None:
+    """Give a process a copy of its own to work in."""
+    os.chdir(copies.get())
+
+
+def test(mutation: MutationSpec, command: str, timeout: float) -> WorkResult:
+    """Test one mutant, in the copy that this process is in."""
+    return mutate_and_test([mutation], command, timeout)
+
+
+def describe(mutation: MutationSpec, result: WorkResult) -> str:
+    """What a mutant is, as the lines of its diff that differ."""
+    lines = (result.diff or "").splitlines()
+    changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    where = f"{mutation.module_path}:{mutation.start_pos[0]}"
+    return "\n".join([f"survives  {where} in {mutation.definition_name}", *changed])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("--count", type=int, default=200, help="how many to draw")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same ones")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
+    options = parser.parse_args()
+
+    os.chdir(TREE)
+    drawn = draw(options.count, options.seed)
+    command = test_command()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        copies: Queue[Path] = Queue()
+        for job in range(options.jobs):
+            copy = Path(name, str(job))
+            make_copy(copy)
+            copies.put(copy)
+        with ProcessPoolExecutor(options.jobs, initializer=enter_copy, initargs=(copies,)) as pool:
+            start = time.monotonic()
+            outcome, output = pool.submit(run_tests, command, None).result()
+            if outcome is not TestOutcome.SURVIVED:
+                sys.exit(f"the tests fail without any mutant:\n{output}")
+            taken = time.monotonic() - start
+            # One that runs on for ever is noticed; the others share the CPUs.
+            timeout = 20 + 4 * taken
+            print(
+                f"{len(drawn)} mutants, seed {options.seed}; tests take {taken:.0f} s", flush=True
+            )
+            running = {pool.submit(test, one, command, timeout): one for one in drawn}
+            alive = endless = 0
+            for future in as_completed(running):
+                result = future.result()
+                if result.test_outcome is TestOutcome.SURVIVED:
+                    alive += 1
+                    print(describe(running[future], result), flush=True)
+                elif result.test_outcome is not TestOutcome.KILLED:
+                    sys.exit(f"{running[future]} could not be tested:\n{result.output}")
+                endless += result.output == "timeout"
+    dead = len(drawn) - alive
+    share = 100 * dead / len(drawn)
+    print(f"{dead} of {len(drawn)} mutants die: {share:.1f} %, wanted {WANTED} %", end="")
+    print(f" ({endless} by running on for {timeout:.0f} s)" if endless else "")
+    sys.exit(share < WANTED)
+
+
+if __name__ == "__main__":
+    main()
