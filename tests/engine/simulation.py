@@ -60,7 +60,7 @@ class Simulation:
     def _transmit(self) -> None:
         for engine in self.engines:
             for data, route, _, fragment in engine.packets_to_send():
-                sent = Sent(self.now, route, parsed(data), len(data))
+                sent = Sent(self.now, route, parsed(data), len(data), fragment)
                 self.sent.append(sent)
                 if not self.drop(sent):
                     header = struct.pack("!HH", *route[2:]) if self.encapsulated else b""

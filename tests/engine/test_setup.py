@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
+import os
 from random import Random
 from typing import Any
 
@@ -13,7 +15,13 @@ from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.cookie import KEY_LIFE, Cookie, CookieJar
 from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._values import AssociationChange, AssociationState, Message, RemoteError
+from trio_sctp._values import (
+    AdaptationIndication,
+    AssociationChange,
+    AssociationState,
+    Message,
+    RemoteError,
+)
 
 from ..support.engines import (
     A2,
@@ -33,7 +41,7 @@ from ..support.engines import (
     parsed,
     payloads,
 )
-from ..support.scripted_peer import PEER_COOKIE, ScriptedPeer
+from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer, Until
 from .simulation import Pair, Simulation
 
 COOKIE = Cookie(
@@ -160,6 +168,21 @@ def test_a_cookie_lives_for_valid_cookie_life() -> None:
     assert peer.give(cookie_echo(ack), tag=ack.tag)[0].has(wire.CookieAck)
 
 
+@pytest.mark.parametrize(
+    ("asked", "lives"), [(0, 60.0), (10_000, 70.0), (60_000, 120.0), (2**32 - 1, 120.0)]
+)
+def test_a_cookie_lives_longer_if_the_peer_asks_but_at_most_twice_as_long(
+    asked: int, lives: float
+) -> None:
+    """Otherwise it would ask for 49 days."""
+    preservative = Tlv(ParameterType.COOKIE_PRESERVATIVE, asked.to_bytes(4, "big"))
+    for late, kind in [(0.0, wire.CookieAck), (1.0, wire.Error)]:
+        peer = ScriptedPeer(cookie_life=60.0)
+        ack = peer.begin(parameters=[preservative])
+        peer.now = lives + late
+        assert peer.give(cookie_echo(ack), tag=ack.tag)[0].has(kind)
+
+
 def test_a_stale_cookie_is_told_with_how_stale_it_is() -> None:
     peer = ScriptedPeer(cookie_life=60.0)
     ack = peer.begin()
@@ -233,6 +256,27 @@ def test_the_size_of_an_init_ack_is_bounded() -> None:
     unknown = [Tlv(0xC100, b""), Tlv(0xC101, bytes(300))]
     (medium,) = peer.give_init(parameters=unknown)
     assert medium.size - small.size <= sum(len(p.value) + 4 + 4 for p in unknown)
+
+
+@pytest.mark.parametrize(("size", "reported"), [(2036, 1), (2037, 0)])
+def test_reports_of_unknown_parameters_fill_max_cookie_size_to_the_byte(
+    size: int, reported: int
+) -> None:
+    """Each takes 12 bytes beside the value: two headers, and at most four of padding."""
+    peer = ScriptedPeer(max_cookie_size=2048)
+    ack = peer.begin(parameters=[Tlv(0xC100, bytes(size))])
+    reports = [p for p in ack.parameters if p.type == ParameterType.UNRECOGNIZED]
+    assert len(reports) == reported
+
+
+def test_ip_may_fragment_an_init_ack_only_if_it_is_larger_than_the_path_mtu() -> None:
+    peer = ScriptedPeer(path_mtu=1280)
+    (small,) = peer.give_init()
+    assert not small.fragment
+    room = 1280 - small.size - 8  # what a report may carry: two headers
+    for size, fragment in [(room, False), (room + 1, True), (2000, True)]:
+        (answer,) = peer.give_init(parameters=[Tlv(0xC100, bytes(size))])
+        assert (answer.size > 1280, answer.fragment) == (fragment, fragment)
 
 
 def test_tie_tags_do_not_reveal_the_tags() -> None:
@@ -342,6 +386,31 @@ def test_a_senseless_init_is_answered_with_an_abort_with_its_tag(field: dict[str
     assert not abort.reflected
 
 
+def malformed_init(peer: ScriptedPeer, tag: int) -> bytes:
+    """An INIT whose parameter says that it is longer than the chunk."""
+    good = peer.init([Tlv(0xC100, bytes(8))], tag=tag)
+    return good[:22] + b"\0\xff" + good[24:]
+
+
+def test_a_malformed_init_is_answered_with_an_abort_with_its_tag() -> None:
+    peer = ScriptedPeer()
+    (answer,) = peer.give(malformed_init(peer, 77), tag=0)
+    assert answer.tag == 77
+    abort = answer.get(wire.Abort)
+    assert not abort.reflected
+    assert [cause.type for cause in abort.causes] == [Cause.PROTOCOL_VIOLATION]
+
+
+def test_a_malformed_init_is_dropped_if_nobody_listens_or_there_is_no_tag_to_answer_with() -> None:
+    peer = ScriptedPeer()
+    assert peer.give(malformed_init(peer, 0), tag=0) == []
+    assert peer.give(malformed_init(peer, 77), tag=5) == []  # an INIT has no verification tag
+    short = wire.chunk(wire.ChunkType.INIT, bytes(range(1, 16)))
+    assert peer.give(short, tag=0) == []  # 19 bytes
+    peer.engine.listening = False
+    assert peer.give(malformed_init(peer, 77), tag=0) == []
+
+
 def test_an_endpoint_that_does_not_listen_answers_an_abort() -> None:
     peer = ScriptedPeer()
     peer.engine.listening = False
@@ -379,6 +448,41 @@ def test_an_init_ack_without_tag_ends_it_with_our_own_tag_reflected() -> None:
     assert answer.packet.tag == peer.their_tag
     assert answer.chunks(wire.Abort)[0].reflected
     assert ends(peer.events())[0].state is AssociationState.CANT_ASSOC
+
+
+def test_a_cookie_echo_is_refused_when_nobody_listens_any_more() -> None:
+    peer = ScriptedPeer()
+    ack = peer.begin()
+    peer.engine.listening = False
+    (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
+    assert answer.tag == peer.tag
+    assert answer.get(wire.Abort).causes == []
+    assert not peer.engine.associations
+
+
+def test_the_adaptation_indication_of_an_init_ack_is_told_of() -> None:
+    peer = ScriptedPeer()
+    peer.connect()
+    indication = Tlv(ParameterType.ADAPTATION_INDICATION, (2**32 - 1).to_bytes(4, "big"))
+    peer.give(peer.init_ack([PEER_COOKIE, indication]))
+    peer.give(COOKIE_ACK)
+    told = [e for e in peer.events() if isinstance(e, AdaptationIndication)]
+    assert [e.adaptation_ind for e in told] == [2**32 - 1]
+
+
+@pytest.mark.parametrize(
+    ("until", "number"),
+    [("wait", errno.EALREADY), ("echoed", errno.EALREADY), ("up", errno.EISCONN)],
+)
+def test_a_second_connect_to_a_peer_is_an_error_that_says_how_far_the_first_is(
+    until: Until, number: int
+) -> None:
+    peer = ScriptedPeer()
+    peer.set_up(until)
+    with pytest.raises(OSError, match=os.strerror(number)) as error:
+        peer.connect(B2, B)
+    assert error.value.errno == number
+    assert len(peer.engine.associations) == 1
 
 
 def test_tags_and_tsns_come_from_randomness() -> None:
@@ -572,6 +676,28 @@ def test_a_late_cookie_of_another_attempt_is_dropped() -> None:
     peer.accept()
     assert peer.give(cookie_echo(late), tag=late.tag) == []
     assert peer.state() is StatusState.ESTABLISHED
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_a_cookie_of_a_collision_is_dropped_once_the_association_shuts_down(close: bool) -> None:
+    """Section 5.2.4, action B: it would bring the association back to life."""
+    peer = ScriptedPeer()
+    peer.set_up("wait")
+    ack = peer.begin(tag=77)
+    peer.give(peer.init_ack())
+    peer.give(COOKIE_ACK)
+    peer.send(b"keeps it from ending")
+    if close:
+        peer.engine.shutdown(peer.association.id, peer.now)
+    peer.take()
+    left = peer.give(cookie_echo(ack))
+    if close:
+        assert left == []
+        assert peer.state() is StatusState.SHUTDOWN_PENDING
+        assert peer.association.their_tag == peer.tag
+    else:
+        assert left[0].has(wire.CookieAck)
+        assert peer.association.their_tag == 77
 
 
 def test_a_cookie_that_comes_again_is_acknowledged_again() -> None:

@@ -40,12 +40,13 @@ def info(
 
 
 class Sent(NamedTuple):
-    """A packet that left an engine."""
+    """A packet that left an engine; `fragment` says that IP may fragment it."""
 
     time: float
     route: Route
     packet: wire.Packet
     size: int
+    fragment: bool = False
 
     @property
     def tag(self) -> int:

@@ -104,7 +104,7 @@ class ScriptedPeer:
     def take(self) -> list[Sent]:
         """Take the packets that leave the engine now; they have to be well-formed."""
         left = []
-        for data, route, *_ in self.engine.packets_to_send():
+        for data, route, _, fragment in self.engine.packets_to_send():
             packet = parsed(data)
             assert packet.source_port == self.engine.port
             assert not packet.truncated
@@ -113,7 +113,7 @@ class ScriptedPeer:
                 assert not isinstance(chunk, wire.BadChunk)
                 # PAD fills packets that probe the path MTU; receivers need not know it.
                 assert not isinstance(chunk, wire.UnknownChunk) or chunk.type == ChunkType.PAD
-            left.append(Sent(self.now, route, packet, len(data)))
+            left.append(Sent(self.now, route, packet, len(data), fragment))
         self.sent += left
         return left
 
