@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 from math import inf
 
@@ -250,6 +251,40 @@ def test_a_path_with_data_that_is_timed_needs_no_heartbeat() -> None:
     peer.advance(path.heartbeat_at - peer.now - 0.5)
     peer.send(b"x")
     assert heartbeats(peer.advance(0.6)) == []
+
+
+@pytest.mark.parametrize("size", [1280 - 12 - 8, 1280 - 12 - 7, 5000])
+def test_a_heartbeat_larger_than_the_path_mtu_is_answered_in_a_packet_that_ip_may_fragment(
+    size: int,
+) -> None:
+    """Its answer has to hold all of it (8.3); nothing else is in that packet."""
+    peer = ScriptedPeer(path_mtu=1280)
+    peer.accept()
+    report = wire.chunk(0xC0 + 1, b"unknown, to be reported")
+    left = peer.give(report, wire.heartbeat_chunk(bytes(size)))
+    (ack,) = [packet for packet in left if packet.has(wire.HeartbeatAck)]
+    assert ack.get(wire.HeartbeatAck).info == bytes(size)
+    assert ack.kinds == [wire.HeartbeatAck]
+    assert ack.fragment is (ack.size > 1280)
+    (error,) = [packet for packet in left if packet.has(wire.Error)]
+    assert not error.fragment
+
+
+def test_answers_larger_than_the_path_mtu_pass_a_narrow_link() -> None:
+    pair = Pair(link={"mtu": 1300})
+    beat = wire.heartbeat_chunk(bytes(20_000))
+    packet = wire.seal(PORT, PEER_PORT, pair.association.their_tag, [beat])
+    pair.network.transmit(packet, A, B, pair.now, fragment=True)
+    stranger = "10.0.0.9"
+    init = wire.Init(1, 100_000, 1, 1, 1, [wire.Tlv(0xC100, bytes(1900))])
+    packet = wire.seal(PORT, PEER_PORT, 0, [wire.init_chunk(init)])
+    pair.network.transmit(packet, stranger, B, pair.now, fragment=True)
+    pair.run(0.1)
+    answers = [*pair.packets(wire.HeartbeatAck, B), *pair.packets(wire.InitAck, B)[1:]]
+    assert [answer.size > 1300 for answer in answers] == [True, True]
+    for there in A, stranger:
+        link = pair.network.statistics()[B, there]
+        assert link.delivered == link.sent > 0
 
 
 def test_a_program_can_ask_for_a_heartbeat() -> None:
@@ -702,3 +737,137 @@ def test_a_message_for_an_address_that_has_failed_goes_where_others_go() -> None
     pair.path(B2).unreachable = True
     pair.send(b"x", to(B2))
     assert pair.a.packets_to_send()[0].route.remote == B
+
+
+# -- ICMP (section 10) -------------------------------------------------------------------------
+
+
+def quoted(packet: Sent, **changes: int) -> bytes:
+    """What ICMP quotes of a packet of ours: its first bytes, with fields changed."""
+    chunk = packet.packet.chunks[0]
+    tag = chunk.tag if isinstance(chunk, wire.Init) else 0
+    header = struct.pack(
+        "!HHI4x",
+        changes.get("source_port", packet.packet.source_port),
+        changes.get("port", packet.packet.destination_port),
+        changes.get("tag", packet.tag),
+    )
+    kind = changes.get("kind", wire.ChunkType.INIT if tag else wire.ChunkType.DATA)
+    rest = struct.pack("!BBHI", kind, 0, 20, changes.get("initiate_tag", tag))
+    return (header + rest)[: changes.get("size", 20)]
+
+
+def test_icmp_about_an_association_that_is_up_has_the_path_probed_at_once() -> None:
+    peer = ScriptedPeer()
+    peer.accept()
+    (sent,) = peer.send(b"data")
+    peer.give(peer.sack_first(1))
+    peer.now += 5.0
+    peer.engine.unreachable(quoted(sent, size=12), B, peer.now)
+    (beat,) = heartbeats(peer.advance(0.0))
+    assert beat.route.remote == B
+    # One at a time: it waits for the answer.
+    peer.engine.unreachable(quoted(sent), B, peer.now)
+    assert peer.advance(0.5) == []
+    assert peer.state() is StatusState.ESTABLISHED
+    assert ends(peer.events()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"size": 11}, {"size": 0}, {"tag": 1}, {"tag": 0}, {"port": PEER_PORT + 1}],
+    ids=str,
+)
+def test_icmp_that_quotes_what_was_not_sent_is_ignored(changes: dict[str, int]) -> None:
+    """Anybody can send it; only the tag shows that whoever did has seen a packet of ours."""
+    peer = ScriptedPeer()
+    peer.accept()
+    (sent,) = peer.send(b"data")
+    peer.give(peer.sack_first(1))
+    peer.engine.unreachable(quoted(sent, **changes), B, peer.now)
+    assert peer.advance(5.0) == []
+
+
+def test_icmp_that_quotes_our_own_tag_or_another_address_is_ignored() -> None:
+    peer = ScriptedPeer()
+    peer.accept()
+    (sent,) = peer.send(b"data")
+    peer.give(peer.sack_first(1))
+    peer.engine.unreachable(quoted(sent, tag=peer.their_tag), B, peer.now)
+    peer.engine.unreachable(quoted(sent), B2, peer.now)
+    assert peer.advance(5.0) == []
+
+
+def test_icmp_about_an_init_ends_the_attempt() -> None:
+    peer = ScriptedPeer()
+    peer.connect()
+    peer.engine.unreachable(quoted(peer.sent[0]), B, peer.now)
+    (end,) = ends(peer.events())
+    assert end.state is AssociationState.CANT_ASSOC
+    assert peer.engine.next_deadline() is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"initiate_tag": 1},
+        {"kind": wire.ChunkType.INIT_ACK},
+        {"kind": wire.ChunkType.DATA},
+        {"size": 12},
+        {"size": 16},
+        {"size": 19},
+        {"tag": 5},
+    ],
+    ids=str,
+)
+def test_icmp_about_an_init_that_was_not_sent_is_ignored(changes: dict[str, int]) -> None:
+    peer = ScriptedPeer()
+    peer.connect()
+    peer.engine.unreachable(quoted(peer.sent[0], **changes), B, peer.now)
+    assert peer.state() is StatusState.COOKIE_WAIT
+    assert peer.events() == []
+
+
+def test_icmp_from_one_of_two_addresses_has_the_init_sent_to_the_other() -> None:
+    peer = ScriptedPeer()
+    peer.connect(B, B2)
+    for _ in range(2):  # what is known already changes nothing
+        peer.engine.unreachable(quoted(peer.sent[0]), B, peer.now)
+        assert [packet.route.remote for packet in peer.take()] in ([B2], [])
+    assert len(peer.sent) == 2
+    assert peer.state() is StatusState.COOKIE_WAIT
+    peer.engine.unreachable(quoted(peer.sent[1]), B2, peer.now)
+    assert peer.state() is StatusState.CLOSED
+
+
+# -- round trips (6.3.1) -----------------------------------------------------------------------
+
+
+def test_the_rto_follows_round_trips_as_the_rfc_says() -> None:
+    """With RTO.Alpha 1/8 and RTO.Beta 1/4 (C2, C3)."""
+    peer = ScriptedPeer(rto_initial=3.0, rto_min=0.001, heartbeats=False)
+    association = peer.accept()
+    srtt = rttvar = 0.0
+    for count, trip in enumerate((0.8, 0.4, 0.4, 2.0, 0.1), 1):
+        peer.send(b"x")
+        peer.now += trip  # whatever falls due meanwhile: the SACK is there first
+        peer.give(peer.sack_first(count))
+        if srtt:
+            rttvar += (abs(srtt - trip) - rttvar) / 4
+            srtt += (trip - srtt) / 8
+        else:
+            srtt, rttvar = trip, trip / 2
+        path = peer.engine.status(association.id).primary
+        assert (path.srtt, path.rto) == (round(srtt * 1000), round((srtt + 4 * rttvar) * 1000))
+
+
+def test_the_rto_stays_within_its_bounds() -> None:
+    """C6 and C7."""
+    for trip, rto in [(0.001, 500), (3.0, 2000)]:
+        peer = ScriptedPeer(rto_initial=1.0, rto_min=0.5, rto_max=2.0, heartbeats=False)
+        association = peer.accept()
+        assert peer.engine.status(association.id).primary.rto == 1000
+        peer.send(b"x")
+        peer.now += trip
+        peer.give(peer.sack_first(1))
+        assert peer.engine.status(association.id).primary.rto == rto

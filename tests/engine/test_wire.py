@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import struct
 
@@ -58,6 +59,7 @@ def bare(chunk: bytes) -> bytes:
     return chunk[: length_of(chunk)]
 
 
+FLAGS = "last", "first", "unordered", "immediate"
 PAIRS = st.lists(st.tuples(U16, U16), max_size=6)
 NOT_KNOWN = U8.filter(lambda kind: kind not in set(wire.ChunkType))
 KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
@@ -188,6 +190,84 @@ def test_the_checksums_least_significant_byte_is_first() -> None:
     assert data[12:] == bytes.fromhex("0b000004")
     checksum = google_crc32c.value(data[:8] + bytes(4) + data[12:])
     assert data[8:12] == checksum.to_bytes(4, "little")
+
+
+NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
+    wire.ChunkType: {
+        # Table 1, section 3.2
+        **dict(
+            enumerate(
+                [
+                    "DATA",
+                    "INIT",
+                    "INIT_ACK",
+                    "SACK",
+                    "HEARTBEAT",
+                    "HEARTBEAT_ACK",
+                    "ABORT",
+                    "SHUTDOWN",
+                ]
+            )
+        ),
+        **dict(enumerate(["SHUTDOWN_ACK", "ERROR", "COOKIE_ECHO", "COOKIE_ACK", "ECNE", "CWR"], 8)),
+        14: "SHUTDOWN_COMPLETE",
+        15: "AUTH",  # RFC 4895 section 4.1
+        132: "PAD",  # RFC 4820 section 3
+        192: "FORWARD_TSN",  # RFC 3758 section 3.2
+    },
+    wire.ParameterType: {
+        # Tables 2 to 5, sections 3.3.2 to 3.3.5
+        1: "HEARTBEAT_INFO",
+        5: "IPV4_ADDRESS",
+        6: "IPV6_ADDRESS",
+        7: "STATE_COOKIE",
+        8: "UNRECOGNIZED",
+        9: "COOKIE_PRESERVATIVE",
+        11: "HOST_NAME",
+        12: "SUPPORTED_ADDRESS_TYPES",
+        0x8000: "ECN_CAPABLE",
+        0x8005: "PADDING",  # RFC 4820 section 4
+        0x8008: "SUPPORTED_EXTENSIONS",  # RFC 5061 section 4.2.7
+        0xC000: "FORWARD_TSN_SUPPORTED",  # RFC 3758 section 3.1
+        0xC006: "ADAPTATION_INDICATION",  # RFC 5061 section 4.2.6
+    },
+    wire.Cause: {
+        # Table 7, section 3.3.10
+        1: "INVALID_STREAM",
+        2: "MISSING_PARAMETER",
+        3: "STALE_COOKIE",
+        4: "OUT_OF_RESOURCE",
+        5: "UNRESOLVABLE_ADDRESS",
+        6: "UNRECOGNIZED_CHUNK",
+        7: "INVALID_PARAMETER",
+        8: "UNRECOGNIZED_PARAMETERS",
+        9: "NO_USER_DATA",
+        10: "COOKIE_WHILE_SHUTTING_DOWN",
+        11: "RESTART_WITH_NEW_ADDRESSES",
+        12: "USER_INITIATED_ABORT",
+        13: "PROTOCOL_VIOLATION",
+        14: "RESTART_WITH_NEW_ENCAPSULATION_PORT",  # RFC 6951 section 5.3
+    },
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=lambda kind: kind.__name__)
+def test_numbers_are_those_of_the_rfcs(kind: type[enum.IntEnum]) -> None:
+    assert {number.value: name for name, number in kind.__members__.items()} == NUMBERS[kind]
+
+
+def test_flags_are_those_of_the_rfcs() -> None:
+    """Section 3.3.1: E, B, U; RFC 7053 section 3: I; sections 3.3.7 and 3.3.13: T."""
+    for flag, field in [(1, "last"), (2, "first"), (4, "unordered"), (8, "immediate")]:
+        chunk = wire.chunk(0, bytes(12) + b"x", flag)
+        (data,) = parsed(chunk).chunks
+        assert [name for name in FLAGS if getattr(data, name)] == [field]
+        assert wire.data_chunk(0, 0, 0, 0, b"x", flag) == chunk
+    for kind in 6, 14:
+        for flag in range(4):
+            (end,) = parsed(wire.chunk(kind, b"", flag)).chunks
+            assert isinstance(end, wire.Abort | wire.ShutdownComplete)
+            assert end.reflected is bool(flag & 1)
 
 
 def test_a_packet_of_another_implementation() -> None:
