@@ -74,6 +74,7 @@ class Paths(dict[str, Path]):
         before = self.get(route.remote)
         self.clear()
         self.primary = None
+        self._probed = ""
         path = self.add(route, confirmed=True)
         if before is not None:
             path.set_as(before)
