@@ -195,21 +195,20 @@ def test_the_checksums_least_significant_byte_is_first() -> None:
 NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
     wire.ChunkType: {
         # Table 1, section 3.2
-        **dict(
-            enumerate(
-                [
-                    "DATA",
-                    "INIT",
-                    "INIT_ACK",
-                    "SACK",
-                    "HEARTBEAT",
-                    "HEARTBEAT_ACK",
-                    "ABORT",
-                    "SHUTDOWN",
-                ]
-            )
-        ),
-        **dict(enumerate(["SHUTDOWN_ACK", "ERROR", "COOKIE_ECHO", "COOKIE_ACK", "ECNE", "CWR"], 8)),
+        0: "DATA",
+        1: "INIT",
+        2: "INIT_ACK",
+        3: "SACK",
+        4: "HEARTBEAT",
+        5: "HEARTBEAT_ACK",
+        6: "ABORT",
+        7: "SHUTDOWN",
+        8: "SHUTDOWN_ACK",
+        9: "ERROR",
+        10: "COOKIE_ECHO",
+        11: "COOKIE_ACK",
+        12: "ECNE",
+        13: "CWR",
         14: "SHUTDOWN_COMPLETE",
         15: "AUTH",  # RFC 4895 section 4.1
         132: "PAD",  # RFC 4820 section 3
