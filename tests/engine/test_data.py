@@ -9,7 +9,8 @@ import pytest
 
 from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.path import Path
-from trio_sctp._engine.wire import Cause, Tlv
+from trio_sctp._engine.tsn import MASK
+from trio_sctp._engine.wire import WHOLE, Cause, ChunkType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import (
     AssociationState,
@@ -185,6 +186,21 @@ def test_nothing_is_acknowledged_twice() -> None:
         pair.run(0.5)
     arrived = len(pair.data(A))
     assert len(pair.packets(wire.Sack, B)) <= arrived
+
+
+@pytest.mark.parametrize("ahead", [2**16 - 1, 2**16, 2**16 + 1, 2**17, 2**31 - 1])
+def test_what_no_gap_block_can_name_is_not_acknowledged(ahead: int) -> None:
+    """Its 16 bits would name another chunk."""
+    peer = begun()
+    at = (peer.tsn - 1 + ahead) & MASK
+    left = peer.give(peer.unordered(tsn=at)) + peer.advance(1.0)
+    told = [gap for sack in sacks(left) for gap in sack.gaps]
+    assert set(told) <= ({(ahead, ahead)} if ahead < 2**16 else set())
+    # What has not come is not acknowledged later, either.
+    (answer,) = peer.give(peer.unordered(), peer.unordered(immediate=True))
+    (sack,) = answer.chunks(wire.Sack)
+    assert sack.cumulative_tsn == peer.tsn - 1
+    assert all(first >= ahead - 2 for first, _ in sack.gaps)
 
 
 # -- what SACKs say (6.2.1, 7.2.4) -------------------------------------------------------------
@@ -393,6 +409,23 @@ def test_what_a_window_has_promised_is_taken(size: int) -> None:
     assert payloads(pair.events[pair.b]) == messages
     tsns = [data.tsn for sent in pair.data(A) for data in sent.chunks(wire.Data)]
     assert len(tsns) == len(set(tsns))
+
+
+@pytest.mark.parametrize("size", [1, 100, 1400])
+def test_a_peer_whose_messages_never_have_their_turn_fills_no_more_than_two_windows(
+    size: int,
+) -> None:
+    """Each is the next TSN, and nothing can be read: all that is accepted has to be kept."""
+    window = 50_000
+    peer = begun(ScriptedPeer(receive_window=window))
+    for number in range(2 * window // size + 100):
+        peer.give(peer.data(bytes(size), ssn=number % 30_000 + 1, tsn=peer.tsn + number))
+    (answer,) = peer.give(peer.unordered(immediate=True))
+    (sack,) = answer.chunks(wire.Sack)
+    accepted = sack.cumulative_tsn - (peer.tsn - 1)
+    assert 0 < accepted * size <= 2 * window
+    assert accepted * (size + OVERHEAD) <= 2 * window + size + OVERHEAD
+    assert payloads(peer.events()) == []
 
 
 def test_a_small_rest_of_the_window_is_not_offered() -> None:
@@ -721,6 +754,51 @@ def test_a_first_fragment_before_the_message_ended_ends_the_association() -> Non
     peer.give(peer.data(stream=0, flags=2))
     (answer,) = peer.give(peer.data(stream=1, flags=1))
     assert answer.chunks(wire.Abort)[0].causes[0].type == Cause.PROTOCOL_VIOLATION
+
+
+MALFORMED = {
+    "SACK": wire.chunk(ChunkType.SACK, bytes(11)),
+    "SACK, counts": wire.chunk(ChunkType.SACK, bytes(8) + b"\0\1\0\0"),
+    "HEARTBEAT": wire.chunk(ChunkType.HEARTBEAT, b""),
+    "SHUTDOWN": wire.chunk(ChunkType.SHUTDOWN, bytes(8)),
+    "FORWARD TSN": wire.chunk(ChunkType.FORWARD_TSN, bytes(6)),
+    "DATA": wire.chunk(ChunkType.DATA, bytes(11), WHOLE),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_chunk_ends_the_association(kind: str) -> None:
+    """Section 3.3.10.13: with the right tag, it is no stranger's."""
+    peer = begun()
+    (answer,) = peer.give(MALFORMED[kind], peer.unordered(b"behind it"))
+    (cause,) = answer.get(wire.Abort).causes
+    assert cause.type == Cause.PROTOCOL_VIOLATION
+    assert cause.value
+    events = peer.events()
+    assert [(e.state, e.error) for e in ends(events)] == [
+        (AssociationState.COMM_LOST, Cause.PROTOCOL_VIOLATION)
+    ]
+    assert payloads(events) == []
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [wire.chunk(ChunkType.HEARTBEAT_ACK, b"\0\2\0\4"), wire.chunk(ChunkType.ERROR, b"")],
+    ids=["HEARTBEAT ACK", "ERROR"],
+)
+def test_a_malformed_chunk_that_asks_for_nothing_is_skipped(chunk: bytes) -> None:
+    peer = begun()
+    peer.give(chunk, peer.unordered(b"behind it"))
+    assert peer.state() is StatusState.ESTABLISHED
+    assert payloads(peer.events()) == [b"behind it"]
+
+
+def test_a_malformed_init_ack_is_dropped_with_what_is_behind_it() -> None:
+    """Section 5.2.3: an unexpected one is, well-formed or not."""
+    peer = begun()
+    assert peer.give(wire.chunk(ChunkType.INIT_ACK, bytes(15))) == []
+    assert peer.state() is StatusState.ESTABLISHED
+    assert peer.events() == []
 
 
 def test_a_data_chunk_without_data_ends_the_association() -> None:

@@ -15,7 +15,7 @@ from trio_sctp._values import (
 )
 
 from ..support.engines import FULL, MTU, Sent, ends, failures, info, payloads
-from ..support.scripted_peer import ScriptedPeer
+from ..support.scripted_peer import COOKIE_ACK, ScriptedPeer
 from .simulation import Pair
 
 SUPPORTED = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
@@ -119,6 +119,20 @@ def test_a_message_that_is_given_up_is_reported() -> None:
     assert failed.sent
     assert (failed.stream, failed.ppid, failed.context) == (3, 7, 99)
     assert failed.association_id == peer.association.id
+
+
+@pytest.mark.parametrize(("late", "sent"), [(-0.001, [b"data"]), (0.0, []), (0.001, [])])
+def test_a_lifetime_is_over_at_the_very_instant_at_which_it_ends(
+    late: float, sent: list[bytes]
+) -> None:
+    peer = ScriptedPeer()
+    peer.connect()
+    peer.send(b"data", info(lifetime=500))
+    peer.now = 0.5 + late
+    left = peer.give(peer.init_ack())
+    assert [data.payload for packet in left for data in packet.chunks(wire.Data)] == sent
+    peer.give(COOKIE_ACK)
+    assert len(failures(peer.events())) == 1 - len(sent)
 
 
 def test_messages_without_a_lifetime_live_for_ever() -> None:

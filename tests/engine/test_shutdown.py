@@ -18,7 +18,7 @@ from trio_sctp._values import (
 )
 
 from ..support.engines import A, B, Sent, cookie_echo, ends, failures, info, payloads
-from ..support.scripted_peer import ScriptedPeer
+from ..support.scripted_peer import ScriptedPeer, Until
 from .simulation import Pair
 
 SHUTDOWN_ACK = wire.chunk(ChunkType.SHUTDOWN_ACK)
@@ -486,3 +486,50 @@ def test_after_the_end_the_address_is_free_for_another_association() -> None:
         pair.id = pair.a.connect(pair.routes, 2000, pair.now)
         pair.run_until(lambda: pair.up, 5.0)
     assert list(pair.association.paths) == [B]
+
+
+@pytest.mark.parametrize("state", ["up", "pending", "received"])
+def test_a_shutdown_that_acknowledges_what_was_not_sent_ends_the_association(state: str) -> None:
+    """As a SACK that does so: the peer's state is not ours, or somebody else's."""
+    peer = ScriptedPeer()
+    association = peer.accept()
+    peer.send(b"one")
+    if state == "pending":
+        peer.engine.shutdown(association.id, peer.now)
+    elif state == "received":
+        peer.give(wire.shutdown_chunk(peer.acked))
+        assert peer.state() is StatusState.SHUTDOWN_RECEIVED
+    peer.events()
+    (answer,) = peer.give(wire.shutdown_chunk(peer.their_tsn + 1))
+    (cause,) = answer.get(wire.Abort).causes
+    assert cause.type == Cause.PROTOCOL_VIOLATION
+    (end,) = ends(peer.events())
+    assert (end.state, end.error) == (AssociationState.COMM_LOST, Cause.PROTOCOL_VIOLATION)
+    assert not peer.engine.associations
+
+
+def test_a_shutdown_may_acknowledge_the_last_chunk_that_was_sent() -> None:
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(b"one")
+    (answer,) = peer.give(wire.shutdown_chunk(peer.their_tsn))
+    assert answer.has(wire.ShutdownAck)
+
+
+def test_a_shutdown_that_acknowledges_less_than_a_sack_did_takes_nothing_back() -> None:
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(b"one")
+    peer.give(peer.sack_first(1))
+    (answer,) = peer.give(wire.shutdown_chunk(peer.their_tsn - 1))
+    assert answer.has(wire.ShutdownAck)
+
+
+@pytest.mark.parametrize("until", ["wait", "echoed"])
+def test_a_shutdown_before_the_association_is_up_is_dropped(until: Until) -> None:
+    """Section 9.2: there is nothing to shut down yet."""
+    peer = ScriptedPeer()
+    peer.set_up(until)
+    state = peer.state()
+    assert peer.give(wire.shutdown_chunk(peer.acked)) == []
+    assert peer.state() is state
