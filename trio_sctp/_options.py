@@ -322,7 +322,8 @@ class DefaultSendParams(Option):
       ppid: Payload protocol identifier, a host-order integer, 0 to 2**32 - 1.
       unordered: Whether messages may overtake others of their stream.
       context: A number that comes back in a `SendFailed`, 0 to 2**32 - 1.
-      lifetime: Milliseconds after which an unsent message is given up; 0 means never.
+      lifetime: Milliseconds after which an unsent message is given up, 0 to 2**32 - 1; 0 means
+        never.
 
     Source: RFC 6458 sections 8.1.13 and 8.1.31.
     """
