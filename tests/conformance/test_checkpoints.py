@@ -1,0 +1,233 @@
+"""Every coroutine is a checkpoint, and may be cancelled there: a table of all that there are.
+
+Each is called when it has nothing to wait for.  It has to let other tasks run even so, and notice
+that its scope was cancelled; what it would have taken is then still there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+import trio_sctp
+from trio_sctp import AssociationChannel, Inbox, Window
+
+from .helpers import StackUnderTest, until
+
+Call = Callable[[], Awaitable[object]]
+Case = Callable[[StackUnderTest], contextlib.AbstractAsyncContextManager[Call]]
+CASES: dict[str, Case] = {}
+
+
+def case(*names: str) -> Callable[[Callable[..., AsyncIterator[Call]]], None]:
+    """Note how to get at a call that need not wait, of these coroutines; it is given the name."""
+
+    def note(function: Callable[..., AsyncIterator[Call]]) -> None:
+        manager = contextlib.asynccontextmanager(function)
+        for name in names:
+            CASES[name] = lambda stack, name=name: manager(stack, name.partition(".")[2])  # type: ignore[misc]
+
+    return note
+
+
+@case("open_endpoint", "open_listener")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    opened: list[Any] = []
+
+    async def call() -> None:
+        opened.append(await trio_sctp.open_endpoint(stack=stack.stack))
+        opened.append(await trio_sctp.open_listener(0, stack=stack.stack))
+
+    yield call
+    for one in opened:
+        await trio.aclose_forcefully(one)
+
+
+@case("open_association")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.listening() as server:
+        opened: list[AssociationChannel] = []
+
+        async def call() -> None:
+            opened.append(await stack.open_association(server.port))
+
+        yield call
+        for channel in opened:
+            channel.abort()
+
+
+@case("serve")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async def call() -> None:
+        with trio.move_on_after(0.01):
+            await trio_sctp.serve(lambda channel: channel.aclose(), 0, stack=stack.stack)
+
+    yield call
+
+
+@case("Endpoint.connect", "Endpoint.connect_init")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.listening() as server, stack.endpoint() as client:
+        yield lambda: getattr(client, name)(stack.host, server.port)
+
+
+@case("Endpoint.send", "Endpoint.eof")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.pair() as pair:
+        arguments = (b"x", pair.association.id) if name == "send" else (pair.association.id,)
+        yield lambda: getattr(pair.client, name)(*arguments)
+
+
+@case("Association.send", "Association.eof", "Association.wait_ended")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.pair() as pair:
+        if name == "wait_ended":
+            pair.peer.abort()
+            await pair.association.wait_ended()
+        arguments = (b"x",) if name == "send" else ()
+        yield lambda: getattr(pair.association, name)(*arguments)
+
+
+@case("Endpoint.receive", "Endpoint.receive_batch")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.pair() as pair:
+        await pair.association.send(b"ready")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        yield getattr(pair.server, name)
+
+
+@case(
+    "AssociationChannel.send",
+    "AssociationChannel.eof",
+    "AssociationChannel.receive",
+    "AssociationChannel.receive_batch",
+    "AssociationChannel.__anext__",
+    "AssociationChannel.wait_ended",
+    "AssociationChannel.aclose",
+)
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.channels() as (channel, peer):
+        if name == "wait_ended":
+            peer.abort()
+            await channel.wait_ended()
+        elif name != "aclose":
+            await peer.send(b"ready")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        arguments = (b"x",) if name == "send" else ()
+        yield lambda: getattr(channel, name)(*arguments)
+
+
+@case("Endpoint.aclose", "Listener.aclose")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.endpoint() as endpoint, stack.listener() as listener:
+
+        async def call() -> None:
+            await endpoint.aclose()
+            await listener.aclose()
+
+        yield call
+
+
+@case("Listener.accept")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with stack.listener() as listener:
+        channel = await stack.open_association(listener.port)
+
+        async def call() -> None:
+            (await listener.accept()).abort()
+
+        yield call
+        channel.abort()
+
+
+@contextlib.asynccontextmanager
+async def _inbox(stack: StackUnderTest) -> AsyncIterator[Inbox]:
+    """An inbox that holds two messages."""
+    async with stack.pair() as pair, pair.server.active(Window(9)) as inbox:
+        await pair.association.send(b"kept")
+        await pair.association.send(b"and another")
+        await until(lambda: inbox.credit == 7)
+        yield inbox
+
+
+@case("Inbox.receive", "Inbox.receive_batch", "Inbox.__anext__", "Inbox.aclose")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with _inbox(stack) as inbox:
+        yield getattr(inbox, name)
+
+
+@case("Half.receive", "Half.receive_batch", "Half.__anext__", "Half.aclose")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async with _inbox(stack) as inbox:
+        messages, _ = inbox.split()
+        yield getattr(messages, name)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_it_is_a_checkpoint(stack: StackUnderTest, name: str) -> None:
+    async with CASES[name](stack) as call:
+        with trio.testing.assert_checkpoints():
+            await call()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_it_notices_that_it_was_cancelled_before_and_takes_nothing(
+    stack: StackUnderTest, name: str
+) -> None:
+    async with CASES[name](stack) as call:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await call()
+        assert scope.cancelled_caught
+        if name.partition(".")[2] in ("receive", "receive_batch", "__anext__", "accept"):
+            await call()  # what it would have taken is there
+
+
+def test_the_table_has_every_coroutine() -> None:
+    """Those of the abstract classes aside: ``async with`` itself is none of ours."""
+    found = set()
+    for name in trio_sctp.__all__:
+        thing = getattr(trio_sctp, name)
+        if inspect.iscoroutinefunction(thing):
+            found.add(name)
+        elif isinstance(thing, type):
+            found |= {
+                f"{name}.{attribute}"
+                for attribute in dir(thing)
+                if inspect.iscoroutinefunction(getattr(thing, attribute))
+                and (attribute[0] != "_" or attribute == "__anext__")
+            }
+    assert {name for name in found if not name.startswith("Userland.")} <= CASES.keys()
+    assert {name for name in CASES if not name.startswith("Half.")} <= found
+
+
+# -- the seam ----------------------------------------------------------------------------------
+
+
+async def test_a_reader_lets_others_run_however_busy_its_peer_is(stack: StackUnderTest) -> None:
+    """It reads what is not for it: messages, while it waits for the end."""
+    async with stack.pair() as pair:
+        raw = pair.server._socket.raw
+        await pair.association.send(b"ready")
+        await until(raw.has_unread)
+        with trio.testing.assert_checkpoints():
+            await raw.wait_readable()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await raw.wait_readable()
+        assert scope.cancelled_caught
+        assert raw.has_unread()
+
+
+async def test_whoever_waits_for_a_stack_may_be_cancelled(stack: StackUnderTest) -> None:
+    async with stack.pair() as pair:
+        for wait in pair.server._socket.raw.wait_readable, pair.association.wait_ended:
+            with trio.move_on_after(0.01) as scope:
+                await wait()
+            assert scope.cancelled_caught
