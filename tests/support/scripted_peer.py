@@ -24,6 +24,9 @@ PEER_COOKIE = Tlv(ParameterType.STATE_COOKIE, b"a cookie")
 
 COOKIE_ACK = wire.chunk(ChunkType.COOKIE_ACK)
 
+STATES = [state for state in StatusState if state not in (StatusState.EMPTY, StatusState.CLOSED)]
+"""All that an association can be in; the engine forgets one that is CLOSED."""
+
 
 Until = Literal["wait", "echoed", "up"]
 """How far the engine's set-up goes: it waits for the INIT ACK, has echoed the cookie, or is up."""
@@ -245,6 +248,23 @@ class ScriptedPeer:
                 self.give(COOKIE_ACK)
                 self.events()
         return self.association
+
+    def bring_to(self, state: StatusState) -> EngineAssociation:
+        """Have the engine's program set an association up and go on until it is in this state."""
+        if state is StatusState.COOKIE_WAIT:
+            return self.set_up("wait")
+        if state is StatusState.COOKIE_ECHOED:
+            return self.set_up("echoed")
+        association = self.set_up()
+        if state in (StatusState.SHUTDOWN_PENDING, StatusState.SHUTDOWN_RECEIVED):
+            self.send(b"not acknowledged")
+        if state in (StatusState.SHUTDOWN_PENDING, StatusState.SHUTDOWN_SENT):
+            self.engine.shutdown(association.id, self.now)
+            self.take()
+        if state in (StatusState.SHUTDOWN_RECEIVED, StatusState.SHUTDOWN_ACK_SENT):
+            self.give(self.shutdown())
+        assert association.state is state
+        return association
 
     # -- user data ---
 
