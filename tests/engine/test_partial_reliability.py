@@ -345,6 +345,18 @@ def test_fragments_of_a_skipped_message_are_forgotten() -> None:
     assert payloads(peer.events()) == [b"next"]
 
 
+def test_the_end_of_a_message_that_the_point_cuts_is_forgotten_too() -> None:
+    peer = mortal()
+    peer.give(peer.data(bytes(1000), tsn=102, flags=wire.LAST))
+    (answer,) = peer.give(wire.forward_tsn_chunk(101, [(0, 0)]))
+    assert answer.chunks(wire.Sack)[0].cumulative_tsn == 102
+    inbound = peer.association.inbound
+    assert inbound is not None
+    assert inbound.held == 0
+    peer.give(peer.data(b"next", tsn=103, ssn=1))
+    assert payloads(peer.events()) == [b"next"]
+
+
 def test_a_partial_delivery_that_is_skipped_is_told_of() -> None:
     peer = mortal(ScriptedPeer(receive_window=5000))
     for number in range(4):

@@ -463,8 +463,10 @@ class Inbound:
         while self._ahead.pop(self.cumulative + 1, None) is not None:
             self.cumulative += 1
         self._highest = max(self._highest, point)
-        for run in [run for run in self._by_start.values() if run.start <= point]:
-            # The rest of the message will not come.
+        for run in list(self._by_start.values()):
+            if run.start > point and (run.start > point + 1 or run.parts[0].first):
+                continue
+            # The rest of the message will not come, nor its beginning if the point cuts it.
             del self._by_start[run.start], self._by_end[run.end]
             self.held -= run.size + self.parameters.chunk_overhead * run.chunks
             if run is self._partial:
