@@ -1,0 +1,137 @@
+"""Messages that arrive in fragments and not in their order, some of which are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trio_sctp._engine import wire
+from trio_sctp._engine.wire import FIRST, LAST, UNORDERED
+
+from .tester import SUPPORTED, accepted
+
+
+class _Message:
+    """One message of the script's.
+
+    ``kind`` is ``U`` if it is unordered, else its stream and stream sequence number: ``1.0``.
+    """
+
+    def __init__(self, kind: str, tsns: range) -> None:
+        self.tsns = tsns
+        self.ordered = kind != "U"
+        stream, ssn = kind.split(".") if self.ordered else ("0", "0")
+        self.stream, self.ssn = int(stream), int(ssn)
+        self.payload = b"".join(_payload(tsn) for tsn in tsns)
+
+    def chunk(self, tsn: int) -> bytes:
+        flags = 0 if self.ordered else UNORDERED
+        if tsn == self.tsns[0]:
+            flags |= FIRST
+        if tsn == self.tsns[-1]:
+            flags |= LAST
+        return wire.data_chunk(tsn, self.stream, self.ssn, 0, _payload(tsn), flags)
+
+
+class Flow:
+    """An association on which messages arrive, and what the engine has to do about each packet.
+
+    The messages are numbered from 1, and have their TSNs in that order, also from 1.
+
+    Args:
+      kinds: What each message is: ``U`` is unordered, ``1.0`` has that stream and SSN.
+      sizes: The number of fragments of each message; 2 of each if it is not given.
+    """
+
+    def __init__(self, kinds: str, sizes: Sequence[int] = ()) -> None:
+        self.peer = accepted(None, SUPPORTED)
+        self._messages: list[_Message] = []
+        tsn = 1
+        for number, kind in enumerate(kinds.split()):
+            size = sizes[number] if sizes else 2
+            self._messages.append(_Message(kind, range(tsn, tsn + size)))
+            tsn += size
+        self._arrived: set[int] = set()
+        self._point = 0  # the highest TSN of a FORWARD TSN
+        self._delivered: set[int] = set()  # numbers of messages
+
+    def packet(
+        self, *tsns: int, skips: Sequence[int] = (), sack: int, gaps: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Send one packet, and expect its SACK, and the messages that it makes deliverable.
+
+        Args:
+          tsns: The DATA chunks.
+          skips: The TSNs up to which FORWARD TSNs in front of them skip.
+          sack: The cumulative TSN of the SACK.
+          gaps: The gap blocks of the SACK: first and last TSN, from 1 and not from ``sack``.
+        """
+        chunks = [self._skip(point) for point in skips]
+        chunks += [self._message_of(tsn).chunk(tsn) for tsn in tsns]
+        self._arrived.update(tsns)
+        self.peer.give(*chunks)
+        answer = self._sack()
+        assert answer.cumulative_tsn == sack
+        assert [(first + sack, last + sack) for first, last in answer.gaps] == list(gaps)
+        assert sorted(self.peer.messages(), key=self._stream) == sorted(
+            [self._messages[number].payload for number in self._due()], key=self._stream
+        )
+
+    def close(self) -> None:
+        """End the association; what was skipped has left nothing behind."""
+        inbound = self.peer.association.inbound
+        assert inbound is not None
+        assert inbound.held == 0
+        self.peer.closes()
+
+    def _skip(self, point: int) -> bytes:
+        """A FORWARD TSN; it names the streams of all messages since the last one."""
+        streams = [
+            (message.stream, message.ssn)
+            for message in self._messages
+            if message.ordered and self._point < message.tsns[0] <= point
+        ]
+        self._point = point
+        return wire.forward_tsn_chunk(point, dict(streams).items())
+
+    def _sack(self) -> wire.Sack:
+        """The SACK; only one without gaps may be delayed."""
+        at_once = self.peer.chunks()
+        (sack,) = at_once or (self.peer.advance(0.5) and self.peer.chunks())
+        assert isinstance(sack, wire.Sack)
+        assert at_once or not sack.gaps
+        return sack
+
+    def _due(self) -> list[int]:
+        """The messages that are complete, and before which no other is waited for."""
+        due = []
+        for number, message in enumerate(self._messages):
+            if number in self._delivered or not self._arrived.issuperset(message.tsns):
+                continue
+            before = [
+                earlier
+                for earlier in range(number)
+                if message.ordered
+                and self._messages[earlier].ordered
+                and self._messages[earlier].stream == message.stream
+            ]
+            if all(
+                earlier in self._delivered or self._messages[earlier].tsns[0] <= self._point
+                for earlier in before
+            ):
+                self._delivered.add(number)
+                due.append(number)
+        return due
+
+    def _message_of(self, tsn: int) -> _Message:
+        (message,) = [message for message in self._messages if tsn in message.tsns]
+        return message
+
+    def _stream(self, payload: bytes) -> int:
+        """The stream of a message: on each the order matters; -1 for all that are unordered."""
+        (message,) = [message for message in self._messages if message.payload == payload]
+        return message.stream if message.ordered else -1
+
+
+def _payload(tsn: int) -> bytes:
+    """What a DATA chunk carries: data that no other has."""
+    return b"%d." % tsn
