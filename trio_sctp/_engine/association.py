@@ -675,7 +675,12 @@ class EngineAssociation:
         self.error_bytes -= len(error.data) + self.parameters.chunk_overhead
 
     def _handle_forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None) -> None:
-        if self.inbound is None or not self.forward_tsn or self.state not in DATA_MAY_ARRIVE:
+        if self.inbound is None or self.state not in DATA_MAY_ARRIVE:
+            return
+        if not self.forward_tsn:
+            # RFC 3758 section 3.3.2: who did not announce it treats it as unknown.
+            raw = wire.forward_tsn_chunk(chunk.cumulative_tsn, chunk.streams)
+            self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
             return
         address = path.peer if path is not None else self.address_of("")
         arrived: list[Message | Piece] = []

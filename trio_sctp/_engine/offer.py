@@ -79,7 +79,9 @@ class Offer:
                     address = wire.address_untrusted(parameter)
                     if address is not None and address not in self.addresses:
                         self.addresses.append(address)
-            elif kind not in wire.KNOWN_PARAMETERS:
+            elif kind not in wire.KNOWN_PARAMETERS or (
+                kind == ParameterType.FORWARD_TSN_SUPPORTED and not limits.partial_reliability
+            ):
                 # The two highest bits say what is to be done with it (section 3.2.1).
                 if kind & 0x4000:
                     room -= len(value) + 12
