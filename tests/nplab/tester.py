@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 
@@ -11,6 +11,7 @@ from trio_sctp._engine import Parameters, wire
 from trio_sctp._engine.wire import ParameterType, Tlv
 
 from ..etsi.tester import EtsiTester, quick
+from ..support.engines import info
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE
 
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -67,3 +68,30 @@ def connected(parameters: Parameters | None = None, *known: Tlv) -> EtsiTester:
     peer.give(COOKIE_ACK)
     peer.up()
     return peer
+
+
+Policy = Literal["ttl", "rtx"]
+"""How a message is limited: by its lifetime, or by its number of retransmissions (RFC 7496)."""
+
+
+def send(
+    peer: EtsiTester,
+    policy: Policy,
+    data: bytes = bytes(1000),
+    *,
+    retransmissions: int = 0,
+    rto: float = 1.0,
+    stream: int = 1,
+    unordered: bool = False,
+) -> None:
+    """Have the user send a message that is given up after some retransmissions.
+
+    The lifetime that comes to as much ends between the last of them and the next one; ``rto`` is
+    the path's when the message is sent.
+    """
+    if policy == "rtx":
+        how, limit = info(stream, unordered=unordered), retransmissions
+    else:
+        lifetime = rto * (2 ** (retransmissions + 1) - 1) * 0.75
+        how, limit = info(stream, unordered=unordered, lifetime=round(lifetime * 1000)), None
+    peer.engine.send(peer.id, data, how, peer.now, retransmissions=limit)

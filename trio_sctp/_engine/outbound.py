@@ -680,7 +680,8 @@ class Outbound:
             stand_in = SentChunk(self.next_tsn, b"", 0, message, path)
             self.outstanding[stand_in.tsn] = stand_in
             self.next_tsn += 1
-        self.advance()
+        if message.offset:
+            self.advance()
 
     def advance(self) -> None:
         """Move the Advanced.Peer.Ack.Point past what is abandoned (RFC 3758 section 3.5, C2)."""
