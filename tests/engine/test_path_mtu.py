@@ -166,6 +166,16 @@ def test_an_ipv4_path_below_the_base_size_is_found_and_works(mtu: int) -> None:
     assert not pair.path().unreachable
 
 
+@pytest.mark.parametrize("mtu", [1199, 1000, 600])
+def test_a_search_for_larger_sizes_gives_way_when_packets_of_the_base_size_are_lost(
+    mtu: int,
+) -> None:
+    """It begins with the first message that does not fit into a packet, and can take minutes."""
+    pair = discovering(mtu)
+    pair.send(bytes(20_000))
+    pair.run_until(lambda: payloads(pair.events[pair.b]), 30.0)
+
+
 def test_a_path_on_which_nothing_passes_for_a_while_keeps_its_size() -> None:
     pair = discovering(BASE + IP)
     pair.run(1.0)

@@ -75,9 +75,10 @@ class PathMtuSearch:
     def confirm(self, mtu: int) -> bool:
         """Begin to check whether packets of this size still work, after some were lost.
 
-        Returns whether the check has begun, so that a probe of `size` is to be sent.
+        A search for a larger size goes on after that: it can take minutes, in which nothing would
+        arrive.  Returns whether the check has begun, so that a probe of `size` is to be sent.
         """
-        if self.size or mtu <= self.smallest:
+        if 0 < self.size <= mtu or mtu <= self.smallest:
             return False
         self._narrow = mtu <= self.base
         self.size = (self.smallest if self._narrow else mtu) & ~3
