@@ -17,13 +17,12 @@ from typing import Final
 import google_crc32c
 
 from trio_sctp._engine import Engine, Outgoing, Parameters, Route, wire
+from trio_sctp._engine.arrivals import Beginning, event_cost
 from trio_sctp._engine.association import T1, T2, WINDOW, EngineAssociation
+from trio_sctp._engine.inbound import FARTHEST
+from trio_sctp._engine.parts import Parts, cost_of
 from trio_sctp._options import StatusState
-from trio_sctp._values import (
-    Message,
-    Piece,
-    SendInfo,
-)
+from trio_sctp._values import SendInfo
 
 PORT, PEER_PORT = 1000, 2000
 ORDERED = SendInfo(1, 7, False, 0, 0)
@@ -337,7 +336,7 @@ class Bench:
             assert len(answers) <= 3 + len(data) // 250
             assert sum(len(packet.data) for packet in answers) <= 2500 + 3 * len(data)
             assert len(out) <= len(answers) + may_leave
-        released = association.inbound.held // 256 if association and association.inbound else 0
+        released = association.inbound.held // 90 if association and association.inbound else 0
         failed = may_leave  # messages that the end of the association gives back
         assert target.unread() - events <= 8 + len(data) // 4 + released + failed
         self.follow(out)
@@ -436,32 +435,43 @@ def check(engine: Engine) -> None:
 
 
 def check_inbound(engine: Engine, association: EngineAssociation) -> None:
-    """Check that the window counts exactly what is held."""
-    inbound = association.inbound
+    """Check that the window counts exactly what is held, and that no more is held than may be."""
+    inbound, unread = association.inbound, association.unread
     if inbound is None:
         return
     parameters = association.parameters
-    overhead = parameters.chunk_overhead
-    held = 0
-    for run in inbound._by_start.values():
-        held += run.size + overhead * run.chunks
-        assert inbound._by_end[run.end] is run
-        assert len(run.parts) == run.end - run.start + 1
-    for stream in inbound._streams.values():
-        for run in stream.waiting.values():
-            held += run.size + overhead * run.chunks
-    for arrival in (*engine._arrivals.waiting(None), *inbound._held_back):
-        if isinstance(arrival, (Message, Piece)):
-            message = arrival.message if isinstance(arrival, Piece) else arrival
-            if message.association_id == association.id:
-                held += len(message.data) + overhead
+    held = sum(map(cost_of, inbound._held_back)) + cost_of(inbound._open)
+    for sorted_parts in (inbound._runs, inbound._waiting):
+        numbers = [number for block in sorted_parts._numbers for number in block]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) == sorted_parts.count
+        assert [block[0] for block in sorted_parts._numbers] == [*sorted_parts._firsts]
+        for parts, block in zip(sorted_parts._parts, sorted_parts._numbers, strict=True):
+            assert len(parts) == len(block)
+            held += sum(map(cost_of, parts))
     assert held == inbound.held
-    assert held <= 2 * parameters.receive_window + 2**16 + overhead
-    assert inbound._by_start.keys() == {run.start for run in inbound._by_end.values()}
-    assert len(inbound._ahead) <= parameters.max_ahead
+    kept: list[Parts | Beginning] = [
+        item for item in unread._items if isinstance(item, (bytes, list, Beginning))
+    ]
+    costs = [cost_of(item.parts if isinstance(item, Beginning) else item) for item in kept]
+    assert sum(costs) == unread.messages
+    events = [
+        item for item in unread._items if not isinstance(item, (bytes, list, Beginning, tuple))
+    ]
+    assert sum(map(event_cost, events)) == unread.events
+    assert len(events) + len(kept) == unread.count
     assert len(inbound.duplicates) <= parameters.max_duplicates
-    assert len(inbound._streams) <= inbound.streams
-    assert all(tsn > inbound.cumulative + 1 for tsn in inbound._ahead)
+    assert len(inbound._next_ssns) <= inbound.streams
+    ahead = [*zip(inbound._ahead._starts, inbound._ahead._ends, strict=True)]
+    assert inbound.has_gaps == bool(ahead)
+    before = inbound.cumulative
+    for start, end in ahead:
+        assert before + 1 < start <= end
+        before = end
+    assert before - inbound.cumulative <= FARTHEST
+    share = unread.share
+    assert share is not None
+    assert engine.account.held >= share.held
 
 
 def check_outbound(association: EngineAssociation) -> None:

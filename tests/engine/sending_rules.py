@@ -561,6 +561,7 @@ class WatchedEngine:
 
     def receive(self, limit: int, now: float) -> list[Arrival]:
         arrivals = self.engine.receive(limit, now)
+        self.rules.occasion()  # a SACK that opens the window takes data with it
         self._watch(now)
         return arrivals
 

@@ -68,7 +68,6 @@ FIELDS = st.fixed_dictionaries(
         "sack_frequency": st.sampled_from([1, 2, 4]),
         "no_delay": st.booleans(),
         "path_mtu_discovery": st.booleans(),
-        "chunk_overhead": st.sampled_from([0, 256]),
     },
 )
 

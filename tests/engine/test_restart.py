@@ -26,8 +26,9 @@ SEED = 5
 
 CHANCE = {"tie_tags", "heartbeat_at", "heartbeat_nonce"}
 """What is drawn by lot."""
-OWN = {"id", "init", "cookie", "parameters"}
-"""What is not of the new association: the id stays, and the handshake of the old one is over."""
+OWN = {"id", "init", "cookie", "parameters", "unread"}
+"""What is not of the new association: the id stays, as does what the program has not taken, and the
+handshake of the old one is over."""
 
 
 def fields(thing: object) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def run(scenario: Scenario, seed: int, referee: MakeReferee = SendingRules) -> C
         ("a queue that overflows", {"growths", "fast retransmissions", "losses in fast recovery"}),
         ("some loss", {"growths", "fast retransmissions", "losses in fast recovery", "timeouts"}),
         ("much loss", {"growths", "fast retransmissions", "losses in fast recovery", "timeouts"}),
-        ("a full window", {"growths", "reneging", "timeouts"}),
+        ("a full window", {"growths", "probes"}),
         ("a program that pauses", {"growths", "probes"}),
         ("small messages", {"growths", "probes", "fast retransmissions", "timeouts"}),
     ],

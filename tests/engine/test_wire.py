@@ -27,10 +27,12 @@ def datas(draw: st.DrawFn) -> tuple[wire.Chunk, bytes]:
     flags = draw(st.integers(0, 15))
     fields = draw(U32), draw(U16), draw(U16), draw(U32)
     payload = draw(st.binary(min_size=1, max_size=100))
+    built = wire.data_chunk(*fields, payload, flags)
     value = wire.Data(
-        *fields, payload, bool(flags & 2), bool(flags & 1), bool(flags & 4), bool(flags & 8)
+        *fields, bare(built), bool(flags & 2), bool(flags & 1), bool(flags & 4), bool(flags & 8)
     )
-    return value, wire.data_chunk(*fields, payload, flags)
+    assert value.payload == payload
+    return value, built
 
 
 @st.composite

@@ -7,19 +7,22 @@
     states        its states, and which may follow which
     outlet        what an endpoint's associations share: the way to the network and to the program
     addresses     our addresses, and which association a peer's address belongs to
-    arrivals      messages and events that have arrived for programs, until they take them
     offer         the parameters of an INIT or INIT ACK, read once
     cookie        the state cookie: sealed, and opened
     inbound       receiving: order, reassembly, window, what a SACK of ours says
+    arrivals      messages and events that have arrived for programs, until they take them
+    account       the memory that peers make a stack hold, and who gives way when it is full
+    intervals     which TSNs have arrived although others before them have not
+    parts         user data as it is kept: the bytes of DATA chunks
     outbound      sending: fragments, TSNs, what a SACK of the peer acknowledges, retransmission
     bundling      a packet that is being filled with chunks, which association chooses
     paths         the peer's addresses: which to use, which have failed, which to probe
     path          one destination: round trips, congestion window, heartbeats
     path_mtu      how large its packets may be
     deadlines     whose timers expire next
+    parameters    protocol parameters (section 16) and limits; those of an INIT are in offer
     wire          packets and chunks as bytes and as values
     tsn           numbers that wrap around on the wire
-    parameters    protocol parameters (section 16) and limits; those of an INIT are in offer
 
 The program that drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
 `Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise: functions that read what

@@ -1,125 +1,357 @@
-"""What has arrived for programs, until they take it: a queue for each association and socket."""
+"""What has arrived for programs, until they take it: a queue for each association."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import Final, TypeAlias
 
-from .._values import Arrival
+from .._values import (
+    Address,
+    Arrival,
+    AssociationChange,
+    AssociationState,
+    FailedFragment,
+    Message,
+    MessageDraft,
+    Notification,
+    Piece,
+    RemoteError,
+    freeze,
+)
+from .account import EVENT_COST, Share
+from .parts import CHUNK_COST, Parts, cost_of
+from .tsn import MASK
+from .wire import DATA_CHUNK, DATA_OVERHEAD, UNORDERED, Cause
+
+_STALE: Final = (
+    64  # entries that an order may have for nothing, and as many as it has for something
+)
+
+
+class Beginning:
+    """Chunks at the beginning or in the middle of a message, whose end has not arrived."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts: Parts = parts
+
+
+_Item: TypeAlias = bytes | list[bytes] | Beginning | Notification | FailedFragment | Address
+
+
+class Unread:
+    """The messages and events of one association that nobody has taken, in order.
+
+    Messages are kept as chunks: a `Message` is made when somebody takes it.
+
+    Attributes:
+      id: The association's.
+      source: The peer's transport address that the packet at hand came from.
+      cumulative: The cumulative TSN when the latest message was delivered.
+      count: Number of messages, pieces and events.
+      messages: Bytes of memory that the messages and pieces take.
+      events: Bytes of memory that the events take.
+      errors: The part of `events` that errors take which the peer has reported.
+      own: Whether the association was peeled off, and others do not share its queue.
+      closed: Whether nobody will take anything any more: what comes is dropped.
+      ended: Whether the association has ended.
+      share: Its share of the account, while it is counted.
+    """
+
+    __slots__ = (
+        "_arrivals",
+        "_items",
+        "_last_source",
+        "_restarted",
+        "_taken_source",
+        "closed",
+        "count",
+        "cumulative",
+        "ended",
+        "errors",
+        "events",
+        "id",
+        "messages",
+        "own",
+        "share",
+        "source",
+    )
+
+    def __init__(self, arrivals: Arrivals, id: int) -> None:
+        self.id: int = id
+        self.source: Address = ("", 0)
+        self.cumulative: int = 0
+        self.count: int = 0
+        self.messages: int = 0
+        self.events: int = 0
+        self.errors: int = 0
+        self.own: bool = False
+        self.closed: bool = False
+        self.ended: bool = False
+        self.share: Share | None = None
+        self._arrivals: Arrivals = arrivals
+        self._items: deque[_Item] = deque()
+        # Where a message came from is kept once for all that came from there: as an item that
+        # precedes them.
+        self._last_source: Address | None = None
+        self._taken_source: Address = self.source
+        self._restarted: bool = False  # a RESTART is unread, and no message has come since
+
+    # -- adding ---
+
+    def deliver(self, parts: Parts | Beginning) -> None:
+        """Add a message, or a piece of one."""
+        if self.closed:
+            return
+        if self.source is not self._last_source:
+            self._last_source = self.source
+            self._items.append(self.source)
+        self._items.append(parts)
+        self.count += 1
+        if isinstance(parts, bytes):
+            self.messages += len(parts) + CHUNK_COST
+        else:
+            self.messages += cost_of(parts.parts if isinstance(parts, Beginning) else parts)
+        self._restarted = False
+        arrivals = self._arrivals
+        if self.own:
+            arrivals.fresh.add(self.id)
+        else:
+            arrivals.order.append(self)
+            arrivals.shared += 1
+            arrivals.fresh.add(None)
+
+    def report(self, event: Notification | FailedFragment) -> None:
+        """Add an event.
+
+        Of several restarts between which no message has come, only the first is reported: a peer
+        could otherwise fill the queue with them.
+        """
+        if self.closed:
+            return
+        if type(event) is AssociationChange and event.state is AssociationState.RESTART:
+            if self._restarted:
+                return
+            self._restarted = True
+        cost = event_cost(event)
+        if type(event) is RemoteError:
+            self.errors += cost
+        self.events += cost
+        self._items.append(event)
+        self.count += 1
+        arrivals = self._arrivals
+        if self.own:
+            arrivals.fresh.add(self.id)
+        else:
+            arrivals.order.append(self)
+            arrivals.shared += 1
+            arrivals.fresh.add(None)
+
+    # -- taking ---
+
+    def take(self) -> Arrival:
+        """Take the first; there has to be one."""
+        item = self._items.popleft()
+        kind = type(item)
+        if kind is tuple:
+            self._taken_source = item  # type: ignore[assignment]
+            item = self._items.popleft()
+            kind = type(item)
+        self.count -= 1
+        if kind is bytes:
+            chunk: bytes = item  # type: ignore[assignment]
+            self.messages -= len(chunk) + CHUNK_COST
+            return self._message(chunk, chunk[DATA_OVERHEAD:])
+        if kind is list:
+            return self._joined(item)  # type: ignore[arg-type]
+        if kind is Beginning:
+            return Piece(self._joined(item.parts))  # type: ignore[union-attr]
+        return self._event(item)  # type: ignore[arg-type]
+
+    def _message(self, first: bytes, payload: bytes) -> Message:
+        """Make a message of its first chunk and its payload."""
+        _, flags, _, tsn, stream, ssn, ppid = DATA_CHUNK.unpack_from(first)
+        return freeze(
+            MessageDraft(
+                payload,
+                stream,
+                ppid,
+                flags & UNORDERED != 0,
+                self.id,
+                self._taken_source,
+                ssn,
+                tsn,
+                self.cumulative & MASK,
+                0,
+            )
+        )
+
+    def _joined(self, parts: Parts) -> Message:
+        self.messages -= cost_of(parts)
+        if isinstance(parts, bytes):
+            return self._message(parts, parts[DATA_OVERHEAD:])
+        return self._message(parts[0], b"".join([part[DATA_OVERHEAD:] for part in parts]))
+
+    def _event(self, event: Notification | FailedFragment) -> Notification | FailedFragment:
+        cost = event_cost(event)
+        self.events -= cost
+        if type(event) is RemoteError:
+            self.errors -= cost
+        elif type(event) is AssociationChange:
+            if event.state is AssociationState.RESTART:
+                self._restarted = False
+            elif event.error == Cause.USER_INITIATED_ABORT and len(event.info) >= 4:
+                # The reason is a part of the cause, and may be long: it is not kept twice.
+                end = int.from_bytes(event.info[2:4], "big")
+                return dataclasses.replace(event, reason=event.info[4:end])
+        return event
+
+    # -- dropping ---
+
+    def give_up(self) -> None:
+        """Forget the messages, and what the peer wrote into events; what happened is kept.
+
+        If the program has not even heard of the association, nothing is: it never will.
+        """
+        first = self._items[0] if self._items else None
+        if type(first) is AssociationChange and first.state is AssociationState.COMM_UP:
+            self.close()
+            return
+        kept: deque[_Item] = deque()
+        count = self.events = self.errors = self.messages = 0
+        for item in self._items:
+            if type(item) in (bytes, list, Beginning, tuple, RemoteError):
+                continue
+            if type(item) is AssociationChange and item.info:
+                item = dataclasses.replace(item, info=b"")
+            kept.append(item)
+            count += 1
+            self.events += event_cost(item)  # type: ignore[arg-type]
+        self._items = kept
+        self._last_source = None
+        dropped, self.count = self.count - count, count
+        if not self.own:
+            self._arrivals.leave_out(dropped)
+
+    def close(self) -> None:
+        """Forget all, and what is still to come."""
+        self.closed = True
+        self._items = deque()
+        dropped = self.count
+        self.count = self.messages = self.events = self.errors = 0
+        if not self.own:
+            self._arrivals.leave_out(dropped)
 
 
 class Arrivals:
-    """Messages and events in the order in which they came.
+    """Messages and events of all associations of an endpoint.
 
-    Associations share one queue, named None, except those that were peeled off: each of them has
-    one of its own, named by its id.  What an association has in the shared queue is kept apart from
-    the start, so that taking it out costs no more than that.
+    Associations share one order, in which the endpoint's program takes them, except those that were
+    peeled off.
 
     Attributes:
-      fresh: Names of the queues to which something has come; whoever looks puts an empty set there.
+      fresh: For which associations that were peeled off something has come, and None for the
+        others; whoever looks puts an empty set there.
+      order: Whose the next one is, for each that is to be taken; some entries are stale, because
+        their association was peeled off or has nothing left.
+      shared: How many can be taken of those that are not peeled off.
     """
 
-    __slots__ = ("_left_out", "_order", "_own", "_shared", "_unheard", "_waiting", "fresh")
+    __slots__ = ("_unread", "fresh", "order", "shared")
 
     def __init__(self) -> None:
-        self._shared: dict[int, deque[Arrival]] = {}  # those that are not empty, by association
-        self._order: deque[int] = deque()  # the associations, once for each arrival
-        self._left_out: dict[int, int] = {}  # how often an id stands there for nothing
-        self._waiting = 0  # arrivals in the shared queue
-        self._own: dict[int, deque[Arrival]] = {}
-        self._unheard: set[int] = set()  # associations of which nobody wants to hear
+        self._unread: dict[int, Unread] = {}
         self.fresh: set[int | None] = set()
+        self.order: deque[Unread] = deque()
+        self.shared: int = 0
 
-    def add(self, id: int, arrivals: Sequence[Arrival]) -> None:
-        """Put what has come of an association at the end of its queue."""
-        if self._unheard and id in self._unheard:
-            return
-        own = self._own.get(id)
-        if own is not None:
-            self.fresh.add(id)
-            own.extend(arrivals)
-            return
-        self.fresh.add(None)
-        queue = self._shared.get(id)
-        if queue is None:
-            queue = self._shared[id] = deque()
-        queue.extend(arrivals)
-        self._waiting += len(arrivals)
-        if len(arrivals) == 1:
-            self._order.append(id)
-        else:
-            self._order.extend([id] * len(arrivals))
+    def open(self, id: int) -> Unread:
+        """Return the queue of a new association."""
+        unread = self._unread[id] = Unread(self, id)
+        return unread
 
-    def take(self, name: int | None, limit: int) -> list[Arrival]:
-        """Take the first arrivals of a queue, at most `limit` of them."""
-        if name is not None:
-            own = self._own[name]
-            return [own.popleft() for _ in range(min(limit, len(own)))]
+    def of(self, id: int) -> Unread | None:
+        """Return the queue of an association, while there is one."""
+        return self._unread.get(id)
+
+    def forget(self, unread: Unread) -> None:
+        """Remove the queue of an association that has ended."""
+        self._unread.pop(unread.id, None)
+
+    def count(self, id: int | None) -> int:
+        """Return how many messages and events can be taken: of an association that was peeled off,
+        or of the others."""
+        if id is None:
+            return self.shared
+        unread = self._unread.get(id)
+        return 0 if unread is None else unread.count
+
+    def take(self, limit: int, id: int | None, read: dict[Unread, None]) -> list[Arrival]:
+        """Take at most ``limit`` messages and events, and add to ``read`` whose they are."""
         taken: list[Arrival] = []
-        order, shared = self._order, self._shared
-        for _ in range(min(limit, self._waiting)):
-            id = order.popleft()
-            while self._left_out and self._is_left_out(id):
-                id = order.popleft()
-            queue = shared[id]
-            taken.append(queue.popleft())
-            if not queue:
-                del shared[id]
-        self._waiting -= len(taken)
+        if id is not None:
+            own = self._unread.get(id)
+            if own is not None and own.count:
+                taken = [own.take() for _ in repeat(None, min(limit, own.count))]
+                read[own] = None
+            return taken
+        order = self.order
+        latest: Unread | None = None
+        while order and len(taken) < limit:
+            unread = order.popleft()
+            if unread.own or not unread.count:
+                continue
+            self.shared -= 1
+            taken.append(unread.take())
+            if unread is not latest:
+                latest = unread
+                read[unread] = None
         return taken
 
-    def _is_left_out(self, id: int) -> bool:
-        """Whether an id in the order stands for something that was taken out; then pass over it."""
-        left = self._left_out.get(id, 0)
-        if left > 1:
-            self._left_out[id] = left - 1
-        elif left:
-            del self._left_out[id]
-        return left > 0
-
-    def waiting(self, name: int | None) -> Iterator[Arrival]:
-        """Go over what a queue holds: of each association in order, one after the other."""
-        if name is not None:
-            yield from self._own.get(name, ())
-        else:
-            for queue in self._shared.values():
-                yield from queue
-
-    def count(self, name: int | None) -> int:
-        """Return how many messages and events a queue holds."""
-        return self._waiting if name is None else len(self._own.get(name, ()))
-
-    def has_own(self, id: int) -> bool:
-        """Return whether an association was peeled off."""
-        return id in self._own
-
     def peel_off(self, id: int) -> None:
-        """Give an association a queue of its own, and what of it is in the shared one."""
-        own = self._shared.pop(id, None)
-        if own is None:
-            self._own[id] = deque()
+        """Keep what comes for an association, and what is there, apart from the others'."""
+        unread = self._unread[id]
+        if unread.own:
             return
-        self._own[id] = own
-        self._left_out[id] = len(own)
-        self._waiting -= len(own)
-        if not self._waiting:
-            self._order.clear()
-            self._left_out.clear()
+        unread.own = True
+        self.leave_out(unread.count)
 
-    def ignore(self, id: int) -> None:
-        """Forget what comes of an association, whose program has gone."""
-        self._unheard.add(id)
+    def leave_out(self, count: int) -> None:
+        """Note that so many of those that are not peeled off will not be taken after all."""
+        self.shared -= count
+        if len(self.order) > 2 * self.shared + _STALE:
+            left: dict[Unread, int] = {}
+            order: deque[Unread] = deque()
+            for unread in self.order:
+                known = left.get(unread, -1)
+                if known < 0:
+                    known = 0 if unread.own else unread.count
+                if known:
+                    order.append(unread)
+                left[unread] = known - 1 if known else 0
+            self.order = order
 
-    def forget(self, id: int) -> None:
-        """Note that an association has ended, so that nothing more comes of it."""
-        self._unheard.discard(id)
+    def drop(self, id: int | None) -> list[Unread]:
+        """Forget what nobody will take any more, now and later; return whose it was."""
+        if id is None:
+            dropped = [unread for unread in self._unread.values() if not unread.own]
+        else:
+            dropped = [self._unread[id]] if id in self._unread else []
+        for unread in dropped:
+            unread.close()
+        return dropped
 
-    def drop(self, name: int | None) -> None:
-        """Forget a queue that nobody will take from any more; the shared one is emptied."""
-        if name is not None:
-            self._own.pop(name, None)
-            return
-        self._shared.clear()
-        self._order.clear()
-        self._left_out.clear()
-        self._waiting = 0
+
+def event_cost(event: Notification | FailedFragment) -> int:
+    """Return the bytes of memory that an event takes, as far as a peer is the cause.
+
+    What a message contains that could not be delivered is the program's own.
+    """
+    if type(event) is AssociationChange:
+        return EVENT_COST + len(event.info)
+    if type(event) is RemoteError:
+        return EVENT_COST + len(event.data)
+    return EVENT_COST

@@ -20,16 +20,15 @@ from .._values import (
     Address,
     AssociationChange,
     AssociationState,
-    Message,
-    PartialDeliveryAborted,
     PeerAddressChange,
     PeerAddressState,
-    Piece,
     RemoteError,
     SenderDry,
     ShutdownReceived,
 )
 from . import wire
+from .account import EVENT_COST
+from .arrivals import Unread
 from .bundling import PacketBuilder
 from .cookie import FORWARD_TSN, Cookie
 from .inbound import Inbound, Violation
@@ -108,7 +107,7 @@ class EngineAssociation:
         self.forward_tsn: bool = False
         self.error_count: int = 0
         self.adaptation: int | None = None
-        self.error_bytes: int = 0  # of the peer's reports that nobody has taken
+        self.unread: Unread = outlet.arrivals.open(id)
         self.dry_wanted: bool = True
         self.room_wanted: bool = False  # somebody waits until it takes another message
         self.released: bool = False  # its program has gone
@@ -203,11 +202,7 @@ class EngineAssociation:
     # -- reports to the program ---
 
     def _report_change(self, change: AssociationState, error: int = 0, info: bytes = b"") -> None:
-        lost = change in (AssociationState.COMM_LOST, AssociationState.CANT_ASSOC)
         up = change in (AssociationState.COMM_UP, AssociationState.RESTART)
-        reason = b""
-        if lost and len(info) >= 4 and error == Cause.USER_INITIATED_ABORT:
-            reason = info[4 : int.from_bytes(info[2:4], "big")]
         self._outlet.report(
             AssociationChange(
                 association_id=self.id,
@@ -216,7 +211,6 @@ class EngineAssociation:
                 outbound_streams=self.outbound_streams if up else 0,
                 inbound_streams=self.inbound_streams if up else 0,
                 info=info,
-                reason=reason,
             )
         )
 
@@ -255,7 +249,7 @@ class EngineAssociation:
         local = self._outlet.address_book.told_by(routes)
         self.init = wire.Init(
             self.our_tag,
-            max(self.parameters.receive_window, wire.LEAST_RWND),
+            self.parameters.first_promise,
             self.parameters.outbound_streams,
             self.parameters.inbound_streams,
             self.outbound.next_tsn & MASK,
@@ -364,7 +358,7 @@ class EngineAssociation:
         self.inbound_streams = min(parameters.inbound_streams, offer.outbound_streams)
         self.outbound.rwnd = self.outbound.largest_rwnd = offer.rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        self.inbound = Inbound(parameters, offer.tsn, self.inbound_streams)
+        self.inbound = Inbound(parameters, offer.tsn, self.inbound_streams, self.unread)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
         for address in offer.addresses:
@@ -409,11 +403,8 @@ class EngineAssociation:
         self.inbound_streams = cookie.inbound_streams
         self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        earlier = self.inbound
-        self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams)
-        if earlier is not None:
-            # What was delivered before a restart takes room until it is taken.
-            self.inbound.held = self.inbound.delivered = earlier.delivered
+        # What was delivered before a restart stays in `unread`, and takes room until it is taken.
+        self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams, self.unread)
         self.forward_tsn = bool(cookie.extensions & FORWARD_TSN)
         self.outbound.may_skip = self.forward_tsn
         self.adaptation = cookie.adaptation
@@ -602,9 +593,8 @@ class EngineAssociation:
                     self._handle_stale_cookie(now)
                 return
             raw = wire.tlv(*cause)
-            cost = len(raw) + self.parameters.chunk_overhead
-            if self.error_bytes + cost <= self.parameters.max_error_bytes:
-                self.error_bytes += cost
+            cost = len(raw) + EVENT_COST
+            if self.unread.errors + cost <= self.parameters.max_error_bytes:
                 self._outlet.report(RemoteError(association_id=self.id, error=cause.type, data=raw))
 
     # -- user data in (6.2) ---
@@ -617,9 +607,9 @@ class EngineAssociation:
         if inbound is None or self.state not in DATA_MAY_ARRIVE:
             return False
         before = inbound.cumulative
-        arrived: list[Message | Piece] = []
+        self.unread.source = address
         try:
-            news = inbound.arrive(data, arrived, address, self.id)
+            news = inbound.arrive(data)
         except Violation as violation:
             self.abort(Tlv(Cause.PROTOCOL_VIOLATION, str(violation).encode()))
             return False
@@ -627,19 +617,7 @@ class EngineAssociation:
             self._send_error(Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0)))
         if not news or data.immediate or inbound.has_gaps or inbound.cumulative != before + 1:
             self._sack_now = True
-        if arrived:
-            if self.released:
-                self._drop(arrived)
-            else:
-                self._outlet.deliver(self.id, arrived)
         return True
-
-    def _drop(self, arrived: list[Message | Piece]) -> None:
-        """Make room at once for what nobody will take."""
-        assert self.inbound is not None
-        for arrival in arrived:
-            message = arrival.message if isinstance(arrival, Piece) else arrival
-            self.inbound.taken(len(message.data))
 
     def _schedule_sack(self, path: Path | None, now: float) -> None:
         """Acknowledge a packet with user data: now, or when more have come, or after a while."""
@@ -664,15 +642,11 @@ class EngineAssociation:
         elif self._timers[SACK] == inf:
             self._timers[SACK] = now + self.parameters.sack_delay
 
-    def taken(self, size: int, now: float) -> None:
-        """Count a message as taken by the program: there is room again."""
-        if self.inbound is not None and self.inbound.taken(size) and not self.ended:
+    def taken(self, now: float) -> None:
+        """Tell the peer of the room that the program has made by taking messages."""
+        if self.inbound is not None and self.inbound.has_opened():
             self._sack_now = True
             self.flush(now)
-
-    def error_taken(self, error: RemoteError) -> None:
-        """Count what the peer had reported as taken by the program."""
-        self.error_bytes -= len(error.data) + self.parameters.chunk_overhead
 
     def _handle_forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None) -> None:
         if self.inbound is None or self.state not in DATA_MAY_ARRIVE:
@@ -682,19 +656,8 @@ class EngineAssociation:
             raw = wire.forward_tsn_chunk(chunk.cumulative_tsn, chunk.streams)
             self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
             return
-        address = path.peer if path is not None else self.address_of("")
-        arrived: list[Message | Piece] = []
-        aborted = self.inbound.skip_to(
-            chunk.cumulative_tsn, chunk.streams, arrived, address, self.id
-        )
-        if aborted:
-            self._outlet.report(
-                PartialDeliveryAborted(association_id=self.id, indication=0, stream=0, ssn=0)
-            )
-        if self.released:
-            self._drop(arrived)
-        elif arrived:
-            self._outlet.deliver(self.id, arrived)
+        self.unread.source = path.peer if path is not None else self.address_of("")
+        self.inbound.skip_to(chunk.cumulative_tsn, chunk.streams)
         self._sack_now = True
 
     def _make_sack(self, space: int) -> bytes:
@@ -1148,15 +1111,15 @@ class EngineAssociation:
 
     # -- the end ---
 
-    def abort(self, cause: Tlv) -> None:
-        """End it at once, for this cause (9.1)."""
-        self._send_abort(cause)
-        self._end(self._lost(), cause.type, wire.tlv(*cause))
+    def abort(self, *causes: Tlv) -> None:
+        """End it at once, for these causes (9.1); the first counts."""
+        self._send_abort(*causes)
+        self._end(self._lost(), causes[0].type, b"".join([wire.tlv(*cause) for cause in causes]))
 
-    def _send_abort(self, cause: Tlv) -> None:
+    def _send_abort(self, *causes: Tlv) -> None:
         if self.their_tag and self.paths:
             packet = PacketBuilder(self.paths.for_data())
-            chunk = wire.abort_chunk([cause])
+            chunk = wire.abort_chunk(causes)
             if len(chunk) > packet.room:
                 packet.enlarge(len(chunk))
             packet.add(chunk)

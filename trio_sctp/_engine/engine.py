@@ -22,9 +22,11 @@ from math import inf
 from typing import Final
 
 from .._options import Status, StatusState
-from .._values import Arrival, AssociationChange, Message, Piece, RemoteError, SenderDry, SendInfo
+from .._values import Arrival, SenderDry, SendInfo
 from . import wire
+from .account import ASSOCIATION_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
+from .arrivals import Unread
 from .association import EngineAssociation
 from .cookie import Cookie
 from .deadlines import Deadlines
@@ -52,6 +54,7 @@ class Engine:
       addresses: The local addresses that peers are told of.
       listening: Whether peers may set associations up.
       parameters: What new associations start with; each gets a copy.
+      account: Where what peers make it hold is counted.
       associations: Those that there are, by id.
     """
 
@@ -62,6 +65,7 @@ class Engine:
         *,
         parameters: Parameters | None = None,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
+        account: Account | None = None,
     ) -> None:
         """Make an endpoint of this port and these local addresses.
 
@@ -72,7 +76,9 @@ class Engine:
           parameters: What new associations start with.
           randomness: Gives as many random bytes as it is asked for; another source makes a run
             repeatable.
+          account: Where what peers make it hold is counted; one of its own if it shares none.
         """
+        self.account: Account = account or Account()
         self.port: int = port
         self.listening = False
         self.parameters: Parameters = parameters or Parameters()
@@ -84,8 +90,6 @@ class Engine:
         self._next_id = 1
         self._tags = Tags(self._outlet.number, self.parameters.max_associations)
         self._handshake = Handshake(self._outlet, self._tags)
-        self._unread: dict[int, int] = {}  # bytes that associations left which have ended
-        self._unread_bytes = 0
         self._failures: dict[int, int] = {}  # errnos of those that did not come up
         self._deadlines = Deadlines(self._deadline_of)
         self._with_room: list[int] = []
@@ -134,7 +138,8 @@ class Engine:
             number = errno.EALREADY if other.half_open else errno.EISCONN
             raise OSError(number, os.strerror(number))
         tag = self._tags.new(port, now)
-        association = self._new(port, tag, self._outlet.number(), parameters)
+        remote = routes[0].remote
+        association = self._new(remote, port, tag, self._outlet.number(), parameters)
         for route in routes:
             association.add_path(route, confirmed=True)
         association.start(now)
@@ -253,25 +258,20 @@ class Engine:
           now: Seconds.
           id: Those of this association, which was peeled off.
         """
-        taken = self._arrivals.take(id, limit)
-        freed: dict[int, EngineAssociation] = {}
-        for arrival in taken:
-            kind = type(arrival)
-            if kind is Message or kind is Piece:
-                message: Message = arrival if kind is Message else arrival.message  # type: ignore[assignment, union-attr]
-                association = self.associations.get(message.association_id)
-                if association is not None:
-                    association.taken(len(message.data), now)
-                    freed[association.id] = association
-            elif kind is RemoteError:
-                association = self.associations.get(arrival.association_id)  # type: ignore[union-attr]
-                if association is not None:
-                    association.error_taken(arrival)  # type: ignore[arg-type]
-            elif kind is AssociationChange:
-                self._count_as_read(arrival.association_id)  # type: ignore[union-attr]
-        for association in freed.values():
-            self._settle(association)
+        read: dict[Unread, None] = {}
+        taken = self._arrivals.take(limit, id, read)
+        for unread in read:
+            self._was_read(unread, now)
         return taken
+
+    def _was_read(self, unread: Unread, now: float) -> None:
+        """Messages and events were taken, or are dropped: there is room again."""
+        association = self.associations.get(unread.id)
+        if association is not None:
+            association.taken(now)
+            self._settle(association)
+        else:
+            self._count_unread(unread)
 
     def has_events(self, id: int | None = None) -> bool:
         """Whether `receive` would return something."""
@@ -309,21 +309,10 @@ class Engine:
         """
         for one in ids:
             self._association(one).released = True
-        self.receive(self.unread(id), now, id)
-        for one in ids:
-            if one in self.associations:
-                self._arrivals.ignore(one)
-        self.drop_events(id)
-
-    def drop_events(self, id: int | None = None) -> None:
-        """Forget messages and events that nobody will take any more."""
-        self._arrivals.drop(id)
-        if id is None:
-            for ended in [ended for ended in self._unread if not self._arrivals.has_own(ended)]:
-                self._count_as_read(ended)
-        else:
+        for unread in self._arrivals.drop(id):
+            self._was_read(unread, now)
+        if id is not None:
             self._failures.pop(id, None)
-            self._count_as_read(id)
 
     def failure(self, id: int) -> int:
         """Return the errno for which a peeled-off association did not come up, 0 if it did."""
@@ -333,9 +322,31 @@ class Engine:
         """Return a random number from 0 to 1."""
         return self._outlet.fraction()
 
-    def _count_as_read(self, id: int) -> None:
-        """Of an association that has ended all is read: its end comes behind all that it left."""
-        self._unread_bytes -= self._unread.pop(id, 0)
+    def give_way(self, id: int, reason: str, now: float) -> None:
+        """End an association because the memory for peers is full (`Holder`)."""
+        self._now = now
+        unread = self._arrivals.of(id)
+        if unread is not None:
+            unread.give_up()
+        association = self.associations.get(id)
+        if association is not None:
+            association.abort(
+                Tlv(Cause.OUT_OF_RESOURCE, b""), Tlv(Cause.USER_INITIATED_ABORT, reason.encode())
+            )
+            self._settle(association)
+        elif unread is not None:
+            self._count_unread(unread)
+
+    def _count_unread(self, unread: Unread) -> None:
+        """Note what is left to be taken of an association that has ended."""
+        share = unread.share
+        if unread.count and share is not None:
+            self.account.count(share, unread.messages + unread.events)
+            return
+        self._arrivals.forget(unread)
+        if share is not None:
+            self.account.close(share)
+            unread.share = None
 
     # -- time and packets ---
 
@@ -589,7 +600,7 @@ class Engine:
 
     def _set_up(self, cookie: Cookie, route: Route, now: float) -> EngineAssociation | None:
         """Make the association of a cookie, unless there is no room for it."""
-        if not self._has_room_for_another():
+        if not self._has_room_for_another(cookie.remote):
             full = Tlv(Cause.OUT_OF_RESOURCE, b"") if self.listening else None
             self._reply(refusal(cookie.their_tag, route, full), cookie.their_port, now)
             return None
@@ -598,16 +609,18 @@ class Engine:
         for lister in list(self._address_book.listers.get((cookie.remote, cookie.their_port), ())):
             lister.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"another host has an address you listed"))
             self._settle(lister)
-        association = self._new(cookie.their_port, cookie.our_tag, cookie.our_tsn, None)
+        association = self._new(
+            cookie.remote, cookie.their_port, cookie.our_tag, cookie.our_tsn, None
+        )
         association.accept(cookie, now)
         association.establish(now)
         return association
 
-    def _has_room_for_another(self) -> bool:
+    def _has_room_for_another(self, remote: str) -> bool:
         return (
             self.listening
             and len(self.associations) < self.parameters.max_associations
-            and self._unread_bytes < self.parameters.max_unread
+            and self.account.has_room_for(remote)
         )
 
     def _act_on(
@@ -662,11 +675,12 @@ class Engine:
     # -- associations: their beginning and their end ---
 
     def _new(
-        self, port: int, tag: int, tsn: int, parameters: Parameters | None
+        self, remote: str, port: int, tag: int, tsn: int, parameters: Parameters | None
     ) -> EngineAssociation:
         id, self._next_id = self._next_id, self._next_id + 1
         own = dataclasses.replace(parameters or self.parameters)
         association = EngineAssociation(self._outlet, id, port, tag, tsn, own)
+        association.unread.share = self.account.open(remote, self, id)
         self.associations[id] = association
         self._tags.owners[tag] = association
         return association
@@ -690,6 +704,13 @@ class Engine:
             self._with_room.append(association.id)
         if not association.ended:
             self._deadlines.update(association.id)
+            unread, inbound = association.unread, association.inbound
+            held = ASSOCIATION_COST + unread.messages + unread.events
+            if inbound is not None:
+                held += inbound.memory
+            share = unread.share
+            if share is not None and not -PRECISION < held - share.held < PRECISION:
+                self.account.count(share, held)
         elif association.id in self.associations:
             self._forget(association)
 
@@ -702,12 +723,8 @@ class Engine:
     def _forget(self, association: EngineAssociation) -> None:
         del self.associations[association.id]
         self._deadlines.forget(association.id)
-        self._arrivals.forget(association.id)
         self._tags.retire(association, self._now, self.parameters.cookie_life)
         self._pass_on(self._address_book.release(association))
-        if association.failure and self._arrivals.has_own(association.id):
+        if association.failure and association.unread.own:
             self._failures[association.id] = association.failure
-        if association.inbound is not None:
-            left = association.inbound.delivered + self.parameters.chunk_overhead
-            self._unread[association.id] = left
-            self._unread_bytes += left
+        self._count_unread(association.unread)

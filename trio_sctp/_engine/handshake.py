@@ -205,7 +205,7 @@ class Handshake:
         ours = map(wire.address_parameter, self._book.told_to(back))
         ack = wire.InitAck(
             tag,
-            max(parameters.receive_window, wire.LEAST_RWND),
+            parameters.first_promise,
             cookie.outbound_streams,
             parameters.inbound_streams,
             tsn,

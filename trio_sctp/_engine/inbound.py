@@ -3,72 +3,41 @@
 TSNs are counted without wrapping around, from the peer's initial TSN.
 
     arrived ──incomplete, or not its turn──> in a run of fragments, or waiting on its stream
-       └── whole, and its turn ──> delivered as a `Message`; `Piece` by piece when room is short
+       └── whole, and its turn ──> delivered to `Unread`; piece by piece when room is short
 
-The window counts the payload and a fixed overhead of every chunk.  Delivered messages count too,
-until the program takes them.
+The window is a promise: what the peer has sent, and what it was told that it may send, end at an
+edge in its stream of bytes, which never moves back.  What lies within it is taken.
+
+The peer counts payload, and we hold chunks, which take more.  So the edge moves on by as much
+payload as there is room for chunks of the size that this peer has been sending.  A peer that sends
+messages of one size makes us hold no more than twice the receive window.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import struct
+from array import array
+from typing import Final
 
-from .._values import (
-    Address,
-    Message,
-    MessageDraft,
-    Piece,
-    freeze,
-)
+from .._values import PartialDeliveryAborted
+from .arrivals import Beginning, Unread
+from .intervals import Intervals
 from .parameters import Parameters
-from .tsn import MASK, unwrap
-from .wire import Data
+from .parts import CHUNK_COST, Parts, SortedParts, cost_of
+from .tsn import unwrap
+from .wire import DATA_OVERHEAD, FIRST, LAST, UNORDERED, Data
+
+FARTHEST: Final = 65535
+"""How far above the cumulative TSN a TSN can be reported: gap blocks have 16 bits (3.3.4)."""
+
+_STREAM_AND_SSN: Final = struct.Struct("!HH")  # in a DATA chunk, from its ninth byte on
+_RUN_COST: Final = 24  # bytes that a run of TSNs takes
+_OVERHEAD: Final = CHUNK_COST + DATA_OVERHEAD
+_REMEMBERED: Final = 256  # chunks whose sizes tell how large those to come will be
 
 
 class Violation(Exception):
     """The peer broke a rule; the association is to be aborted, with this text as the reason."""
-
-
-class _Run:
-    """Consecutive fragments of one message.
-
-    When a message is being delivered in pieces, the first part is an empty stand-in for the
-    fragments that were delivered.
-
-    Attributes:
-      start, end: TSNs of the first and of the last part.
-      parts: The fragments.
-      size: Bytes of their payload.
-      delivered: Whether the beginning of the message was delivered as pieces.
-    """
-
-    __slots__ = ("delivered", "end", "parts", "size", "start")
-
-    def __init__(self, tsn: int, data: Data) -> None:
-        self.start = self.end = tsn
-        self.parts: deque[Data] = deque([data])
-        self.size = len(data.payload)
-        self.delivered = False
-
-    @property
-    def whole(self) -> bool:
-        """Whether the run has all fragments of its message that are not delivered yet."""
-        return (self.delivered or self.parts[0].first) and self.parts[-1].last
-
-    @property
-    def chunks(self) -> int:
-        """The number of parts whose overhead the window counts."""
-        return len(self.parts) - self.delivered
-
-
-class _Stream:
-    """The ordered messages of one stream that wait for their turn."""
-
-    __slots__ = ("next_ssn", "waiting")
-
-    def __init__(self) -> None:
-        self.next_ssn = 0  # of the message whose turn it is
-        self.waiting: dict[int, _Run] = {}  # whole messages, by SSN
 
 
 class Inbound:
@@ -76,422 +45,385 @@ class Inbound:
 
     Attributes:
       parameters: Those of the association.
+      unread: What was delivered and that nobody has taken.
       cumulative: The cumulative TSN: this one and all before it have arrived.
+      has_gaps: Whether chunks have arrived that others should have preceded.
       streams: Number of streams that the peer may send on.
       duplicates: TSNs that arrived again, as they were on the wire, until a SACK reports them.
-      held: Bytes that fill the window, with overhead: those that arrived and that the program has
-        not taken.
-      delivered: The part of `held` that has become messages and pieces, which only have to be
-        taken.
+      held: Bytes of memory that chunks take which are not delivered.
     """
 
-    def __init__(self, parameters: Parameters, initial_tsn: int, streams: int) -> None:
+    def __init__(
+        self, parameters: Parameters, initial_tsn: int, streams: int, unread: Unread
+    ) -> None:
         self.parameters = parameters
+        self.unread: Unread = unread
         self.cumulative: int = initial_tsn - 1
+        self.has_gaps: bool = False
         self.streams = streams
         self.duplicates: list[int] = []
         self.held: int = 0
-        self._promised = parameters.receive_window  # bytes of payload that the peer may send
-        self.delivered: int = 0
-        self._ahead: dict[int, int] = {}  # TSNs above `cumulative`, and the bytes that each holds
-        self._highest = initial_tsn - 1
-        self._streams: dict[int, _Stream] = {}
-        self._by_start: dict[int, _Run] = {}
-        self._by_end: dict[int, _Run] = {}
-        self._partial: _Run | None = None  # the one that is being delivered in pieces
-        self._held_back: list[Message | Piece] = []  # until `_partial` has ended
-        self._held_back_cost = 0
+        # Payload that the peer may still send; below zero if some beyond the edge was taken.
+        self._promised: int = parameters.first_promise
+        self._payload = self._chunks = 0  # that have arrived; the older ones count less
+        self._ahead = Intervals()  # TSNs above `cumulative` that have arrived
+        self._next_ssns: array[int] = array("H")  # whose turn it is, by stream; 0 if beyond its end
+        self._waiting = SortedParts()  # whole messages, by stream and SSN
+        self._runs = SortedParts()  # fragments of incomplete messages, by the TSN of the first
+        # The start of the run whose message is being delivered in pieces, whose first part is only
+        # the header of the message's first chunk and stands for all that is delivered.
+        self._partial: int | None = None
+        self._held_back: list[Parts] = []  # messages, until that one has ended
+        # The run that a fragment was added to last, to which the next one nearly always belongs.
+        # It is not in `_runs`.
+        self._open_start = -1  # -1 if there is none
+        self._open: list[bytes] = []
 
-    # -- window ---
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that are held for the peer, but for what is delivered."""
+        held = self.held + 2 * len(self._next_ssns)
+        return held + _RUN_COST * len(self._ahead) if self.has_gaps else held
 
+    # -- window (6.2) ---
+
+    @property
     def window(self) -> int:
-        """Return the bytes to advertise: 0 rather than a silly small window (RFC 1122, 4.2.3.3)."""
-        free = self.parameters.receive_window - self.held
-        # A chunk that fills a packet must fit, or the peer would take our refusals for losses.
-        packet = self.parameters.path_mtu + self.parameters.chunk_overhead
-        return free if free >= min(packet, self.parameters.receive_window) else 0
+        """Bytes of payload that the peer may still send."""
+        return max(self._promised, 0)
+
+    def _goal(self, free: int) -> int:
+        """Return the payload that fits when so many bytes of the receive window are free.
+
+        As much again may be taken by the chunks around the payload.
+        """
+        chunks = self._chunks
+        if not chunks:
+            return min(free, self.parameters.first_promise)
+        payload = self._payload
+        cost = payload + chunks * _OVERHEAD
+        goal = (free + self.parameters.receive_window) * payload // cost
+        return goal if goal < free else free
+
+    def _free(self) -> int:
+        free = self.parameters.receive_window - self.held - self.unread.messages
+        return free - _RUN_COST * len(self._ahead) if self.has_gaps else free
+
+    def _least(self) -> int:
+        """Return the least that is worth promising: not a silly small window (RFC 1122, 4.2.3.3).
+
+        What was promised is told all the same, however little of it is left.
+        """
+        return min(self.parameters.path_mtu, self._goal(self.parameters.receive_window) // 2)
 
     def advertise(self) -> int:
-        """Return the window for a SACK, and remember it: what it promises will be accepted."""
-        self._promised = self.window()
-        return self._promised
+        """Return the window for a SACK: what it promises will be taken."""
+        goal = self._goal(self._free())
+        more = goal - self._promised
+        if more > 0 and (more >= self.parameters.path_mtu or more >= self._least()):
+            # The account of all peers may have no room.  A peer for whom nothing is held is not
+            # stopped by it: no reading would let it go on.
+            share = self.unread.share
+            if (
+                share is None
+                or share.account.may_grow(share)
+                or not (self.held or self.unread.messages)
+            ):
+                self._promised = goal
+        if self._chunks >= _REMEMBERED:
+            self._chunks >>= 1
+            self._payload >>= 1
+        return max(self._promised, 0)
 
-    def taken(self, size: int) -> bool:
-        """Free the room of a message that the program took; return whether to tell the peer of it.
-
-        ``size`` is the size of the message in bytes.
-        """
-        before = self.window()
-        self.held -= size + self.parameters.chunk_overhead
-        self.delivered -= size + self.parameters.chunk_overhead
-        now = self.window()
-        quarter = self.parameters.receive_window // 4
-        return before < quarter <= now
+    def has_opened(self) -> bool:
+        """Whether so much was taken that the peer is to be told of it, since it may be waiting."""
+        promised = self._promised
+        if promised * 4 >= self.parameters.receive_window:
+            return False
+        quarter = self._goal(self.parameters.receive_window) // 4
+        return promised < quarter and self._goal(self._free()) - promised >= max(
+            quarter, self._least()
+        )
 
     # -- acknowledging ---
 
-    @property
-    def has_gaps(self) -> bool:
-        """Whether chunks have arrived that others should have preceded."""
-        return bool(self._ahead)
-
     def gaps(self, limit: int) -> list[tuple[int, int]]:
         """Return the gap blocks for a SACK, at most ``limit`` of them."""
-        if not self._ahead or limit < 1:
-            return []
-        blocks: list[tuple[int, int]] = []
-        first = last = 0
-        base = self.cumulative
-        for tsn in sorted(self._ahead):
-            offset = tsn - base
-            if first and offset == last + 1:
-                last = offset
-                continue
-            if first:
-                blocks.append((first, last))
-                if len(blocks) == limit:
-                    return blocks
-            if offset > 65535:
-                return blocks
-            first = last = offset
-        blocks.append((first, min(last, 65535)))
-        return blocks
+        return self._ahead.offsets(self.cumulative, limit) if self.has_gaps and limit > 0 else []
+
+    def _note_duplicate(self, data: Data) -> None:
+        if len(self.duplicates) < self.parameters.max_duplicates:
+            self.duplicates.append(data.tsn)
 
     # -- arriving ---
 
-    def arrive(self, data: Data, out: list[Message | Piece], address: Address, id: int) -> bool:
-        """Take in a DATA chunk, and append what it completes to ``out``.
+    def arrive(self, data: Data) -> bool:
+        """Take in a DATA chunk, and deliver what it completes.
 
-        Returns whether it may be acknowledged as new: it was no duplicate, and there was room.
+        Returns whether it may be acknowledged as new: it was no duplicate, and was promised room.
         """
-        tsn = unwrap(data.tsn, self.cumulative)
-        if tsn <= self.cumulative or tsn in self._ahead:
-            if len(self.duplicates) < self.parameters.max_duplicates:
-                self.duplicates.append(data.tsn)
+        cumulative = self.cumulative
+        tsn = unwrap(data.tsn, cumulative)
+        size = len(data.raw) - DATA_OVERHEAD
+        fills = self.has_gaps  # whether others may have come before those that it precedes
+        if tsn == cumulative + 1:
+            if size > self._promised and not self._may_exceed(size):
+                return False
+            if fills:
+                self.cumulative = self._ahead.take_through(tsn)
+                self.has_gaps = len(self._ahead) > 0
+            else:
+                self.cumulative = tsn
+        elif tsn <= cumulative:
+            self._note_duplicate(data)
             return False
-        if tsn - self.cumulative > self.parameters.max_ahead:
+        elif size > self._promised or tsn - cumulative > FARTHEST:
+            if tsn in self._ahead:
+                self._note_duplicate(data)
             return False
-        size = len(data.payload)
-        cost = size + self.parameters.chunk_overhead
-        full = self.held + cost > self.parameters.receive_window and self.held
-        if full and not self._may_exceed(tsn, size, cost):
+        elif self._ahead.add(tsn):
+            self.has_gaps = True
+        else:
+            self._note_duplicate(data)
             return False
-        self.held += cost
         self._promised -= size
-        if tsn == self.cumulative + 1:
-            self.cumulative = tsn
-            ahead = self._ahead
-            if ahead:
-                while ahead.pop(self.cumulative + 1, None) is not None:
-                    self.cumulative += 1
-        else:
-            self._ahead[tsn] = cost
-        if tsn > self._highest:
-            self._highest = tsn
+        self._payload += size
+        self._chunks += 1
         if data.stream >= self.streams:
-            self.held -= cost
             return True  # it is acknowledged and dropped, and the caller reports an error (6.5)
-        partial, before = self._partial, len(out)
         if data.first and data.last:
-            self._take_whole(data, out, address, id)
+            if data.unordered:
+                self._deliver(data.raw)
+            else:
+                self._take_turn(data.stream, data.ssn, data.raw)
         else:
-            self._take_fragment(tsn, data, out, address, id)
-        if partial is not None:
-            self._keep_apart(out, before, ended=self._partial is None)
+            self._take_fragment(tsn, data, fills)
         return True
 
-    def _may_exceed(self, tsn: int, size: int, cost: int) -> bool:
-        """Whether to accept a chunk although the window is full.
+    def _may_exceed(self, size: int) -> bool:
+        """Whether to take the next chunk in sequence although it was not promised room.
 
-        The peer does not count our overhead, so what it was promised is accepted.  A full window
-        also accepts what fills a gap, because nothing else would ever free it (6.2), and the next
-        chunk in sequence while the program has nothing to take.
+        One that ends a gap is taken, since nothing else would ever free what waits for it (6.2);
+        so is one that comes when nothing is held, as it would be too large at any other time.
         """
-        if size > self._promised:
-            fills = tsn < self._highest
-            follows = tsn == self.cumulative + 1
-            if not fills and (not follows or self.delivered > self._held_back_cost):
-                return False
-            if not self._make_room(tsn, cost) and not follows:
-                return False
-        return self.held + cost <= 2 * self.parameters.receive_window
+        if self.has_gaps:
+            return size - self._promised <= self.parameters.receive_window
+        return not self.held and not self.unread.messages
 
-    def _make_room(self, tsn: int, cost: int) -> bool:
-        """Drop the highest TSNs above this one, which are not acknowledged for good yet (6.2).
+    # -- streams (6.6) ---
 
-        Returns whether ``cost`` bytes now fit.
-        """
-        while self.held + cost > self.parameters.receive_window and self._ahead:
-            highest = max(self._ahead)
-            if highest <= tsn or not self._forget(highest):
-                return False
-        return self.held + cost <= self.parameters.receive_window
-
-    def _forget(self, tsn: int) -> bool:
-        """Renege on a chunk if it is still ours to drop: a fragment of an incomplete message.
-
-        Returns whether it was dropped.
-        """
-        run = self._by_end.get(tsn)
-        if run is None or run.delivered:
-            return False
-        cost = self._ahead.pop(tsn)
-        self.held -= cost
-        dropped = run.parts.pop()
-        run.size -= len(dropped.payload)
-        del self._by_end[tsn]
-        if run.parts:
-            run.end -= 1
-            self._by_end[run.end] = run
+    def _deliver(self, parts: Parts) -> None:
+        """Deliver a message, unless another one is in the midst of it (RFC 6458, 8.1.20)."""
+        if self._partial is None:
+            unread = self.unread
+            unread.cumulative = self.cumulative
+            unread.deliver(parts)
+            if self._held_back:  # it was the last part of that one
+                self._release_held_back()
         else:
-            del self._by_start[run.start]
-        self._highest = max(self._ahead, default=self.cumulative)
-        return True
+            self._held_back.append(parts)
+            self.held += cost_of(parts)
 
-    def _take_whole(
-        self, data: Data, out: list[Message | Piece], address: Address, id: int
-    ) -> None:
-        """Deliver a message that is one chunk, or have it wait for its turn."""
-        if data.unordered:
-            out.append(self._message(data, data.payload, address, id))
+    def _take_turn(self, stream: int, ssn: int, parts: Parts) -> None:
+        """Deliver an ordered message, and those that have waited for it; or have it wait."""
+        next_ssns = self._next_ssns
+        if stream >= len(next_ssns):
+            if ssn:
+                self._hold_for_turn(stream, ssn, parts)
+                return
+            next_ssns.extend(array("H", bytes(2 * (stream + 1 - len(next_ssns)))))
+        elif ssn != next_ssns[stream]:
+            self._hold_for_turn(stream, ssn, parts)
             return
-        stream = self._streams.get(data.stream)
-        if stream is None:
-            stream = self._streams[data.stream] = _Stream()
-        if data.ssn != stream.next_ssn:
-            self._hold_for_turn(stream, data.ssn, _Run(0, data))
-            return
-        out.append(self._message(data, data.payload, address, id))
-        stream.next_ssn = (data.ssn + 1) & 0xFFFF
-        if stream.waiting:
-            self._next_turns(stream, out, address, id)
+        self._deliver(parts)
+        next_ssns[stream] = (ssn + 1) & 0xFFFF
+        if self._waiting.count:
+            self._next_turns(stream)
 
-    def _hold_for_turn(self, stream: _Stream, ssn: int, run: _Run) -> None:
+    def _hold_for_turn(self, stream: int, ssn: int, parts: Parts) -> None:
         """Keep a whole message until those before it on its stream are delivered."""
-        if ssn in stream.waiting:
+        if not self._waiting.put(stream << 16 | ssn, parts):
             raise Violation("two messages with the same stream sequence number")
-        stream.waiting[ssn] = run
+        self.held += cost_of(parts)
 
-    def _next_turns(
-        self, stream: _Stream, out: list[Message | Piece], address: Address, id: int
-    ) -> None:
+    def _next_turns(self, stream: int) -> None:
         """Deliver the waiting messages of a stream whose turn has come."""
-        while (run := stream.waiting.pop(stream.next_ssn, None)) is not None:
-            stream.next_ssn = (stream.next_ssn + 1) & 0xFFFF
-            out.append(self._joined(run, address, id))
+        waiting, next_ssns = self._waiting, self._next_ssns
+        while (parts := waiting.pop(stream << 16 | next_ssns[stream])) is not None:
+            next_ssns[stream] = (next_ssns[stream] + 1) & 0xFFFF
+            self.held -= cost_of(parts)
+            self._deliver(parts)
 
-    def _take_fragment(
-        self, tsn: int, data: Data, out: list[Message | Piece], address: Address, id: int
-    ) -> None:
-        """Join a fragment to its neighbours, and deliver what that makes deliverable."""
-        run = None if data.first else self._by_end.get(tsn - 1)
-        if run is not None and not run.parts[-1].last:
-            self._same_message(run.parts[-1], data)
-            del self._by_end[run.end]
-            run.parts.append(data)
-            run.end = tsn
-            run.size += len(data.payload)
-        else:
-            run = _Run(tsn, data)
-            self._by_start[tsn] = run
-        after = None if data.last else self._by_start.get(tsn + 1)
-        if after is not None and not after.parts[0].first:
-            self._same_message(data, after.parts[0])
-            del self._by_start[after.start], self._by_end[after.end]
-            run.parts.extend(after.parts)
-            run.end = after.end
-            run.size += after.size
-        self._by_end[run.end] = run
-        if run.whole:
-            self._take_completed(run, out, address, id)
-        elif run is self._partial or self._is_stuck(run):
-            self._deliver_part(run, out, address, id)
+    # -- fragments (6.9) ---
 
-    def _same_message(self, before: Data, after: Data) -> None:
-        """Raise `Violation` unless two neighbouring fragments can belong to one message."""
-        if (
-            before.stream != after.stream
-            or before.unordered != after.unordered
-            or (before.ssn != after.ssn and not before.unordered)
+    def _take_fragment(self, tsn: int, data: Data, fills: bool) -> None:
+        """Join a fragment to its neighbours, and deliver what that makes deliverable.
+
+        ``fills`` says whether fragments that follow it may be here already.
+        """
+        raw = data.raw
+        self.held += len(raw) + CHUNK_COST
+        parts = self._open
+        if data.first or tsn != self._open_start + len(parts) or parts[-1][1] & LAST:
+            parts = self._open_run(tsn, data)
+        if parts:
+            _check_same_message(parts[-1], raw)
+        parts.append(raw)
+        if fills and not data.last:
+            self._join_next_run(tsn + 1, parts)
+        start = self._open_start
+        if parts[0][1] & FIRST and parts[-1][1] & LAST:
+            self._forget_open_run()
+            self._take_completed(start, parts)
+        elif start == self._partial or (
+            # When half of the window is taken by what cannot be delivered, the rest of this message
+            # may find no room.
+            self.held * 2 >= self.parameters.receive_window and self._has_turn(start, parts)
         ):
-            raise Violation("fragments of different messages without an end between them")
+            self._deliver_part(start, parts)
 
-    def _take_completed(
-        self, run: _Run, out: list[Message | Piece], address: Address, id: int
-    ) -> None:
+    def _open_run(self, tsn: int, data: Data) -> list[bytes]:
+        """Return the run that a fragment belongs to, as the one that is open; it may be empty."""
+        self._close_run()
+        self._open_start = tsn
+        found = None if data.first else self._runs.last_through(tsn - 1)
+        if found is not None:
+            start, parts = found
+            run = [parts] if isinstance(parts, bytes) else parts
+            if start + len(run) == tsn and not run[-1][1] & LAST:
+                self._runs.pop(start)
+                self._open_start, self._open = start, run
+        return self._open
+
+    def _join_next_run(self, tsn: int, parts: list[bytes]) -> None:
+        """Add the fragments that follow directly and belong to the same message."""
+        after = self._runs.get(tsn)
+        if after is not None:
+            later = [after] if isinstance(after, bytes) else after
+            if not later[0][1] & FIRST:
+                _check_same_message(parts[-1], later[0])
+                self._runs.pop(tsn)
+                parts += later
+
+    def _close_run(self) -> None:
+        """Put the open run to the others."""
+        if self._open:
+            parts = self._open
+            self._runs.put(self._open_start, parts if len(parts) > 1 else parts[0])
+            self._forget_open_run()
+
+    def _forget_open_run(self) -> None:
+        self._open_start = -1
+        self._open = []
+
+    def _take_completed(self, start: int, parts: list[bytes]) -> None:
         """Deliver a message whose last missing fragment came, or have it wait for its turn."""
-        del self._by_start[run.start], self._by_end[run.end]
-        if run is self._partial:
+        self.held -= cost_of(parts)
+        if start == self._partial:
             self._partial = None
-        first = run.parts[0]
-        if first.unordered:
-            out.append(self._joined(run, address, id))
-            return
-        stream = self._streams.get(first.stream)
-        if stream is None:
-            stream = self._streams[first.stream] = _Stream()
-        if first.ssn != stream.next_ssn:
-            self._hold_for_turn(stream, first.ssn, run)
-            return
-        out.append(self._joined(run, address, id))
-        stream.next_ssn = (first.ssn + 1) & 0xFFFF
-        if stream.waiting:
-            self._next_turns(stream, out, address, id)
+        if parts[0][1] & UNORDERED:
+            self._deliver(parts)
+        else:
+            stream, ssn = _STREAM_AND_SSN.unpack_from(parts[0], 8)
+            self._take_turn(stream, ssn, parts)
 
     # -- partial delivery (6.9) ---
 
-    def _is_stuck(self, run: _Run) -> bool:
-        """Whether a message fills so much of the window that its rest may never fit.
+    def _has_turn(self, start: int, parts: list[bytes]) -> bool:
+        """Whether the beginning of a message may be delivered before its end has arrived.
 
-        That is assumed when it fills half of the window.  Its turn must have come, no chunk before
-        its end may be missing, and no other message may be in the midst of being delivered.
+        Its turn must have come, no chunk before the end of this part may be missing, and no other
+        message may be in the midst of being delivered.
         """
-        cost = run.size + self.parameters.chunk_overhead * run.chunks
-        if self._partial is not None or cost * 2 < self.parameters.receive_window:
+        first = parts[0]
+        if (
+            self._partial is not None
+            or not first[1] & FIRST
+            or start + len(parts) - 1 > self.cumulative
+        ):
             return False
-        first = run.parts[0]
-        if not first.first or run.end > self.cumulative:
-            return False
-        if first.unordered:
+        if first[1] & UNORDERED:
             return True
-        stream = self._streams.get(first.stream)
-        return first.ssn == (stream.next_ssn if stream is not None else 0)
+        stream = int.from_bytes(first[8:10], "big")
+        turn = self._next_ssns[stream] if stream < len(self._next_ssns) else 0
+        return int.from_bytes(first[10:12], "big") == turn
 
-    def _deliver_part(
-        self, run: _Run, out: list[Message | Piece], address: Address, id: int
-    ) -> None:
-        """Deliver what has arrived of a message as a `Piece`; its last part will be a `Message`."""
-        if run.end > self.cumulative:
+    def _deliver_part(self, start: int, parts: list[bytes]) -> None:
+        """Deliver what has arrived of a message as a piece; its last part will be a message."""
+        end = start + len(parts) - 1
+        if end > self.cumulative:
             return
-        last = run.parts[-1]
-        payload = b"".join([part.payload for part in run.parts])
-        self.held -= self.parameters.chunk_overhead * (run.chunks - 1)
-        out.append(Piece(self._message(run.parts[0], payload, address, id)))
-        self._partial = run
-        run.delivered = True
-        del self._by_start[run.start]
-        stand_in = Data(
-            last.tsn, last.stream, last.ssn, last.ppid, b"", False, False, last.unordered, False
-        )
-        run.parts = deque([stand_in])
-        run.start = run.end
-        run.size = 0
-        self._by_start[run.start] = run
+        header = parts[0][:DATA_OVERHEAD]
+        self.held += len(header) + CHUNK_COST - cost_of(parts)
+        self._open_start, self._open = end, [header]
+        self._partial = end
+        self.unread.cumulative = self.cumulative
+        self.unread.deliver(Beginning(parts))
 
-    def _keep_apart(self, out: list[Message | Piece], before: int, *, ended: bool) -> None:
-        """Let no other message come between the parts of one (RFC 6458 section 8.1.20).
-
-        Args:
-          out: What is delivered.
-          before: How many of these are older than the chunk that has just arrived.
-          ended: Whether that chunk ended the message that is delivered in parts.
-        """
-        news = out[before:]
-        del out[before:]
-        if ended:
-            out += news[:1]  # its last part
-            out += self._held_back
-            out += news[1:]
-            self._held_back = []
-            self._held_back_cost = 0
-            return
-        for arrival in news:
-            if isinstance(arrival, Piece):
-                out.append(arrival)
-            else:
-                self._held_back.append(arrival)
-                self._held_back_cost += len(arrival.data) + self.parameters.chunk_overhead
-
-    # -- values ---
-
-    def _joined(self, run: _Run, address: Address, id: int) -> Message:
-        """Join the fragments of a whole message."""
-        parts = run.parts
-        if len(parts) == 1:
-            return self._message(parts[0], parts[0].payload, address, id)
-        self.held -= self.parameters.chunk_overhead * (run.chunks - 1)  # it counts as one chunk now
-        return self._message(parts[0], b"".join([part.payload for part in parts]), address, id)
-
-    def _message(self, data: Data, payload: bytes, address: Address, id: int) -> Message:
-        """Make a message, and count it as delivered."""
-        self.delivered += len(payload) + self.parameters.chunk_overhead
-        return freeze(
-            MessageDraft(
-                payload,
-                data.stream,
-                data.ppid,
-                data.unordered,
-                id,
-                address,
-                data.ssn,
-                data.tsn,
-                self.cumulative & MASK,
-                0,
-            )
-        )
+    def _release_held_back(self) -> None:
+        """Deliver what came while a message was being delivered in pieces, which has ended."""
+        held_back, self._held_back = self._held_back, []
+        for parts in held_back:
+            self.held -= cost_of(parts)
+            self._deliver(parts)
 
     # -- skipping (RFC 3758 section 3.6) ---
 
-    def skip_to(
-        self,
-        wire_tsn: int,
-        streams: list[tuple[int, int]],
-        out: list[Message | Piece],
-        address: Address,
-        id: int,
-    ) -> bool:
+    def skip_to(self, wire_tsn: int, streams: list[tuple[int, int]]) -> None:
         """Wait no longer for what the peer gave up, as a FORWARD TSN says.
 
         Args:
           wire_tsn: The new cumulative TSN, as on the wire.
           streams: (stream, SSN) of the last ordered message that was skipped on each stream.
-          out: Where what can now be delivered is appended.
-          address: The peer's transport address that the chunk came from.
-          id: The id of the association.
-
-        Returns:
-          Whether the message that was being delivered in pieces is among what was given up.
         """
         point = unwrap(wire_tsn, self.cumulative)
-        aborted = False
-        partial, before = self._partial, len(out)
         if point <= self.cumulative:
-            return False
-        for tsn in [tsn for tsn in self._ahead if tsn <= point]:
-            del self._ahead[tsn]
-        self.cumulative = point
-        while self._ahead.pop(self.cumulative + 1, None) is not None:
-            self.cumulative += 1
-        self._highest = max(self._highest, point)
-        for run in list(self._by_start.values()):
-            if run.start > point and (run.start > point + 1 or run.parts[0].first):
+            return
+        self.cumulative = self._ahead.take_through(point)
+        self.has_gaps = len(self._ahead) > 0
+        self._close_run()
+        for parts in self._runs.pop_range(0, point):
+            self.held -= cost_of(parts)  # the rest of the message will not come
+        after = self._runs.get(point + 1)
+        if after is not None and not (after if isinstance(after, bytes) else after[0])[1] & FIRST:
+            self._runs.pop(point + 1)  # nor will its beginning, which the point cuts off
+            self.held -= cost_of(after)
+        if self._partial is not None and self._partial <= point:
+            self._partial = None
+            self.unread.report(
+                PartialDeliveryAborted(association_id=self.unread.id, indication=0, stream=0, ssn=0)
+            )
+            self._release_held_back()
+        next_ssns, waiting = self._next_ssns, self._waiting
+        for stream, ssn in streams:
+            if stream >= len(next_ssns):
+                if stream >= self.streams:
+                    continue
+                next_ssns.extend(array("H", bytes(2 * (stream + 1 - len(next_ssns)))))
+            first = next_ssns[stream]
+            if (ssn - first) & 0xFFFF >= 0x8000:
                 continue
-            # The rest of the message will not come, nor its beginning if the point cuts it.
-            del self._by_start[run.start], self._by_end[run.end]
-            self.held -= run.size + self.parameters.chunk_overhead * run.chunks
-            if run is self._partial:
-                self._partial = None
-                aborted = True
-        for number, ssn in dict(streams).items():
-            if number >= self.streams:
-                continue
-            stream = self._streams.setdefault(number, _Stream())
-            skipped = (ssn - stream.next_ssn) & 0xFFFF
-            if skipped >= 0x8000:
-                continue
-            # Whole messages up to that SSN are delivered; missing ones are skipped.
-            whole = sorted((early - stream.next_ssn) & 0xFFFF for early in stream.waiting)
-            for offset in whole:
-                if offset > skipped:
-                    break
-                run = stream.waiting.pop((stream.next_ssn + offset) & 0xFFFF)
-                out.append(self._joined(run, address, id))
-            stream.next_ssn = (ssn + 1) & 0xFFFF
-            self._next_turns(stream, out, address, id)
-        if aborted:
-            out[before:before] = self._held_back
-            self._held_back = []
-            self._held_back_cost = 0
-        elif partial is not None:
-            self._keep_apart(out, before, ended=False)
-        return aborted
+            next_ssns[stream] = (ssn + 1) & 0xFFFF
+            if waiting.count:
+                self._deliver_through(stream, first, ssn)
+                self._next_turns(stream)
+
+    def _deliver_through(self, stream: int, first: int, last: int) -> None:
+        """Deliver the waiting messages of a stream from one SSN to another; others are skipped."""
+        base = stream << 16
+        if first <= last:
+            whole = self._waiting.pop_range(base + first, base + last)
+        else:
+            whole = self._waiting.pop_range(base + first, base + 0xFFFF)
+            whole += self._waiting.pop_range(base, base + last)
+        for parts in whole:
+            self.held -= cost_of(parts)
+            self._deliver(parts)
+
+
+def _check_same_message(before: bytes, after: bytes) -> None:
+    """Raise `Violation` unless two neighbouring fragments can belong to one message."""
+    unordered = before[1] & UNORDERED
+    same = 2 if unordered else 4  # bytes of the stream, and of the SSN if there is order
+    if unordered != after[1] & UNORDERED or before[8 : 8 + same] != after[8 : 8 + same]:
+        raise Violation("fragments of different messages without an end between them")

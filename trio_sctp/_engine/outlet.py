@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .._values import FailedFragment, Message, Notification, Piece
+from .._values import FailedFragment, Notification
 from .addresses import AddressBook
 from .arrivals import Arrivals
 from .path import Route
@@ -54,11 +54,9 @@ class Outlet:
 
     def report(self, event: Notification | FailedFragment) -> None:
         """Tell the program of an event."""
-        self.arrivals.add(event.association_id, [event])
-
-    def deliver(self, association_id: int, messages: list[Message | Piece]) -> None:
-        """Hand messages to the program."""
-        self.arrivals.add(association_id, messages)
+        unread = self.arrivals.of(event.association_id)
+        if unread is not None:
+            unread.report(event)
 
     def number(self) -> int:
         """Return a random number of 32 bits."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from .wire import LEAST_RWND
+
 
 @dataclasses.dataclass(slots=True)
 class Parameters:
@@ -41,9 +43,6 @@ class Parameters:
     largest_path_mtu: int = 1500  # the largest that is looked for: Ethernet's
 
     receive_window: int = 2**20
-    # Memory that a chunk takes beside its payload.  If it did not count, a window would hold a
-    # million messages of one byte, each with objects of some 250 bytes.
-    chunk_overhead: int = 256
     send_buffer: int = 2**20
     send_buffer_messages: int = 16384
 
@@ -51,12 +50,8 @@ class Parameters:
     max_peer_addresses: int = 16  # a peer could make us probe this many hosts of others
     max_cookie_size: int = 2048  # bytes of its own that an INIT can make us send back
     max_duplicates: int = 64  # TSNs that one SACK reports
-    max_ahead: int = 4096  # TSNs remembered beyond a missing one, as in Linux
-    max_error_bytes: int = 2**16  # of errors that the peer reported and nobody has taken
+    max_error_bytes: int = 2**13  # of errors that the peer reported and nobody has taken
     max_associations: int = 65536  # of an endpoint; checked when a peer wants one more
-    # Bytes that ended associations left and that nobody has taken.  A peer could fill a window,
-    # go, and come again; with this many unread, no new association is accepted.
-    max_unread: int = 2**24
     max_replies_per_second: int = 100  # to packets out of the blue (8.4); ICMP has such limits
 
     no_delay: bool = True
@@ -65,6 +60,14 @@ class Parameters:
     autoclose: float = 0.0
     adaptation_indication: int | None = None
     partial_reliability: bool = True
+
+    @property
+    def first_promise(self) -> int:
+        """Bytes that a peer may send before anything is known of how large its messages are.
+
+        Messages of one byte take eighty times as much, and that much has to fit.
+        """
+        return min(max(self.receive_window // 64, LEAST_RWND), 2**17)
 
     def rto(self, value: float) -> float:
         """Return an RTO within RTO.Min and RTO.Max (section 6.3.1, C6 and C7)."""

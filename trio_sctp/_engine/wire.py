@@ -115,17 +115,22 @@ class Tlv(NamedTuple):
 
 @dataclasses.dataclass(slots=True)
 class Data:
-    """A DATA chunk (section 3.3.1)."""
+    """A DATA chunk (section 3.3.1); ``raw`` is all of it, without padding."""
 
     tsn: int
     stream: int
     ssn: int
     ppid: int
-    payload: bytes
+    raw: bytes
     first: bool
     last: bool
     unordered: bool
     immediate: bool
+
+    @property
+    def payload(self) -> bytes:
+        """The user data."""
+        return self.raw[DATA_OVERHEAD:]
 
 
 @dataclasses.dataclass(slots=True)
@@ -311,7 +316,8 @@ HEADER: Final = struct.Struct("!HHI")
 _CHECKSUM = struct.Struct("<I")
 _CHUNK = struct.Struct("!BBH")
 _DATA = struct.Struct("!IHHI")
-_DATA_CHUNK = struct.Struct("!BBHIHHI")
+DATA_CHUNK: Final = struct.Struct("!BBHIHHI")
+"""Type, flags, length, TSN, stream, SSN and PPID; the payload follows."""
 _INIT = struct.Struct("!IIHHI")
 _SACK = struct.Struct("!IIHH")
 _TLV = struct.Struct("!HH")
@@ -358,7 +364,7 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
                     stream,
                     ssn,
                     ppid,
-                    data[offset + DATA_OVERHEAD : end],
+                    data[offset:end],
                     flags & FIRST != 0,
                     flags & LAST != 0,
                     flags & UNORDERED != 0,
@@ -546,7 +552,7 @@ def data_chunk(
 ) -> bytes:
     """Return a DATA chunk; ``flags`` is a sum of `LAST`, `FIRST`, `UNORDERED` and `IMMEDIATE`."""
     size = len(payload)
-    header = _DATA_CHUNK.pack(0, flags, DATA_OVERHEAD + size, tsn, stream, ssn, ppid)
+    header = DATA_CHUNK.pack(0, flags, DATA_OVERHEAD + size, tsn, stream, ssn, ppid)
     return b"".join((header, payload, _PADDING[size & 3]))
 
 

@@ -169,7 +169,7 @@ def _read_assoc_params(target: Target) -> AssocParams:
         asocmaxrxt=p.association_max_retrans,
         number_peer_destinations=0 if association is None else len(association.paths),
         peer_rwnd=0 if association is None else association.outbound.rwnd,
-        local_rwnd=p.receive_window if inbound is None else inbound.window(),
+        local_rwnd=p.receive_window if inbound is None else inbound.window,
         cookie_life=_seconds_to_ms(p.cookie_life),
     )
 
