@@ -490,6 +490,11 @@ def check_outbound(association: EngineAssociation) -> None:
     assert outbound.buffered == sum(len(message.data) for message in alive)
     told = {tsn for first, last in outbound._gaps for tsn in range(first, last + 1)}
     assert {chunk.tsn for chunk in chunks if chunk.acked} == told & outbound.outstanding.keys()
+    for chunk in chunks:
+        path = chunk.path
+        if not chunk.done and path in association.paths.values():
+            assert path.earliest <= chunk.tsn <= path.newest or chunk.tsn in path.moved
+        assert not chunk.recounted or chunk.tsn in outbound._recounted
     assert not outbound.failed
 
 

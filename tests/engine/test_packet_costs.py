@@ -188,6 +188,63 @@ def test_gap_blocks_taken_back_are_worked_off_once_in_a_round_trip() -> None:
     assert sum(cost > 2000 for cost in costs) <= 4
 
 
+def cost_of_sacks(peer: ScriptedPeer, sacks: Sequence[bytes]) -> int:
+    """What SACKs in packets of their own cost together, in lines."""
+    total = 0
+    for sack in sacks:
+        packet = peer.packet(sack)
+        total += lines(functools.partial(peer.engine.receive_packet, packet, peer.route, peer.now))
+        peer.take()
+    return total
+
+
+def test_a_sack_after_one_with_thousands_of_gap_blocks() -> None:
+    """Gap blocks that the next SACKs take back at once cost nothing."""
+    costs = []
+    for count in (1600, 16_000):
+        peer = sending(count)
+        gaps = [(number, number) for number in range(2, count, 2)]
+        for blocks in (gaps, [], gaps):  # that was the one time in a round trip
+            peer.give(peer.sack(gaps=blocks, rwnd=10**6))
+        costs.append(cost_of_sacks(peer, [peer.sack(gaps=[(4, 4)], rwnd=10**6)] * 20))
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_a_sack_for_what_was_sent_again(paths: int) -> None:
+    costs = []
+    for count in (1600, 16_000):
+        peer = sending(count)
+        association = peer.association
+        if paths == 2:
+            association.add_path(peer.route_from(B2), confirmed=True)
+        peer.advance(1.1)
+        for path in association.paths.values():
+            path.cwnd = 10**6
+        peer.give(peer.sack_first(1, rwnd=10**6))
+        assert not association.outbound.peek_marked()
+        sacks = [peer.sack(gaps=[(2, 2 + number)], rwnd=10**6) for number in range(20)]
+        costs.append(cost_of_sacks(peer, sacks))
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+def test_a_sack_while_another_path_waits_to_be_sent_again() -> None:
+    costs = []
+    for count in (1600, 16_000):
+        peer = sending(count)
+        other = peer.association.add_path(peer.route_from(B2), confirmed=True)
+        other.cwnd = 1000  # one packet at a time
+        peer.advance(1.1)
+        total = acked = 0
+        for _ in range(5):
+            acked += other.flight
+            other.cwnd = 1000
+            total += cost_of_sacks(peer, [peer.sack_first(acked, rwnd=10**6)])
+            assert 0 < other.flight < 100
+        costs.append(total)
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
 def test_giving_up_messages() -> None:
     """Each costs the same, however many are given up."""
     costs = []

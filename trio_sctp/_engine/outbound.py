@@ -12,7 +12,9 @@ A SACK is taken by `EngineAssociation._handle_sack`, which calls `Outbound.sack`
 
 from __future__ import annotations
 
+import bisect
 import heapq
+import operator
 from collections import deque
 from collections.abc import Collection
 from math import inf
@@ -109,7 +111,9 @@ class SentChunk:
       counted: Whether the bytes in flight include it.
       acked: Whether a gap block acknowledges it.
       marked: Whether it is to be retransmitted.
-      missing: Number of SACKs that have reported it missing since it was last sent.
+      missing: Number of SACKs that have reported it missing since it was last sent, if they are
+        counted one by one.
+      recounted: Whether they are: it was sent more than once, or the peer reneged on it.
       fast: Whether SACKs marked it last, not T3-rtx.
       ineligible: Whether it had its one fast retransmission; after that only T3-rtx marks it.
     """
@@ -123,6 +127,7 @@ class SentChunk:
         "message",
         "missing",
         "path",
+        "recounted",
         "sent",
         "sent_at",
         "size",
@@ -144,6 +149,7 @@ class SentChunk:
         self.acked: bool = False
         self.marked: bool = False
         self.missing: int = 0
+        self.recounted: bool = False
         self.fast: bool = False
         self.ineligible: bool = False
 
@@ -202,10 +208,13 @@ class Outbound:
         self.forward_due: bool = False
         self.may_skip = False
         self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
-        # What gap blocks acknowledge: first and last TSN of each, in order.
+        # What gap blocks acknowledge: first and last TSN of each, in order, and their number.
         self._gaps: list[tuple[int, int]] = []
-        self._again: dict[int, SentChunk] = {}  # those of which missing reports count anew
+        self._gapped = 0
         self._reneged_at = -inf
+        # The three highest TSNs below which SACKs reported what is missing, the highest first.
+        self._reports: list[int] = [-1, -1, -1]
+        self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
 
     # -- what is to be sent ---
 
@@ -375,26 +384,40 @@ class Outbound:
 
     def transmitted(self, chunk: SentChunk, path: Path, now: float) -> None:
         """Note that a chunk was put into a packet on this path."""
-        chunk.path = path
+        if chunk.sent:
+            self._sent_again(chunk, path)
+        else:
+            path.newest = chunk.tsn
+            if path.timed_tsn is None:
+                path.timed_tsn = chunk.tsn
         chunk.sent += 1
         chunk.sent_at = now
-        chunk.missing = 0
         chunk.message.transmitted = True
         if not chunk.counted:
             chunk.counted = True
             path.flight += chunk.size
             self.flight += chunk.size
             self.rwnd = max(0, self.rwnd - chunk.size)
-        if chunk.sent > 1:
-            if path.timed_tsn == chunk.tsn:
-                path.timed_tsn = None
-            if not chunk.ineligible:
-                self._again[chunk.tsn] = chunk
-        elif path.timed_tsn is None:
-            path.timed_tsn = chunk.tsn
-        earliest = path.earliest
-        if earliest is None or chunk.tsn < earliest.tsn:
-            path.earliest = chunk
+
+    def _sent_again(self, chunk: SentChunk, path: Path) -> None:
+        """Have what was known of a chunk on its path begin anew."""
+        if path.timed_tsn == chunk.tsn:
+            path.timed_tsn = None
+        if chunk.path is not path:
+            chunk.path = path
+            heapq.heappush(path.moved, chunk.tsn)
+        self._recount(chunk)
+
+    def _recount(self, chunk: SentChunk) -> None:
+        """Count anew how many SACKs report a chunk missing, if that may still mark it."""
+        chunk.missing = 0
+        if chunk.ineligible or chunk.recounted:
+            return
+        recounted = self._recounted
+        while recounted and recounted[0] <= self.cumulative:
+            heapq.heappop(recounted)
+        chunk.recounted = True
+        heapq.heappush(recounted, chunk.tsn)
 
     def uncount(self, chunk: SentChunk) -> None:
         """Take a chunk out of the bytes in flight."""
@@ -485,38 +508,76 @@ class Outbound:
     ) -> tuple[set[Path], bool]:
         """Process the gap blocks of a SACK; return the last two results of `sack`.
 
-        Only what differs from the gap blocks before is looked at, and what is lost by that.
+        Only what they change is looked at: what they newly acknowledge, and what is lost by that.
         """
+        self._forget_gaps()
         blocks = self._blocks(sack)
-        highest = blocks[-1][1] if blocks else self.cumulative
-        before = [
-            (max(first, self.cumulative + 1), last)
-            for first, last in self._gaps
-            if last > self.cumulative
-        ]
-        reneged = False
-        taken_back = _without(before, blocks)
-        if taken_back:
-            # A peer could do that with each SACK, so it counts once in a round trip.
-            if now - self._reneged_at >= max(path.srtt or path.rto for path in paths):
-                self._reneged_at = now
-                reneged = self._take_back(taken_back)
-            else:
-                blocks = _joined(before, blocks)
         highest_news = self.cumulative
-        outstanding = self.outstanding
-        for first, last in _without(blocks, before):
-            for tsn in range(first, last + 1):
-                chunk = outstanding.get(tsn)
-                if chunk is None or chunk.acked:
-                    continue
+        covered = 0
+        for first, last in blocks:
+            covered += last + 1 - first
+            highest_news = max(highest_news, self._take_block(first, last, news, now))
+        reneged = False
+        # A peer could take gap blocks back with each SACK, so that counts once in a round trip.
+        if covered < self._gapped and now - self._reneged_at >= max(
+            path.srtt or path.rto for path in paths
+        ):
+            self._reneged_at = now
+            reneged = self._take_back(_without(self._gaps, blocks))
+            self._gaps = blocks
+            self._gapped = covered
+        highest = blocks[-1][1] if blocks else self.cumulative
+        recovering = advanced and any(path.fast_recovery for path in paths)
+        return self._find_lost(highest if recovering else highest_news), reneged
+
+    def _forget_gaps(self) -> None:
+        """Forget gap blocks up to the cumulative TSN."""
+        gaps = self._gaps
+        passed = 0
+        for first, last in gaps:
+            if last > self.cumulative:
+                break
+            self._gapped -= last + 1 - first
+            passed += 1
+        del gaps[:passed]
+        if gaps and gaps[0][0] <= self.cumulative:
+            first, last = gaps[0]
+            gaps[0] = (self.cumulative + 1, last)
+            self._gapped -= self.cumulative + 1 - first
+
+    def _take_block(self, first: int, last: int, news: dict[Path, int], now: float) -> int:
+        """Process one gap block; return the highest TSN that it newly acknowledges, 0 if none."""
+        gaps = self._gaps
+        at = bisect.bisect_left(gaps, (first,))
+        if at and gaps[at - 1][1] >= first - 1:
+            at -= 1
+        end = at  # behind the known blocks that it overlaps or touches
+        low, high = first, last
+        highest = 0
+        while end < len(gaps) and gaps[end][0] <= last + 1:
+            known_first, known_last = gaps[end]
+            if known_first > first:
+                highest = self._take_tsns(first, known_first - 1, news, now)
+            first = known_last + 1
+            low, high = min(low, known_first), max(high, known_last)
+            end += 1
+        if first <= last:
+            highest = self._take_tsns(first, last, news, now)
+        if highest:
+            gaps[at:end] = [(low, high)]
+        return highest
+
+    def _take_tsns(self, first: int, last: int, news: dict[Path, int], now: float) -> int:
+        """Take these TSNs for acknowledged by a gap block; return the last."""
+        self._gapped += last + 1 - first
+        for tsn in range(first, last + 1):
+            chunk = self.outstanding.get(tsn)
+            if chunk is not None and not chunk.acked:
                 chunk.acked = True
                 chunk.marked = False
                 self._count_news(chunk, news, now)
                 self.uncount(chunk)
-                highest_news = tsn
-        self._gaps = blocks
-        return self._find_lost(paths, highest, highest_news, advanced), reneged
+        return last
 
     def _blocks(self, sack: Sack) -> list[tuple[int, int]]:
         """Return the gap blocks of a SACK in order, as TSNs, without what is no gap block.
@@ -548,44 +609,50 @@ class Outbound:
                     continue
                 reneged = chunk.counted = True
                 chunk.acked = False
-                chunk.missing = 0
-                self._again[tsn] = chunk
+                self._recount(chunk)
                 path = chunk.path
                 path.flight += chunk.size
                 self.flight += chunk.size
-                if path.earliest is None or tsn < path.earliest.tsn:
-                    path.earliest = chunk
+                path.earliest = min(path.earliest, tsn)
         return reneged
 
-    def _find_lost(
-        self, paths: Collection[Path], highest: int, highest_news: int, advanced: bool
-    ) -> set[Path]:
+    def _find_lost(self, report: int) -> set[Path]:
         """Mark the chunks that SACKs have now reported missing three times (7.2.4).
 
         A SACK reports what is missing below the highest TSN that it newly acknowledges: of what
         is above, it says nothing.  In fast recovery one that advances the cumulative TSN reports
         all that is missing below its highest gap block.  So a chunk that was sent once is lost when
         the third-highest of these reports is above it, and each TSN is passed once.
+
+        Args:
+          report: The TSN below which the SACK reports what is missing.
         """
         lost: set[Path] = set()
-        for path in paths:
-            report = highest if path.fast_recovery and advanced else highest_news
-            if report <= self.cumulative:
+        if report <= self.cumulative:
+            return lost
+        reports = self._reports
+        before = reports[2]
+        bisect.insort(reports, report, key=operator.neg)
+        reports.pop()
+        for tsn in range(max(before, self.cumulative + 1), reports[2]):
+            chunk = self.outstanding.get(tsn)
+            if chunk is not None and not chunk.recounted:
+                self._lose(chunk, lost)
+        recounted = self._recounted
+        kept: list[int] = []
+        while recounted and recounted[0] < report:
+            tsn = heapq.heappop(recounted)
+            chunk = self.outstanding.get(tsn)
+            if chunk is None:
                 continue
-            before = path.third_report
-            path.count_report(report)
-            for tsn in range(max(before, self.cumulative + 1), path.third_report):
-                chunk = self.outstanding.get(tsn)
-                if chunk is not None and chunk.path is path and chunk.sent == 1:
-                    self._lose(chunk, lost)
-        for tsn, chunk in list(self._again.items()):
-            if tsn <= self.cumulative or chunk.done or chunk.marked or chunk.ineligible:
-                del self._again[tsn]
-                continue
-            if tsn < (highest if chunk.path.fast_recovery and advanced else highest_news):
-                chunk.missing += 1
-                if chunk.missing >= MISSING_REPORTS:
-                    self._lose(chunk, lost)
+            chunk.missing += 1
+            if chunk.missing < MISSING_REPORTS and not chunk.done and not chunk.marked:
+                kept.append(tsn)
+            else:
+                chunk.recounted = False
+                self._lose(chunk, lost)
+        for tsn in kept:
+            heapq.heappush(recounted, tsn)
         return lost
 
     def _lose(self, chunk: SentChunk, lost: set[Path]) -> None:
@@ -613,24 +680,27 @@ class Outbound:
 
     def earliest_on(self, path: Path) -> SentChunk | None:
         """Return the first outstanding chunk that was last sent on a path; None if none was."""
-        chunk = path.earliest
-        if chunk is None:
-            return None
         outstanding = self.outstanding
-        acked = chunk.acked or chunk.message.abandoned
-        if not acked and chunk.path is path and chunk.tsn in outstanding:
-            return chunk
-        for tsn in range(max(chunk.tsn, self.cumulative) + 1, self.next_tsn):
+        found: SentChunk | None = None
+        tsn = max(path.earliest, self.cumulative + 1)
+        while tsn <= path.newest:
             chunk = outstanding.get(tsn)
             if (
                 chunk is not None
                 and chunk.path is path
                 and not (chunk.acked or chunk.message.abandoned)
             ):
-                path.earliest = chunk
-                return chunk
-        path.earliest = None
-        return None
+                found = chunk
+                break
+            tsn += 1
+        path.earliest = tsn
+        moved = path.moved
+        while moved:
+            chunk = outstanding.get(moved[0])
+            if chunk is not None and chunk.path is path and not chunk.done:
+                return chunk if found is None or chunk.tsn < found.tsn else found
+            heapq.heappop(moved)
+        return found
 
     def waiting_on(self, path: Path) -> bool:
         """Whether the T3-rtx timer of a path has anything to wait for."""
@@ -640,6 +710,10 @@ class Outbound:
 
     def mark_all_on(self, path: Path, now: float) -> None:
         """Mark all that is outstanding on a path to be retransmitted (section 6.3.3, E3)."""
+        if path.moved:
+            path.earliest = min(path.earliest, path.moved[0])
+            path.newest = max(path.newest, max(path.moved))
+            path.moved.clear()
         for chunk in list(self.outstanding.values()):
             if chunk.path is path and not chunk.acked and not chunk.message.abandoned:
                 if self._should_abandon(chunk.message, chunk, now):
@@ -738,7 +812,9 @@ class Outbound:
                 self._fail(message, error)
         self.outstanding.clear()
         self._gaps.clear()
-        self._again.clear()
+        self._gapped = 0
+        self._reports = [-1, -1, -1]
+        self._recounted.clear()
         self.queue.clear()
         self.marked.clear()
 
@@ -771,14 +847,3 @@ def _without(blocks: list[tuple[int, int]], others: list[tuple[int, int]]) -> li
         if first <= last:
             left.append((first, last))
     return left
-
-
-def _joined(blocks: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return what is in blocks or in others, in order, without overlap."""
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted(blocks + others):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
-        else:
-            joined.append((first, last))
-    return joined

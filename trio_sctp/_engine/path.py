@@ -7,15 +7,12 @@ error counter and a state (8.2), and heartbeats (8.3).  RFC 7829 adds the potent
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .._options import PathState
 from .._values import Address
 from .parameters import Parameters
 from .path_mtu import PathMtuSearch
-
-if TYPE_CHECKING:
-    from .outbound import SentChunk
 
 _ALPHA, _BETA = 1 / 8, 1 / 4  # RTO.Alpha and RTO.Beta (section 16)
 
@@ -62,8 +59,10 @@ class Path:
       max_retrans: The path is unreachable when `error_count` exceeds it (Path.Max.Retrans).
       rto: Retransmission timeout in seconds.
       srtt, rttvar: Smoothed round-trip time and its variation, in seconds; 0 before the first.
-      earliest: The first outstanding chunk that was sent on it, or one before that.
-      third_report: The third-highest TSN below which SACKs reported what is missing (7.2.4).
+      earliest, newest: All outstanding chunks that were last sent on it have TSNs between these,
+        but those in `moved`.
+      moved: A heap of the TSNs that were sent on it after they had been sent on another, and of
+        some that no longer count.
       timed_tsn: TSN of the chunk whose acknowledgement measures a round trip; None if none does.
       flight: Bytes in flight.
       cwnd, ssthresh: Congestion window and slow-start threshold, in bytes.
@@ -81,7 +80,6 @@ class Path:
     """
 
     __slots__ = (
-        "_reports",
         "confirmed",
         "cwnd",
         "earliest",
@@ -97,7 +95,9 @@ class Path:
         "interval",
         "last_sent",
         "max_retrans",
+        "moved",
         "mtu",
+        "newest",
         "parameters",
         "partial_bytes_acked",
         "peer",
@@ -109,7 +109,6 @@ class Path:
         "srtt",
         "ssthresh",
         "t3",
-        "third_report",
         "timed_tsn",
         "unreachable",
     )
@@ -140,9 +139,9 @@ class Path:
         self.fast_recovery: bool = False
         self.exit_point: int = 0
         self.last_sent: float = 0.0
-        self.earliest: SentChunk | None = None
-        self.third_report: int = -1
-        self._reports: list[int] = [-1, -1]  # the two that are higher, the highest first
+        self.earliest: int = 0
+        self.newest: int = -1
+        self.moved: list[int] = []
         self.t3: float = inf
 
         self.heartbeats: bool = parameters.heartbeats
@@ -248,16 +247,6 @@ class Path:
             self.cwnd += self.mtu
         elif self.partial_bytes_acked > self.cwnd:
             self.partial_bytes_acked = self.cwnd
-
-    def count_report(self, tsn: int) -> None:
-        """Note that a SACK has reported what is missing below a TSN."""
-        reports = self._reports
-        if tsn > reports[0]:
-            self.third_report, reports[1], reports[0] = reports[1], reports[0], tsn
-        elif tsn > reports[1]:
-            self.third_report, reports[1] = reports[1], tsn
-        elif tsn > self.third_report:
-            self.third_report = tsn
 
     def lost(self, highest_outstanding: int) -> None:
         """Halve the congestion window for a loss that SACKs reported (7.2.3).
