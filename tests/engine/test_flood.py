@@ -213,7 +213,10 @@ def test_associations_are_bounded() -> None:
     engine.receive_packet(echo_packet(5003, *cookie_for(engine, route, 5003)), route, 0.0)
     abort = answer(engine)
     assert isinstance(abort, wire.Abort)
-    assert abort.causes == [Tlv(wire.Cause.OUT_OF_RESOURCE, b"")]
+    assert abort.causes == [
+        Tlv(wire.Cause.OUT_OF_RESOURCE, b""),
+        Tlv(wire.Cause.USER_INITIATED_ABORT, b"there are 3 associations already"),
+    ]
     assert len(engine.associations) == 3
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Final, NamedTuple, Protocol
+import logging
+from typing import Final, Protocol
+
+_LOG: Final = logging.getLogger("trio_sctp")
 
 DEFAULT_LIMIT: Final = 2**28
 """Bytes that all peers of a stack together can make it hold."""
@@ -52,6 +55,16 @@ class Share:
         self.id: int = id
         self.held: int = 0
 
+    @property
+    def room(self) -> int:
+        """How much more may be held for associations with that address; it may be below zero.
+
+        They may fill half of what the others leave, so that there is always room for those that
+        hold little.
+        """
+        account = self.account
+        return (account.limit - account.held - self.address.held) >> 1
+
 
 class _Address:
     """The shares of all associations with an address: largest first is who gives way."""
@@ -65,22 +78,6 @@ class _Address:
         self.shares: dict[Share, None] = {}
 
 
-class GivenWay(NamedTuple):
-    """An association that ended because the account was full.
-
-    Attributes:
-      holder: The endpoint that it was of.
-      id: Its id there.
-      address: The peer's address.
-      held: Bytes that were held for all associations with that address.
-    """
-
-    holder: Holder
-    id: int
-    address: str
-    held: int
-
-
 class Account:
     """What the peers of a stack make it hold, with a limit for all of them together.
 
@@ -92,13 +89,15 @@ class Account:
       held: Bytes that are held.
     """
 
-    __slots__ = ("_addresses", "_levels", "held", "limit")
+    __slots__ = ("_addresses", "_levels", "_quiet_until", "_unlogged", "held", "limit")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self.limit: int = limit
         self.held: int = 0
         self._addresses: dict[str, _Address] = {}
         self._levels: list[dict[_Address, None]] = [{} for _ in range(64)]
+        self._quiet_until: float = 0.0
+        self._unlogged: int = 0
 
     def open(self, address: str, holder: Holder, id: int) -> Share:
         """Start to count what is held for an association with a peer at this address."""
@@ -135,14 +134,6 @@ class Account:
 
     # -- when it is full ---
 
-    def may_grow(self, share: Share) -> bool:
-        """Whether a peer may be promised more room.
-
-        All associations with one address together may fill half of what is left by the others, so
-        that there is always room for those that hold little.
-        """
-        return share.address.held <= self.limit - self.held
-
     def has_room_for(self, address: str) -> bool:
         """Whether one more association with this address may be set up.
 
@@ -154,27 +145,51 @@ class Account:
         level = (ASSOCIATION_COST + (0 if entry is None else entry.held)).bit_length()
         return any(self._levels[level + 1 :])
 
-    def make_room(self, now: float) -> list[GivenWay]:
+    def refuse(self, address: str, now: float) -> str:
+        """Note that an association with this address is not set up; return why, for its peer."""
+        entry = self._addresses.get(_name(address))
+        held = 0 if entry is None else entry.held
+        reason = f"no memory is left for peers; {address} holds {held} of {self.held} bytes"
+        self._log(f"an association is refused: {reason}", now)
+        return reason
+
+    def make_room(self, now: float) -> list[Holder]:
         """Have associations give way until no more is held than may be.
 
-        Those of the address that holds most are the first, and of these the largest.  Returns which
+        Those of the address that holds most are the first, and of these the largest.  Returns whose
         they were.
         """
-        gone: list[GivenWay] = []
+        holders: dict[Holder, None] = {}
         spared: set[_Address] = set()  # those that hold only what cannot be given up
         while self.held > self.limit:
             address = self._largest(spared)
             if address is None:
                 break
             spared.add(address)
-            held = address.held
-            reason = f"no memory is left for peers, and {address.name} holds most: {held} bytes"
+            reason = (
+                f"no memory is left for peers, and {address.name} holds most: "
+                f"{address.held} of {self.held} bytes"
+            )
+            count = 0
             for share in sorted(address.shares, key=_held, reverse=True):
                 share.holder.give_way(share.id, reason, now)
-                gone.append(GivenWay(share.holder, share.id, address.name, held))
+                holders[share.holder] = None
+                count += 1
                 if self.held <= self.limit:
                     break
-        return gone
+            self._log(f"{reason}; associations ended: {count}", now)
+        return list(holders)
+
+    def _log(self, text: str, now: float) -> None:
+        """Write a line to the log, at most one in a second, as peers are the cause."""
+        if now < self._quiet_until:
+            self._unlogged += 1
+            return
+        if self._unlogged:
+            text = f"{text} (lines left out before: {self._unlogged})"
+        self._unlogged = 0
+        self._quiet_until = now + 1.0
+        _LOG.warning("%s", text)
 
     def _largest(self, spared: set[_Address]) -> _Address | None:
         for level in reversed(self._levels):

@@ -268,6 +268,7 @@ class Engine:
         """Messages and events were taken, or are dropped: there is room again."""
         association = self.associations.get(unread.id)
         if association is not None:
+            self._count(association)
             association.taken(now)
             self._settle(association)
         else:
@@ -600,9 +601,10 @@ class Engine:
 
     def _set_up(self, cookie: Cookie, route: Route, now: float) -> EngineAssociation | None:
         """Make the association of a cookie, unless there is no room for it."""
-        if not self._has_room_for_another(cookie.remote):
-            full = Tlv(Cause.OUT_OF_RESOURCE, b"") if self.listening else None
-            self._reply(refusal(cookie.their_tag, route, full), cookie.their_port, now)
+        causes = self._why_not(cookie.remote, now)
+        if causes is not None:
+            reply = Reply(cookie.their_tag, wire.abort_chunk(causes), route)
+            self._reply(reply, cookie.their_port, now)
             return None
         # Whoever is at an address has more right to it than those that only list it: they lie, or
         # are what their peer has forgotten (RFC 5062 section 2).
@@ -616,12 +618,17 @@ class Engine:
         association.establish(now)
         return association
 
-    def _has_room_for_another(self, remote: str) -> bool:
-        return (
-            self.listening
-            and len(self.associations) < self.parameters.max_associations
-            and self.account.has_room_for(remote)
-        )
+    def _why_not(self, remote: str, now: float) -> list[Tlv] | None:
+        """Why no association is set up with an address, as causes; None if one is."""
+        if not self.listening:
+            return []
+        if len(self.associations) >= self.parameters.max_associations:
+            reason = f"there are {len(self.associations)} associations already"
+        elif not self.account.has_room_for(remote):
+            reason = self.account.refuse(remote, now)
+        else:
+            return None
+        return [Tlv(Cause.OUT_OF_RESOURCE, b""), Tlv(Cause.USER_INITIATED_ABORT, reason.encode())]
 
     def _act_on(
         self,
@@ -704,15 +711,19 @@ class Engine:
             self._with_room.append(association.id)
         if not association.ended:
             self._deadlines.update(association.id)
-            unread, inbound = association.unread, association.inbound
-            held = ASSOCIATION_COST + unread.messages + unread.events
-            if inbound is not None:
-                held += inbound.memory
-            share = unread.share
-            if share is not None and not -PRECISION < held - share.held < PRECISION:
-                self.account.count(share, held)
+            self._count(association)
         elif association.id in self.associations:
             self._forget(association)
+
+    def _count(self, association: EngineAssociation) -> None:
+        """Note how much is held for an association, if that has changed."""
+        unread, inbound = association.unread, association.inbound
+        held = ASSOCIATION_COST + unread.messages + unread.events
+        if inbound is not None:
+            held += inbound.memory
+        share = unread.share
+        if share is not None and not -PRECISION < held - share.held < PRECISION:
+            self.account.count(share, held)
 
     def _pass_on(self, heirs: list[tuple[EngineAssociation, str]]) -> None:
         """Give addresses that an association had to those whose peers list them too."""

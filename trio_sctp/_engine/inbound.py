@@ -119,21 +119,29 @@ class Inbound:
     def advertise(self) -> int:
         """Return the window for a SACK: what it promises will be taken."""
         goal = self._goal(self._free())
+        share = self.unread.share
+        if share is not None and share.room < goal * 2:
+            goal = min(goal, self._fitting(share.room))
         more = goal - self._promised
         if more > 0 and (more >= self.parameters.path_mtu or more >= self._least()):
-            # The account of all peers may have no room.  A peer for whom nothing is held is not
-            # stopped by it: no reading would let it go on.
-            share = self.unread.share
-            if (
-                share is None
-                or share.account.may_grow(share)
-                or not (self.held or self.unread.messages)
-            ):
-                self._promised = goal
+            self._promised = goal
         if self._chunks >= _REMEMBERED:
             self._chunks >>= 1
             self._payload >>= 1
         return max(self._promised, 0)
+
+    def _fitting(self, room: int) -> int:
+        """Return the payload that fits what the peers of a stack have left for this one.
+
+        A peer for whom nothing is held is not stopped by the others: no reading would ever let it
+        go on.
+        """
+        payload = self._payload
+        cost = payload + self._chunks * _OVERHEAD
+        fits = room * payload // cost if cost else 0
+        if self.held or self.unread.messages:
+            return fits
+        return max(fits, self.parameters.first_promise)
 
     def has_opened(self) -> bool:
         """Whether so much was taken that the peer is to be told of it, since it may be waiting."""

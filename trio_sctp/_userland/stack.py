@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import trio
 
+from .._engine.account import DEFAULT_LIMIT, Account
 from .._engine.association import EngineAssociation
 from .._engine.deadlines import Deadlines
 from .._engine.engine import Engine
@@ -57,6 +58,7 @@ class UserlandStack(abc.ABC):
         *,
         answer_strangers: bool = True,
         shares_addresses: bool = False,
+        max_held: int = DEFAULT_LIMIT,
     ) -> None:
         """Not for programs to call.
 
@@ -67,7 +69,9 @@ class UserlandStack(abc.ABC):
             leaves them to others who may have those ports.
           shares_addresses: Whether other stacks may have the same addresses.  Their ports should
             then differ, or a peer would take an association of one for a restart of the other's.
+          max_held: Bytes of memory that all peers together may make it hold.
         """
+        self.account: Account = Account(max_held)
         self._randomness = randomness
         self._answer_strangers = answer_strangers
         self.ended: bool = False
@@ -80,7 +84,7 @@ class UserlandStack(abc.ABC):
         self._next_port = _EPHEMERAL.start
         if shares_addresses:
             self._next_port += int.from_bytes(randomness(2), "big") % len(_EPHEMERAL)
-        self._nobody = Engine(0, [], randomness=randomness)
+        self._nobody = Engine(0, [], randomness=randomness, account=self.account)
 
     # -- what a carrier supplies ---
 
@@ -146,6 +150,14 @@ class UserlandStack(abc.ABC):
             engine.use_port(port)
         engine.receive_packet(data, route, trio.current_time())
         self._hand_out(engine)
+        if self.account.held > self.account.limit:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Peers make us hold more than they may: those that hold most give way."""
+        for holder in self.account.make_room(trio.current_time()):
+            assert isinstance(holder, Engine)
+            self._hand_out(holder)
 
     def unreachable(self, data: bytes, remote: str) -> None:
         """Take what ICMP says: nobody at ``remote`` takes packets like this one of ours."""
@@ -316,7 +328,13 @@ class UserlandStack(abc.ABC):
             port = self._free_port()
         elif port in self.engines:
             raise refusal(errno.EADDRINUSE)
-        engine = Engine(port, hosts, parameters=self.parameters(), randomness=self._randomness)
+        engine = Engine(
+            port,
+            hosts,
+            parameters=self.parameters(),
+            randomness=self._randomness,
+            account=self.account,
+        )
         self.engines[port] = engine
         socket = UserlandSocket(self, engine, bound, None)
         self.add(socket)

@@ -20,6 +20,7 @@ import trio
 import trio.testing
 
 from .._background import background
+from .._engine.account import DEFAULT_LIMIT
 from .._engine.engine import Engine
 from .._engine.outlet import Outgoing
 from .._engine.parameters import Parameters
@@ -73,9 +74,17 @@ class UserlandStatistics:
 class Userland(UserlandStack):
     """The userland stack, for ``stack=``.  `userland` makes it."""
 
-    def __init__(self, carrier: Literal["udp", "ip"], udp_port: int, peer_udp_port: int) -> None:
+    def __init__(
+        self,
+        carrier: Literal["udp", "ip"],
+        udp_port: int,
+        peer_udp_port: int,
+        max_held: int = DEFAULT_LIMIT,
+    ) -> None:
         """Not for programs to call."""
-        super().__init__(answer_strangers=carrier == "udp", shares_addresses=True)
+        super().__init__(
+            answer_strangers=carrier == "udp", shares_addresses=True, max_held=max_held
+        )
         self._raw = carrier == "ip"
         self._udp_port = udp_port
         self._peer_udp_port = peer_udp_port
@@ -342,6 +351,7 @@ async def userland(
     carrier: Literal["udp", "ip"] = "udp",
     udp_port: int | None = None,
     peer_udp_port: int | None = None,
+    max_held: int = DEFAULT_LIMIT,
 ) -> AsyncGenerator[Userland, None]:
     """Run SCTP in this process for the length of a block::
 
@@ -358,6 +368,11 @@ async def userland(
       udp_port: UDP port of endpoints that listen, 1 to 65535; None means 9899.  It is taken when
         the first endpoint listens.  Endpoints that only connect use any port.
       peer_udp_port: UDP port of the peers to connect to, 1 to 65535; None means 9899.
+      max_held: Bytes of memory that all peers together can make the stack hold, 1 MiB (2**20) at
+        least: received data and events that nobody has taken, incomplete messages, and the
+        associations themselves.  When it is reached, the IP address that holds most gives way: its
+        associations end (COMM_LOST), the largest first, with "Out of Resource" and a text as the
+        causes, and a line in the log "trio_sctp".
 
     Yields the stack.
 
@@ -376,9 +391,11 @@ async def userland(
         _port("udp_port", udp_port, carrier),
         _port("peer_udp_port", peer_udp_port, carrier),
     ]
+    if max_held < 2**20:
+        raise ValueError(f"max_held must be 2**20 at least, not {max_held}")
     if carrier == "ip":
         _check_raw_ip()
-    stack = Userland(carrier, *ports)
+    stack = Userland(carrier, ports[0], ports[1], max_held)
     token = enter_stack(stack)
     try:
         async with background(stack.run, "trio_sctp userland stack"):
