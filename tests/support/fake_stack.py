@@ -70,6 +70,8 @@ class FakeSocket:
         self.calls: list[tuple[str, int]] = []
         self.room = 10**9
         self.peel_off_error: OSError | None = None
+        self.receive_error: OSError | None = None
+        self.option_error: OSError | None = None
         self.peeled: dict[int, FakeSocket] = {}
         self.closed: str | None = None
         self._next_id = 3
@@ -88,6 +90,11 @@ class FakeSocket:
                     self.states.pop(arrival.association_id, None)
         self._readable.unpark_all()
 
+    def fail(self, error: OSError) -> None:
+        """Have receiving fail from now on."""
+        self.receive_error = error
+        self._readable.unpark_all()
+
     def make_room(self, messages: int) -> None:
         self.room += messages
         self._writable.unpark_all()
@@ -95,6 +102,8 @@ class FakeSocket:
     # What the library calls.
 
     def receive(self, limit: int) -> list[Arrival]:
+        if self.receive_error is not None:
+            raise self.receive_error
         return [self.arrivals.popleft() for _ in range(min(limit, len(self.arrivals)))]
 
     def has_unread(self) -> bool:
@@ -111,7 +120,7 @@ class FakeSocket:
         self.sent.append((association_id, bytes(data)))
 
     async def wait_readable(self) -> None:
-        if self.arrivals:
+        if self.arrivals or self.receive_error is not None:
             await trio.lowlevel.checkpoint()
         else:
             await self._readable.park()
@@ -216,7 +225,8 @@ class FakeSocket:
         return option  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
-        pass
+        if self.option_error is not None and association_id is not None:
+            raise self.option_error
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
@@ -82,6 +83,29 @@ async def test_whoever_waits_for_a_state_reads_no_further_than_the_store_has_roo
     assert len(socket.arrivals) == 10_000 - 256
 
 
+async def test_a_store_that_is_nearly_full_is_filled_to_the_record() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(*(message(ID) for _ in range(255)))
+    with trio.move_on_after(0.05):
+        await endpoint.associations[ID].wait_ended()
+    assert endpoint.statistics().buffered_records == 255
+    socket.arrive(*(message(ID) for _ in range(300)))
+    with trio.move_on_after(0.05):
+        await endpoint.associations[ID].wait_ended()
+    assert endpoint.statistics().buffered_records == 256
+    assert len(socket.arrivals) == 299
+
+
+async def test_a_connect_fills_the_store_to_the_record_too() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(*(message(ID) for _ in range(255)))
+    await endpoint.connect_init("192.0.2.9", 2905)
+    socket.arrive(*(message(ID) for _ in range(300)))
+    await endpoint.connect_init("192.0.2.8", 2905)
+    assert endpoint.statistics().buffered_records == 256
+    assert len(socket.arrivals) == 299
+
+
 async def test_large_messages_fill_the_store_by_their_size() -> None:
     endpoint, socket = await endpoint_with(ID)
     socket.arrive(*(message(ID, bytes(2**19)) for _ in range(1000)))
@@ -109,6 +133,97 @@ async def test_behind_a_full_store_an_end_is_learnt_with_its_cause(
     assert (ends[0].state, ends[0].cause) == (LOST, 12)
     records = [await endpoint.receive() for _ in range(301)]
     assert [isinstance(record, Message) for record in records] == [True] * 300 + [False]
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 2])
+async def test_behind_a_full_store_an_end_is_learnt_at_once_after_however_long(
+    minutes: int, autojump_clock: MockClock
+) -> None:
+    """The state is asked for less often, but not ever less often."""
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    socket.arrive(*(message(ID + 1) for _ in range(300)))
+    ended: list[float] = []
+
+    async def wait() -> None:
+        await endpoint.associations[ID].wait_ended()
+        ended.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(60 * minutes)
+        over = trio.current_time()
+        socket.arrive(change(ID, LOST))
+    assert 0 <= ended[0] - over <= 0.05
+
+
+async def test_whoever_polls_a_full_store_is_relieved_by_the_next_who_waits_for_a_state(
+    autojump_clock: MockClock,
+) -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1, ID + 2)
+    socket.arrive(*(message(ID + 2) for _ in range(300)))
+    ended: list[int] = []
+
+    async def wait(id: int) -> None:
+        await endpoint.associations[id].wait_ended()
+        ended.append(id)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, ID)
+        await trio.sleep(1)
+        nursery.start_soon(wait, ID + 1)
+        await trio.sleep(1)
+        for id in ID, ID + 1:  # the first that polls is served, and hands on
+            over = trio.current_time()
+            socket.arrive(change(id, LOST))
+            await trio.sleep(0.05)
+            assert ended[-1] == id
+            assert trio.current_time() - over <= 0.06
+
+
+# -- errors of the stack -----------------------------------------------------------------------
+
+
+async def test_an_error_of_the_stack_reaches_whoever_receives() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    for receive in endpoint.receive, endpoint.receive_batch:
+        socket.receive_error = None
+        async with trio.open_nursery() as nursery:
+
+            async def fails(receive: Callable[[], Awaitable[object]] = receive) -> None:
+                with pytest.raises(OSError, match="Cannot allocate memory"):
+                    await receive()
+
+            nursery.start_soon(fails)
+            await wait_all_tasks_blocked()
+            socket.fail(os_error(errno.ENOMEM))
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        await endpoint.receive()
+    socket.receive_error = None
+    socket.arrive(message(ID, b"later"))
+    record = await endpoint.receive()
+    assert isinstance(record, Message)
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_an_error_of_the_stack_reaches_whoever_reads_an_inbox(split: bool) -> None:
+    """What had been delivered before comes first."""
+    endpoint, socket = await endpoint_with(ID)
+    async with endpoint.active(Window(5)) as inbox:
+        channel = inbox.split()[0] if split else inbox
+        socket.arrive(message(ID, b"before"))
+        await wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+
+            async def fails() -> None:
+                assert isinstance(await channel.receive(), Message)
+                for _ in range(2):
+                    with pytest.raises(OSError, match="Cannot allocate memory") as error:
+                        await channel.receive()
+                    assert error.value.errno == errno.ENOMEM
+
+            nursery.start_soon(fails)
+            await wait_all_tasks_blocked()
+            socket.fail(os_error(errno.ENOMEM))
 
 
 async def test_behind_a_full_store_connect_completes(autojump_clock: MockClock) -> None:
@@ -166,19 +281,36 @@ async def test_connect_fails_if_the_association_ended_without_having_come_up() -
         socket.arrive(change(id, LOST))  # of whatever kind its end may be
 
 
-async def test_a_receiver_takes_over_from_one_that_polls(autojump_clock: MockClock) -> None:
-    """A task that wants messages completes one that is larger than may be read ahead."""
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_receiver_takes_over_from_one_that_may_read_no_further(
+    first: bool, autojump_clock: MockClock
+) -> None:
+    """It completes a message that is larger than may be read ahead, at once.
+
+    It comes when the store is full already, or waits while somebody else fills it.
+    """
     endpoint, socket = await endpoint_with(ID)
-    piece = trio_sctp._values.Piece(message(ID, bytes(2**18)))
+    pieces = [trio_sctp._values.Piece(message(ID, bytes(2**13)))] * 600
+    received: list[object] = []
+
+    async def receive() -> None:
+        received.append(await endpoint.receive())
+
     async with trio.open_nursery() as nursery:
         nursery.start_soon(endpoint.associations[ID].wait_ended)
         await wait_all_tasks_blocked()
-        socket.arrive(*[piece] * 20)
-        await trio.sleep(1)
-        socket.arrive(message(ID, b"end"))
-        received = await endpoint.receive()
-        assert isinstance(received, Message)
-        assert len(received.data) == 20 * 2**18 + 3
+        if first:
+            nursery.start_soon(receive)
+            await wait_all_tasks_blocked()
+        socket.arrive(*pieces, message(ID, b"end"))
+        if not first:
+            await trio.sleep(1)
+            assert 0 < len(socket.arrivals) < 600
+            nursery.start_soon(receive)
+        await wait_all_tasks_blocked()
+        (record,) = received
+        assert isinstance(record, Message)
+        assert len(record.data) == 600 * 2**13 + 3
         nursery.cancel_scope.cancel()
 
 
@@ -294,6 +426,69 @@ async def test_a_blocked_sender_of_an_association_that_ended_unseen_is_told() ->
         nursery.start_soon(send)
         await wait_all_tasks_blocked()
         socket.arrive(change(ID, LOST, error=12))
+
+
+async def test_a_blocked_sender_of_another_association_waits_behind_the_first() -> None:
+    """They share the buffer: one waits for the stack, and wakes the other."""
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    socket.room = 0
+    order: list[int] = []
+
+    async def send(id: int) -> None:
+        await endpoint.send(b"x", id)
+        order.append(id)
+
+    async with trio.open_nursery() as nursery:
+        for id in ID, ID + 1:
+            nursery.start_soon(send, id)
+            await wait_all_tasks_blocked()
+        assert endpoint.statistics().tasks_waiting_send == 2
+        socket.make_room(1)
+        await wait_all_tasks_blocked()
+        assert order == [ID]
+        assert endpoint.statistics().tasks_waiting_send == 1
+        socket.make_room(1)
+    assert order == [ID, ID + 1]
+    assert [id for id, _ in socket.sent] == order
+
+
+async def test_a_blocked_sender_behind_another_may_be_cancelled_or_lose_its_association() -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1, ID + 2)
+    socket.room = 0
+    lost: list[int] = []
+
+    async def send(id: int) -> None:
+        try:
+            await endpoint.send(b"x", id)
+        except AssociationLost:
+            lost.append(id)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send, ID)
+        await wait_all_tasks_blocked()
+        with trio.move_on_after(0.01) as scope:
+            await send(ID + 1)
+        assert scope.cancelled_caught
+        async with trio.open_nursery() as inner:
+            inner.start_soon(send, ID + 2)
+            await wait_all_tasks_blocked()
+            socket.arrive(change(ID + 2, LOST))
+            inner.start_soon(endpoint.associations[ID + 2].wait_ended)
+        assert lost == [ID + 2]
+        socket.make_room(1)
+    assert socket.sent == [(ID, b"x")]
+
+
+async def test_eof_with_a_message_on_a_half_open_association_waits_until_it_is_up() -> None:
+    endpoint, socket = await open_endpoint()
+    association = await endpoint.connect_init("192.0.2.9", 2905)
+    id = association.id
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.eof, id)
+        await wait_all_tasks_blocked()
+        assert ("shutdown", id) not in socket.calls
+        socket.arrive(change(id, UP))
+    assert socket.calls[-1] == ("shutdown", id)
 
 
 async def test_senders_waiting_for_a_peeled_off_association_go_along() -> None:
