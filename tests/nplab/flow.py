@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from trio_sctp._engine import wire
 from trio_sctp._engine.wire import FIRST, LAST, UNORDERED
+from trio_sctp._values import Message
 
 from .tester import SUPPORTED, accepted
 
@@ -72,9 +73,16 @@ class Flow:
         answer = self._sack()
         assert answer.cumulative_tsn == sack
         assert [(first + sack, last + sack) for first, last in answer.gaps] == list(gaps)
-        assert sorted(self.peer.messages(), key=self._stream) == sorted(
-            [self._messages[number].payload for number in self._due()], key=self._stream
-        )
+        messages = [event for event in self.peer.events() if isinstance(event, Message)]
+        due = [self._messages[number] for number in self._due()]
+        # On each stream the order matters; those that are unordered count as one.
+        messages.sort(key=lambda message: -1 if message.unordered else message.stream)
+        due.sort(key=lambda message: message.stream if message.ordered else -1)
+        assert [message.data for message in messages] == [message.payload for message in due]
+        for message, sent in zip(messages, due, strict=True):
+            assert (message.stream, message.unordered) == (sent.stream, not sent.ordered)
+            assert message.tsn == sent.tsns[0]
+            assert message.ssn == sent.ssn
 
     def close(self) -> None:
         """End the association; what was skipped has left nothing behind."""
@@ -125,11 +133,6 @@ class Flow:
     def _message_of(self, tsn: int) -> _Message:
         (message,) = [message for message in self._messages if tsn in message.tsns]
         return message
-
-    def _stream(self, payload: bytes) -> int:
-        """The stream of a message: on each the order matters; -1 for all that are unordered."""
-        (message,) = [message for message in self._messages if message.payload == payload]
-        return message.stream if message.ordered else -1
 
 
 def _payload(tsn: int) -> bytes:
