@@ -3,7 +3,9 @@
     python -m venv fuzz && fuzz/bin/pip install atheris .
     fuzz/bin/python -m tests.engine.fuzz_atheris -max_len=1500 corpus/
 
-from the project's directory; the options are libFuzzer's, for example ``-max_total_time=600``.
+from the project's directory; the options are libFuzzer's, for example ``-max_total_time=3600``, and
+``-rss_limit_mb=512``, with which it stops when memory grows.  What a packet costs is bounded as in
+`fuzzing`, more strictly with ``TRIO_SCTP_FUZZ_CPU=4``.
 
 An input is a byte for the situation (see `fuzzing`), a byte for the bench, and then packets, each a
 16-bit length and its chunks.  Header and checksum are put in front of these, so that the fuzzer
@@ -16,7 +18,7 @@ import sys
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["trio_sctp._userland"]):
+with atheris.instrument_imports(include=["trio_sctp._engine"]):
     from tests.engine import fuzzing
     from trio_sctp._engine import wire
 

@@ -502,6 +502,9 @@ class EngineAssociation:
         for chunk in packet.chunks:
             kind = type(chunk)
             if kind is wire.Data:
+                if skips is not None:  # they come first, as the DATA may be far behind them
+                    self._handle_forward_tsn(_merged(skips), path)
+                    skips = None
                 data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
             elif kind is wire.Sack:
                 sack = chunk  # type: ignore[assignment]
