@@ -43,7 +43,7 @@ class RuleBroken(AssertionError):
 class TrackedChunk:
     """A chunk that is not acknowledged for good."""
 
-    __slots__ = ("acked", "fast", "lost", "missing", "size", "tsn")
+    __slots__ = ("acked", "fast", "late", "lost", "missing", "size", "tsn")
 
     def __init__(self, tsn: int, size: int) -> None:
         self.tsn = tsn
@@ -52,6 +52,7 @@ class TrackedChunk:
         self.lost = False  # and not retransmitted yet: not in flight
         self.missing = 0
         self.fast = False  # was retransmitted fast
+        self.late = False  # T3-rtx expired for it, and SACKs have not reported it since
 
 
 class Referee(Protocol):
@@ -312,6 +313,8 @@ class SendingRules:
                 return
         if acked:
             self.alone = None
+        elif self._refused(rwnd, now):
+            return
         if earliest is not None and (earliest.acked or earliest.tsn <= cumulative):
             self.t3 = now + self.rto if self._earliest() is not None else inf  # R2, R3
         elif earliest is not None and earliest.lost and not was_lost:
@@ -319,6 +322,24 @@ class SendingRules:
         elif self.t3 == inf and self.flight:
             self.t3 = now + self.rto  # R4
         self._congestion(acked, flight, marked, may_grow=advanced and not in_recovery)
+
+    def _refused(self, rwnd: int, now: float) -> bool:
+        """Whether the peer has taken back a window, and has no room for what was sent again.
+
+        What was sent first is then a zero-window probe, and the rest is to be sent again (6.1 A).
+        """
+        probe = self._earliest()
+        if probe is None or probe.lost or not probe.late or probe.size <= rwnd:
+            return False
+        self.seen["windows taken back"] += 1
+        for chunk in self.outstanding.values():
+            if not chunk.acked and chunk is not probe:
+                self._lose(chunk)
+        self.probe = probe.tsn
+        self._probed_at, self._probe_wait = now, self.rto
+        self.alone = None
+        self.t3 = inf
+        return True
 
     def _earliest(self) -> TrackedChunk | None:
         for chunk in self.outstanding.values():
@@ -375,6 +396,7 @@ class SendingRules:
             chunk.missing += 1
             if chunk.missing >= 3 and not chunk.fast:
                 marked = chunk.fast = True
+                chunk.late = False
                 self._lose(chunk)
         return marked
 
@@ -404,6 +426,7 @@ class SendingRules:
                 if not chunk.acked:
                     if not chunk.lost:
                         self.rwnd += chunk.size  # 6.2.1, C
+                    chunk.late = True
                     self._lose(chunk)
             self.t3 = inf
             self.rto = min(2 * self.rto, self._rto_max)

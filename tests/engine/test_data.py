@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from math import inf
 
@@ -11,7 +12,7 @@ from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.parts import CHUNK_COST
 from trio_sctp._engine.path import Path
 from trio_sctp._engine.tsn import MASK
-from trio_sctp._engine.wire import WHOLE, Cause, ChunkType, Tlv
+from trio_sctp._engine.wire import WHOLE, Cause, ChunkType, ParameterType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import (
     AssociationState,
@@ -617,6 +618,86 @@ def test_a_probe_that_nobody_answers_is_an_error_of_the_path() -> None:
     peer.send(b"x")
     peer.advance(60.0)
     assert not peer.engine.associations
+
+
+def taken_back() -> ScriptedPeer:
+    """A peer that shuts its window, with three packets under way for which it had promised room.
+
+    They were not acknowledged before T3-rtx expired.
+    """
+    peer = ScriptedPeer(heartbeats=False)
+    peer.accept()
+    peer.send(bytes(FULL))
+    peer.give(peer.sack_first(1, rwnd=50_000))
+    assert tsns(peer, peer.send(bytes(3 * FULL))) == [2, 3, 4]
+    peer.give(peer.sack_first(1, rwnd=0))
+    assert tsns(peer, peer.advance(1.1)) == [2]
+    return peer
+
+
+def test_a_window_that_was_taken_back_is_probed_like_any_that_is_shut() -> None:
+    """What waits leaves when it opens, not when an RTO that was doubled for minutes is over."""
+    peer = taken_back()
+    association = peer.association
+    path = association.paths[B]
+    peer.give(peer.sack_first(1, rwnd=0))
+    before = path.cwnd, path.ssthresh, path.rto
+    probes = []
+    for _ in range(120):
+        left = peer.advance(0.5)
+        if left:
+            probes.append(peer.now)
+            assert tsns(peer, left) == [2]
+            assert peer.give(peer.sack_first(1, rwnd=0)) == []
+    waits = [round(later - earlier) for earlier, later in itertools.pairwise(probes)]
+    assert waits == [4, 8, 16]
+    assert (path.cwnd, path.ssthresh, path.rto) == before
+    assert association.error_count == 0
+    assert tsns(peer, peer.give(peer.sack_first(1, rwnd=50_000))) == [2]
+    assert tsns(peer, peer.give(peer.sack_first(2, rwnd=50_000))) == [3, 4]
+
+
+def test_a_probe_of_a_window_that_was_taken_back_is_one_chunk() -> None:
+    peer = ScriptedPeer(heartbeats=False)
+    peer.accept()
+    for _ in range(3):
+        peer.engine.queue(peer.association.id, b"small", info(), peer.now)
+    peer.engine.flush(peer.association.id, peer.now)
+    assert tsns(peer, peer.take()) == [1, 2, 3]
+    peer.give(peer.sack(rwnd=0))
+    assert tsns(peer, peer.advance(1.1)) == [1, 2, 3]
+    peer.give(peer.sack(rwnd=0))
+    assert tsns(peer, peer.advance(2.1)) == [1]
+    assert tsns(peer, peer.give(peer.sack(rwnd=5))) == [1, 2, 3]
+
+
+def test_what_is_lost_while_a_window_is_shut_counts_as_lost() -> None:
+    """There was room for it, and the peer says nothing after T3-rtx has expired."""
+    peer = taken_back()
+    association = peer.association
+    assert association.paths[B].rto == 2.0
+    assert tsns(peer, peer.advance(2.1)) == [2]
+    assert association.paths[B].rto == 4.0
+    assert association.error_count > 0
+
+
+def test_a_window_that_was_taken_back_may_be_shut_until_a_message_is_given_up() -> None:
+    peer = ScriptedPeer(heartbeats=False)
+    peer.accept(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))
+    peer.send(b"mortal", info(lifetime=5000))
+    peer.send(b"immortal")
+    peer.give(peer.sack(rwnd=0))
+    assert tsns(peer, peer.advance(1.1)) == [1, 2]
+    peer.give(peer.sack(rwnd=0))
+    assert tsns(peer, peer.advance(2.1)) == [1]
+    peer.give(peer.sack(rwnd=0))
+    left = peer.advance(4.1)
+    assert [f.cumulative_tsn for packet in left for f in packet.chunks(wire.ForwardTsn)] == [
+        peer.their_tsn
+    ]
+    assert tsns(peer, left) == [2]
+    assert failures(peer.events())
+    assert peer.association.outbound.messages == 1
 
 
 def test_a_window_that_opens_before_it_is_probed_is_not_probed() -> None:

@@ -529,3 +529,18 @@ def test_under_loss_every_message_is_delivered_or_reported(seed: int) -> None:
         on_it = [m for m in got if int(m.split(b"/")[0]) % 4 == stream]
         assert on_it == [m for m in sent if m in on_it]
     assert all(message in got for number, message in enumerate(sent) if number % 3 == 0)
+
+
+def test_a_zero_window_probe_that_is_given_up_is_not_sent_again() -> None:
+    peer = mortal(ScriptedPeer(send_buffer_messages=1, heartbeats=False))
+    peer.send(b"x")
+    peer.give(peer.sack_first(1, rwnd=0))
+    id = peer.association.id
+    peer.engine.send(id, b"probe", info(), peer.now, priority=5)
+    assert tsns(peer, peer.advance(1.1)) == [2]
+    peer.engine.send(id, b"urgent", info(), peer.now, priority=1)
+    assert [failed.data for failed in failures(peer.events())] == [b"probe"]
+    left = peer.take() + peer.advance(10.0)
+    assert 2 not in tsns(peer, left)
+    assert forwards(left)
+    assert peer.association.outbound.messages == 1

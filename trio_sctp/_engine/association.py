@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterable
 from math import inf
 from typing import Final
 
@@ -703,6 +704,8 @@ class EngineAssociation:
             path.lost(highest)
         if outbound.probe is None or not self._probe_is_out(sack.rwnd):
             self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
+            if before and not news:
+                self._probe_after_refusal(before, sack.rwnd, now)
         if reneged:
             for path in self.paths.values():
                 if path.flight and path.t3 == inf:
@@ -725,6 +728,15 @@ class EngineAssociation:
             return True
         self._timers[WINDOW] = inf
         return False
+
+    def _probe_after_refusal(self, in_flight: Iterable[Path], rwnd: int, now: float) -> None:
+        """Wait for a window that was taken back as for any that is shut: it says nothing of T3."""
+        for path in in_flight:
+            if self.outbound.was_refused(path, rwnd):
+                path.t3 = inf
+                self._window_told = True
+                self._window_wait = path.rto
+                self._timers[WINDOW] = now + path.rto
 
     def _window_expired(self, now: float) -> None:
         """Probe a window that is shut: the SACK that opens it may have been lost (6.1 A).
@@ -1271,7 +1283,8 @@ class EngineAssociation:
             if path not in limits:
                 limits[path] = self._burst_limit(path, now)
             # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
-            narrow = path.cwnd <= path.mtu and path.flight > 0
+            # A zero-window probe is alone in flight, too (6.1 A).
+            narrow = (path.cwnd <= path.mtu and path.flight > 0) or outbound.probe is not None
             limit = 0 if narrow else limits[path]
             packet = self._fill_packet(path, marked, new_path, limit, forced, now)
             if packet is None:
@@ -1383,6 +1396,8 @@ class EngineAssociation:
             packet.add(chunk.wire)
             packet.data += 1
             outbound.transmitted(chunk, packet.path, now)
+            if chunk is outbound.probe:
+                break
 
     def _bundle_new_data(self, packet: PacketBuilder, now: float) -> None:
         """Put in new data, as far as it fits."""

@@ -669,7 +669,7 @@ class Outbound:
         """
         probe = self.probe
         assert probe is not None
-        if probe.acked or probe.tsn <= self.cumulative or probe.message.abandoned:
+        if probe.acked:
             self.probe = None
         elif rwnd >= probe.size:
             self.probe = None
@@ -677,6 +677,27 @@ class Outbound:
             probe.fast = True
             self.rwnd = rwnd
         return self.probe is not None
+
+    def was_refused(self, path: Path, rwnd: int) -> bool:
+        """Whether the peer has no room for what was sent on a path again after a timeout.
+
+        A SACK that acknowledges nothing and does not offer the room either says so, if nothing else
+        is in flight: the peer has taken back a window that it told before.  The first chunk is a
+        zero-window probe from then on, and the others wait.
+        """
+        probe = self.earliest_on(path)
+        if probe is None or not probe.counted or probe.sent == 1 or probe.fast:
+            return False
+        if path.flight < self.flight or probe.size <= rwnd:
+            return False
+        tsn = probe.tsn
+        while self.flight > probe.size:
+            tsn += 1
+            chunk = self.outstanding[tsn]
+            if chunk.counted:
+                self.mark(chunk)
+        self.probe = probe
+        return True
 
     def earliest_on(self, path: Path) -> SentChunk | None:
         """Return the first outstanding chunk that was last sent on a path; None if none was."""
@@ -738,6 +759,8 @@ class Outbound:
         ``path`` is where the TSN that stands for the unsent rest counts as sent.
         """
         message.abandoned = True
+        if self.probe is not None and self.probe.message is message:
+            self.probe = None
         self.buffered -= len(message.data)
         self.messages -= 1
         self._fail(message, 0)
