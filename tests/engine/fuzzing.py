@@ -508,6 +508,9 @@ def check_outbound(association: EngineAssociation) -> None:
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)
+    gone = [message for message in outbound.queue if message.abandoned]
+    assert outbound._gone == len(gone) <= len(outbound.queue) // 2
+    assert not gone or not outbound.queue[0].abandoned
     told = {tsn for first, last in outbound._gaps for tsn in range(first, last + 1)}
     assert {chunk.tsn for chunk in chunks if chunk.acked} == told & outbound.outstanding.keys()
     for chunk in chunks:

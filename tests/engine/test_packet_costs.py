@@ -265,3 +265,36 @@ def test_giving_up_messages() -> None:
         assert len(association.outbound.failed) == 0
         assert association.outbound.messages == 0
     assert abs(costs[1] - costs[0]) <= costs[0] / 5
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_giving_up_messages_for_more_urgent_ones(sent: bool) -> None:
+    """Each costs the same, however many wait."""
+    costs = []
+    for count in (800, 8000):
+        peer = sending(count // 2, send_buffer_messages=count) if sent else ScriptedPeer()
+        if not sent:
+            peer.accept()
+            peer.association.parameters.send_buffer_messages = count
+            peer.association.paths[B].cwnd = 0
+        id, association = peer.association.id, peer.association
+        for number in range(count - association.outbound.messages):
+            peer.engine.queue(id, b"x", info(), peer.now, priority=5 + number % 100)
+        urgent = functools.partial(peer.engine.queue, id, b"x", info(), peer.now, priority=1)
+        costs.append(sum(lines(urgent) for _ in range(count // 3)) / count)
+        assert association.outbound.messages == count
+        assert len(association.outbound.queue) < 2 * count
+    assert abs(costs[1] - costs[0]) <= costs[0] / 5
+
+
+def test_a_small_message_behind_thousands_that_wait() -> None:
+    costs = []
+    for count in (800, 8000):
+        peer = ScriptedPeer(no_delay=False)
+        association = peer.accept()
+        peer.send(b"x")
+        association.outbound.rwnd = 0
+        for _ in range(count):
+            peer.engine.queue(association.id, b"x", info(), peer.now)
+        costs.append(lines(functools.partial(peer.send, b"x")))
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10

@@ -1404,11 +1404,10 @@ class EngineAssociation:
         outbound = self.outbound
         path = packet.path
         immediate = self.state is _SHUTDOWN_PENDING
-        if not self.parameters.no_delay and outbound.flight and outbound.queue:
-            # Nagle: less than a packet waits until all is acknowledged.
-            waiting = sum(len(m.data) - m.offset + wire.DATA_OVERHEAD for m in outbound.queue)
-            if waiting < packet.room and not immediate:
-                return
+        # Nagle: less than a packet waits until all is acknowledged.
+        nagle = not self.parameters.no_delay and outbound.flight and not immediate
+        if nagle and outbound.waits_below(packet.room):
+            return
         # The inner loop of sending: what `PacketBuilder.add` does, without a call for each chunk.
         chunks, room = packet.chunks, packet.room
         before = len(chunks)

@@ -96,6 +96,11 @@ class OutgoingMessage:
         self.transmitted: bool = False
         self.abandoned: bool = False
 
+    @property
+    def finished(self) -> bool:
+        """Whether it was given up, or is acknowledged as a whole."""
+        return self.abandoned or (not self.left and self.offset == len(self.data))
+
 
 class SentChunk:
     """A DATA chunk that was sent and that no cumulative TSN has acknowledged.
@@ -175,7 +180,8 @@ class Outbound:
       probe: That chunk, until it is acknowledged, or the window has opened.
       closed_window: Whether the last SACK said that the peer has no room.
       flight: Bytes in flight on all paths.
-      queue: Messages of which some or all is not in chunks yet.
+      queue: Messages of which some or all is not in chunks yet; those that were given up are left
+        in it, but for the first.
       outstanding: The chunks that are not acknowledged for good, by TSN, in order.
       marked: A heap of the TSNs that are to be retransmitted, and of some that no longer are.
       buffered: Bytes of the messages that are not acknowledged.
@@ -207,6 +213,11 @@ class Outbound:
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip = False
+        self._gone = 0  # number of messages in the queue that were given up
+        # A heap of the messages that may be given up for more urgent ones, the least urgent first
+        # and of these the latest, with some that are finished.
+        self._expendable: list[tuple[int, int, OutgoingMessage]] = []
+        self._sequence = 0  # counts down, so that later ones come first
         self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
         # What gap blocks acknowledge: first and last TSN of each, in order, and their number.
         self._gaps: list[tuple[int, int]] = []
@@ -233,37 +244,29 @@ class Outbound:
     def make_room(self, priority: int, path: Path) -> bool:
         """Give up less urgent messages to make room for one of ``priority`` (RFC 7496 section 3.2).
 
-        The least urgent ones go first, and of these the ones that were not sent yet.  Returns
-        whether there is room now; if all of them would not make enough, none is given up.
+        The least urgent ones go first, and of these the latest: those that were not sent yet go
+        before those that were.  Returns whether there is room now; if all of them would not make
+        enough, none is given up.
         """
-        candidates: dict[int, OutgoingMessage] = {}
-        if self.may_skip:
-            candidates = {id(chunk.message): chunk.message for chunk in self.outstanding.values()}
-        for message in self.queue:
-            if self.may_skip or not message.offset:
-                candidates[id(message)] = message
-        lower = [
-            message
-            for message in candidates.values()
-            if message.priority is not None
-            and message.priority > priority
-            and not message.abandoned
-        ]
-        lower.sort(key=lambda message: (-(message.priority or 0), message.transmitted))
+        candidates = self._expendable
         buffered, messages = self.buffered, self.messages
-        given_up: list[OutgoingMessage] = []
-        for message in lower:
-            given_up.append(message)
+        given_up: list[tuple[int, int, OutgoingMessage]] = []
+        while (
+            buffered >= self.parameters.send_buffer
+            or messages >= self.parameters.send_buffer_messages
+        ):
+            if not candidates or candidates[0][0] >= -priority:
+                for candidate in given_up:
+                    heapq.heappush(candidates, candidate)
+                return False
+            candidate = heapq.heappop(candidates)
+            message = candidate[2]
+            if message.finished or (message.offset and not self.may_skip):
+                continue
+            given_up.append(candidate)
             buffered -= len(message.data)
             messages -= 1
-            if (
-                buffered < self.parameters.send_buffer
-                and messages < self.parameters.send_buffer_messages
-            ):
-                break
-        else:
-            return False
-        for message in given_up:
+        for _, _, message in given_up:
             self.abandon(message, path)
         return True
 
@@ -274,6 +277,25 @@ class Outbound:
             self.addressed = True
         self.buffered += len(message.data)
         self.messages += 1
+        if message.priority is not None:
+            self._note_expendable(message, message.priority)
+
+    def _note_expendable(self, message: OutgoingMessage, priority: int) -> None:
+        candidates = self._expendable
+        if len(candidates) > 2 * self.messages:
+            candidates[:] = [entry for entry in candidates if not entry[2].finished]
+            heapq.heapify(candidates)
+        self._sequence -= 1
+        heapq.heappush(candidates, (-priority, self._sequence, message))
+
+    def waits_below(self, space: int) -> bool:
+        """Whether all that waits to be sent would leave something free of ``space`` bytes."""
+        for message in self.queue:
+            if not message.abandoned:
+                space -= DATA_OVERHEAD + len(message.data) - message.offset
+                if space <= 0:
+                    return False
+        return True
 
     def limit_streams(self, streams: int) -> None:
         """Fail queued messages for streams that the peer does not grant (section 5.1.1)."""
@@ -281,13 +303,17 @@ class Outbound:
             return
         kept: deque[OutgoingMessage] = deque()
         for message in self.queue:
+            if message.abandoned:
+                continue
             if message.info.stream < streams or message.offset:
                 kept.append(message)
             else:
                 self.buffered -= len(message.data)
                 self.messages -= 1
                 self._fail(message, Cause.INVALID_STREAM)
+                message.abandoned = True
         self.queue = kept
+        self._gone = 0
 
     def payload_limit(self, path: Path) -> int:
         """Return the most bytes of payload that a chunk on a path may carry."""
@@ -334,6 +360,8 @@ class Outbound:
             if end == len(data):
                 flags |= LAST
                 self.queue.popleft()
+                if self._gone:
+                    self._tidy_queue()
                 if immediate and not self.queue:
                     flags |= IMMEDIATE
             payload = data if flags & WHOLE == WHOLE else data[message.offset : end]
@@ -351,6 +379,15 @@ class Outbound:
                     self.probe = chunk
             return chunk
         return None
+
+    def _tidy_queue(self) -> None:
+        """Have no message that was given up be the first in the queue, nor most of the others."""
+        if 2 * self._gone > len(self.queue):
+            self.queue = deque([message for message in self.queue if not message.abandoned])
+            self._gone = 0
+        while self._gone and self.queue[0].abandoned:
+            self.queue.popleft()
+            self._gone -= 1
 
     def next_marked(self, space: int, now: float) -> SentChunk | None:
         """Unmark and return the first chunk to be retransmitted.
@@ -770,7 +807,8 @@ class Outbound:
                 self.uncount(chunk)
                 chunk.marked = False
         if message.offset < len(message.data):
-            self.queue.remove(message)
+            self._gone += 1
+            self._tidy_queue()
         if 0 < message.offset < len(message.data):
             # A TSN that is never sent stands for the rest: even if the peer has all that was sent
             # of the message, it has to be told to skip it.
@@ -839,6 +877,8 @@ class Outbound:
         self._reports = [-1, -1, -1]
         self._recounted.clear()
         self.queue.clear()
+        self._gone = 0
+        self._expendable.clear()
         self.marked.clear()
 
     def restart(self, initial_tsn: int) -> None:
