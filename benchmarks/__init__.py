@@ -8,6 +8,8 @@
 
 With ``--page`` each of them also writes its tables into docs/speed.md.
 
+    python -m benchmarks.delayed    the userland stack with delay and loss, beside another checkout
+
 The ratios are what counts: they compare things measured in the same run, in turns and in random
 order.  Absolute numbers are there for orientation; in a User Mode Linux guest, where a system call
 takes some 20 µs, they mean little.
@@ -19,5 +21,6 @@ takes some 20 µs, they mean little.
     udp.py         two processes: ends.py, and udp_ours.py, udp_aiortc.py or udp_usrsctp.py
     scale.py       a server and its clients; scale_ends.py is both of these programs
     native.py      a socket pair instead of the SCTP socket
+    delayed.py     two processes, delayed_ends.py, with delay_line.py between them
     kernel.py      real associations; sender.py and gen_sctp_receiver.erl are its other programs
 """
