@@ -125,8 +125,9 @@ class Proxy:
     def learn(self) -> None:
         """Have packets to the client go to where its first came from."""
         if not self._known:
-            self._known = True
-            self.outer.connect(self.outer.recvfrom(1, socket.MSG_PEEK)[1])
+            with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+                self.outer.connect(self.outer.recvfrom(1, socket.MSG_PEEK)[1])
+                self._known = True
 
     def close(self) -> str:
         """End it; return what `close` answers."""
@@ -171,7 +172,7 @@ def main() -> None:
                 if way is proxy.to_server:
                     proxy.learn()
                 way.read()
-                continue
+        if commands in ready:
             line = sys.stdin.readline()
             match line.split():
                 case ["open", delay, loss, seed, server]:

@@ -162,8 +162,6 @@ class Bench:
         """
         sends, receives = (OURS, cell.peer) if cell.we_send else (cell.peer, OURS)
         port = KERNEL_UDP if receives == KERNEL else free_port()
-        if sends == KERNEL or receives == KERNEL:
-            sysctl("udp_port", KERNEL_UDP)
         with self._proxy(cell, seed, port) as (entrance, counts):
             if sends == KERNEL:
                 sysctl("encap_port", entrance)
@@ -227,6 +225,15 @@ class Bench:
                 for n in order:
                     nursery.start_soon(one, n, seed)
         return results
+
+
+def prepare_kernel() -> None:
+    """Have Linux speak SCTP over UDP.
+
+    Packets that it leaves to the device to cut up would be lost there.
+    """
+    sysctl("udp_port", KERNEL_UDP)
+    subprocess.run(["ip", "link", "set", "lo", "gso_max_size", "1280"], check=True)
 
 
 def sysctl(name: str, value: object) -> None:
@@ -319,6 +326,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if USRSCTP in arguments.peers and not has_usrsctp():
         parser.error("there is no libusrsctp here (apt-get install libusrsctp2)")
+    if KERNEL in arguments.peers:
+        prepare_kernel()
     trio.run(run, arguments).show(Console(width=WIDTH))
 
 

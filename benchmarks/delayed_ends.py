@@ -26,7 +26,11 @@ from .ends import HOST, MTU, SCTP_PORT
 from .udp_usrsctp import SPACE, Usrsctp
 
 NO_DISCOVERY = PeerAddressParams(pathmtu=MTU, flags=PeerAddressFlags.PMTUD_DISABLE)
-SOL_SCTP, SCTP_NODELAY = 132, 3
+
+SOL_SCTP, SCTP_NODELAY, SCTP_PEER_ADDR_PARAMS = 132, 3, 9
+PADDRPARAMS = struct.Struct("=132xIHIIIIB1x")
+PMTUD_DISABLE = 16
+IP_AND_UDP = 28  # Linux counts them in the path MTU
 
 
 class Arrivals:
@@ -117,6 +121,8 @@ async def send_by_usrsctp(port: int, size: int, seconds: float) -> None:
 def kernel_socket() -> trio.socket.SocketType:
     sock = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM, SOL_SCTP)
     sock.setsockopt(SOL_SCTP, SCTP_NODELAY, 1)
+    params = PADDRPARAMS.pack(0, 0, MTU + IP_AND_UDP, 0, PMTUD_DISABLE, 0, 0)
+    sock.setsockopt(SOL_SCTP, SCTP_PEER_ADDR_PARAMS, params)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         sock.setsockopt(socket.SOL_SOCKET, option, SPACE)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
