@@ -10,11 +10,14 @@ import trio
 import trio.testing
 
 from trio_sctp import (
+    Association,
     AssociationChannel,
     AssociationLost,
     AssociationState,
     AssocParams,
     ConnectFailed,
+    Endpoint,
+    PathState,
     PeerAddressFlags,
     PeerAddressParams,
     RtoInfo,
@@ -233,3 +236,72 @@ async def test_a_client_of_several_addresses_need_not_say_which(
     for one in (channel, accepted):
         one.abort()
     await listener.aclose()
+
+
+@pytest.mark.parametrize("given", [True, False])
+async def test_packets_leave_only_from_addresses_that_the_peer_was_told_of(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork, given: bool
+) -> None:
+    """A private address is not told to a peer with a public one, so it is not used either."""
+    ours, theirs = ["20.0.0.1", "10.0.0.1"], ["20.0.0.2", "10.0.0.2"]
+    client, server = sctp_network.host(*ours), sctp_network.host(*theirs)
+    listener = await open_listener(2905, hosts=theirs, stack=server)
+    local = ours if given else ()
+    channel = await open_association(theirs, 2905, local_hosts=local, stack=client)
+    accepted = await listener.accept()
+    await trio.sleep(120)
+    sctp_network.network.partition(ours, theirs[:1])
+    await channel.send(b"by the other")
+    message = await accepted.receive()
+    assert (message.data, message.address[0]) == (b"by the other", "20.0.0.1")
+    await accepted.send(b"and back")
+    assert (await channel.receive()).data == b"and back"
+    for one in (channel, accepted):
+        one.abort()
+    await listener.aclose()
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["the first INIT arrives", "it is lost"])
+async def test_a_private_address_is_known_by_the_init_that_leaves_from_it(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork, lost: int
+) -> None:
+    """If another INIT is answered, the path from there is given up."""
+    theirs = ["20.0.0.2", "2a00::2"]
+    client, server = sctp_network.host("10.0.0.1", "2a00::1"), sctp_network.host(*theirs)
+    dropped = iter(range(lost))
+    sctp_network.network.route = lambda packet: None if next(dropped, None) is None else []
+    listener = await open_listener(2905, hosts=theirs, stack=server)
+    channel = await open_association(theirs, 2905, stack=client)
+    accepted = await listener.accept()
+    await trio.sleep(120)
+    assert [path.address[0] for path in channel.paths()] == theirs[lost:]
+    assert {path.state for path in channel.paths()} == {PathState.ACTIVE}
+    await channel.send(b"still there")
+    assert (await accepted.receive()).data == b"still there"
+    for one in (channel, accepted):
+        one.abort()
+    await listener.aclose()
+
+
+async def test_both_sides_connect_and_one_was_given_no_addresses(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    """Its INIT ACK tells the addresses that its INIT does."""
+    ours, theirs = ["20.0.0.1", "20.1.0.1"], ["20.0.0.2", "20.1.0.2"]
+    sctp_network.network.default_link.delay = 0.01
+    one = await open_endpoint(2905, stack=sctp_network.host(*ours))
+    other = await open_endpoint(2905, hosts=theirs, stack=sctp_network.host(*theirs))
+    associations: dict[Endpoint, Association] = {}
+
+    async def connect(endpoint: Endpoint, hosts: list[str]) -> None:
+        associations[endpoint] = await endpoint.connect(hosts, 2905)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect, one, theirs)
+        nursery.start_soon(connect, other, ours[:1])
+    assert {host for host, *_ in associations[other].peer_addresses} == set(ours)
+    await trio.sleep(120)
+    assert {path.state for path in associations[one].paths()} == {PathState.ACTIVE}
+    assert {path.state for path in associations[other].paths()} == {PathState.ACTIVE}
+    for endpoint in (one, other):
+        await trio.aclose_forcefully(endpoint)

@@ -93,13 +93,13 @@ class AddressBook:
 
         They are those of the endpoint, or, where that has not been given any, those that the
         routes begin with: packets from an address that it does not know are not taken by a peer.
-        None, unless there are several; and none whose scope is narrower than that of the peer's
-        first address, where it would mean another host.
+        None, unless there are several; and none whose scope is narrower than that of an address of
+        the peer, where it could mean another host.
         """
         addresses = self.addresses or list(dict.fromkeys(route.local for route in routes))
         if len(addresses) < 2:
             return []
-        reach = _scope(routes[0].remote)
+        reach = max(_scope(route.remote) for route in routes)
         return [address for address in addresses if _scope(address) >= reach]
 
     def is_credible(self, address: str, route: Route, *, same_port: bool) -> bool:
@@ -112,24 +112,29 @@ class AddressBook:
             return False
         return _scope(address) >= _scope(route.remote)
 
-    def local_for(self, address: str, route: Route) -> str | None:
-        """Return our address from which another address of a peer is reached; None if none is.
+    def forget(self, address: str, association: EngineAssociation) -> None:
+        """Give up an address of an association's peer."""
+        key = address, association.peer_port
+        self._unlist(key, association)
+        if self.owners.get(key) is association:
+            del self.owners[key]
 
-        Args:
-          address: The peer's other address.
-          route: The way that is known to lead to it.
-        """
-        six = ":" in address
-        if (":" in route.local) == six and len(self.addresses) < 2:
-            return route.local
-        network = _network(address)
-        same = [a for a in self.addresses if (":" in a) == six]
-        for candidate in same:
-            if _network(candidate) == network:
-                return candidate
-        if same:
-            return same[0]
-        return route.local if (":" in route.local) == six else None
+
+def local_for(address: str, route: Route, told: Sequence[str]) -> str | None:
+    """Return our address from which another address of a peer is reached; None if none is.
+
+    Args:
+      address: The peer's other address.
+      route: The way that is known to lead to it.
+      told: Our addresses that it was told of.
+    """
+    six = ":" in address
+    known = [local for local in (route.local, *told) if (":" in local) == six]
+    network = _network(address)
+    for local in known:
+        if _network(local) == network:
+            return local
+    return known[0] if known else None
 
 
 @functools.lru_cache(maxsize=4096)

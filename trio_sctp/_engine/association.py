@@ -29,6 +29,7 @@ from .._values import (
 )
 from . import wire
 from .account import EVENT_COST
+from .addresses import local_for
 from .arrivals import Unread
 from .bundling import PacketBuilder
 from .cookie import FORWARD_TSN, Cookie
@@ -79,6 +80,7 @@ class EngineAssociation:
     Attributes:
       ended: Whether it is over.  The engine then forgets it.
       failure: The errno for which it did not come up, 0 if it did, or may yet.
+      told: Our addresses that the peer was told of, if they are several.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class EngineAssociation:
         self.ended: bool = False
         self.failure: int = 0
         self.paths: Paths = Paths(parameters, peer_port)
+        self.told: list[str] = []
         self.outbound: Outbound = Outbound(parameters, our_tsn)
         self.inbound: Inbound | None = None
         self.outbound_streams: int = parameters.outbound_streams
@@ -247,7 +250,7 @@ class EngineAssociation:
         """Send the INIT."""
         assert self.primary is not None
         routes = [path.route for path in self.paths.values()]
-        local = self._outlet.address_book.told_by(routes)
+        self.told = self._outlet.address_book.told_by(routes)
         self.init = wire.Init(
             self.our_tag,
             self.parameters.first_promise,
@@ -255,7 +258,7 @@ class EngineAssociation:
             self.parameters.inbound_streams,
             self.outbound.next_tsn & MASK,
             [
-                *map(wire.address_parameter, local),
+                *map(wire.address_parameter, self.told),
                 *extensions(self.parameters, self.parameters.partial_reliability),
             ],
         )
@@ -362,12 +365,29 @@ class EngineAssociation:
         self.inbound = Inbound(parameters, offer.tsn, self.inbound_streams, self.unread)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
+        self._leave_from_known(route)
         for address in offer.addresses:
             self._add_listed(address, route, now)
         if offer.forward_tsn:
             self.forward_tsn = self.outbound.may_skip = parameters.partial_reliability
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
+
+    def _leave_from_known(self, route: Route) -> None:
+        """Have all packets leave from addresses that the peer knows.
+
+        It knows those that it was told of, and the one where the route begins that the handshake
+        has taken.  It would end the association for a packet from another.
+        """
+        for path in list(self.paths.values()):
+            local = path.route.local
+            if local == route.local or local in self.told:
+                continue
+            if (":" in local) == (":" in route.local):
+                path.route = path.route._replace(local=route.local, local_udp=route.local_udp)
+            else:
+                self._outlet.address_book.forget(path.address, self)
+                self.paths.remove(path)
 
     def _add_listed(self, address: str, route: Route, now: float) -> None:
         """Add an address that the peer has listed, if it may be the peer's and is reached.
@@ -378,7 +398,7 @@ class EngineAssociation:
         same_port = self.peer_port == self._outlet.port
         if address in self.paths or not book.is_credible(address, route, same_port=same_port):
             return
-        local = book.local_for(address, route)
+        local = local_for(address, route, self.told)
         if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
             return
         key = address, self.peer_port
@@ -415,6 +435,10 @@ class EngineAssociation:
             self.add_path(first, confirmed=True)
         elif not path.confirmed:
             self._confirm(path)  # the INIT ACK has arrived there
+        if not self.told:
+            self.told = self._outlet.address_book.told_to(first)
+        if self.state is StatusState.COOKIE_WAIT:
+            self._leave_from_known(first)
         for address in cookie.addresses:
             self._add_listed(address, first, now)
 
@@ -1184,6 +1208,7 @@ class EngineAssociation:
         self._control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         self.paths.begin_anew(route)
+        self.told = []
         self._outlet.address_book.register(route.remote, self, confirmed=True)
         self.accept(cookie, now)
         self.establish(now, AssociationState.RESTART)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from .._options import StatusState
 from . import wire
+from .addresses import local_for
 from .association import EngineAssociation, extensions
 from .cookie import FORWARD_TSN, Cookie, CookieJar
 from .offer import Offer
@@ -92,7 +93,8 @@ class Handshake:
     ) -> Reply:
         """Answer an INIT that belongs to no association (5.1 B)."""
         tag, tsn = self._tags.new(port, now), self._outlet.number()
-        return self._init_ack(offer, route, route, port, tag, tsn, (0, 0), parameters, now)
+        told = self._book.told_to(route)
+        return self._init_ack(offer, route, route, port, tag, tsn, (0, 0), told, parameters, now)
 
     def answer_peer(
         self,
@@ -133,12 +135,13 @@ class Handshake:
             # Section 5.2.1: both sides send an INIT; ours keeps its tag.
             assert association.init is not None
             tag, tsn = association.our_tag, association.init.tsn
-            parameters = association.parameters
+            told, parameters = association.told, association.parameters
             if association.state is StatusState.COOKIE_WAIT:
                 ties = (0, 0)
         else:
             tag, tsn = self._tags.new(port, now), self._outlet.number()
-        return self._init_ack(offer, route, back, port, tag, tsn, ties, parameters, now)
+            told = self._book.told_to(back)
+        return self._init_ack(offer, route, back, port, tag, tsn, ties, told, parameters, now)
 
     def _added_addresses(
         self, offer: Offer, route: Route, association: EngineAssociation
@@ -153,7 +156,7 @@ class Handshake:
             address
             for address in others
             if book.is_credible(address, route, same_port=same_port)
-            and book.local_for(address, route) is not None
+            and local_for(address, route, association.told) is not None
         ]
         return [address for address in listed if address not in association.paths]
 
@@ -166,6 +169,7 @@ class Handshake:
         tag: int,
         tsn: int,
         ties: tuple[int, int],
+        told: list[str],
         parameters: Parameters,
         now: float,
     ) -> Reply:
@@ -202,7 +206,7 @@ class Handshake:
             remote=back.remote,
             addresses=tuple(others[: parameters.max_peer_addresses - 1]),
         )
-        ours = map(wire.address_parameter, self._book.told_to(back))
+        ours = map(wire.address_parameter, told)
         ack = wire.InitAck(
             tag,
             parameters.first_promise,
