@@ -589,6 +589,38 @@ async def test_an_option_of_the_socket_is_not_for_connect(
     assert list(pair.client.associations) == [pair.association.id]
 
 
+async def test_options_of_the_peers_addresses_are_for_connect(stack: StackUnderTest) -> None:
+    """They hold once the INIT has left, since there is no path before."""
+    hosts = [stack.second_host, stack.host]
+    async with stack.listening(hosts=hosts) as server:
+        primary, other = (stack.host, server.port), (stack.second_host, server.port)
+        channel = await stack.open_association(
+            server.port,
+            hosts=hosts,
+            options=[
+                PrimaryAddress(primary),
+                PeerAddressParams(address=other, pathmaxrxt=7),
+                PeerAddressParams(pathmaxrxt=3),
+            ],
+        )
+        assert channel.get_option(PrimaryAddress) == PrimaryAddress(primary)
+        assert channel.get_option(PeerAddressParams, address=other).pathmaxrxt == 7
+        assert channel.get_option(PeerAddressParams, address=primary).pathmaxrxt == 3
+        channel.abort()
+
+
+@pytest.mark.parametrize("kind", [PrimaryAddress, PeerAddressParams])
+async def test_an_option_for_an_address_that_is_not_connected_to(
+    stack: StackUnderTest, kind: Any
+) -> None:
+    async with stack.listening() as server, stack.endpoint() as client:
+        for wrong in ("192.0.2.9", server.port), (stack.host, 1):
+            with pytest.raises(ValueError, match="none of the peer's addresses"):
+                await client.connect(stack.host, server.port, options=[kind(address=wrong)])
+        assert not client.associations
+        assert not server.associations
+
+
 async def test_what_can_only_be_read_is_not_for_connect(stack: StackUnderTest, pair: Pair) -> None:
     for option in pair.association.status(), pair.association.paths()[0]:
         with pytest.raises(ValueError, match=f"{name(option)} can only be read"):

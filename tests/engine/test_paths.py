@@ -28,7 +28,7 @@ from ..support.engines import (
     path_changes,
     payloads,
 )
-from ..support.scripted_peer import PEER_COOKIE, ScriptedPeer
+from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair, Simulation
 
 AVAILABLE = PeerAddressState.ADDR_AVAILABLE
@@ -737,6 +737,21 @@ def test_a_message_for_an_address_that_has_failed_goes_where_others_go() -> None
     pair.path(B2).unreachable = True
     pair.send(b"x", to(B2))
     assert pair.a.packets_to_send()[0].route.remote == B
+
+
+@pytest.mark.parametrize("chosen", [B, B2, None])
+def test_the_primary_that_the_program_chose_is_kept_wherever_the_init_ack_comes_from(
+    chosen: str | None,
+) -> None:
+    """Section 6.4: without a choice, it is where the peer is known to be reached."""
+    peer = ScriptedPeer((A, A2))
+    peer.connect(B, B2)
+    if chosen is not None:
+        peer.engine.set_primary(peer.association.id, chosen)
+    peer.give(peer.init_ack(), route=Route(A, B2))
+    peer.give(COOKIE_ACK, route=Route(A, B2))
+    (sent,) = peer.send(b"x")
+    assert sent.route.remote == (chosen or B2)
 
 
 # -- ICMP (section 10) -------------------------------------------------------------------------

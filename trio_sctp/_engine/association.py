@@ -131,6 +131,7 @@ class EngineAssociation:
         self._control: list[tuple[Path, bytes]] = []  # chunks that wait for the next packet
         self._retransmit_one = False
         self._init_path = 0
+        self._primary_chosen = False  # by the program
         self._refused: set[str] = set()  # addresses where ICMP says that nobody is
         self._window_wait = 0.0  # seconds between probes of a window that is shut
         self._window_told = False  # whether a SACK came since the last
@@ -349,10 +350,10 @@ class EngineAssociation:
         self._t1_count = 0
         self._t1_timeout = self.parameters.rto_initial
         path = self.paths[route.remote]
-        if path.confirmed:
-            self.paths.primary = path
-        else:
+        if not path.confirmed:
             path = self.paths.for_data()  # only the peer's word says that it is there (5.4)
+        elif not self._primary_chosen:
+            self.paths.primary = path
         self._send_cookie(path, offer.unrecognized, now)
 
     def _take_up(self, offer: Offer, route: Route, now: float) -> None:
@@ -867,6 +868,7 @@ class EngineAssociation:
     def make_primary(self, address: str) -> None:
         """Send new data to this address of the peer, while it works."""
         path = self.paths[address]
+        self._primary_chosen = True
         if path is not self.primary:
             self.paths.primary = path
             self._report_path(path, PeerAddressState.ADDR_MADE_PRIM)
