@@ -336,6 +336,19 @@ async def test_a_second_connect_to_the_same_peer(stack: StackUnderTest) -> None:
         assert await take(pair.server.receive, 1) == [0]
 
 
+async def test_a_second_connect_to_a_peer_that_has_not_answered_yet(
+    stack: StackUnderTest, black_hole: str
+) -> None:
+    async with stack.endpoint(hosts=()) as client:
+        first = await client.connect_init(black_hole, 2905)
+        for connect in client.connect, client.connect_init:
+            with pytest.raises(OSError) as caught:  # noqa: PT011
+                await connect(black_hole, 2905)
+            assert caught.value.errno == errno.EALREADY
+        assert list(client.associations.values()) == [first]
+        first.abort()
+
+
 async def test_several_addresses_are_one_peer(stack: StackUnderTest) -> None:
     hosts = [stack.second_host, stack.host]
     async with stack.listening(hosts=hosts) as server, stack.endpoint() as client:

@@ -72,6 +72,7 @@ class FakeSocket:
         self.peel_off_error: OSError | None = None
         self.receive_error: OSError | None = None
         self.option_error: OSError | None = None
+        self.refuses = False  # the peer, each INIT at once
         self.peeled: dict[int, FakeSocket] = {}
         self.closed: str | None = None
         self._next_id = 3
@@ -141,6 +142,8 @@ class FakeSocket:
         id, self._next_id = self._next_id, self._next_id + 1
         self.states[id] = StatusState.COOKIE_WAIT
         self.calls.append(("connect", id))
+        if self.refuses:
+            self.arrive(change(id, AssociationState.CANT_ASSOC))
         return id
 
     def shutdown(self, association_id: int) -> None:

@@ -1,0 +1,218 @@
+"""What errors say, and which ones a stack's refusals become."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from trio_sctp import (
+    AssociationLost,
+    AssociationState,
+    ConnectFailed,
+    Endpoint,
+    MaxSegment,
+    PeerAddressParams,
+    open_association,
+    open_endpoint,
+)
+from trio_sctp._values import FailedFragment
+from trio_sctp.testing import simulated_network
+
+from ..support.fake_stack import PEER, FakeSocket, FakeStack, change, os_error
+
+UP, LOST, CANNOT = (
+    AssociationState.COMM_UP,
+    AssociationState.COMM_LOST,
+    AssociationState.CANT_ASSOC,
+)
+ID = 100
+
+
+async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
+    stack = FakeStack()
+    endpoint = await open_endpoint(stack=stack)
+    for id in ids:
+        stack.sockets[0].arrive(change(id, UP))
+        await endpoint.receive()
+    return endpoint, stack.sockets[0]
+
+
+def failed(data: bytes) -> FailedFragment:
+    return FailedFragment(
+        association_id=ID,
+        data=data,
+        first=True,
+        last=True,
+        sent=True,
+        error=0,
+        stream=0,
+        ppid=0,
+        unordered=False,
+        context=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "messages", "text"),
+    [
+        (0, 0, "association 100 ended: COMM_LOST"),
+        (13, 0, "association 100 ended: COMM_LOST, protocol violation (cause 13)"),
+        (
+            12,
+            2,
+            "association 100 ended: COMM_LOST, user-initiated abort (cause 12), "
+            "2 messages not delivered",
+        ),
+        (0, 1, "association 100 ended: COMM_LOST, 1 messages not delivered"),
+    ],
+)
+async def test_a_loss_says_how_and_how_many_messages_are_lost(
+    error: int, messages: int, text: str
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    socket.arrive(change(ID, LOST, error), *[failed(b"x")] * messages)
+    await association.wait_ended()
+    with pytest.raises(AssociationLost) as lost:
+        await association.send(b"x")
+    assert str(lost.value) == text
+    assert len(lost.value.end.undelivered) == messages
+
+
+# -- a first message that sets an association up -----------------------------------------------
+
+
+async def test_a_first_message_to_a_peer_that_refuses_at_once() -> None:
+    """The error tells of it, so no event does."""
+    endpoint, socket = await endpoint_with(ID)
+    socket.refuses = True
+    with pytest.raises(ConnectFailed) as refused:
+        await endpoint.send(b"x", PEER)
+    assert refused.value.errno == errno.ECONNREFUSED
+    assert list(endpoint.associations) == [ID]
+    socket.arrive(change(ID, LOST))
+    record = await endpoint.receive()
+    assert record == change(ID, LOST)
+
+
+async def test_a_first_message_waits_for_room_and_leaves_nothing_if_it_is_cancelled() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.room = 0
+    with trio.move_on_after(0.2) as scope:
+        await endpoint.send(b"cancelled", PEER)
+    assert scope.cancelled_caught
+    assert list(endpoint.associations) == [ID]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.send, b"in the end", PEER)
+        await wait_all_tasks_blocked()
+        socket.make_room(1)
+    assert [data for _, data in socket.sent] == [b"in the end"]
+    assert len(endpoint.associations) == 2
+
+
+async def test_a_message_with_eof_waits_until_a_half_open_association_is_up() -> None:
+    endpoint, socket = await endpoint_with()
+    association = await endpoint.connect_init("192.0.2.9", 2905)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: association.send(b"last", eof=True))
+        await wait_all_tasks_blocked()
+        assert socket.sent == []
+        socket.arrive(change(association.id, UP))
+    assert socket.sent == [(association.id, b"last")]
+    assert socket.calls[-1] == ("shutdown", association.id)
+
+
+async def test_eof_of_one_that_is_not_up_says_why() -> None:
+    endpoint, socket = await endpoint_with()
+    association = await endpoint.connect_init("192.0.2.9", 2905)
+    async with trio.open_nursery() as nursery:
+
+        async def eof() -> None:
+            with pytest.raises(AssociationLost):
+                await association.eof()
+
+        nursery.start_soon(eof)
+        await wait_all_tasks_blocked()
+        socket.arrive(change(association.id, CANNOT))
+    assert not any(call == "shutdown" for call, _ in socket.calls)
+
+
+async def test_eof_after_an_abort_of_ones_own() -> None:
+    endpoint, _ = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    association.abort()
+    await association.wait_ended()
+    with pytest.raises(trio.ClosedResourceError, match="100 was aborted here"):
+        await association.eof()
+
+
+async def test_an_option_that_fails_behind_the_init_leaves_no_association() -> None:
+    endpoint, socket = await endpoint_with()
+    socket.option_error = os_error(errno.EPERM)
+    option = PeerAddressParams(address=("192.0.2.9", 2905), pathmaxrxt=3)
+    with pytest.raises(PermissionError):
+        await endpoint.connect("192.0.2.9", 2905, options=[option])
+    assert not endpoint.associations
+    assert [call for call, _ in socket.calls] == ["connect", "abort"]
+    with trio.move_on_after(0.01) as scope:
+        await endpoint.receive()
+    assert scope.cancelled_caught
+
+
+async def test_closing_ends_the_wait_for_what_an_association_has_left() -> None:
+    """``while_up`` waits until everything that came before the end is taken."""
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    done: list[bool] = []
+
+    async def live() -> None:
+        async with association.while_up():
+            await trio.sleep_forever()
+        done.append(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live)
+        await wait_all_tasks_blocked()
+        socket.arrive(change(ID, AssociationState.SHUTDOWN_COMP))
+        await wait_all_tasks_blocked()
+        assert not done
+        await trio.aclose_forcefully(endpoint)
+    assert done
+
+
+# -- the userland stack's own refusals ---------------------------------------------------------
+
+
+async def test_a_segment_is_as_small_as_512_bytes() -> None:
+    async with (
+        simulated_network() as network,
+        network.host("192.0.2.1") as host,
+        await open_endpoint(stack=host) as endpoint,
+    ):
+        for size in 0, 512:
+            endpoint.set_option(MaxSegment(size))
+            assert endpoint.get_option(MaxSegment) == MaxSegment(size)
+        for size in 1, 511:
+            with pytest.raises(ValueError, match=rf"refuses MaxSegment\(size={size}\)"):
+                endpoint.set_option(MaxSegment(size))
+
+
+async def test_an_option_for_an_address_that_is_not_the_peers() -> None:
+    async with simulated_network() as network:
+        server, client = network.host("192.0.2.2"), network.host("192.0.2.1")
+        async with await open_endpoint(2905, stack=server) as there:
+            there.listen()
+            channel = await open_association("192.0.2.2", 2905, stack=client)
+            for wrong in ("192.0.2.9", 2905), ("192.0.2.2", 1):
+                with pytest.raises(ValueError, match="address of this association"):
+                    channel.get_option(PeerAddressParams, address=wrong)
+            with pytest.raises(ValueError, match=r"192\.0\.2\.9"):
+                channel.set_option(PeerAddressParams(address=("192.0.2.9", 2905), pathmaxrxt=3))
+            with pytest.raises(ValueError, match=r"192\.0\.2\.9.* is not an address of the peer"):
+                await channel.send(b"x", address=("192.0.2.9", 2905))
+            with pytest.raises(ValueError, match="is not an address of the peer"):
+                await channel.send(b"x", address=("192.0.2.2", 1))
+            channel.abort()
