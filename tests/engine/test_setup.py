@@ -525,6 +525,15 @@ def test_streams_are_the_least_that_both_want() -> None:
     assert (pair.other.outbound_streams, pair.other.inbound_streams) == (3, 20)
 
 
+def test_nothing_is_reported_to_a_peer_whose_tag_is_forgotten() -> None:
+    """A stale cookie has the handshake begin anew, and there is no tag to send an ERROR with."""
+    peer = ScriptedPeer()
+    peer.set_up("echoed")
+    stale = wire.error_chunk([Tlv(Cause.STALE_COOKIE, bytes(4))])
+    (answer,) = peer.give(wire.chunk(0xC5, b"unknown"), stale)
+    assert answer.has(wire.Init)
+
+
 # -- lost packets ------------------------------------------------------------------------------
 
 

@@ -551,7 +551,8 @@ class EngineAssociation:
         if data:
             self._schedule_sack(path, now)
         if self._reports:
-            self._control.append((paths.to_answer(path), wire.error_chunk(self._reports)))
+            if self.their_tag:  # a stale cookie has it forgotten
+                self._control.append((paths.to_answer(path), wire.error_chunk(self._reports)))
             self._reports.clear()
             self._reports_size = 0
         self.flush(now)
