@@ -590,7 +590,8 @@ class Status(Option):
       state: Its state; an unknown one stays a plain number.
       rwnd: The peer's receiver window, bytes.
       unackdata: Number of DATA chunks sent and not yet acknowledged.
-      penddata: Number of DATA chunks waiting to be received.
+      penddata: Number of DATA chunks that have not arrived, of those that others should have
+        followed.
       instrms, outstrms: Numbers of inbound and outbound streams.
       fragmentation_point: Largest message that is sent in one piece, bytes.
       primary: The primary path.

@@ -1021,3 +1021,17 @@ def test_an_unknown_chunk_is_skipped_reported_or_stops_the_packet_as_its_high_bi
         assert sum(len(packet.chunks(wire.Error)) for packet in left) == reports
         assert len(payloads(peer.events())) == messages
         peer.tsn -= not messages
+
+
+def test_the_status_tells_how_many_chunks_are_to_arrive_before_others() -> None:
+    """RFC 9260 section 11.1.8, and Linux's `sstat_penddata`."""
+    peer = ScriptedPeer()
+    association = peer.accept()
+    assert peer.engine.status(association.id).penddata == 0
+    for offset in (1, 2, 5):
+        peer.give(peer.unordered(tsn=peer.tsn + offset))
+    assert peer.engine.status(association.id).penddata == 3  # 0, 3 and 4
+    peer.give(peer.unordered(tsn=peer.tsn))
+    assert peer.engine.status(association.id).penddata == 2
+    peer.give(peer.unordered(tsn=peer.tsn + 3), peer.unordered(tsn=peer.tsn + 4))
+    assert peer.engine.status(association.id).penddata == 0

@@ -1488,7 +1488,7 @@ class EngineAssociation:
             state=self.state,
             rwnd=self.outbound.rwnd,
             unackdata=len(self.outbound.outstanding),
-            penddata=0,
+            penddata=self.inbound.missing() if self.inbound is not None else 0,
             instrms=self.inbound_streams,
             outstrms=self.outbound_streams,
             fragmentation_point=self.outbound.payload_limit(self.primary),

@@ -159,6 +159,10 @@ class Inbound:
         """Return the gap blocks for a SACK, at most ``limit`` of them."""
         return self._ahead.offsets(self.cumulative, limit) if self.has_gaps and limit > 0 else []
 
+    def missing(self) -> int:
+        """Return how many chunks have not arrived of those that others should have followed."""
+        return self._ahead.missing_after(self.cumulative)
+
     def _note_duplicate(self, data: Data) -> None:
         if len(self.duplicates) < self.parameters.max_duplicates:
             self.duplicates.append(data.tsn)

@@ -66,6 +66,13 @@ class Intervals:
         del starts[:count], ends[:count]
         return last
 
+    def missing_after(self, number: int) -> int:
+        """Return how many are missing between a number below all runs and the last run."""
+        if not self._starts:
+            return 0
+        there = sum(self._ends) - sum(self._starts) + len(self._starts)
+        return self._ends[-1] - number - there
+
     def offsets(self, base: int, limit: int) -> list[tuple[int, int]]:
         """Return the first runs, at most ``limit`` of them, counted from ``base``."""
         return [
