@@ -789,6 +789,25 @@ def test_the_send_buffer_is_each_associations_own() -> None:
 # -- bursts and time-outs (6.1 D, 6.3) ---------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("mtu", "window"),
+    [
+        (512, 2048),
+        (1101, 4404),
+        (1280, 4404),
+        (1500, 4404),
+        (2202, 4404),
+        (2203, 4406),
+        (9000, 18000),
+    ],
+)
+def test_the_congestion_window_begins_as_the_rfc_says(mtu: int, window: int) -> None:
+    """Section 7.2.1: min(4 * PMDCS, max(2 * PMDCS, 4404))."""
+    peer = ScriptedPeer(path_mtu=mtu)
+    association = peer.accept()
+    assert peer.engine.status(association.id).primary.cwnd == window
+
+
 def test_no_more_than_four_packets_leave_at_once() -> None:
     """Max.Burst, section 6.1 D and 16."""
     peer = ScriptedPeer()

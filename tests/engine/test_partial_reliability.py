@@ -326,6 +326,25 @@ def test_what_waits_behind_a_skipped_message_is_delivered() -> None:
     assert payloads(peer.events()) == [b"3"]
 
 
+@pytest.mark.parametrize(
+    "odd", [(10, 0), (65535, 5), (0, 0xFFFF)], ids=["no such stream", "nor such", "an old SSN"]
+)
+def test_what_makes_no_sense_in_a_forward_tsn_hides_nothing_of_the_rest(
+    odd: tuple[int, int],
+) -> None:
+    """Streams that there are not, and messages that were delivered."""
+    peer = mortal()
+    peer.give(peer.data(b"before", stream=0), peer.data(b"before", stream=1))
+    peer.events()
+    peer.give(peer.data(b"behind", stream=1, ssn=2, tsn=peer.tsn + 1))
+    assert payloads(peer.events()) == []
+    peer.give(wire.forward_tsn_chunk(peer.tsn, [odd, (1, 1)]))
+    assert payloads(peer.events()) == [b"behind"]
+    peer.tsn += 2
+    peer.give(peer.data(b"next", stream=0))
+    assert payloads(peer.events()) == [b"next"]
+
+
 def test_the_point_joins_what_has_arrived_behind_it() -> None:
     peer = mortal()
     peer.give(peer.unordered(tsn=102))
