@@ -84,11 +84,14 @@ def all_mutations() -> list[MutationSpec]:
     return found
 
 
-def annotated(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where the annotations of a module begin and end: to change one changes nothing."""
+def inert(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where that begins and ends of which a change changes nothing: annotations, and `slots=True`
+    and `strict=True`, which cost or check what no test can see."""
     for node in ast.walk(ast.parse((TREE / module).read_text())):
-        for name in ("annotation", "returns"):
-            part = getattr(node, name, None)
+        parts = [getattr(node, name, None) for name in ("annotation", "returns")]
+        if isinstance(node, ast.keyword) and node.arg in ("slots", "strict"):
+            parts.append(node.value)
+        for part in parts:
             if isinstance(part, ast.expr):
                 assert part.end_lineno is not None
                 assert part.end_col_offset is not None
@@ -102,7 +105,7 @@ def draw(count: int, seed: int) -> list[MutationSpec]:
     for mutation in all_mutations():
         module, at = mutation.module_path, mutation.start_pos
         if module not in unread:
-            unread[module] = list(annotated(module))
+            unread[module] = list(inert(module))
         if not mutation.operator_name.endswith(EQUIVALENT) and not any(
             start <= at < end for start, end in unread[module]
         ):
@@ -154,7 +157,7 @@ def describe(mutation: MutationSpec, result: WorkResult) -> str:
     lines = (result.diff or "").splitlines()
     changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     where = f"{mutation.module_path}:{mutation.start_pos[0]}"
-    return "\n".join([f"survives  {where} in {mutation.definition_name}", *changed])
+    return "\n".join([f"{where} in {mutation.definition_name}", *changed])
 
 
 def main() -> None:
@@ -186,11 +189,12 @@ def main() -> None:
             )
             running = {pool.submit(test, one, command, timeout): one for one in drawn}
             alive = endless = 0
-            for future in as_completed(running):
+            for done, future in enumerate(as_completed(running), 1):
                 result = future.result()
                 if result.test_outcome is TestOutcome.SURVIVED:
                     alive += 1
-                    print(describe(running[future], result), flush=True)
+                    one = describe(running[future], result)
+                    print(f"number {done} survives: {one}", flush=True)
                 elif result.test_outcome is not TestOutcome.KILLED:
                     sys.exit(f"{running[future]} could not be tested:\n{result.output}")
                 endless += result.output == "timeout"

@@ -502,6 +502,26 @@ async def test_senders_waiting_for_a_peeled_off_association_go_along() -> None:
     assert channel.id == ID
 
 
+async def test_a_message_of_which_a_part_was_read_goes_along_when_it_is_peeled_off() -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    first, rest = message(ID, b"first, "), message(ID, b"rest")
+    socket.arrive(trio_sctp._values.Piece(first), message(ID + 1, b"other"))
+    record = await endpoint.receive()
+    assert isinstance(record, Message)
+    assert record.data == b"other"
+    channel = endpoint.peeloff(ID)
+    socket.peeled[ID].arrive(rest)
+    assert (await channel.receive()).data == b"first, rest"
+
+
+async def test_one_that_ended_unseen_cannot_be_peeled_off_and_says_how_it_ended() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(change(ID, LOST, error=13))
+    with pytest.raises(AssociationLost) as lost:
+        endpoint.peeloff(ID)
+    assert lost.value.end.cause == 13
+
+
 async def test_peeling_off_takes_all_records_in_order_from_a_window_and_what_is_behind_it() -> None:
     endpoint, socket = await endpoint_with(ID, ID + 1)
     for n in range(10):

@@ -278,6 +278,99 @@ async def test_icmp_does_not_end_an_association_that_is_up() -> None:
             await trio.aclose_forcefully(here)
 
 
+# -- packets larger than the path MTU --------------------------------------------------------------
+
+
+class Watched:
+    """A socket that notes whether IP may fragment what it sends: sizes, and the option's value."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._option = (
+            (socket.IPPROTO_IPV6, 23) if sock.family == socket.AF_INET6 else (socket.IPPROTO_IP, 10)
+        )
+        self.sent: list[tuple[int, bool]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def _note(self, size: int) -> None:
+        self.sent.append((size, self._sock.getsockopt(*self._option) == 0))  # IP_PMTUDISC_DONT
+
+    def sendto(self, data: bytes, address: Any) -> int:
+        self._note(len(data))
+        return self._sock.sendto(data, address)
+
+    def sendmsg(self, parts: tuple[bytes], *rest: Any) -> int:
+        self._note(len(parts[0]))
+        return self._sock.sendmsg(parts, *rest)
+
+
+@linux
+@pytest.mark.parametrize("host", [HOST, HOST6])
+@pytest.mark.parametrize("wildcard", [False, True])
+async def test_ip_may_fragment_what_is_larger_than_the_path_mtu_and_nothing_else(
+    host: str, wildcard: bool
+) -> None:
+    """An INIT ACK with all that it has to report, and the answer to a large HEARTBEAT."""
+    hosts = {HOST: "0.0.0.0", HOST6: "::"}[host] if wildcard else host
+    port = free_port()
+    async with userland(udp_port=port) as stack:
+        listener = await open_listener(0, hosts=hosts, stack=stack)
+        with udp(host) as peer:
+            watched = []
+            for carrier in stack._carriers.values():
+                watched.append(Watched(carrier.sock))
+                carrier.sock = watched[-1]  # type: ignore[assignment]
+
+            async def ask(tag: int, *chunks: bytes) -> wire.Packet:
+                peer.sendto(wire.seal(9, listener.port, tag, chunks), (host, port))
+                return await packet_to(peer)
+
+            unknown = wire.Tlv(0xC100, bytes(1800))
+            init = wire.Init(1, 100_000, 1, 1, 1, [unknown])
+            (ack,) = (await ask(0, wire.init_chunk(init))).chunks
+            assert isinstance(ack, wire.InitAck)
+            (cookie,) = (p.value for p in ack.parameters if p.type == 7)
+            await ask(ack.tag, wire.chunk(wire.ChunkType.COOKIE_ECHO, cookie))
+            (beat,) = (await ask(ack.tag, wire.heartbeat_chunk(bytes(5000)))).chunks
+            assert isinstance(beat, wire.HeartbeatAck)
+            assert beat.info == bytes(5000)
+            await ask(ack.tag, wire.heartbeat_chunk(bytes(5)))
+            (sent,) = (w.sent for w in watched if w.sent)
+            assert [(size > 1400, fragment) for size, fragment in sent] == [
+                (True, True),  # INIT ACK
+                (False, False),  # COOKIE ACK
+                (True, True),  # HEARTBEAT ACK
+                (False, False),
+            ]
+        await trio.aclose_forcefully(listener)
+
+
+async def test_a_client_takes_another_udp_port_where_a_program_has_the_one_it_uses() -> None:
+    """All addresses of clients share one UDP port, where it is free."""
+    port = free_port()
+    async with (
+        userland(udp_port=port) as server,
+        userland(peer_udp_port=port) as client,
+        await open_listener(0, hosts=[HOST], stack=server) as listener,
+        await open_listener(0, hosts=[OTHER_HOST], stack=server) as other,
+    ):
+        first = await open_association(HOST, listener.port, local_hosts=HOST, stack=client)
+        (used,) = {carrier.port for carrier in client._carriers.values()}
+        with udp(OTHER_HOST, used):
+            second = await open_association(
+                OTHER_HOST, other.port, local_hosts=OTHER_HOST, stack=client
+            )
+            ports = {carrier.host: carrier.port for carrier in client._carriers.values()}
+            assert ports[HOST] == used
+            assert ports[OTHER_HOST] not in (used, 0)
+            await second.send(b"works")
+            assert (await (await other.accept()).receive()).data == b"works"
+        first.abort()
+        second.abort()
+
+
 SENDING, RECEIVING = ("sendto", "sendmsg"), ("recvfrom", "recvmsg")
 
 
