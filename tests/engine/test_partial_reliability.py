@@ -500,6 +500,16 @@ def test_what_was_sent_is_given_up_only_if_the_peer_knows_forward_tsn() -> None:
             assert given_up(peer) == expected
 
 
+def test_what_was_not_sent_is_given_up_whatever_the_peer_knows() -> None:
+    """Of a message that has no TSN the peer need not be told."""
+    for parameters in [SUPPORTED], []:
+        peer = ScriptedPeer(send_buffer=1000)
+        peer.accept(*parameters)
+        priorities(peer, 9)
+        priorities(peer, 1)
+        assert given_up(peer) == ["9"]
+
+
 def test_priorities_end_to_end() -> None:
     pair = Pair(here={"send_buffer": 20_000}, link={"bandwidth": 1e5})
     sent: list[int] = []
