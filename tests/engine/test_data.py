@@ -790,6 +790,23 @@ def test_the_send_buffer_is_each_associations_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "at_once", "later"),
+    [(1, 0, 1), (FULL - 1, 0, 1), (FULL, 1, 0), (FULL + 1, 1, 1), (3 * FULL, 3, 0)],
+)
+def test_with_nagle_less_than_a_packet_waits_until_all_is_acknowledged(
+    size: int, at_once: int, later: int
+) -> None:
+    """Section 6.1: what fills a packet does not wait."""
+    peer = ScriptedPeer(no_delay=False)
+    peer.accept()
+    (first,) = peer.send(b"leaves at once: nothing is outstanding")
+    assert first.has(wire.Data)
+    assert len(peer.send(bytes(size))) == at_once
+    left = peer.give(peer.sack_first(1 + at_once))
+    assert sum(len(packet.chunks(wire.Data)) for packet in left) == later
+
+
+@pytest.mark.parametrize(
     ("mtu", "window"),
     [
         (512, 2048),
