@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar, cast, final
 
 import trio
@@ -152,7 +152,10 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """Abort waiting associations beyond the backlog, as the kernel bounds nothing."""
         socket = self._socket
         unaccepted = socket.queue.unaccepted
-        for id in socket.raw.association_ids()[self._backlog :]:
+        ids = socket.raw.association_ids()
+        if len(ids) <= self._backlog:
+            return
+        for id in list(ids)[self._backlog :]:
             tcb = socket.intake.find(id) or socket.add_tcb(id)
             if tcb in unaccepted:
                 unaccepted.remove(tcb)
@@ -230,7 +233,7 @@ class EndedSocket:
     def peel_off(self, association_id: int) -> StackSocket:
         raise self._ended_error()
 
-    def association_ids(self) -> list[int]:
+    def association_ids(self) -> Collection[int]:
         return []
 
     def status(self, association_id: int) -> Status:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 import trio
@@ -78,8 +78,8 @@ class StackSocket(Protocol):
         """Give an association a socket of its own, and return that socket."""
         ...
 
-    def association_ids(self) -> list[int]:
-        """The ids of all associations of the socket, oldest first."""
+    def association_ids(self) -> Collection[int]:
+        """The ids of all associations of the socket, oldest first; perhaps a view."""
         ...
 
     def status(self, association_id: int) -> Status:

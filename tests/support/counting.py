@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Count:
-    """A number of calls."""
+    """A number of calls, or of lines."""
 
     calls = 0
 
@@ -40,21 +40,27 @@ def calls(function: Callable[[], object]) -> int:
     return count.calls
 
 
-def lines(function: Callable[[], object]) -> int:
-    """Return how many lines of Python run while one runs: loops that call nothing count too."""
-    count = 0
+@contextmanager
+def counted_lines() -> Iterator[Count]:
+    """Count the lines of Python that run in a block: loops that call nothing count too."""
+    count = Count()
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal count
-        count += event == "line"
+        count.calls += event == "line"
         return trace
 
     before = sys.gettrace()
     gc.disable()
     sys.settrace(trace)
     try:
-        function()
+        yield count
     finally:
         sys.settrace(before)
         gc.enable()
-    return count
+
+
+def lines(function: Callable[[], object]) -> int:
+    """Return how many lines of Python run while one runs: loops that call nothing count too."""
+    with counted_lines() as count:
+        function()
+    return count.calls

@@ -1,4 +1,4 @@
-"""What one association costs beside many others: the same, counted in calls."""
+"""What one association costs beside many others: the same, counted in calls or lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trio_sctp import (
 )
 from trio_sctp.testing import SimulatedHost, simulated_network
 
-from ..support.counting import counted
+from ..support.counting import counted, counted_lines
 
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"
 PORT = 2905
@@ -75,7 +75,7 @@ async def accepting_some_of_many(waiting: int) -> int:
             for channel in clients:
                 await channel.send(b"hello")
             await trio.sleep(1)
-            with counted() as count:
+            with counted_lines() as count:
                 accepted = [await listener.accept() for _ in range(10)]
             for channel in (*clients, *accepted):
                 channel.abort()

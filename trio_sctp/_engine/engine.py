@@ -56,6 +56,7 @@ class Engine:
       parameters: What new associations start with; each gets a copy.
       account: Where what peers make it hold is counted.
       associations: Those that there are, by id.
+      shared: Those of them that have no queue of their own: neither peeled off nor released.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Engine:
         self.listening = False
         self.parameters: Parameters = parameters or Parameters()
         self.associations: dict[int, EngineAssociation] = {}
+        self.shared: dict[int, EngineAssociation] = {}
         self._outlet = Outlet(port, addresses, randomness)
         self._arrivals = self._outlet.arrivals
         self._address_book = self._outlet.address_book
@@ -240,11 +242,11 @@ class Engine:
         return self._association(id).status()
 
     def wants_room(self, id: int) -> None:
-        """Have `take_room` name an association once it takes another message, or has ended."""
+        """Have `take_room` name an association once it takes a message, or never will again."""
         self._association(id).room_wanted = True
 
     def take_room(self) -> list[int]:
-        """Return the associations that have room again, of those for which it was wanted."""
+        """Return those associations for which room was wanted, and that need not be waited for."""
         if not self._with_room:
             return self._with_room
         ids, self._with_room = self._with_room, []
@@ -297,6 +299,7 @@ class Engine:
         if id not in self.associations:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self._arrivals.peel_off(id)
+        self.shared.pop(id, None)
 
     def release(self, ids: Sequence[int], id: int | None, now: float) -> None:
         """Nobody uses these associations any more: what comes of them is taken in and dropped.
@@ -310,6 +313,7 @@ class Engine:
         """
         for one in ids:
             self._association(one).released = True
+            self.shared.pop(one, None)
         for unread in self._arrivals.drop(id):
             self._was_read(unread, now)
         if id is not None:
@@ -688,7 +692,7 @@ class Engine:
         own = dataclasses.replace(parameters or self.parameters)
         association = EngineAssociation(self._outlet, id, port, tag, tsn, own)
         association.unread.share = self.account.open(remote, self, id)
-        self.associations[id] = association
+        self.associations[id] = self.shared[id] = association
         self._tags.owners[tag] = association
         return association
 
@@ -706,7 +710,9 @@ class Engine:
 
     def _settle(self, association: EngineAssociation) -> None:
         """An association was used: its timers may have changed, or it has ended."""
-        if association.room_wanted and (association.ended or association.outbound.has_room()):
+        if association.room_wanted and (
+            association.outbound.has_room() or association.ended or association.shutting_down
+        ):
             association.room_wanted = False
             self._with_room.append(association.id)
         if not association.ended:
@@ -733,6 +739,7 @@ class Engine:
 
     def _forget(self, association: EngineAssociation) -> None:
         del self.associations[association.id]
+        self.shared.pop(association.id, None)
         self._deadlines.forget(association.id)
         self._tags.retire(association, self._now, self.parameters.cookie_life)
         self._pass_on(self._address_book.release(association))

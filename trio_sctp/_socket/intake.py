@@ -230,8 +230,9 @@ class Intake:
                 self._queue.unaccepted.append(tcb)
         tcb.private = False
         tcb.mark_up(event.outbound_streams, event.inbound_streams)
-        if socket.closing:
-            socket.start_shutdown(tcb)
+        restarted = event.state is AssociationState.RESTART
+        if socket.closing or (restarted and tcb.closed_by_us and tcb.our_abort is None):
+            socket.start_shutdown(tcb)  # no restart revives what the program has closed
         return tcb
 
     # -- ends --------------------------------------------------------------------------------

@@ -300,10 +300,6 @@ class UserlandStack(abc.ABC):
         if not sockets:
             del self._sockets[socket.engine]
 
-    def peeled_off(self, engine: Engine) -> Collection[int | None]:
-        """The associations that have a socket of their own; None stands for the endpoint's."""
-        return self._sockets.get(engine, {}).keys()
-
     def unsupported(self, what: str) -> OptionUnsupported:
         """The error for something that this stack does not have."""
         return OptionUnsupported(errno.EOPNOTSUPP, f"the {self.name} stack has no {what}")
@@ -450,7 +446,11 @@ class UserlandSocket:
             return
         self.engine.wants_room(association_id)
         senders = self._senders.setdefault(association_id, trio.lowlevel.ParkingLot())
-        await senders.park()
+        try:
+            await senders.park()
+        finally:
+            if not senders and self._senders.get(association_id) is senders:
+                del self._senders[association_id]
         self._check_open()
 
     def _check_open(self) -> None:
@@ -491,11 +491,10 @@ class UserlandSocket:
         self._stack.add(other)
         return other
 
-    def association_ids(self) -> list[int]:
+    def association_ids(self) -> Collection[int]:
         if self.only is not None:
             return [self.only] if self.only in self.engine.associations else []
-        peeled = self._stack.peeled_off(self.engine)
-        return [id for id in self.engine.associations if id not in peeled]
+        return self.engine.shared.keys()
 
     def _association(self, id: int, otherwise: int = errno.EINVAL) -> EngineAssociation:
         """The association with this id; OSError with the errno ``otherwise`` if there is none."""
@@ -597,14 +596,14 @@ class UserlandSocket:
             return
         self._closed = True
         now = trio.current_time()
-        for id in self.association_ids():
+        for id in list(self.association_ids()):
             if abort:
                 self.engine.abort(id, b"", now)
             else:
                 self.engine.shutdown(id, now)
         if self.only is None:
             self.engine.listening = False
-        self.engine.release(self.association_ids(), self.only, now)
+        self.engine.release(list(self.association_ids()), self.only, now)
         self._stack.forget(self)
         self.wake_all()
         self.settle()
