@@ -1071,3 +1071,14 @@ def test_the_status_tells_how_many_chunks_are_to_arrive_before_others() -> None:
     assert peer.engine.status(association.id).penddata == 2
     peer.give(peer.unordered(tsn=peer.tsn + 3), peer.unordered(tsn=peer.tsn + 4))
     assert peer.engine.status(association.id).penddata == 0
+
+
+def test_a_shutdown_that_acknowledges_a_probe_does_not_hold_up_what_follows() -> None:
+    peer = ScriptedPeer(heartbeats=False)
+    peer.accept()
+    peer.send(bytes(FULL))
+    peer.give(peer.sack_first(1, rwnd=0))
+    peer.send(bytes(2 * FULL))
+    assert tsns(peer, peer.advance(1.1)) == [2]
+    peer.give(wire.shutdown_chunk((peer.their_tsn + 1) & MASK))
+    assert tsns(peer, peer.advance(3.0)) == [3]

@@ -1125,6 +1125,8 @@ class EngineAssociation:
             for path in outbound.acknowledge(cumulative, now):
                 self._count_answer(path, now)
                 self._renew_t3(path, now)
+            if outbound.probe is not None:
+                self._probe_is_out(0)  # a SHUTDOWN says nothing of the window
         match self.state:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
                 self._enter(StatusState.SHUTDOWN_RECEIVED)
