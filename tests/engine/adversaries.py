@@ -398,8 +398,8 @@ class PausingReader:
     count: int
 
     def run(self, pair: Pair) -> float:
-        """Return the seconds from the moment the program reads again until the first message that
-        is sent then has arrived."""
+        """Return the seconds from the moment the program reads again until the next message has
+        arrived."""
         messages = [b"%06d" % n + bytes(max(self.size - 6, 0)) for n in range(self.count)]
         pair.reading.discard(pair.b)
         waiting = list(messages)
@@ -412,6 +412,8 @@ class PausingReader:
         pair.now = until
         pair.reading.add(pair.b)
         pair.read()
+        if pair.association.outbound.empty:
+            pair.send(b"one more")
         started = pair.now
         before = len(pair.events[pair.b])
         pair.run_until(lambda: len(pair.events[pair.b]) > before, 100.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 
 import pytest
 
@@ -21,18 +22,20 @@ from .adversaries import (
     Crowd,
     Flood,
     NarrowPath,
+    PausingReader,
     Reboot,
     Restarter,
     Spoofer,
+    StreamUser,
     Turnover,
     listing,
     measured,
 )
-from .simulation import Simulation
+from .simulation import Pair, Simulation
 from .test_packet_costs import PEER, PEER_PER_KIB
 
-FOR_AN_ASSOCIATION = 16 * 1024
-"""Bytes that an association may take beside what its peer has sent."""
+FOR_AN_ASSOCIATION, FOR_STREAMS = 16 * 1024, 128 * 1024
+"""Bytes that an association may take beside what its peer has sent, and for stream numbers."""
 
 HELD_FOR_SENT = 8
 """Bytes that may be held for each byte that a peer has sent."""
@@ -203,6 +206,19 @@ def test_no_restart_brings_back_what_a_program_has_let_go(state: StatusState, ag
 
 
 @pytest.mark.parametrize("kind", FLOODS)
+def test_what_a_flood_leaves_is_a_multiple_of_what_it_sent(kind: str) -> None:
+    """Nobody reads, and it is held against sent, at one size and at four times the size."""
+    for count in (1000, 4000):
+        flood = Flood(kind, count)
+        flood.run(peer_up()[0])  # it fills caches
+        peer, _ = peer_up()
+        packets = flood.packets(peer)
+        with measured() as memory:
+            sent = flood.run(peer, packets)
+        assert memory.grown < HELD_FOR_SENT * sent + FOR_AN_ASSOCIATION + FOR_STREAMS, count
+
+
+@pytest.mark.parametrize("kind", FLOODS)
 def test_what_a_flood_leaves_is_given_back_when_the_association_ends(kind: str) -> None:
     flood = Flood(kind, 2000)
     flood.run(peer_up()[0])
@@ -293,6 +309,61 @@ def test_what_associations_leave_that_come_and_go(turnover: Turnover) -> None:
     with measured() as memory:
         peer.events()
     assert memory.grown <= 4096
+
+
+def test_restarts_that_nobody_reads_are_told_of_once() -> None:
+    peer = ScriptedPeer()
+    Turnover("restart", 300).run(peer)
+    assert peer.engine.unread() < 10
+
+
+# -- streams -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "user",
+    [StreamUser("skipped"), StreamUser("delivered", 8000), StreamUser("waiting", 8000)],
+    ids=str,
+)
+def test_many_streams_take_what_their_numbers_take(user: StreamUser) -> None:
+    StreamUser(user.how, 200).run(peer_up()[0])
+    peer, _ = peer_up()
+    with measured() as memory:
+        sent = user.run(peer)
+    allowed = FOR_AN_ASSOCIATION + FOR_STREAMS
+    if user.how != "skipped":
+        allowed += HELD_FOR_SENT * sent
+    assert memory.grown < allowed
+
+
+# -- readers that pause ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pause", [1.0, 40.0, 180.0])
+@pytest.mark.parametrize("size", [6, 100, 1200])
+def test_after_a_pause_of_minutes_all_goes_on_at_once(pause: float, size: int) -> None:
+    """On a lossless link nothing is sent twice but window probes, and none of it is congestion."""
+    pair = Pair(there={"receive_window": 200_000}, here={"send_buffer": 400_000})
+    cwnd = pair.path().cwnd
+    reader = PausingReader(pause, size, count=400_000 // max(size, 20))
+    started = pair.now
+    waited = reader.run(pair)
+    assert waited <= 2 * 0.02 + 0.2 + 1e-6
+    pair.run(60.0)
+    assert pair.association.outbound.empty
+    got = payloads(pair.events[pair.b])
+    assert len(got) == len(set(got))
+    assert pair.path().cwnd >= cwnd
+    assert pair.association.error_count == 0
+    sends: dict[int, list[float]] = {}
+    for sent in pair.data(A, since=started):
+        for chunk in sent.chunks(wire.Data):
+            sends.setdefault(chunk.tsn, []).append(sent.time)
+    twice = {tsn: times for tsn, times in sends.items() if len(times) > 1}
+    assert len(twice) <= 1, "only the probe of a shut window may leave more than once"
+    for times in twice.values():
+        gaps = [later - earlier for earlier, later in pairwise(times[:-1])]
+        assert all(b >= a for a, b in pairwise(gaps)), "probes are backed off"
 
 
 # -- narrow paths ------------------------------------------------------------------------------
