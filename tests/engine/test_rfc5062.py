@@ -146,6 +146,18 @@ def test_5_who_acknowledges_what_was_not_sent_loses_the_association() -> None:
     assert not peer.engine.associations
 
 
+def test_5_where_nobody_knows_the_protocol_no_second_heartbeat_goes() -> None:
+    """An ICMP message has the tag that was sent, so it is no forgery."""
+    peer = ScriptedPeer()
+    peer.accept(*listing(VICTIM))
+    probes = [s for s in [*peer.sent, *peer.advance(0.5)] if s.route.remote == VICTIM]
+    (probe,) = probes
+    embedded = wire.seal(PORT, PEER_PORT, probe.tag, [wire.heartbeat_chunk(b"")])
+    peer.engine.unreachable(embedded, VICTIM, peer.now)
+    later = [s for s in peer.advance(25.0) if s.route.remote == VICTIM]
+    assert later == []
+
+
 # -- section 6: bombing attack 2 ---------------------------------------------------------------
 
 
@@ -210,6 +222,8 @@ def _filled(chunk: bytes) -> list[bytes]:
 
 
 ANSWERED = {
+    "HEARTBEAT": wire.heartbeat_chunk(b""),
+    "long HEARTBEAT": wire.heartbeat_chunk(bytes(1000)),
     "unknown chunk": wire.chunk(0xC5, b"what?"),
     "long unknown chunk": wire.chunk(0xC5, bytes(1000)),
     "DATA": wire.data_chunk(100, 0, 0, 0, b"x", 3),
