@@ -100,35 +100,52 @@ def test_a_peer_that_reboots_and_speaks_first_from_an_unconfirmed_address() -> N
     assert list(new.paths) == [B2, B]
 
 
-@pytest.mark.parametrize("alive", [False, True])
-def test_a_peer_that_reboots_and_speaks_first_from_a_new_address(alive: bool) -> None:
-    """Its old association is asked whether it lives, and the address is its own until then."""
-    peer = ScriptedPeer()
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_a_peer_that_reboots_and_speaks_first_from_a_new_address(rebooted: bool) -> None:
+    """Only who knows the new association answers a heartbeat of it at the old address."""
+    peer = ScriptedPeer(heartbeats=False)
     old = peer.accept()
-    sent = set_up_from(peer, Route(A, B2), B)
-    (asked,) = [packet for packet in sent if packet.route.remote == B]
+    set_up_from(peer, Route(A, B2), B)
     new = peer.engine.associations[2]
     assert list(new.paths) == [B2]
-    if alive:
-        peer.give(wire.heartbeat_chunk(asked.get(wire.Heartbeat).info, ack=True))
-    peer.advance(3.0)
-    if alive:
-        assert peer.engine.associations[old.id] is old
-        assert list(new.paths) == [B2]
-    else:
+    asked = [packet for packet in peer.advance(0.1) if packet.route.remote == B]
+    assert [packet.tag for packet in asked] == [new.their_tag]
+    if rebooted:
+        answer = wire.heartbeat_chunk(asked[0].get(wire.Heartbeat).info, ack=True)
+        peer.give(answer, tag=new.our_tag)
         assert list(peer.engine.associations.values()) == [new]
         assert list(new.paths) == [B2, B]
-        assert not new.paths[B].confirmed
+        assert new.paths[B].confirmed
+        assert [e.association_id for e in ends(peer.events())] == [old.id]
+    else:
+        wrong = wire.heartbeat_chunk(bytes(16) + B.encode(), ack=True)
+        assert peer.give(wrong, tag=new.our_tag) == []
+        asked += [packet for packet in peer.advance(100.0) if packet.route.remote == B]
+        assert len(asked) == 3
+        assert peer.engine.associations[old.id] is old
+        assert list(new.paths) == [B2]
 
 
-def test_the_address_of_an_association_that_ends_goes_to_who_lists_it_and_is_still_there() -> None:
+def test_silence_of_a_peer_whose_address_another_one_lists_ends_nothing() -> None:
+    peer = ScriptedPeer(heartbeats=False)
+    old = peer.accept()
+    for number in range(20):
+        set_up_from(peer, Route(A, f"10.7.0.{number + 1}"), B, tag=number + 1)
+        peer.advance(2.0)
+    assert peer.engine.associations[old.id] is old
+
+
+def test_the_address_of_an_association_that_has_ended_is_free_for_who_lists_it() -> None:
     peer = ScriptedPeer()
     old = peer.accept()
     set_up_from(peer, Route(A, B2), B)
-    peer.engine.abort(2, b"", peer.now)
+    new = peer.engine.associations[2]
     peer.engine.abort(old.id, b"", peer.now)
-    assert not peer.engine.associations
-    assert not peer.engine._address_book.heirs
+    peer.take()
+    answers = peer.give(wire.heartbeat_chunk(b"12345678"), tag=new.our_tag)
+    assert not any(packet.has(wire.Abort) for packet in answers)
+    assert list(new.paths) == [B2, B]
+    assert not new.paths[B].confirmed
 
 
 @pytest.mark.parametrize("listed", [(), (B2,)])

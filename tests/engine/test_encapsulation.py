@@ -147,9 +147,26 @@ def test_a_client_that_restarts_at_another_udp_port_is_served_within_three_secon
         assert len(asked) == wait
         assert {sent.route.remote_udp for sent in asked} == {THEIRS}
         peer.advance(wait)
-    assert [event.association_id for event in ends(peer.events())] == [old.id]
+    # Silence alone ends nothing, as anybody can send an INIT: whoever answers it does.
+    assert peer.engine.associations[old.id] is old
     peer.route, peer.tag, peer.parameters = from_other(peer), 0x99, []
-    assert peer.accept().paths[B].route.remote_udp == OTHER
+    ack = peer.begin()
+    assert peer.engine.associations[old.id] is old
+    peer.give(cookie_echo(ack), tag=ack.tag)
+    assert [event.association_id for event in ends(peer.events())] == [old.id]
+    assert peer.association.paths[B].route.remote_udp == OTHER
+
+
+def test_a_peer_that_answers_after_all_keeps_its_association() -> None:
+    peer = udp()
+    old = peer.accept()
+    asked = peer.give_init(from_other(peer), tag=0x99)
+    peer.advance(2.5)
+    asked = [sent for sent in peer.sent if sent.has(wire.Heartbeat)]
+    peer.give(wire.heartbeat_chunk(asked[-1].get(wire.Heartbeat).info, ack=True))
+    peer.give_init(from_other(peer), tag=0x99)
+    assert not any(sent.has(wire.InitAck) for sent in peer.take())
+    assert peer.association is old
 
 
 def test_icmp_tells_at_once_that_nobody_is_at_the_old_udp_port() -> None:
@@ -158,7 +175,6 @@ def test_icmp_tells_at_once_that_nobody_is_at_the_old_udp_port() -> None:
     (asked,) = peer.give_init(from_other(peer), tag=0x99)
     data = wire.seal(PORT, PEER_PORT, asked.packet.tag, [])
     peer.engine.unreachable(data, B, peer.now)
-    assert not peer.engine.associations
     peer.take()
     peer.route, peer.tag, peer.parameters = from_other(peer), 0x99, []
     peer.accept()
@@ -174,7 +190,9 @@ def test_a_client_that_restarts_while_it_shuts_down_is_served_too(state: str) ->
     for _ in range(2):
         peer.give_init(from_other(peer), tag=0x99)
         peer.advance(1.0)
-    assert not peer.engine.associations
+    peer.take()
+    peer.route, peer.tag, peer.parameters = from_other(peer), 0x99, []
+    assert peer.accept() is not association
 
 
 @pytest.mark.parametrize("until", ["wait", "echoed"])

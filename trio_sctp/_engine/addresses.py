@@ -26,17 +26,14 @@ class AddressBook:
       owners: The association in which a peer's address and SCTP port are confirmed.
       listers: The associations whose peers list an address and SCTP port that they have not
         confirmed.
-      heirs: The association whose peer lists an address that is confirmed in another one, and
-        gets it when that one ends.
     """
 
-    __slots__ = ("addresses", "heirs", "listers", "owners")
+    __slots__ = ("addresses", "listers", "owners")
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses: list[str] = list(addresses)
         self.owners: dict[tuple[str, int], EngineAssociation] = {}
         self.listers: dict[tuple[str, int], list[EngineAssociation]] = {}
-        self.heirs: dict[tuple[str, int], EngineAssociation] = {}
 
     # -- whose a peer's address is ---
 
@@ -57,23 +54,13 @@ class AddressBook:
         else:
             self.listers.setdefault(key, []).append(association)
 
-    def release(self, association: EngineAssociation) -> list[tuple[EngineAssociation, str]]:
-        """Give up the addresses of an association's peer; return who gets which of them now."""
-        heirs: list[tuple[EngineAssociation, str]] = []
-        port = association.peer_port
-        for address in association.awaited:
-            if self.heirs.get((address, port)) is association:
-                del self.heirs[address, port]
-        association.awaited.clear()
+    def release(self, association: EngineAssociation) -> None:
+        """Give up the addresses of an association's peer."""
         for address in association.paths:
-            key = address, port
+            key = address, association.peer_port
             self._unlist(key, association)
             if self.owners.get(key) is association:
                 del self.owners[key]
-                heir = self.heirs.pop(key, None)
-                if heir is not None:
-                    heirs.append((heir, address))
-        return heirs
 
     def _unlist(self, key: tuple[str, int], association: EngineAssociation) -> None:
         listers = self.listers.get(key)

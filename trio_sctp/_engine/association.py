@@ -68,6 +68,7 @@ _TIMERS: Final = 8
 
 _LONGEST_SHUTDOWN: Final = 3600.0
 """Seconds after which a shutdown ends in an abort, even if it makes progress."""
+_AWAITED_TRIES: Final = 3
 _LIFE_TRIES: Final = 2
 _LIFE_WAIT: Final = 1.0
 """Seconds that a peer has to answer when it is asked whether it is there; more if the round trip
@@ -115,7 +116,10 @@ class EngineAssociation:
         self.dry_wanted: bool = True
         self.room_wanted: bool = False  # somebody waits until it takes another message
         self.released: bool = False  # its program has gone
-        self.awaited: list[str] = []  # addresses that it gets when other associations end
+        # Addresses that the peer lists and that are confirmed in other associations, and what the
+        # answer to a heartbeat there has to contain.
+        self.awaited: dict[str, bytes] = {}
+        self._awaited_tries = 0
 
         self.init: wire.Init | None = None  # ours
         self.cookie: bytes = b""  # the peer's, which we echo
@@ -139,9 +143,11 @@ class EngineAssociation:
         self._shutdown_tsn = 0  # the peer's cumulative TSN when the guard was renewed last
         self._reports: list[Tlv] = []  # causes for an ERROR that answers the packet at hand
         self._reports_size = 0
+        self._acks_size = 0  # bytes of HEARTBEAT ACKs that answer the packet at hand
         self._life_asked = 0  # how often the peer was asked whether it is there
-        self._life_asked_for = 0  # the tag of the INIT that was the reason; 0 if there was none
+        self._life_asked_for = 0  # the tag of the INIT that was the reason
         self._life_shown_to = 0  # and that of the one for which the peer has shown it
+        self.silent: bool = False  # the peer has not answered when it was asked
 
     # -- states ---
 
@@ -407,15 +413,42 @@ class EngineAssociation:
         if owner is None:
             other = Route(local, address, route.local_udp, route.remote_udp)
             self.add_path(other, confirmed=False)
-        elif book.heirs.get(key) is not self:
-            book.heirs[key] = self
-            self.awaited.append(address)
-            owner.ask_for_life(now)
+        elif address not in self.awaited:
+            self.awaited[address] = b""
 
-    def gain(self, address: str, now: float) -> None:
-        """Add an address that another association has given up, and that this peer lists."""
-        if self.primary is not None and not self.ended:
-            self._add_listed(address, self.primary.route, now)
+    def _ask_for(self, address: str, now: float) -> None:
+        """Send a heartbeat to an address that is another association's.
+
+        Its peer does not answer it, as the verification tag is wrong there; but it may have begun
+        anew, with this association (5.2).
+        """
+        assert self.primary is not None
+        route = self.primary.route
+        local = local_for(address, route, self.told) or route.local
+        nonce = self.awaited[address] = self._outlet.randomness(8)
+        info = _HEARTBEAT.pack(now, nonce) + address.encode()
+        self.paths.reflected += _PROBE_SIZE
+        data = wire.seal(
+            self._outlet.port, self.peer_port, self.their_tag, [wire.heartbeat_chunk(info)]
+        )
+        self._outlet.transmit(data, Route(local, address, route.local_udp, route.remote_udp))
+
+    def has_come_from(self, address: str, packet: wire.Packet) -> bool:
+        """Whether a packet shows that an address of another association is this peer's."""
+        nonce = self.awaited.get(address)
+        return bool(nonce) and any(
+            isinstance(chunk, wire.HeartbeatAck) and chunk.info[8:16] == nonce
+            for chunk in packet.chunks
+        )
+
+    def gain(self, route: Route, now: float, *, confirmed: bool) -> None:
+        """Add an address that another association had, and that this peer lists and sends from."""
+        del self.awaited[route.remote]
+        path = self.add_path(route, confirmed=confirmed)
+        if confirmed:
+            self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
+            path.schedule_heartbeat(now, self._outlet.fraction())
+        else:
             self._timers[PROBE] = min(self._timers[PROBE], now)
 
     def accept(self, cookie: Cookie, now: float) -> None:
@@ -474,6 +507,8 @@ class EngineAssociation:
                 path.schedule_heartbeat(now, self._outlet.fraction())
             else:
                 self._timers[PROBE] = now
+        if self.awaited:
+            self._timers[PROBE] = now
         self._postpone_autoclose(now)
 
     def _postpone_autoclose(self, now: float) -> None:
@@ -520,6 +555,7 @@ class EngineAssociation:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
             path.route = route
         address = path.peer if path is not None else self.address_of("")
+        self._acks_size = 0
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -818,6 +854,7 @@ class EngineAssociation:
     def _count_answer(self, path: Path, now: float) -> None:
         """The peer answered what was sent on a path (8.1, 8.2)."""
         self.error_count = 0
+        self.silent = False
         change = self.paths.answered(path)
         if change is not None:
             self._report_path(path, change)
@@ -889,8 +926,11 @@ class EngineAssociation:
                 elif self.state is StatusState.COOKIE_WAIT:
                     self._send_init(now)
         elif self._life_asked:
-            self._end_for_silence()
-        elif path.confirmed and path.heartbeat_deadline == inf:
+            self._give_up_asking()
+        elif not path.confirmed:
+            path.error_count = path.max_retrans  # whoever is there is not this peer
+            self._heartbeat_lost(path, now)
+        elif path.heartbeat_deadline == inf:
             path.heartbeat_at = now
 
     # -- heartbeats (8.3) ---
@@ -920,6 +960,11 @@ class EngineAssociation:
         if self.state not in DATA_MAY_LEAVE:
             return
         path, again = self.paths.next_probe(now, _PROBE_SIZE)
+        if self.awaited and self._awaited_tries < _AWAITED_TRIES:
+            self._awaited_tries += 1
+            for address in self.awaited:
+                self._ask_for(address, now)
+            again = min(again, now + self.paths.for_data().rto)
         self._timers[PROBE] = again
         if path is not None:
             self._send_heartbeat(path, now)
@@ -928,11 +973,10 @@ class EngineAssociation:
         if not self.their_tag or path is None:
             return  # there is no tag to answer with, or nobody who is known to ask
         ack = wire.heartbeat_chunk(chunk.info, ack=True)
-        if not path.confirmed:
-            # Somebody else may be there: one packet is answered by no more than one.
-            waiting = sum(len(other) for where, other in self._control if where is path)
-            if waiting + len(ack) > path.mtu - wire.HEADER_SIZE:
-                return
+        # One packet is answered by no more than one (RFC 5062 section 10.3).
+        if self._acks_size and self._acks_size + len(ack) > path.mtu - wire.HEADER_SIZE:
+            return
+        self._acks_size += len(ack)
         self._control.append((path, ack))
 
     def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
@@ -953,6 +997,7 @@ class EngineAssociation:
         path.heartbeat_nonce = b""
         path.heartbeat_deadline = inf
         path.measured(max(now - path.heartbeat_sent, 0.0))
+        self.silent = False
         if self._life_asked:
             self._life_asked = 0
             self._life_shown_to = self._life_asked_for
@@ -960,10 +1005,8 @@ class EngineAssociation:
         if path.confirmed:
             self._count_answer(path, now)
         else:
-            owner = self._outlet.address_book.owners.get((path.address, self.peer_port))
-            if owner is not None:
-                owner.ask_for_life(now)  # only one of the two can have the address
-                return
+            if (path.address, self.peer_port) in self._outlet.address_book.owners:
+                return  # only one of the two can have the address
             self._confirm(path)
             self.error_count = 0
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
@@ -990,12 +1033,12 @@ class EngineAssociation:
 
     # -- whether the peer is still there ---
 
-    def ask_for_life(self, now: float, init_tag: int = 0) -> None:
-        """Have the peer show that it is there; without an answer, the association ends.
+    def ask_for_life(self, now: float, init_tag: int) -> None:
+        """Have the peer show that it is there, because of an INIT with this tag.
 
-        Somebody says that they are this peer and know nothing of the association (5.2), perhaps by
-        an INIT with this tag.  That may be a lie, so the peer itself is asked, sooner and more
-        often than by other heartbeats.
+        Somebody says that they are this peer and know nothing of the association (5.2).  That may
+        be a lie, so the peer itself is asked, sooner and more often than by other heartbeats.  Its
+        silence alone ends nothing: anybody can send an INIT, and links fail for some seconds.
         """
         if not self._life_asked and not self.half_open:
             self._life_asked_for = init_tag
@@ -1024,10 +1067,12 @@ class EngineAssociation:
         if self._life_asked < _LIFE_TRIES:
             self._ask_for_life(now)
         else:
-            self._end_for_silence()
+            self._give_up_asking()
 
-    def _end_for_silence(self) -> None:
-        self.abort(Tlv(Cause.USER_INITIATED_ABORT, b"the peer is not here any more"))
+    def _give_up_asking(self) -> None:
+        self._life_asked = 0
+        self._timers[LIFE] = inf
+        self.silent = True
 
     # -- path MTU (7.3; RFC 8899) ---
 
@@ -1209,6 +1254,7 @@ class EngineAssociation:
         self._packets = 0
         self._acknowledging = False
         self._life_asked = 0
+        self.silent = False
         self._shutdown_until = inf
         self._control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)

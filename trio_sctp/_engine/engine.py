@@ -443,19 +443,21 @@ class Engine:
         """
         if len(data) < wire.HEADER_SIZE:
             return
-        association = self._address_book.owners.get((remote, int.from_bytes(data[2:4], "big")))
-        if association is None:
-            return
+        key = remote, int.from_bytes(data[2:4], "big")
         tag = int.from_bytes(data[4:8], "big")
-        if not tag:
-            # An INIT, whose Initiate Tag stands for it.
-            if data[12:13] != b"\1" or int.from_bytes(data[16:20], "big") != association.our_tag:
-                return
-        elif tag != association.their_tag:
-            return
-        self._now = now
-        association.unreachable(remote, now)
-        self._settle(association)
+        owner = self._address_book.owners.get(key)
+        listers = self._address_book.listers.get(key, ())
+        for association in list(listers) if owner is None else [owner, *listers]:
+            if tag:
+                fits = tag == association.their_tag
+            else:
+                # An INIT, whose Initiate Tag stands for it.
+                own = association.our_tag.to_bytes(4, "big")
+                fits = data[12:13] == b"\1" and data[16:20] == own
+            if fits:
+                self._now = now
+                association.unreachable(remote, now)
+                self._settle(association)
 
     # -- packets of no association that is known by its tag and address (8.4, 8.5.1) ---
 
@@ -494,11 +496,41 @@ class Engine:
             self._settle(association)
             return
         owner = self._address_book.owners.get((route.remote, port))
+        peer = self._tags.owners.get(tag)
+        if peer is not None and peer.peer_port == port and route.remote in peer.awaited:
+            self._handle_awaited(data, peer, owner, route, now)
+            return
         if owner is None:
             self._handle_out_of_the_blue(outline, route, now)
         elif first == ChunkType.SHUTDOWN_ACK and owner.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(tag, route), port, now)
+
+    def _handle_awaited(
+        self,
+        data: bytes,
+        association: EngineAssociation,
+        owner: EngineAssociation | None,
+        route: Route,
+        now: float,
+    ) -> None:
+        """Process a packet from an address that its association's peer lists, and others had.
+
+        While another association has the address, only the answer to our heartbeat there shows
+        that the other's peer has begun anew, with this association.
+        """
+        if owner is None:
+            association.gain(route, now, confirmed=False)
+            self.receive_packet(data, route, now)
+            return
+        packet = wire.parse_packet_untrusted(data)
+        if not isinstance(packet, wire.Malformed) and association.has_come_from(
+            route.remote, packet
+        ):
+            owner.end_without_peer()
+            self._settle(owner)
+            association.gain(route, now, confirmed=True)
+            self._settle(association)
 
     def _association_of_strange(
         self, outline: wire.Outline, route: Route
@@ -584,6 +616,9 @@ class Engine:
         association = handshake.association_with(cookie)
         life = self.parameters.cookie_life
         verdict = handshake.judge(cookie, association, life, now)
+        if verdict is Verdict.NEW and association is not None:
+            association.end_without_peer()  # its peer has been silent, and has begun anew
+            self._settle(association)
         if verdict is Verdict.NEW:
             association = self._set_up(cookie, route, now)
         elif verdict is Verdict.ENDED:
@@ -652,10 +687,9 @@ class Engine:
                     self._settle(association)
                     return False
                 self._tags.retire(association, now, self.parameters.cookie_life)
-                heirs = self._address_book.release(association)
+                self._address_book.release(association)
                 association.restart(cookie, now)
                 self._tags.owners[association.our_tag] = association
-                self._pass_on(heirs)
                 return True
             case Verdict.COLLISION:
                 if not association.half_open and association.state is not StatusState.ESTABLISHED:
@@ -731,18 +765,12 @@ class Engine:
         if share is not None and not -PRECISION < held - share.held < PRECISION:
             self.account.count(share, held)
 
-    def _pass_on(self, heirs: list[tuple[EngineAssociation, str]]) -> None:
-        """Give addresses that an association had to those whose peers list them too."""
-        for heir, address in heirs:
-            heir.gain(address, self._now)
-            self._settle(heir)
-
     def _forget(self, association: EngineAssociation) -> None:
         del self.associations[association.id]
         self.shared.pop(association.id, None)
         self._deadlines.forget(association.id)
         self._tags.retire(association, self._now, self.parameters.cookie_life)
-        self._pass_on(self._address_book.release(association))
+        self._address_book.release(association)
         if association.failure and association.unread.own:
             self._failures[association.id] = association.failure
         self._count_unread(association.unread)

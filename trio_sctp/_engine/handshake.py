@@ -108,6 +108,8 @@ class Handshake:
         port = association.peer_port
         known = association.paths.get(route.remote)
         if known is not None and route.remote_udp != known.route.remote_udp:
+            if association.silent:
+                return self.answer_stranger(offer, route, port, parameters, now)
             if not association.half_open and not association.has_shown_life_to(offer.tag):
                 association.ask_for_life(now, offer.tag)
                 return None  # it comes again, and is answered when the peer's state is known
@@ -278,6 +280,8 @@ class Handshake:
         ties = (cookie.our_tie_tag, cookie.their_tie_tag)
         if not theirs and ties == association.tie_tags:
             return Verdict.RESTART
+        if association.silent and ties == (0, 0):
+            return Verdict.NEW
         return Verdict.LATE
 
     def stale(self, cookie: Cookie, route: Route, life: float, now: float) -> Reply:
