@@ -267,6 +267,29 @@ def test_giving_up_messages() -> None:
     assert abs(costs[1] - costs[0]) <= costs[0] / 5
 
 
+@pytest.mark.parametrize("streams", [1, 50])
+def test_a_sack_while_the_peer_is_told_what_to_skip(streams: int) -> None:
+    """Each SACK is answered by a FORWARD TSN, and the peer may acknowledge little by little."""
+    costs = []
+    for count in (800, 8000):
+        peer = ScriptedPeer(rwnd=10**6, heartbeats=False, outbound_streams=streams)
+        peer.parameters = [Tlv(wire.ParameterType.FORWARD_TSN_SUPPORTED, b"")]
+        peer.learn(peer.begin(inbound_streams=streams))
+        peer.give(peer.cookie_echo())
+        association = peer.association
+        association.paths[B].cwnd = 10**6
+        association.parameters.max_burst = 10**6
+        for number in range(count):
+            how = info(number % streams, lifetime=500)
+            peer.engine.queue(association.id, b"x", how, peer.now)
+        peer.engine.flush(association.id, peer.now)
+        peer.take()
+        peer.advance(1.1)
+        assert association.outbound.advanced == association.outbound.cumulative + count
+        costs.append(cost_of_sacks(peer, [peer.sack_first(n, rwnd=10**6) for n in range(1, 21)]))
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
 @pytest.mark.parametrize("sent", [False, True])
 def test_giving_up_messages_for_more_urgent_ones(sent: bool) -> None:
     """Each costs the same, however many wait."""

@@ -218,6 +218,9 @@ class Outbound:
         # and of these the latest, with some that are finished.
         self._expendable: list[tuple[int, int, OutgoingMessage]] = []
         self._sequence = 0  # counts down, so that later ones come first
+        # The last TSN of each stream that `advanced` has passed, and its SSN, with some that the
+        # peer has passed too.
+        self._skipped: dict[int, tuple[int, int]] = {}
         self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
         # What gap blocks acknowledge: first and last TSN of each, in order, and their number.
         self._gaps: list[tuple[int, int]] = []
@@ -823,23 +826,30 @@ class Outbound:
         point = max(self.advanced, self.cumulative)
         while (chunk := self.outstanding.get(point + 1)) is not None and chunk.message.abandoned:
             point += 1
+            if not chunk.message.info.unordered:
+                self._skipped[chunk.message.info.stream] = (point, chunk.message.ssn)
         self.advanced = point
         self.forward_due = point > self.cumulative
 
     def forward_tsn(self, space: int) -> bytes:
         """Return a FORWARD TSN chunk up to `advanced`, or as far as ``space`` bytes allow."""
         room = max(0, (space - 8) // 4)
-        streams: dict[int, int] = {}
-        point = self.cumulative
-        for tsn in range(self.cumulative + 1, self.advanced + 1):
-            chunk = self.outstanding.get(tsn)
-            if chunk is not None and not chunk.message.info.unordered:
-                stream = chunk.message.info.stream
-                if stream not in streams and len(streams) == room:
-                    break  # go no further than there is room to name the streams (C4)
-                streams[stream] = chunk.message.ssn
-            point = tsn
-        return forward_tsn_chunk(point & MASK, list(streams.items()))
+        skipped = {
+            stream: last for stream, last in self._skipped.items() if last[0] > self.cumulative
+        }
+        self._skipped = skipped
+        point = self.advanced
+        if len(skipped) > room:
+            # It goes no further than there is room to name the streams (C4): so many TSNs cannot
+            # be of more streams.
+            point = min(point, self.cumulative + room)
+            skipped = {}
+            for tsn in range(self.cumulative + 1, point + 1):
+                chunk = self.outstanding.get(tsn)
+                if chunk is not None and not chunk.message.info.unordered:
+                    skipped[chunk.message.info.stream] = (tsn, chunk.message.ssn)
+        streams = [(stream, ssn) for stream, (_, ssn) in skipped.items()]
+        return forward_tsn_chunk(point & MASK, streams)
 
     # -- the end ---
 
@@ -879,6 +889,7 @@ class Outbound:
         self.queue.clear()
         self._gone = 0
         self._expendable.clear()
+        self._skipped.clear()
         self.marked.clear()
 
     def restart(self, initial_tsn: int) -> None:
