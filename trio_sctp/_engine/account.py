@@ -14,6 +14,9 @@ DEFAULT_LIMIT: Final = 2**28
 ASSOCIATION_COST: Final = 8192
 """Bytes that an association takes while nothing has arrived on it."""
 
+LEFT_COST: Final = 1024
+"""Bytes that an association takes which has ended, and has left something that is unread."""
+
 PRECISION: Final = 2048
 """Bytes by which a share may change before it is counted anew: not for every packet."""
 

@@ -24,7 +24,7 @@ from typing import Final
 from .._options import Status, StatusState
 from .._values import Arrival, SenderDry, SendInfo
 from . import wire
-from .account import ASSOCIATION_COST, PRECISION, Account
+from .account import ASSOCIATION_COST, LEFT_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
 from .arrivals import Unread
 from .association import EngineAssociation
@@ -346,7 +346,7 @@ class Engine:
         """Note what is left to be taken of an association that has ended."""
         share = unread.share
         if unread.count and share is not None:
-            self.account.count(share, unread.messages + unread.events)
+            self.account.count(share, LEFT_COST + unread.messages + unread.events)
             return
         self._arrivals.forget(unread)
         if share is not None:

@@ -125,9 +125,10 @@ class Inbound:
         more = goal - self._promised
         if more > 0 and (more >= self.parameters.path_mtu or more >= self._least()):
             self._promised = goal
-        if self._chunks >= _REMEMBERED:
-            self._chunks >>= 1
-            self._payload >>= 1
+        chunks = self._chunks
+        if chunks >= _REMEMBERED:
+            self._chunks = chunks >> 1
+            self._payload = self._payload * self._chunks // chunks
         return max(self._promised, 0)
 
     def _fitting(self, room: int) -> int:
