@@ -708,11 +708,16 @@ class EngineAssociation:
         elif self._timers[SACK] == inf:
             self._timers[SACK] = now + self.parameters.sack_delay
 
-    def taken(self, now: float) -> None:
-        """Tell the peer of the room that the program has made by taking messages."""
-        if self.inbound is not None and self.inbound.has_opened():
-            self._sack_now = True
-            self.flush(now)
+    def taken(self, now: float) -> bool:
+        """Tell the peer of the room that the program has made by taking messages.
+
+        Returns whether there was so much to tell of that packets have left.
+        """
+        if self.inbound is None or not self.inbound.has_opened():
+            return False
+        self._sack_now = True
+        self.flush(now)
+        return True
 
     def _handle_forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None) -> None:
         if self.inbound is None or self.state not in DATA_MAY_ARRIVE:

@@ -271,8 +271,8 @@ class Engine:
         association = self.associations.get(unread.id)
         if association is not None:
             self._count(association)
-            association.taken(now)
-            self._settle(association)
+            if association.taken(now):
+                self._settle(association)
         else:
             self._count_unread(unread)
 

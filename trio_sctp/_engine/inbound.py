@@ -120,8 +120,8 @@ class Inbound:
         """Return the window for a SACK: what it promises will be taken."""
         goal = self._goal(self._free())
         share = self.unread.share
-        if share is not None and share.room < goal * 2:
-            goal = min(goal, self._fitting(share.room))
+        if share is not None and (room := share.room) < goal * 2:
+            goal = min(goal, self._fitting(room))
         more = goal - self._promised
         if more > 0 and (more >= self.parameters.path_mtu or more >= self._least()):
             self._promised = goal
