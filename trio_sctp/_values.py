@@ -58,7 +58,8 @@ class Message:
       address: The peer's transport address that it came from.
       ssn: Stream sequence number, 0 to 65535; meaningless when unordered.
       tsn: Transmission sequence number of its first DATA chunk.
-      cumulative_tsn: The cumulative TSN when it was delivered; useful for unordered messages.
+      cumulative_tsn: A cumulative TSN of the association, of when it arrived or later; useful for
+        unordered messages.
       context: The association's receive context, 0 unless set.
 
     Source: RFC 6458 section 5.3.5 (SCTP_RCVINFO).

@@ -14,7 +14,7 @@ DEFAULT_LIMIT: Final = 2**28
 ASSOCIATION_COST: Final = 8192
 """Bytes that an association takes while nothing has arrived on it."""
 
-LEFT_COST: Final = 1024
+LEFT_COST: Final = 1536
 """Bytes that an association takes which has ended, and has left something that is unread."""
 
 PRECISION: Final = 2048
