@@ -234,6 +234,8 @@ class SendingRules:
         if tsn == self.probe:
             self._probes(tsn, now)
             self.flight -= size
+            if self._timed is not None and self._timed[0] == tsn:
+                self._timed = None  # 6.3.1, C5
             return
         if not chunk.lost:
             twice = "7.2.4, 5: a second time" if chunk.fast else "7.2.4"

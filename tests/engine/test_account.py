@@ -72,6 +72,7 @@ class Peer:
 
 
 def make(account: Account, port: int = PORT, **fields: Any) -> Engine:
+    fields.setdefault("first_window", fields.get("receive_window", 2**20) // 64)
     parameters = Parameters(sack_delay=0.0, **fields)
     randomness = Random(port).randbytes
     engine = Engine(port, [A], parameters=parameters, randomness=randomness, account=account)

@@ -437,7 +437,7 @@ def test_what_has_ended_is_not_kept_for_its_timers() -> None:
 def test_who_comes_again_and_again_cannot_fill_memory() -> None:
     """A peer sends as much as the window takes, aborts, and sets up the next association."""
     account = Account(2**20)
-    peer = Peer(Parameters(receive_window=2**16), account)
+    peer = Peer(Parameters(receive_window=2**16, first_window=2**10), account)
     engine = peer.engine
     for round in range(100):
         first = 99 if round else 1  # as the INIT said

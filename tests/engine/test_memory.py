@@ -251,7 +251,7 @@ def test_an_idle_association_takes_no_more_than_is_counted() -> None:
 def test_a_peer_that_keeps_to_the_window_fills_the_buffer_twice_at_most(size: int) -> None:
     """Also after thousands of messages, when only the sizes of the latest are remembered."""
     window = 2**17
-    peer = ScriptedPeer(receive_window=window, sack_delay=0.0)
+    peer = ScriptedPeer(receive_window=window, first_window=window // 64, sack_delay=0.0)
     association = peer.accept()
     inbound = association.inbound
     assert inbound is not None

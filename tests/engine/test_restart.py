@@ -99,6 +99,7 @@ def worn(peer: ScriptedPeer) -> None:
 
 def reborn(old: ScriptedPeer, *parameters: Tlv) -> tuple[ScriptedPeer, ScriptedPeer]:
     """Restart a peer; return it, and one with the same association that has had none before."""
+    old.events()  # what is unread would still fill the window
     old.tag, old.tsn = 0x99, 7000
     ack = old.begin(parameters=[FORWARD_TSN, *parameters])
     new = ScriptedPeer((A, A2), seed=SEED)  # of the same seed, so its cookies have the same keys

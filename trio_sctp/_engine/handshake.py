@@ -10,6 +10,7 @@ from an address that is confirmed there; whoever lists the address has no claim 
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 import struct
@@ -143,6 +144,9 @@ class Handshake:
         else:
             tag, tsn = self._tags.new(port, now), self._outlet.number()
             told = self._book.told_to(back)
+            # What the program has not taken still fills the window.
+            left = parameters.first_promise - association.unread.messages
+            parameters = dataclasses.replace(parameters, first_window=max(left, 0))
         return self._init_ack(offer, route, back, port, tag, tsn, ties, told, parameters, now)
 
     def _added_addresses(

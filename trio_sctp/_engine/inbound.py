@@ -25,7 +25,7 @@ from .intervals import Intervals
 from .parameters import Parameters
 from .parts import CHUNK_COST, Parts, SortedParts, cost_of
 from .tsn import unwrap
-from .wire import DATA_OVERHEAD, FIRST, LAST, UNORDERED, Data
+from .wire import DATA_OVERHEAD, FIRST, LAST, LEAST_RWND, UNORDERED, Data
 
 FARTHEST: Final = 65535
 """How far above the cumulative TSN a TSN can be reported: gap blocks have 16 bits (3.3.4)."""
@@ -64,7 +64,8 @@ class Inbound:
         self.duplicates: list[int] = []
         self.held: int = 0
         # Payload that the peer may still send; below zero if some beyond the edge was taken.
-        self._promised: int = parameters.first_promise
+        # After a restart, what the program has not taken still fills the window.
+        self._promised: int = max(parameters.first_promise - unread.messages, LEAST_RWND)
         self._payload = self._chunks = 0  # that have arrived; the older ones count less
         self._ahead = Intervals()  # TSNs above `cumulative` that have arrived
         self._next_ssns: array[int] = array("H")  # whose turn it is, by stream; 0 if beyond its end
