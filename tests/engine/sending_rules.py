@@ -24,6 +24,8 @@ from trio_sctp._engine import Engine, Outgoing, Parameters, Route
 from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._values import Arrival, SendInfo
 
+from .address_rules import AddressRules, RuleBroken
+
 _MASK = 2**32 - 1
 _CHUNK = struct.Struct("!BBH")
 _TSN = struct.Struct("!I")
@@ -34,10 +36,6 @@ _COOKIE_ECHO, _COOKIE_ACK = 10, 11
 _DATA_HEADER = 16
 _CLOSE = 1e-9
 """Seconds, more than rounding can make of a time."""
-
-
-class RuleBroken(AssertionError):
-    """A rule was broken: the message says by what, and which section has the rule."""
 
 
 class TrackedChunk:
@@ -237,6 +235,8 @@ class SendingRules:
             if self._timed is not None and self._timed[0] == tsn:
                 self._timed = None  # 6.3.1, C5
             return
+        if self.probe is not None:
+            self._broken(f"6.1 A: TSN {tsn} is retransmitted beside a zero-window probe")
         if not chunk.lost:
             twice = "7.2.4, 5: a second time" if chunk.fast else "7.2.4"
             self._broken(f"{twice}: TSN {tsn} is retransmitted, and it is not lost")
@@ -510,21 +510,43 @@ class SendingRules:
         self.cwnd = cwnd
 
 
+class Unjudged:
+    """No referee of sending, for associations that have several paths."""
+
+    def __init__(self, parameters: Parameters, cwnd: Callable[[], int]) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def sent(self, packet: bytes, now: float) -> None:
+        pass
+
+    def arrived(self, packet: bytes, now: float) -> None:
+        pass
+
+    def passed(self, now: float) -> None:
+        pass
+
+    def occasion(self) -> None:
+        pass
+
+
 class WatchedEngine:
     """An engine whose only association is watched; it is called like an engine.
 
     Attributes:
       engine: The engine itself.
-      rules: The referee.
+      rules: The referee of what it sends.
+      addresses: The referee of where it sends that.
     """
 
     def __init__(
         self,
         engine: Engine,
         referee: Callable[[Parameters, Callable[[], int]], Referee] = SendingRules,
+        addresses: Callable[[], AddressRules] = AddressRules,
     ) -> None:
         self.engine = engine
         self.rules = referee(engine.parameters, self._cwnd)
+        self.addresses = addresses()
         self._left: list[Outgoing] = []
         self._told: int | None = None  # what the engine said of cwnd since its last call
 
@@ -541,6 +563,7 @@ class WatchedEngine:
 
     def _watch(self, now: float) -> None:
         for packet in self.engine.packets_to_send():
+            self.addresses.sent(packet.data, packet.route.remote)
             self.rules.sent(packet.data, now)
             self._left.append(packet)
         self._told = None
@@ -562,6 +585,7 @@ class WatchedEngine:
         self.engine.listening = listening
 
     def connect(self, routes: Sequence[Route], port: int, now: float) -> int:
+        self.addresses.given(route.remote for route in routes)
         id = self.engine.connect(routes, port, now)
         self._watch(now)
         return id
@@ -591,6 +615,7 @@ class WatchedEngine:
         return arrivals
 
     def receive_packet(self, data: bytes, route: Route, now: float) -> None:
+        self.addresses.arrived(data)
         self.engine.receive_packet(data, route, now)
         self.rules.arrived(data, now)
         self._watch(now)

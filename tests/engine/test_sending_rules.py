@@ -15,7 +15,9 @@ from trio_sctp._engine import Engine, Parameters, wire
 from trio_sctp._engine.wire import ChunkType
 
 from ..support.engines import FULL, MTU, A, B, payloads
-from .sending_rules import Referee, RuleBroken, SendingRules, TrackedChunk, WatchedEngine
+from ..support.scripted_peer import ScriptedPeer
+from .address_rules import RuleBroken
+from .sending_rules import Referee, SendingRules, TrackedChunk, WatchedEngine
 from .simulation import Pair
 
 MESSAGES = 200
@@ -490,11 +492,31 @@ class ProbesTwice(Fault):
             self.lie(packet, now)
 
 
+class ProbesAtOnce(Fault):
+    """New data leaves as soon as nothing is in flight, though the window has no room for it."""
+
+    def arrived(self, packet: bytes, now: float) -> None:
+        before = self.rules.flight
+        super().arrived(packet, now)
+        rules = self.rules
+        if before and not rules.flight and rules.rwnd < FULL and rules.probe is None:
+            self.lie(self.new_data(packet), now)
+
+
 class ShrinksForAProbe(Fault):
     """Cwnd becomes one packet when a probe is not acknowledged."""
 
     def cwnd(self, true: int) -> int:
         return true if self.rules.probe is None else MTU
+
+
+class RetransmitsBesideAProbe(Fault):
+    """What waits for the window to open is retransmitted while it is probed."""
+
+    def sent(self, packet: bytes, now: float) -> None:
+        super().sent(packet, now)
+        if self.rules.probe is not None and self.rules.lost:
+            self.lie(self.again(packet, self.earliest_lost()), now)
 
 
 OVERFLOW, LOSS, MUCH, FULL_WINDOW, PAUSE = list(SCENARIOS)[:5]
@@ -522,6 +544,7 @@ FAULTS: list[tuple[type[Fault], str, str]] = [
     (IsImpatient, MUCH, "7.2: cwnd becomes 1280"),
     (BundlesDataFirst, LOSS, "6.10: "),
     (ProbesTwice, PAUSE, "6.1 A: .* probes the window"),
+    (ProbesAtOnce, PAUSE, "6.1 A: .* probes the window"),
     (ShrinksForAProbe, PAUSE, "7.2.*: cwnd becomes 1280"),
 ]
 
@@ -554,6 +577,36 @@ def test_who_breaks_one_is_found_out(fault: type[Fault], scenario: str, complain
 )
 def test_three_reports_it_has_to_be(fault: type[Fault], complaint: str) -> None:
     find_out(fault, complaint, OVERFLOW, seeds=1)
+
+
+def take_a_window_back(referee: MakeReferee = SendingRules) -> Counter[str]:
+    """A peer promises room for three chunks, and has none when they come, for a minute."""
+    peer = ScriptedPeer(heartbeats=False)
+    watched = WatchedEngine(peer.engine, referee)
+    peer.engine = cast(Engine, watched)
+    peer.accept()
+    peer.send(bytes(3 * FULL))
+    peer.give(peer.sack(rwnd=0))
+    while peer.now < 60.0:
+        if peer.advance(0.5):
+            peer.give(peer.sack(rwnd=0))
+    for acked in range(1, 4):
+        assert peer.give(peer.sack_first(acked - 1, rwnd=50_000)) or acked == 3
+    peer.give(peer.sack_first(3))
+    assert not peer.association.outbound.outstanding
+    return watched.rules.seen
+
+
+def test_they_are_kept_where_a_window_is_taken_back() -> None:
+    seen = take_a_window_back()
+    assert seen["windows taken back"] == 1
+    assert seen["timeouts"] == 1
+    assert seen["probes"] == 4
+
+
+def test_who_breaks_them_where_a_window_is_taken_back_is_found_out() -> None:
+    with pytest.raises(RuleBroken, match=r"6.1 A: .* beside a zero-window probe"):
+        take_a_window_back(RetransmitsBesideAProbe)
 
 
 def test_a_fault_that_never_happens_is_not_found_out() -> None:
