@@ -51,6 +51,7 @@ class Inbound:
       streams: Number of streams that the peer may send on.
       duplicates: TSNs that arrived again, as they were on the wire, until a SACK reports them.
       held: Bytes of memory that chunks take which are not delivered.
+      streams_cost: Bytes that the numbers of the streams take.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Inbound:
         self.streams = streams
         self.duplicates: list[int] = []
         self.held: int = 0
+        self.streams_cost: int = 0
         # Payload that the peer may still send; below zero if some beyond the edge was taken.
         # After a restart, what the program has not taken still fills the window.
         self._promised: int = max(parameters.first_promise - unread.messages, LEAST_RWND)
@@ -83,7 +85,7 @@ class Inbound:
     @property
     def memory(self) -> int:
         """Bytes of memory that are held for the peer, but for what is delivered."""
-        held = self.held + 2 * len(self._next_ssns)
+        held = self.held + self.streams_cost
         return held + _RUN_COST * len(self._ahead) if self.has_gaps else held
 
     # -- window (6.2) ---
@@ -246,6 +248,7 @@ class Inbound:
                 self._hold_for_turn(stream, ssn, parts)
                 return
             next_ssns.extend(array("H", bytes(2 * (stream + 1 - len(next_ssns)))))
+            self.streams_cost = 2 * len(next_ssns)
         elif ssn != next_ssns[stream]:
             self._hold_for_turn(stream, ssn, parts)
             return
@@ -414,6 +417,7 @@ class Inbound:
                 if stream >= self.streams:
                     continue
                 next_ssns.extend(array("H", bytes(2 * (stream + 1 - len(next_ssns)))))
+                self.streams_cost = 2 * len(next_ssns)
             first = next_ssns[stream]
             if (ssn - first) & 0xFFFF >= 0x8000:
                 continue
