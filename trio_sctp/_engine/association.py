@@ -313,12 +313,11 @@ class EngineAssociation:
             packet.add(wire.error_chunk(reports))
         packet.fragment = packet.room < 0
         outbound = self.outbound
-        while (
-            chunk := outbound.next_marked(packet.room, now)
-            or outbound.next_new(packet.room, path, now, immediate=False)
-        ) is not None:
+        while (chunk := outbound.next_marked(packet.room, now)) is not None:
             packet.add(chunk.wire)
-            outbound.transmitted(chunk, path, now)
+            outbound.sent_again(chunk, path, now)
+        while (chunk := outbound.next_new(packet.room, path, now, immediate=False)) is not None:
+            packet.add(chunk.wire)
         self._send_packet(packet)
         self._cookie_sent = now
         self._timers[T1] = now + self._t1_timeout
@@ -755,13 +754,18 @@ class EngineAssociation:
         if not outbound.was_sent(cumulative):
             self._abort_for_unsent()
             return
-        before = {path: path.flight for path in self.paths.values() if path.flight}
-        earliest = {path: outbound.earliest_on(path) for path in before}
-        news, advanced, lost, reneged = outbound.sack(sack, cumulative, self.paths.values(), now)
+        paths = self.paths.values()
+        before: dict[Path, int] = {}
+        earliest: dict[Path, SentChunk | None] = {}
+        for path in paths:
+            if path.flight:
+                before[path] = path.flight
+                earliest[path] = outbound.earliest_on(path)
+        news, advanced, lost, reneged = outbound.sack(sack, cumulative, paths, now)
         for path, acked in news.items():
             path.acknowledged(acked, before.get(path, 0), advanced)
             self._count_answer(path, now)
-        for path in self.paths.values():
+        for path in paths:
             if path.fast_recovery and cumulative >= path.exit_point:
                 path.fast_recovery = False
         highest = outbound.next_tsn - 1
@@ -774,7 +778,7 @@ class EngineAssociation:
             if before and not news:
                 self._probe_after_refusal(before, sack.rwnd, now)
         if reneged:
-            for path in self.paths.values():
+            for path in paths:
                 if path.flight and path.t3 == inf:
                     path.t3 = now + path.rto  # R4, where nothing was in flight
         if advanced and self._timers[T5] != inf:
@@ -860,6 +864,8 @@ class EngineAssociation:
         """The peer answered what was sent on a path (8.1, 8.2)."""
         self.error_count = 0
         self.silent = False
+        if not (path.error_count or path.unreachable or path.potentially_failed):
+            return
         change = self.paths.answered(path)
         if change is not None:
             self._report_path(path, change)
@@ -1381,6 +1387,7 @@ class EngineAssociation:
                 forced = False
                 path.last_sent = now
                 if outbound.probe is not None:
+                    outbound.probe_due = False
                     self._window_told = False
                     self._window_wait = min(2 * self._window_wait, self.parameters.rto_max)
                     self._timers[WINDOW] = now + self._window_wait
@@ -1476,7 +1483,7 @@ class EngineAssociation:
         while (chunk := outbound.next_marked(packet.room, now)) is not None:
             packet.add(chunk.wire)
             packet.data += 1
-            outbound.transmitted(chunk, packet.path, now)
+            outbound.sent_again(chunk, packet.path, now)
             if chunk is outbound.probe:
                 break
 
@@ -1495,7 +1502,6 @@ class EngineAssociation:
         while (chunk := outbound.next_new(room, path, now, immediate=immediate)) is not None:
             chunks.append(chunk.wire)
             room -= len(chunk.wire)
-            outbound.transmitted(chunk, path, now)
             if room < _SMALLEST_DATA:
                 break
             if outbound.addressed and self._path_of_next(path) is not path:

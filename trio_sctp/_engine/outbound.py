@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import bisect
 import heapq
-import operator
 from collections import deque
 from collections.abc import Collection
 from math import inf
@@ -54,15 +53,12 @@ class OutgoingMessage:
       offset: Bytes of it that have become chunks.
       ssn: Its stream sequence number, once its first chunk is made.
       first_tsn: The TSN of its first chunk, which those of the others follow.
-      chunks: Number of its chunks that were made.
       left: Number of its chunks that are not acknowledged.
-      transmitted: Whether any of it was sent.
       abandoned: Whether it was given up.
     """
 
     __slots__ = (
         "abandoned",
-        "chunks",
         "data",
         "expires",
         "first_tsn",
@@ -72,7 +68,6 @@ class OutgoingMessage:
         "priority",
         "retransmissions",
         "ssn",
-        "transmitted",
     )
 
     def __init__(
@@ -91,9 +86,7 @@ class OutgoingMessage:
         self.offset: int = 0
         self.ssn: int = 0
         self.first_tsn: int = 0
-        self.chunks: int = 0
         self.left: int = 0
-        self.transmitted: bool = False
         self.abandoned: bool = False
 
     @property
@@ -141,16 +134,16 @@ class SentChunk:
     )
 
     def __init__(
-        self, tsn: int, wire: bytes, size: int, message: OutgoingMessage, path: Path
+        self, tsn: int, wire: bytes, size: int, message: OutgoingMessage, path: Path, now: float
     ) -> None:
         self.tsn: int = tsn
         self.wire: bytes = wire
         self.size: int = size
         self.message: OutgoingMessage = message
         self.path: Path = path
-        self.sent: int = 0
-        self.sent_at: float = 0.0
-        self.counted: bool = False
+        self.sent: int = 1
+        self.sent_at: float = now
+        self.counted: bool = True
         self.acked: bool = False
         self.marked: bool = False
         self.missing: int = 0
@@ -226,8 +219,8 @@ class Outbound:
         self._gaps: list[tuple[int, int]] = []
         self._gapped = 0
         self._reneged_at = -inf
-        # The three highest TSNs below which SACKs reported what is missing, the highest first.
-        self._reports: list[int] = [-1, -1, -1]
+        # The three highest TSNs below which SACKs reported what is missing, the lowest first.
+        self._reports: tuple[int, int, int] = (-1, -1, -1)
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
 
     # -- what is to be sent ---
@@ -325,11 +318,10 @@ class Outbound:
         return min(limit, segment) if segment else limit
 
     def next_new(self, space: int, path: Path, now: float, *, immediate: bool) -> SentChunk | None:
-        """Make a chunk of the first message in the queue, and count it as outstanding.
+        """Make a chunk of the first message in the queue, and count it as sent on this path.
 
         Gives up messages whose time is over.  Returns None if nothing is queued, if the chunk does
-        not fit into ``space`` bytes, or if it does not fit into the peer's window while others are
-        in flight.
+        not fit into ``space`` bytes, or if the peer's window has no room for it.
         """
         while self.queue:
             message = self.queue[0]
@@ -370,16 +362,20 @@ class Outbound:
             payload = data if flags & WHOLE == WHOLE else data[message.offset : end]
             message.offset = end
             message.left += 1
-            message.chunks += 1
             tsn = self.next_tsn
             self.next_tsn = tsn + 1
             wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
-            chunk = SentChunk(tsn, wire, size, message, path)
+            chunk = SentChunk(tsn, wire, size, message, path, now)
             self.outstanding[tsn] = chunk
-            if self.probe_due:
-                self.probe_due = False
-                if self.rwnd < size:
-                    self.probe = chunk
+            path.newest = tsn
+            if path.timed_tsn is None:
+                path.timed_tsn = tsn
+            path.flight += size
+            self.flight += size
+            self.rwnd -= size
+            if self.rwnd < 0:
+                self.rwnd = 0
+                self.probe = chunk
             return chunk
         return None
 
@@ -422,30 +418,19 @@ class Outbound:
             heapq.heappop(self.marked)
         return None
 
-    def transmitted(self, chunk: SentChunk, path: Path, now: float) -> None:
-        """Note that a chunk was put into a packet on this path."""
-        if chunk.sent:
-            self._sent_again(chunk, path)
-        else:
-            path.newest = chunk.tsn
-            if path.timed_tsn is None:
-                path.timed_tsn = chunk.tsn
-        chunk.sent += 1
-        chunk.sent_at = now
-        chunk.message.transmitted = True
-        if not chunk.counted:
-            chunk.counted = True
-            path.flight += chunk.size
-            self.flight += chunk.size
-            self.rwnd = max(0, self.rwnd - chunk.size)
-
-    def _sent_again(self, chunk: SentChunk, path: Path) -> None:
-        """Have what was known of a chunk on its path begin anew."""
+    def sent_again(self, chunk: SentChunk, path: Path, now: float) -> None:
+        """Note that a chunk that was marked was put into a packet on this path."""
         if path.timed_tsn == chunk.tsn:
             path.timed_tsn = None
         if chunk.path is not path:
             chunk.path = path
             heapq.heappush(path.moved, chunk.tsn)
+        chunk.sent += 1
+        chunk.sent_at = now
+        chunk.counted = True
+        path.flight += chunk.size
+        self.flight += chunk.size
+        self.rwnd = max(0, self.rwnd - chunk.size)
         self._recount(chunk)
 
     def _recount(self, chunk: SentChunk) -> None:
@@ -485,38 +470,43 @@ class Outbound:
         """Take out all chunks up to a TSN; return the bytes newly acknowledged on each path."""
         news: dict[Path, int] = {}
         outstanding = self.outstanding
+        on: Path | None = None
+        acked = 0  # newly, on that path
         for tsn in range(self.cumulative + 1, cumulative + 1):
             chunk = outstanding.pop(tsn, None)
             if chunk is None:
                 continue
-            path = chunk.path
-            if not chunk.acked:
-                chunk.acked = True
-                self._count_news(chunk, news, now)
+            path, size, message = chunk.path, chunk.size, chunk.message
             if chunk.counted:
                 chunk.counted = False
-                path.flight -= chunk.size
-                self.flight -= chunk.size
-            message = chunk.message
+                path.flight -= size
+                self.flight -= size
+            if not chunk.acked:
+                chunk.acked = True
+                if path is not on:
+                    if on is not None:
+                        news[on] = news.get(on, 0) + acked
+                    on, acked = path, 0
+                # A FORWARD TSN has passed what was given up: it may never have arrived.
+                if not message.abandoned:
+                    acked += size
+                    if path.timed_tsn == tsn:
+                        self._take_time(chunk, now)
             message.left -= 1
             if message.left == 0 and message.offset == len(message.data) and not message.abandoned:
                 self.buffered -= len(message.data)
                 self.messages -= 1
+        if on is not None:
+            news[on] = news.get(on, 0) + acked
         self.cumulative = cumulative
         self.advanced = max(self.advanced, cumulative)
         return news
 
-    def _count_news(self, chunk: SentChunk, news: dict[Path, int], now: float) -> None:
-        """Add a newly acknowledged chunk to ``news``; measure a round trip if it was timed."""
-        path = chunk.path
-        if chunk.message.abandoned:
-            news.setdefault(path, 0)  # a FORWARD TSN has passed it, it may never have arrived
-            return
-        news[path] = news.get(path, 0) + chunk.size
-        if path.timed_tsn == chunk.tsn:
-            path.timed_tsn = None
-            if chunk.sent == 1:
-                path.measured(now - chunk.sent_at)
+    def _take_time(self, chunk: SentChunk, now: float) -> None:
+        """Measure a round trip: the chunk that was timed is acknowledged."""
+        chunk.path.timed_tsn = None
+        if chunk.sent == 1:
+            chunk.path.measured(now - chunk.sent_at)
 
     def sack(
         self, sack: Sack, cumulative: int, paths: Collection[Path], now: float
@@ -550,13 +540,16 @@ class Outbound:
 
         Only what they change is looked at: what they newly acknowledge, and what is lost by that.
         """
-        self._forget_gaps()
+        if self._gaps and self._gaps[0][0] <= self.cumulative:
+            self._forget_gaps()
         blocks = self._blocks(sack)
         highest_news = self.cumulative
         covered = 0
         for first, last in blocks:
             covered += last + 1 - first
-            highest_news = max(highest_news, self._take_block(first, last, news, now))
+            news_end = self._take_block(first, last, news, now)
+            if news_end > highest_news:
+                highest_news = news_end
         reneged = False
         # A peer could take gap blocks back with each SACK, so that counts once in a round trip.
         if covered < self._gapped and now - self._reneged_at >= max(
@@ -566,9 +559,12 @@ class Outbound:
             reneged = self._take_back(_without(self._gaps, blocks))
             self._gaps = blocks
             self._gapped = covered
-        highest = blocks[-1][1] if blocks else self.cumulative
-        recovering = advanced and any(path.fast_recovery for path in paths)
-        return self._find_lost(highest if recovering else highest_news), reneged
+        report = highest_news
+        if advanced and blocks:
+            for path in paths:
+                if path.fast_recovery:
+                    report = blocks[-1][1]
+        return self._find_lost(report) if report > self.cumulative else set(), reneged
 
     def _forget_gaps(self) -> None:
         """Forget gap blocks up to the cumulative TSN."""
@@ -589,6 +585,8 @@ class Outbound:
         """Process one gap block; return the highest TSN that it newly acknowledges, 0 if none."""
         gaps = self._gaps
         at = bisect.bisect_left(gaps, (first,))
+        if at < len(gaps) and gaps[at][0] == first and gaps[at][1] >= last:
+            return 0  # as most are: SACKs repeat them
         if at and gaps[at - 1][1] >= first - 1:
             at -= 1
         end = at  # behind the known blocks that it overlaps or touches
@@ -613,10 +611,19 @@ class Outbound:
         for tsn in range(first, last + 1):
             chunk = self.outstanding.get(tsn)
             if chunk is not None and not chunk.acked:
+                path = chunk.path
                 chunk.acked = True
                 chunk.marked = False
-                self._count_news(chunk, news, now)
-                self.uncount(chunk)
+                if chunk.counted:
+                    chunk.counted = False
+                    path.flight -= chunk.size
+                    self.flight -= chunk.size
+                if chunk.message.abandoned:
+                    news.setdefault(path, 0)
+                    continue
+                news[path] = news.get(path, 0) + chunk.size
+                if path.timed_tsn == tsn:
+                    self._take_time(chunk, now)
         return last
 
     def _blocks(self, sack: Sack) -> list[tuple[int, int]]:
@@ -626,10 +633,14 @@ class Outbound:
         gap block says: taken for acknowledged, it would never be sent again.
         """
         blocks: list[tuple[int, int]] = []
-        done = self.cumulative + 1
+        base, highest = self.cumulative, self.next_tsn - 1
+        done = base + 1
         for first, last in sorted(sack.gaps):
-            low = max(self.cumulative + first, done + 1)
-            high = min(self.cumulative + last, self.next_tsn - 1)
+            low, high = base + first, base + last
+            if low <= done:
+                low = done + 1
+            if high > highest:
+                high = highest
             if low > high:
                 continue
             if blocks and low == done + 1:
@@ -668,15 +679,14 @@ class Outbound:
           report: The TSN below which the SACK reports what is missing.
         """
         lost: set[Path] = set()
-        if report <= self.cumulative:
-            return lost
-        reports = self._reports
-        before = reports[2]
-        bisect.insort(reports, report, key=operator.neg)
-        reports.pop()
-        for tsn in range(max(before, self.cumulative + 1), reports[2]):
+        third, second, first = self._reports
+        if report > second:
+            self._reports = (second, min(report, first), max(report, first))
+        elif report > third:
+            self._reports = (report, second, first)
+        for tsn in range(max(third, self.cumulative + 1), self._reports[0]):
             chunk = self.outstanding.get(tsn)
-            if chunk is not None and not chunk.recounted:
+            if chunk is not None and not chunk.acked and not chunk.recounted:
                 self._lose(chunk, lost)
         recounted = self._recounted
         kept: list[int] = []
@@ -743,7 +753,9 @@ class Outbound:
         """Return the first outstanding chunk that was last sent on a path; None if none was."""
         outstanding = self.outstanding
         found: SentChunk | None = None
-        tsn = max(path.earliest, self.cumulative + 1)
+        tsn = path.earliest
+        if tsn <= self.cumulative:
+            tsn = self.cumulative + 1
         while tsn <= path.newest:
             chunk = outstanding.get(tsn)
             if (
@@ -804,18 +816,19 @@ class Outbound:
         self.buffered -= len(message.data)
         self.messages -= 1
         self._fail(message, 0)
-        for tsn in range(message.first_tsn, message.first_tsn + message.chunks):
-            chunk = self.outstanding.get(tsn)
-            if chunk is not None:
+        if message.offset:
+            tsn = max(message.first_tsn, self.cumulative + 1)
+            while (chunk := self.outstanding.get(tsn)) is not None and chunk.message is message:
                 self.uncount(chunk)
                 chunk.marked = False
+                tsn += 1
         if message.offset < len(message.data):
             self._gone += 1
             self._tidy_queue()
         if 0 < message.offset < len(message.data):
             # A TSN that is never sent stands for the rest: even if the peer has all that was sent
             # of the message, it has to be told to skip it.
-            stand_in = SentChunk(self.next_tsn, b"", 0, message, path)
+            stand_in = SentChunk(self.next_tsn, b"", 0, message, path, 0.0)
             self.outstanding[stand_in.tsn] = stand_in
             self.next_tsn += 1
         if message.offset:
@@ -862,7 +875,7 @@ class Outbound:
                 data=message.data,
                 first=True,
                 last=True,
-                sent=message.transmitted,
+                sent=message.offset > 0,
                 error=error,
                 stream=info.stream,
                 ppid=info.ppid,
@@ -884,7 +897,7 @@ class Outbound:
         self.outstanding.clear()
         self._gaps.clear()
         self._gapped = 0
-        self._reports = [-1, -1, -1]
+        self._reports = (-1, -1, -1)
         self._recounted.clear()
         self.queue.clear()
         self._gone = 0
