@@ -31,12 +31,15 @@ _STALE: Final = (
 
 
 class Beginning:
-    """Chunks at the beginning or in the middle of a message, whose end has not arrived."""
+    """Chunks at the beginning or in the middle of a message, whose end has not arrived.
+
+    The first may be the header of the message's first chunk only.
+    """
 
     __slots__ = ("parts",)
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts: Parts = parts
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts: list[bytes] = parts
 
 
 _Item: TypeAlias = bytes | list[bytes] | Beginning | Notification | FailedFragment | Address
@@ -103,8 +106,13 @@ class Unread:
     # -- adding ---
 
     def deliver(self, parts: Parts | Beginning) -> None:
-        """Add a message, or a piece of one."""
+        """Add a message, or a piece of one; a piece is joined to one that nobody has taken."""
         if self.closed:
+            return
+        if type(parts) is Beginning and self._items and type(self._items[-1]) is Beginning:
+            more = parts.parts[1:]
+            self._items[-1].parts += more
+            self.messages += cost_of(more)
             return
         if self.source is not self._last_source:
             self._last_source = self.source
