@@ -321,3 +321,25 @@ def test_a_small_message_behind_thousands_that_wait() -> None:
             peer.engine.queue(association.id, b"x", info(), peer.now)
         costs.append(lines(functools.partial(peer.send, b"x")))
     assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+# -- what comes out of order -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("flags", [wire.WHOLE | wire.UNORDERED, wire.WHOLE, 0])
+def test_a_chunk_that_comes_while_others_are_missing(every: int, flags: int) -> None:
+    """It costs the same however many have come before it, with a gap behind each or with one."""
+    costs = []
+    for count in (400, 4000):
+        peer = ScriptedPeer(sack_delay=0.0)
+        peer.accept()
+
+        def give(first: int, last: int, peer: ScriptedPeer = peer) -> None:
+            for number in range(first, last):
+                peer.give(peer.data(tsn=101 + every * number, ssn=number + 1, flags=flags))
+
+        give(0, count)
+        costs.append(lines(functools.partial(give, count, count + 10)))
+    # Without gaps in between, a SACK has one block; with them as many as fit.
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10

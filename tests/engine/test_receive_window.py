@@ -55,11 +55,11 @@ def run(window: int, sizes: list[int], seed: int, *, fragments: bool, unread: bo
     Returns the most bytes that were held at any time.
     """
     random = Random(seed)
-    peer = ScriptedPeer(receive_window=window, sack_delay=0.0)
+    peer = ScriptedPeer(receive_window=window, first_window=window // 64, sack_delay=0.0)
     association = peer.accept()
     inbound = association.inbound
     assert inbound is not None
-    first = peer.association.parameters.first_promise
+    first = association.parameters.first_promise
     told = Told({}, first, rwnd=first)
     out: dict[int, bytes] = {}  # what is under way
     most = left = 0
@@ -103,8 +103,8 @@ def test_a_peer_that_keeps_to_the_window_is_never_refused(
 ) -> None:
     """Its messages have one size: it makes us hold no more than twice the receive window."""
     most = run(window, [size], seed, fragments=fragments, unread=unread)
-    # A window of less than 1500 bytes cannot be told.  A message that is delivered in pieces has
-    # one header more.
+    # Less than 1500 bytes cannot be promised.  A message that is delivered in pieces has one header
+    # more.
     assert most <= max(2 * window, LEAST * (size + OVERHEAD) // size) + size + 20 * OVERHEAD
 
 
@@ -127,7 +127,7 @@ def test_a_program_that_pauses_costs_nothing(size: int, pause: float) -> None:
     """Nothing is lost, so nothing but probes of the shut window is refused or sent twice; and
     when the program reads again, the next message comes within two round trips."""
     delay = 0.01
-    limits = {"receive_window": 2**17, "send_buffer": 2**17}
+    limits = {"receive_window": 2**15, "send_buffer": 2**15}
     pair = Pair(link={"delay": delay, "bandwidth": None}, both=limits)
     pair.reading.discard(pair.b)
     probes: set[int] = set()
@@ -171,14 +171,11 @@ def test_a_flow_without_loss_has_the_whole_window_within_some_round_trips() -> N
 
 def test_zero_window_probes_are_refused_until_there_is_room() -> None:
     peer = ScriptedPeer(receive_window=20_000, sack_delay=0.0)
-    peer.accept()
-    rwnd = LEAST
-    while rwnd >= 1000:
-        (answer,) = peer.give(peer.unordered(bytes(1000)))
+    rwnd = peer.accept().parameters.first_promise
+    while rwnd:
+        (answer,) = peer.give(peer.unordered(bytes(min(rwnd, 1000))))
         rwnd = answer.get(wire.Sack).rwnd
-    (answer,) = peer.give(peer.unordered(bytes(rwnd)))
-    assert answer.get(wire.Sack).rwnd == 0
-    acked = answer.get(wire.Sack).cumulative_tsn
+    acked = peer.tsn - 1
     probe = peer.unordered(b"x")
     for _ in range(10):
         (answer,) = peer.give(probe)
@@ -204,3 +201,21 @@ def test_a_window_that_opens_is_told_of_at_once() -> None:
         peer.engine.receive(1, peer.now)
         told += len(peer.take())
     assert told == 1
+
+
+def test_a_restart_in_the_midst_of_a_message_leaves_the_window_whole() -> None:
+    """What was held back until that message ended is gone with it, and takes no room."""
+    peer = ScriptedPeer(receive_window=20_000)
+    peer.accept()
+    for number in range(8):  # half of the window: it is delivered in pieces
+        peer.give(peer.data(bytes(1200), flags=0 if number else 2))
+    for _ in range(4):
+        peer.give(peer.unordered(bytes(1000)))
+    assert len(peer.events()) == 1
+    for number in range(3):
+        peer.tag, peer.tsn = 77 + number, 100
+        peer.accept(*peer.parameters)
+        inbound = peer.association.inbound
+        assert inbound is not None
+        assert inbound.held == peer.association.unread.messages == 0
+        assert inbound.advertise() == 20_000

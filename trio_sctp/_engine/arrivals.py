@@ -106,13 +106,8 @@ class Unread:
     # -- adding ---
 
     def deliver(self, parts: Parts | Beginning) -> None:
-        """Add a message, or a piece of one; a piece is joined to one that nobody has taken."""
+        """Add a message, or a piece of one."""
         if self.closed:
-            return
-        if type(parts) is Beginning and self._items and type(self._items[-1]) is Beginning:
-            more = parts.parts[1:]
-            self._items[-1].parts += more
-            self.messages += cost_of(more)
             return
         if self.source is not self._last_source:
             self._last_source = self.source
@@ -131,6 +126,19 @@ class Unread:
             arrivals.order.append(self)
             arrivals.shared += 1
             arrivals.fresh.add(None)
+
+    def deliver_piece(self, parts: list[bytes]) -> None:
+        """Add a piece of a message; it is joined to the piece before if nobody has taken that.
+
+        The first part is a chunk, or the header of one that stands for the pieces before.
+        """
+        last = self._items[-1] if self._items else None
+        if type(last) is Beginning:
+            more = parts[1:]
+            last.parts += more
+            self.messages += cost_of(more)
+        else:
+            self.deliver(Beginning(parts))
 
     def report(self, event: Notification | FailedFragment) -> None:
         """Add an event.

@@ -20,7 +20,7 @@ from array import array
 from typing import Final
 
 from .._values import PartialDeliveryAborted
-from .arrivals import Beginning, Unread
+from .arrivals import Unread
 from .intervals import Intervals
 from .parameters import Parameters
 from .parts import CHUNK_COST, Parts, SortedParts, cost_of
@@ -375,7 +375,7 @@ class Inbound:
         self._open_start, self._open = end, [header]
         self._partial = end
         self.unread.cumulative = self.cumulative
-        self.unread.deliver(Beginning(parts))
+        self.unread.deliver_piece(parts)
 
     def _release_held_back(self) -> None:
         """Deliver what came while a message was being delivered in pieces, which has ended."""
