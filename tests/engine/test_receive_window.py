@@ -212,6 +212,7 @@ def test_a_restart_in_the_midst_of_a_message_leaves_the_window_whole() -> None:
     for _ in range(4):
         peer.give(peer.unordered(bytes(1000)))
     assert len(peer.events()) == 1
+    peer.take()
     for number in range(3):
         peer.tag, peer.tsn = 77 + number, 100
         peer.accept(*peer.parameters)
