@@ -7,7 +7,7 @@ import pytest
 from trio_sctp._engine import wire
 from trio_sctp._engine.path_mtu import RAISE_AFTER
 
-from ..support.engines import B2, A, Sent, info, payloads
+from ..support.engines import B2, PEER_PORT, A, Sent, info, payloads
 from ..support.scripted_peer import ScriptedPeer
 from .simulation import Pair
 
@@ -174,6 +174,17 @@ def test_a_search_for_larger_sizes_gives_way_when_packets_of_the_base_size_are_l
     pair = discovering(mtu)
     pair.send(bytes(20_000))
     pair.run_until(lambda: payloads(pair.events[pair.b]), 30.0)
+
+
+@pytest.mark.parametrize("mtu", [1000, 600, 576])
+def test_an_association_comes_up_on_a_narrow_path_though_a_message_goes_with_the_cookie(
+    mtu: int,
+) -> None:
+    pair = Pair(both={"path_mtu": BASE}, link={"mtu": mtu}, connect=False)
+    pair.id = pair.a.connect(pair.routes, PEER_PORT, pair.now)
+    pair.send(bytes(800))
+    pair.run(3.0)
+    assert payloads(pair.events[pair.b]) == [bytes(800)]
 
 
 def test_a_path_on_which_nothing_passes_for_a_while_keeps_its_size() -> None:

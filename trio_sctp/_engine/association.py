@@ -311,7 +311,8 @@ class EngineAssociation:
         packet.add(wire.chunk(ChunkType.COOKIE_ECHO, self.cookie))
         if reports:
             packet.add(wire.error_chunk(reports))
-        packet.fragment = packet.room < 0
+        # It may have been too large for the path, of which nothing is known yet.
+        packet.fragment = packet.room < 0 or self._t1_count > 0
         outbound = self.outbound
         while (chunk := outbound.next_marked(packet.room, now)) is not None:
             packet.add(chunk.wire)
