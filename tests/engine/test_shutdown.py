@@ -270,24 +270,41 @@ def test_a_peer_that_repeats_itself_cannot_hold_the_end_for_ever(repeated: str) 
     assert peer.now == 50.0
 
 
+def test_a_shutdown_that_acknowledges_is_progress_as_a_sack_is() -> None:
+    """A peer that has shut down says so with each acknowledgement."""
+    peer = ScriptedPeer(rto_max=10.0)
+    association = peer.accept()
+    for _ in range(10):
+        peer.send(b"x")
+    peer.engine.shutdown(association.id, peer.now)
+    for number in range(10):
+        peer.advance(40.0)
+        left = peer.give(wire.shutdown_chunk(peer.their_tsn + number))
+    assert kinds(left) == [wire.ShutdownAck]
+
+
 # -- slow links --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("closer", ["sender", "receiver"])
+@pytest.mark.parametrize("closer", ["sender", "sender that has gone", "receiver"])
 def test_a_mebibyte_at_24_kbit_per_second_arrives_before_the_end(closer: str) -> None:
     """It takes more than five times RTO.Max, but there is progress all the time."""
     pair = Pair(link={"bandwidth": 24_000, "delay": 0.05})
     sent = [bytes([number]) * 8192 for number in range(127)]
     for message in sent:
         pair.answer(message)
-    if closer == "sender":
-        pair.b.shutdown(pair.other.id, pair.now)
-    else:
+    if closer == "receiver":
         pair.a.shutdown(pair.id, pair.now)
+    else:
+        pair.b.shutdown(pair.other.id, pair.now)
+    if closer == "sender that has gone":
+        pair.b.release([pair.other.id], None, pair.now)
     pair.run_until(pair.over, 1000.0)
     assert pair.now > 300.0
     assert payloads(pair.events[pair.a]) == sent
-    graceful(pair)
+    (end,) = ends(pair.events[pair.a])
+    assert end.state is AssociationState.SHUTDOWN_COMP
+    assert not failures(pair.events[pair.b])
 
 
 # -- associations without a program ------------------------------------------------------------

@@ -1184,6 +1184,8 @@ class EngineAssociation:
                 self._renew_t3(path, now)
             if outbound.probe is not None:
                 self._probe_is_out(0)  # a SHUTDOWN says nothing of the window
+            if self._timers[T5] != inf:
+                self._guard_shutdown(now)
         match self.state:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
                 self._enter(StatusState.SHUTDOWN_RECEIVED)
