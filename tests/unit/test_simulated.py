@@ -283,6 +283,38 @@ async def test_a_private_address_is_known_by_the_init_that_leaves_from_it(
     await listener.aclose()
 
 
+async def test_a_message_may_go_to_another_address(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    ours, theirs = ["20.0.0.1", "20.1.0.1"], ["20.0.0.2", "20.1.0.2"]
+    listener = await open_listener(2905, hosts=theirs, stack=sctp_network.host(*theirs))
+    endpoint = await open_endpoint(stack=sctp_network.host(*ours))
+    association = await endpoint.connect(theirs, 2905)
+    accepted = await listener.accept()
+    second = (theirs[1], 2905)
+    await trio.sleep(10)  # until it is confirmed
+    await association.send(b"by the primary path")
+    await association.send(b"by the other", address=second)
+    await endpoint.send(b"by id", association.id, address=second)
+    endpoint.send_nowait(b"at once", association, address=second)
+    await association.send(b"and back")
+    came = [await accepted.receive() for _ in range(5)]
+    assert [(message.data, message.address[0]) for message in came] == [
+        (b"by the primary path", ours[0]),
+        (b"by the other", ours[1]),
+        (b"by id", ours[1]),
+        (b"at once", ours[1]),
+        (b"and back", ours[0]),
+    ]
+    sctp_network.network.partition(ours[1:], theirs[1:])
+    for number in range(10):
+        await association.send(b"%d" % number, address=second)
+        assert (await accepted.receive()).data == b"%d" % number
+    await trio.aclose_forcefully(endpoint)
+    accepted.abort()
+    await listener.aclose()
+
+
 async def test_both_sides_connect_and_one_was_given_no_addresses(
     autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
 ) -> None:
