@@ -8,7 +8,7 @@ IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test check bench mutants clean kernel-sctp peers
+.PHONY: help run test check bench mutants soak clean kernel-sctp peers
 
 help:
 	@echo 'make run     the demonstration, on the stack that works here;'
@@ -18,6 +18,7 @@ help:
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
 	@echo '             they write docs/speed.md'
 	@echo 'make mutants how many changes to the engine its tests notice, of COUNT=200 drawn by SEED=1'
+	@echo 'make soak    clients that come and go for MINUTES=60 over UDP: memory, and what is lost'
 	@echo 'make clean   remove what these made'
 
 ifeq ($(STACK),kernel)
@@ -52,6 +53,9 @@ bench: .venv/ready kernel-sctp
 mutants: .venv/ready
 	$(BIN)/python -m pip install --quiet --group mutants
 	$(BIN)/python tools/mutants.py --count $(COUNT) --seed $(SEED)
+
+soak: .venv/ready
+	$(BIN)/python -m tools.soak $(MINUTES)
 
 clean:
 	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
