@@ -126,6 +126,20 @@ def test_a_peer_that_reboots_and_speaks_first_from_a_new_address(rebooted: bool)
         assert list(new.paths) == [B2]
 
 
+def test_a_restart_may_list_the_addresses_of_others_that_were_listed_before() -> None:
+    """They are asked for anew, as often as at first; those that it does not list are forgotten."""
+    peer = ScriptedPeer(heartbeats=False)
+    peer.accept()
+    set_up_from(peer, Route(A, B2), B)
+    association = peer.engine.associations[2]
+    peer.advance(100.0)
+    for listed, times in ((B,), 3), ((), 0):
+        set_up_from(peer, Route(A, B2), *listed, tag=association.their_tag + 1)
+        assert list(association.awaited) == list(listed)
+        asked = [packet for packet in peer.advance(100.0) if packet.route.remote == B]
+        assert [packet.tag for packet in asked] == [association.their_tag] * times
+
+
 def test_silence_of_a_peer_whose_address_another_one_lists_ends_nothing() -> None:
     peer = ScriptedPeer(heartbeats=False)
     old = peer.accept()

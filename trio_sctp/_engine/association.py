@@ -1273,6 +1273,8 @@ class EngineAssociation:
         self._control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         self.paths.begin_anew(route)
+        self.awaited.clear()
+        self._awaited_tries = 0
         self.told = []
         self._outlet.address_book.register(route.remote, self, confirmed=True)
         self.accept(cookie, now)

@@ -153,7 +153,8 @@ class Handshake:
         self, offer: Offer, route: Route, association: EngineAssociation
     ) -> list[str]:
         """Return the addresses that an INIT would add to an association (5.2.1, 5.2.2)."""
-        # Addresses that were not taken up at first either, as they lead nowhere, are not new.
+        # Addresses that were not taken up at first either, as they lead nowhere or are another
+        # association's, are not new.
         others = [address for address in offer.addresses if address != route.remote]
         others = others[: association.parameters.max_peer_addresses - 1]
         listed = [route.remote]
@@ -164,7 +165,8 @@ class Handshake:
             if book.is_credible(address, route, same_port=same_port)
             and local_for(address, route, association.told) is not None
         ]
-        return [address for address in listed if address not in association.paths]
+        known = association.paths.keys() | association.awaited.keys()
+        return [address for address in listed if address not in known]
 
     def _init_ack(
         self,
