@@ -23,7 +23,7 @@ from trio_sctp import PeerAddressFlags, PeerAddressParams
 
 from . import ends
 from .ends import HOST, MTU, SCTP_PORT
-from .udp_usrsctp import SPACE, Usrsctp
+from .udp_usrsctp import SPACE, Usrsctp, accepted
 
 NO_DISCOVERY = PeerAddressParams(pathmtu=MTU, flags=PeerAddressFlags.PMTUD_DISABLE)
 
@@ -84,20 +84,13 @@ async def send(port: int, size: int, seconds: float) -> None:
 
 
 async def receive_by_usrsctp(port: int, size: int, seconds: float) -> None:
-    usrsctp = Usrsctp(port, None)
-    usrsctp.listen()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(usrsctp.timers)
-        ends.ready()
-        while not usrsctp.accept():
-            await usrsctp.packets()
+    async with accepted(port) as usrsctp:
         with trio.CancelScope() as scope:
             arrivals = Arrivals(scope, seconds)
             while True:
                 arrivals.count(usrsctp.receive() * size)
                 await usrsctp.packets()
         print(arrivals.bytes, flush=True)
-        nursery.cancel_scope.cancel()
 
 
 async def send_by_usrsctp(port: int, size: int, seconds: float) -> None:

@@ -11,6 +11,8 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -138,8 +140,9 @@ class Usrsctp:
             self._library.usrsctp_handle_timers(TICK)
 
 
-async def receive(port: int, size: int) -> None:
-    meter = Meter(size)
+@asynccontextmanager
+async def accepted(port: int) -> AsyncIterator[Usrsctp]:
+    """Listen, and yield once somebody has connected; its timers run in the block."""
     usrsctp = Usrsctp(port, None)
     usrsctp.listen()
     async with trio.open_nursery() as nursery:
@@ -147,9 +150,15 @@ async def receive(port: int, size: int) -> None:
         ends.ready()
         while not usrsctp.accept():
             await usrsctp.packets()
+        yield usrsctp
+        nursery.cancel_scope.cancel()
+
+
+async def receive(port: int, size: int) -> None:
+    meter = Meter(size)
+    async with accepted(port) as usrsctp:
         while not meter.arrived(usrsctp.receive()):
             await usrsctp.packets()
-        nursery.cancel_scope.cancel()
 
 
 async def send(port: int, size: int) -> None:

@@ -130,7 +130,7 @@ def test_chunks_behind_a_cookie_echo() -> None:
 # -- what a SACK costs -------------------------------------------------------------------------
 
 
-def sending(count: int, **fields: Any) -> ScriptedPeer:
+def sending(count: int, *, paths: int = 1, **fields: Any) -> ScriptedPeer:
     """A peer to which so many messages of one byte are under way."""
     peer = ScriptedPeer(rwnd=10**6, heartbeats=False, **fields)
     association = peer.accept()
@@ -142,6 +142,8 @@ def sending(count: int, **fields: Any) -> ScriptedPeer:
     peer.engine.flush(association.id, peer.now)
     peer.take()
     assert len(association.outbound.outstanding) == count
+    if paths == 2:
+        association.add_path(peer.route_from(B2), confirmed=True)
     return peer
 
 
@@ -149,10 +151,7 @@ def sending(count: int, **fields: Any) -> ScriptedPeer:
 def test_a_sack_with_gaps(paths: int) -> None:
     costs = []
     for count in (1600, 16_000):
-        peer = sending(count)
-        association = peer.association
-        if paths == 2:
-            association.add_path(peer.route_from(B2), confirmed=True)
+        peer = sending(count, paths=paths)
         total = 0
         for number in range(20):  # every fourth chunk is lost
             gaps = [(4 * block + 2, 4 * block + 4) for block in range(number, number + 5)]
@@ -214,10 +213,8 @@ def test_a_sack_after_one_with_thousands_of_gap_blocks() -> None:
 def test_a_sack_for_what_was_sent_again(paths: int) -> None:
     costs = []
     for count in (1600, 16_000):
-        peer = sending(count)
+        peer = sending(count, paths=paths)
         association = peer.association
-        if paths == 2:
-            association.add_path(peer.route_from(B2), confirmed=True)
         peer.advance(1.1)
         for path in association.paths.values():
             path.cwnd = 10**6

@@ -259,7 +259,7 @@ LONGEST = 200_000
 
 
 def test_d_v_8_13() -> None:
-    t = active(quick(max_message_size=LONGEST))
+    t = active(quick())
     message = pattern(LONGEST)
     for start in range(0, LONGEST, FULL):
         flags = (FIRST if start == 0 else 0) | (LAST if start + FULL >= LONGEST else 0)
@@ -271,7 +271,7 @@ def test_d_v_8_13() -> None:
 
 
 def test_d_v_8_14() -> None:
-    t = active(quick(path_mtu=MTU, max_message_size=LONGEST))
+    t = active(quick(path_mtu=MTU))
     message = pattern(LONGEST)
     t.send(message)
     data = take_all(t)

@@ -45,6 +45,12 @@ class AddressBook:
                 return owner
         return None
 
+    def claimants(self, address: str, port: int) -> list[EngineAssociation]:
+        """Return the associations whose peers have or list an address; the owner is the first."""
+        key = address, port
+        owner, listers = self.owners.get(key), self.listers.get(key, ())
+        return list(listers) if owner is None else [owner, *listers]
+
     def register(self, address: str, association: EngineAssociation, *, confirmed: bool) -> None:
         """Note an address of an association's peer."""
         key = address, association.peer_port

@@ -25,9 +25,8 @@ from .parts import CHUNK_COST, Parts, cost_of
 from .tsn import MASK
 from .wire import DATA_CHUNK, DATA_OVERHEAD, UNORDERED, Cause
 
-_STALE: Final = (
-    64  # entries that an order may have for nothing, and as many as it has for something
-)
+_STALE: Final = 64
+"""Entries that an order may have for nothing, beside as many as it has for something."""
 
 
 class Beginning:
@@ -119,6 +118,7 @@ class Unread:
         else:
             self.messages += cost_of(parts.parts if isinstance(parts, Beginning) else parts)
         self._restarted = False
+        # As in `report`, without a call for each message.
         arrivals = self._arrivals
         if self.own:
             arrivals.fresh.add(self.id)

@@ -335,9 +335,7 @@ class Engine:
             unread.give_up()
         association = self.associations.get(id)
         if association is not None:
-            association.abort(
-                Tlv(Cause.OUT_OF_RESOURCE, b""), Tlv(Cause.USER_INITIATED_ABORT, reason.encode())
-            )
+            association.abort(*_out_of_resource(reason))
             self._settle(association)
         elif unread is not None:
             self._count_unread(unread)
@@ -443,11 +441,9 @@ class Engine:
         """
         if len(data) < wire.HEADER_SIZE:
             return
-        key = remote, int.from_bytes(data[2:4], "big")
+        port = int.from_bytes(data[2:4], "big")
         tag = int.from_bytes(data[4:8], "big")
-        owner = self._address_book.owners.get(key)
-        listers = self._address_book.listers.get(key, ())
-        for association in list(listers) if owner is None else [owner, *listers]:
+        for association in self._address_book.claimants(remote, port):
             if tag:
                 fits = tag == association.their_tag
             else:
@@ -546,10 +542,7 @@ class Engine:
         if not outline.reflected:
             return None
         # An ABORT or SHUTDOWN COMPLETE may have the tag that its sender received (8.5.1 B and C).
-        key = route.remote, outline.source_port
-        owner = self._address_book.owners.get(key)
-        listers = self._address_book.listers.get(key, ())
-        for association in [owner, *listers] if owner is not None else listers:
+        for association in self._address_book.claimants(route.remote, outline.source_port):
             if association.their_tag == outline.tag and (
                 ChunkType.SHUTDOWN_COMPLETE not in kinds
                 or association.state is StatusState.SHUTDOWN_ACK_SENT
@@ -667,7 +660,7 @@ class Engine:
             reason = self.account.refuse(remote, now)
         else:
             return None
-        return [Tlv(Cause.OUT_OF_RESOURCE, b""), Tlv(Cause.USER_INITIATED_ABORT, reason.encode())]
+        return _out_of_resource(reason)
 
     def _act_on(
         self,
@@ -782,3 +775,8 @@ class Engine:
         if association.failure and association.unread.own:
             self._failures[association.id] = association.failure
         self._count_unread(association.unread)
+
+
+def _out_of_resource(reason: str) -> list[Tlv]:
+    """Return cause 4, which has no room for a reason, and the reason in a cause of its own."""
+    return [Tlv(Cause.OUT_OF_RESOURCE, b""), Tlv(Cause.USER_INITIATED_ABORT, reason.encode())]

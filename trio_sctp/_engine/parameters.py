@@ -50,7 +50,6 @@ class Parameters:
     send_buffer: int = 2**20
     send_buffer_messages: int = 16384
 
-    max_message_size: int = 2**24
     max_peer_addresses: int = 16  # a peer could make us probe this many hosts of others
     max_cookie_size: int = 2048  # bytes of its own that an INIT can make us send back
     max_duplicates: int = 64  # TSNs that one SACK reports
