@@ -21,9 +21,10 @@ import google_crc32c
 from trio_sctp._engine import Engine, Outgoing, Parameters, Route, wire
 from trio_sctp._engine.account import PRECISION
 from trio_sctp._engine.arrivals import Beginning, event_cost
-from trio_sctp._engine.association import T1, T2, WINDOW, EngineAssociation
+from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.inbound import FARTHEST
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
+from trio_sctp._engine.timers import T1, T2, WINDOW
 from trio_sctp._options import StatusState
 from trio_sctp._values import SendInfo
 
@@ -444,7 +445,7 @@ def check(engine: Engine) -> None:
         assert not association.ended
         assert association.id in engine._deadlines._scheduled, "no timer is left"
         assert 0 < len(association.paths) <= association.parameters.max_peer_addresses
-        assert not association._control
+        assert not association.bundler.control
         check_inbound(engine, association)
         check_outbound(association)
         check_timers(association)
@@ -526,12 +527,12 @@ def check_timers(association: EngineAssociation) -> None:
     never = float("inf")
     match association.state:
         case StatusState.COOKIE_WAIT | StatusState.COOKIE_ECHOED:
-            assert association._timers[T1] < never
+            assert association.timers[T1] < never
         case StatusState.SHUTDOWN_SENT | StatusState.SHUTDOWN_ACK_SENT:
-            assert association._timers[T2] < never
+            assert association.timers[T2] < never
         case _:
-            assert association._timers[T1] == never
-            assert association._timers[T2] == never
+            assert association.timers[T1] == never
+            assert association.timers[T2] == never
     if association.state not in _MAY_SEND:
         return
     outbound = association.outbound
@@ -539,10 +540,10 @@ def check_timers(association: EngineAssociation) -> None:
         if not chunk.acked and not chunk.message.abandoned:
             # A marked chunk follows when others are acknowledged, or time out.
             paths = association.paths.values() if chunk.marked else [chunk.path]
-            timers = [*(path.t3 for path in paths), association._timers[WINDOW]]
+            timers = [*(path.t3 for path in paths), association.timers[WINDOW]]
             assert min(timers) < never, "nothing retransmits what is outstanding"
     if outbound.queue:
-        probed = association._timers[WINDOW] < never
+        probed = association.timers[WINDOW] < never
         assert outbound.outstanding or probed, "nothing sends what is queued"
     if association.state is StatusState.SHUTDOWN_PENDING:
         assert not outbound.empty

@@ -135,7 +135,7 @@ def test_a_restart_may_list_the_addresses_of_others_that_were_listed_before() ->
     peer.advance(100.0)
     for listed, times in ((B,), 3), ((), 0):
         set_up_from(peer, Route(A, B2), *listed, tag=association.their_tag + 1)
-        assert list(association.awaited) == list(listed)
+        assert list(association.heartbeats.awaited) == list(listed)
         asked = [packet for packet in peer.advance(100.0) if packet.route.remote == B]
         assert [packet.tag for packet in asked] == [association.their_tag] * times
 

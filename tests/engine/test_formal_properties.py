@@ -30,7 +30,8 @@ from hypothesis.stateful import (
 )
 
 from trio_sctp._engine import Engine, Route, wire
-from trio_sctp._engine.association import T1, EngineAssociation
+from trio_sctp._engine.association import EngineAssociation
+from trio_sctp._engine.timers import T1
 from trio_sctp._engine.tsn import MASK
 from trio_sctp._engine.wire import Cause, ChunkType, Tlv
 from trio_sctp._options import StatusState
@@ -165,7 +166,7 @@ class End:
         self.seen = now
         for one in self.engine.associations.values():
             if one.state is S.COOKIE_ECHOED:
-                assert one._timers[T1] != inf, "not_stuck_in_cookie_echoed"
+                assert one.timers[T1] != inf, "not_stuck_in_cookie_echoed"
 
 
 class Conversation(RuleBasedStateMachine):

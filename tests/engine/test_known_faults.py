@@ -325,7 +325,12 @@ def test_an_init_ack_that_is_late_after_a_collision_changes_nothing(state: Statu
     """pion/webrtc 1270: both sides sent an INIT, one is up, and the other's INIT ACK comes."""
     peer = ScriptedPeer()
     association = peer.bring_to(state)
-    before = (association.state, association.their_tag, association.inbound, association.cookie)
+    before = (
+        association.state,
+        association.their_tag,
+        association.inbound,
+        association.initiation.cookie,
+    )
     for tag in (peer.tag, 0x99):
         late = peer.init_ack([Tlv(wire.ParameterType.STATE_COOKIE, b"another")], tag=tag)
         assert peer.give(late) == []
@@ -333,7 +338,7 @@ def test_an_init_ack_that_is_late_after_a_collision_changes_nothing(state: Statu
         association.state,
         association.their_tag,
         association.inbound,
-        association.cookie,
+        association.initiation.cookie,
     )
 
 

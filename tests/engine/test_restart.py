@@ -23,10 +23,11 @@ from ..support.scripted_peer import ScriptedPeer
 
 FORWARD_TSN = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
 SEED = 5
+PACKAGE = "trio_sctp._engine."
 
 CHANCE = {"tie_tags", "heartbeat_at", "heartbeat_nonce"}
 """What is drawn by lot."""
-OWN = {"id", "init", "cookie", "parameters", "unread"}
+OWN = {"id", "initiation", "parameters", "unread"}
 """What is not of the new association: the id stays, as does what the program has not taken, and the
 handshake of the old one is over."""
 
@@ -42,7 +43,7 @@ def state(peer: ScriptedPeer) -> dict[str, Any]:
     association = peer.association
     seen: dict[str, Any] = {"primary": association.primary and association.primary.address}
     for name, value in fields(association).items():
-        if name in ("outbound", "inbound"):
+        if type(value).__module__.startswith(PACKAGE) and name not in ("paths", "primary"):
             seen[name] = fields(value)
         elif name == "paths":
             seen[name] = {address: path_state(path) for address, path in value.items()}

@@ -1,28 +1,33 @@
 """SCTP as a function of packets and time (RFC 9260): no clock, no socket, no task.
 
-    engine        an endpoint: which association a packet is of, before its chunks are read
-    handshake     what answers an INIT, and what a COOKIE ECHO comes to
-    tags          our verification tags: whose each is, and which are used up
-    association   one association: what each chunk means to it; timers, paths, bundling, shutdown
-    states        its states, and which may follow which
-    outlet        what an endpoint's associations share: the way to the network and to the program
-    addresses     our addresses, and which association a peer's address belongs to
-    offer         the parameters of an INIT or INIT ACK, read once
-    cookie        the state cookie: sealed, and opened
-    inbound       receiving: order, reassembly, window, what a SACK of ours says
-    arrivals      messages and events that have arrived for programs, until they take them
-    account       the memory that peers make a stack hold, and who gives way when it is full
-    intervals     which TSNs have arrived although others before them have not
-    parts         user data as it is kept: the bytes of DATA chunks
-    outbound      sending: fragments, TSNs, what a SACK of the peer acknowledges, retransmission
-    bundling      a packet that is being filled with chunks, which association chooses
-    paths         the peer's addresses: which to use, which have failed, which to probe
-    path          one destination: round trips, congestion window, heartbeats
-    path_mtu      how large its packets may be
-    deadlines     whose timers expire next
-    parameters    protocol parameters (section 16) and limits; those of an INIT are in offer
-    wire          packets and chunks as bytes and as values
-    tsn           numbers that wrap around on the wire
+    engine         an endpoint: which association a packet is of, before its chunks are read
+    handshake      what answers an INIT, and what a COOKIE ECHO comes to
+    tags           our verification tags: whose each is, and which are used up
+    association    one association: its states, and what each chunk means to it; restart, shutdown
+    initiation     the active half of its handshake: INIT, COOKIE ECHO, and how often
+    heartbeats     what is sent to see whether its addresses work, and whether the peer is there
+    bundling       what leaves when, and in which packet
+    recovery       what follows from a SACK, or from none: windows, T3-rtx, probes of a shut window
+    acknowledging  when a SACK of ours leaves, and what it says
+    states         its states, and which may follow which
+    outlet         what an endpoint's associations share: the way to the network and to the program
+    addresses      our addresses, and which association a peer's address belongs to
+    offer          the parameters of an INIT or INIT ACK, read once
+    cookie         the state cookie: sealed, and opened
+    inbound        receiving: order, reassembly, window
+    arrivals       messages and events that have arrived for programs, until they take them
+    account        the memory that peers make a stack hold, and who gives way when it is full
+    intervals      which TSNs have arrived although others before them have not
+    parts          user data as it is kept: the bytes of DATA chunks
+    outbound       sending: fragments, TSNs, what a SACK of the peer acknowledges
+    paths          the peer's addresses: which to use, which have failed, which to probe
+    path           one destination: round trips, congestion window, heartbeats
+    path_mtu       how large its packets may be
+    timers         the timers of an association
+    deadlines      whose timers expire next
+    parameters     protocol parameters (section 16) and limits; those of an INIT are in offer
+    wire           packets and chunks as bytes and as values
+    tsn            numbers that wrap around on the wire
 
 The program that drives it calls `Engine.receive_packet` and `Engine.handle_timeout`, and sends what
 `Engine.packets_to_send` gives.  Nothing that a peer sends makes it raise: functions that read what

@@ -1,7 +1,12 @@
-"""One association: its states, timers and paths (RFC 9260 sections 4, 5, 6, 8, 9).
+"""One association: its states, and what each chunk means to it (RFC 9260 sections 4, 5, 8, 9).
 
-What the packets of an association mean stands here.  Which association a packet is of, and what is
-answered without one, stands in `engine`.
+Which association a packet is of, and what is answered without one, stands in `engine`.  The rooms
+that an association consists of know nothing of it:
+
+    initiation                     INIT and COOKIE ECHO, until the peer answers
+    inbound, acknowledging         the peer's user data, and the SACKs for it
+    outbound, recovery, bundling   ours: what is acknowledged, what is lost, what leaves when
+    paths, heartbeats              the peer's addresses, and whether they work
 
 The names of methods say what they do: `_handle_` takes what the peer sent, `_send_` puts a chunk on
 its way and does nothing else, `_enter_` changes the state.
@@ -11,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable
 from math import inf
 from typing import Final
 
@@ -29,50 +33,33 @@ from .._values import (
 )
 from . import wire
 from .account import EVENT_COST
+from .acknowledging import Acknowledgements
 from .addresses import local_for
 from .arrivals import Unread
-from .bundling import PacketBuilder
+from .bundling import Bundler, PacketBuilder
 from .cookie import FORWARD_TSN, Cookie
+from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
+from .initiation import Initiation
 from .offer import Offer
-from .outbound import Outbound, OutgoingMessage, SentChunk
+from .outbound import Outbound, OutgoingMessage
 from .outlet import Outlet
 from .parameters import Parameters
-from .path import Path, Route, host_of, transport_address
+from .path import Path, Route, read_heartbeat_info, transport_address
 from .path_mtu import PathMtuSearch
 from .paths import Paths
+from .recovery import Recovery
 from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
+from .timers import AUTOCLOSE, PROBE, T1, T2, T5, stopped
 from .tsn import MASK, unwrap
 from .wire import Cause, ChunkType, ParameterType, Tlv
 
-_SMALLEST_SACK = 32
-_SMALLEST_FORWARD_TSN = 32
-_SMALLEST_DATA = wire.DATA_OVERHEAD + 4
 _BURSTS = 4
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING  # to look it up in its enum costs 80 ns
-_HEARTBEAT = struct.Struct("!d8s")
 _STREAM_CAUSE = struct.Struct("!HH")
-_PROBE_SIZE: Final = wire.HEADER_SIZE + 8 + _HEARTBEAT.size + 39  # with the longest address
-
-# The timers of an association, as places in a list: `deadline`, `handle_timeout` and a restart walk
-# over it.  Those of a path are the path's.
-SACK: Final = 0  # a SACK is due (6.2)
-T1: Final = 1  # T1-init, T1-cookie (5.1)
-T5: Final = 2  # T5-shutdown-guard (9.2)
-T2: Final = 3  # T2-shutdown (9.2)
-AUTOCLOSE: Final = 4
-PROBE: Final = 5  # an unconfirmed address is to be probed (5.4)
-LIFE: Final = 6  # the peer has not shown that it is there
-WINDOW: Final = 7  # the peer's window is shut, and is to be probed (6.1 A)
-_TIMERS: Final = 8
 
 _LONGEST_SHUTDOWN: Final = 3600.0
 """Seconds after which a shutdown ends in an abort, even if it makes progress."""
-_AWAITED_TRIES: Final = 3
-_LIFE_TRIES: Final = 2
-_LIFE_WAIT: Final = 1.0
-"""Seconds that a peer has to answer when it is asked whether it is there; more if the round trip
-is long."""
 
 
 class EngineAssociation:
@@ -97,57 +84,41 @@ class EngineAssociation:
         self.id = id
         self.peer_port = peer_port
         self.our_tag: int = our_tag
-        self.their_tag: int = 0
         self.tie_tags: tuple[int, int] = self._new_tie_tags()
         self.parameters = parameters
         self.state: StatusState = StatusState.CLOSED
         self.ended: bool = False
         self.failure: int = 0
-        self.paths: Paths = Paths(parameters, peer_port)
         self.told: list[str] = []
-        self.outbound: Outbound = Outbound(parameters, our_tsn)
-        self.inbound: Inbound | None = None
         self.outbound_streams: int = parameters.outbound_streams
         self.inbound_streams: int = 0
-        self.forward_tsn: bool = False
         self.error_count: int = 0
         self.adaptation: int | None = None
         self.unread: Unread = outlet.arrivals.open(id)
         self.dry_wanted: bool = True
         self.room_wanted: bool = False  # somebody waits until it takes another message
         self.released: bool = False  # its program has gone
-        # Addresses that the peer lists and that are confirmed in other associations, and what the
-        # answer to a heartbeat there has to contain.
-        self.awaited: dict[str, bytes] = {}
-        self._awaited_tries = 0
 
-        self.init: wire.Init | None = None  # ours
-        self.cookie: bytes = b""  # the peer's, which we echo
-        self._timers: list[float] = [inf] * _TIMERS
-        self._t1_timeout = 0.0
-        self._t1_count = 0
-        self._stale_retries = 0
-        self._cookie_sent = 0.0
-        self._sack_now = False
-        self._sack_path: Path | None = None
-        self._packets = 0  # with DATA, since the last SACK
-        self._acknowledging = False  # the first SACK was due
-        self._control: list[tuple[Path, bytes]] = []  # chunks that wait for the next packet
-        self._retransmit_one = False
-        self._init_path = 0
+        self.timers: list[float] = stopped()
+        self.paths: Paths = Paths(parameters, peer_port)
+        self.outbound: Outbound = Outbound(parameters, our_tsn)
+        self.inbound: Inbound | None = None
+        self.acks: Acknowledgements = Acknowledgements(parameters, self.timers)
+        self.recovery: Recovery = Recovery(parameters, self.paths, self.outbound, self.timers)
+        self.bundler: Bundler = Bundler(
+            outlet, peer_port, self.paths, self.outbound, self.acks, self.recovery
+        )
+        self.heartbeats: Heartbeats = Heartbeats(outlet, self.paths, self.bundler, self.timers)
+        self.life: Life = Life(self.timers)
+        self.initiation: Initiation = Initiation(
+            parameters, self.paths, self.outbound, self.bundler, self.timers
+        )
+
         self._primary_chosen = False  # by the program
-        self._refused: set[str] = set()  # addresses where ICMP says that nobody is
-        self._window_wait = 0.0  # seconds between probes of a window that is shut
-        self._window_told = False  # whether a SACK came since the last
         self._shutdown_until = inf  # when a shutdown is over, however well it goes
         self._shutdown_tsn = 0  # the peer's cumulative TSN when the guard was renewed last
         self._reports: list[Tlv] = []  # causes for an ERROR that answers the packet at hand
         self._reports_size = 0
-        self._acks_size = 0  # bytes of HEARTBEAT ACKs that answer the packet at hand
-        self._life_asked = 0  # how often the peer was asked whether it is there
-        self._life_asked_for = 0  # the tag of the INIT that was the reason
-        self._life_shown_to = 0  # and that of the one for which the peer has shown it
-        self.silent: bool = False  # the peer has not answered when it was asked
 
     # -- states ---
 
@@ -155,6 +126,11 @@ class EngineAssociation:
     def half_open(self) -> bool:
         """Whether it is still being set up."""
         return self.state in HALF_OPEN
+
+    @property
+    def their_tag(self) -> int:
+        """The verification tag that the peer wants to see; 0 if it is not known."""
+        return self.bundler.their_tag
 
     @property
     def primary(self) -> Path | None:
@@ -174,7 +150,7 @@ class EngineAssociation:
 
     def deadline(self) -> float:
         """Return when `handle_timeout` has something to do; infinite if never."""
-        first = min(self._timers)
+        first = min(self.timers)
         for path in self.paths.values():
             deadline = path.deadline()
             if deadline < first:
@@ -183,7 +159,7 @@ class EngineAssociation:
 
     def handle_timeout(self, now: float) -> None:
         """Do what has fallen due."""
-        timers = self._timers
+        timers = self.timers
         for timer, expired in enumerate(_EXPIRED):
             if timers[timer] <= now and not self.ended:
                 timers[timer] = inf
@@ -202,7 +178,7 @@ class EngineAssociation:
         self.flush(now)
 
     def _sack_expired(self, now: float) -> None:
-        self._sack_now = True
+        self.acks.due = True
 
     def _t5_expired(self, now: float) -> None:
         self.abort(Tlv(Cause.USER_INITIATED_ABORT, b"shutdown takes too long"))
@@ -258,7 +234,7 @@ class EngineAssociation:
         assert self.primary is not None
         routes = [path.route for path in self.paths.values()]
         self.told = self._outlet.address_book.told_by(routes)
-        self.init = wire.Init(
+        init = wire.Init(
             self.our_tag,
             self.parameters.first_promise,
             self.parameters.outbound_streams,
@@ -270,58 +246,23 @@ class EngineAssociation:
             ],
         )
         self._enter(StatusState.COOKIE_WAIT)
-        self._t1_timeout = self.primary.rto
-        self._send_init(now)
-
-    def _send_init(self, now: float) -> None:
-        """Send it alone in its packet, and each time to the next address (5.1, 6.10)."""
-        assert self.init is not None
-        paths = [path for path in self.paths.values() if path.confirmed]
-        path = paths[self._init_path % len(paths)]
-        self._init_path += 1
-        self._send_alone(path, wire.init_chunk(self.init), tag=0)
-        self._timers[T1] = now + self._t1_timeout
+        self.initiation.start(init, now)
 
     def _t1_expired(self, now: float) -> None:
-        self._t1_count += 1
-        if self._t1_count > self.parameters.max_init_retrans:
+        if not self.initiation.may_try_again():
             self._end(AssociationState.CANT_ASSOC)
-            return
-        longest = self.parameters.max_init_timeout or self.parameters.rto_max
-        self._t1_timeout = min(self._t1_timeout * 2, longest)
-        if self.state is StatusState.COOKIE_WAIT:
-            self._send_init(now)
+        elif self.state is StatusState.COOKIE_WAIT:
+            self.initiation.send_init(now)
         else:
             assert self.primary is not None
             self._mark_all(now)
-            self._send_cookie(self.primary, [], now)
+            self.initiation.send_cookie(self.primary, [], now)
 
     def _mark_all(self, now: float) -> None:
         """Have user data that went with a COOKIE ECHO go with the next one."""
         for path in self.paths.values():
             self.outbound.mark_all_on(path, now)
         self._report_failures()
-
-    def _send_cookie(self, path: Path, reports: list[Tlv], now: float) -> None:
-        """Send the COOKIE ECHO with as much user data as its packet holds.
-
-        No more may leave before the COOKIE ACK (5.1, C).
-        """
-        packet = PacketBuilder(path)
-        packet.add(wire.chunk(ChunkType.COOKIE_ECHO, self.cookie))
-        if reports:
-            packet.add(wire.error_chunk(reports))
-        # It may have been too large for the path, of which nothing is known yet.
-        packet.fragment = packet.room < 0 or self._t1_count > 0
-        outbound = self.outbound
-        while (chunk := outbound.next_marked(packet.room, now)) is not None:
-            packet.add(chunk.wire)
-            outbound.sent_again(chunk, path, now)
-        while (chunk := outbound.next_new(packet.room, path, now, immediate=False)) is not None:
-            packet.add(chunk.wire)
-        self._send_packet(packet)
-        self._cookie_sent = now
-        self._timers[T1] = now + self._t1_timeout
 
     def _handle_init_ack(self, ack: wire.InitAck, route: Route, now: float) -> None:
         """Section 5.1 C."""
@@ -330,37 +271,27 @@ class EngineAssociation:
         if not ack.tag:
             # Section 3.3.3: there is no tag of theirs to answer with.
             path = self.paths.to_answer(self.paths.get(route.remote))
-            self._send_alone(path, wire.abort_chunk(reflected=True), tag=self.our_tag)
+            self.bundler.send_alone(path.route, wire.abort_chunk(reflected=True), tag=self.our_tag)
             self._end(AssociationState.CANT_ASSOC)
             return
         if ack.tag == self.our_tag:
             return  # whoever sends our own packets back is no peer
-        self.their_tag = ack.tag
+        self.bundler.their_tag = ack.tag
         offer = Offer(ack, self.parameters)
-        refusal: Tlv | None = None
-        if not offer.valid or len(ack.parameters) > wire.MOST_LOOKED_AT:
-            refusal = Tlv(Cause.INVALID_PARAMETER, b"")
-        elif offer.host_name is not None:
-            refusal = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
-        elif offer.cookie is None:
-            missing = struct.pack("!IH", 1, ParameterType.STATE_COOKIE)
-            refusal = Tlv(Cause.MISSING_PARAMETER, missing)
+        refusal = self.initiation.refusal(ack, offer)
         if refusal is not None:
             self._send_abort(refusal)
             self._end(AssociationState.CANT_ASSOC)
             return
         assert offer.cookie is not None
-        self.cookie = offer.cookie
         self._take_up(offer, route, now)
         self._enter(StatusState.COOKIE_ECHOED)
-        self._t1_count = 0
-        self._t1_timeout = self.parameters.rto_initial
         path = self.paths[route.remote]
         if not path.confirmed:
             path = self.paths.for_data()  # only the peer's word says that it is there (5.4)
         elif not self._primary_chosen:
             self.paths.primary = path
-        self._send_cookie(path, offer.unrecognized, now)
+        self.initiation.echo(offer.cookie, path, offer.unrecognized, now)
 
     def _take_up(self, offer: Offer, route: Route, now: float) -> None:
         """Work by what the peer's INIT ACK says."""
@@ -369,16 +300,20 @@ class EngineAssociation:
         self.inbound_streams = min(parameters.inbound_streams, offer.outbound_streams)
         self.outbound.rwnd = self.outbound.largest_rwnd = offer.rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        self.inbound = Inbound(parameters, offer.tsn, self.inbound_streams, self.unread)
+        self._begin_inbound(offer.tsn)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
         self._leave_from_known(route)
         for address in offer.addresses:
             self._add_listed(address, route, now)
-        if offer.forward_tsn:
-            self.forward_tsn = self.outbound.may_skip = parameters.partial_reliability
+        self.outbound.may_skip = offer.forward_tsn and parameters.partial_reliability
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
+
+    def _begin_inbound(self, tsn: int) -> None:
+        # What was delivered before a restart stays in `unread`, and takes room until it is taken.
+        self.inbound = Inbound(self.parameters, tsn, self.inbound_streams, self.unread)
+        self.acks.begin(self.inbound)
 
     def _leave_from_known(self, route: Route) -> None:
         """Have all packets leave from addresses that the peer knows.
@@ -413,55 +348,28 @@ class EngineAssociation:
         if owner is None:
             other = Route(local, address, route.local_udp, route.remote_udp)
             self.add_path(other, confirmed=False)
-        elif address not in self.awaited:
-            self.awaited[address] = b""
-
-    def _ask_for(self, address: str, now: float) -> None:
-        """Send a heartbeat to an address that is another association's.
-
-        Its peer does not answer it, as the verification tag is wrong there; but it may have begun
-        anew, with this association (5.2).
-        """
-        assert self.primary is not None
-        route = self.primary.route
-        local = local_for(address, route, self.told) or route.local
-        nonce = self.awaited[address] = self._outlet.randomness(8)
-        info = _HEARTBEAT.pack(now, nonce) + address.encode()
-        self.paths.reflected += _PROBE_SIZE
-        data = wire.seal(
-            self._outlet.port, self.peer_port, self.their_tag, [wire.heartbeat_chunk(info)]
-        )
-        self._outlet.transmit(data, Route(local, address, route.local_udp, route.remote_udp))
-
-    def has_come_from(self, address: str, packet: wire.Packet) -> bool:
-        """Whether a packet shows that an address of another association is this peer's."""
-        nonce = self.awaited.get(address)
-        return bool(nonce) and any(
-            isinstance(chunk, wire.HeartbeatAck) and chunk.info[8:16] == nonce
-            for chunk in packet.chunks
-        )
+        elif address not in self.heartbeats.awaited:
+            self.heartbeats.awaited[address] = b""
 
     def gain(self, route: Route, now: float, *, confirmed: bool) -> None:
         """Add an address that another association had, and that this peer lists and sends from."""
-        del self.awaited[route.remote]
+        del self.heartbeats.awaited[route.remote]
         path = self.add_path(route, confirmed=confirmed)
         if confirmed:
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
-            path.schedule_heartbeat(now, self._outlet.fraction())
+            self.heartbeats.schedule(path, now)
         else:
-            self._timers[PROBE] = min(self._timers[PROBE], now)
+            self.heartbeats.probe_soon(now)
 
     def accept(self, cookie: Cookie, now: float) -> None:
         """Work by the cookie of a COOKIE ECHO (5.1 D)."""
-        self.their_tag = cookie.their_tag
+        self.bundler.their_tag = cookie.their_tag
         self.outbound_streams = cookie.outbound_streams
         self.inbound_streams = cookie.inbound_streams
         self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        # What was delivered before a restart stays in `unread`, and takes room until it is taken.
-        self.inbound = Inbound(self.parameters, cookie.their_tsn, self.inbound_streams, self.unread)
-        self.forward_tsn = bool(cookie.extensions & FORWARD_TSN)
-        self.outbound.may_skip = self.forward_tsn
+        self._begin_inbound(cookie.their_tsn)
+        self.outbound.may_skip = bool(cookie.extensions & FORWARD_TSN)
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         path = self.paths.get(first.remote)
@@ -482,17 +390,15 @@ class EngineAssociation:
         chunk = wire.chunk(ChunkType.COOKIE_ACK)
         if path is not None and not path.confirmed:
             # Section 5.4: nothing goes to an unconfirmed address without a HEARTBEAT.
-            self._control.append((path, chunk))
-            self.paths.reflected += _PROBE_SIZE
-            self._send_heartbeat(path, now)
-            self._timers[PROBE] = now + path.rto
+            self.bundler.control.append((path, chunk))
+            self.heartbeats.probe_with_answer(path, now)
         else:
-            self._control.append((path or self.paths.for_data(), chunk))
+            self.bundler.control.append((path or self.paths.for_data(), chunk))
 
     def establish(self, now: float, event: AssociationState = AssociationState.COMM_UP) -> None:
         """Enter ESTABLISHED and say so."""
         self._enter(StatusState.ESTABLISHED)
-        self._timers[T1] = inf
+        self.timers[T1] = inf
         self.error_count = 0
         self._report_change(event)
         if self.adaptation is not None:
@@ -504,38 +410,27 @@ class EngineAssociation:
             if path.flight and path.t3 == inf:
                 path.t3 = now + path.rto  # data went with the COOKIE ECHO
             if path.confirmed:
-                path.schedule_heartbeat(now, self._outlet.fraction())
+                self.heartbeats.schedule(path, now)
             else:
-                self._timers[PROBE] = now
-        if self.awaited:
-            self._timers[PROBE] = now
+                self.heartbeats.probe_soon(now)
+        if self.heartbeats.awaited:
+            self.heartbeats.probe_soon(now)
         self._postpone_autoclose(now)
 
     def _postpone_autoclose(self, now: float) -> None:
         if self.parameters.autoclose:
-            self._timers[AUTOCLOSE] = now + self.parameters.autoclose
+            self.timers[AUTOCLOSE] = now + self.parameters.autoclose
 
     def _handle_stale_cookie(self, now: float) -> None:
         """Section 5.2.6: ask for a cookie that lives longer, a few times."""
-        self._stale_retries += 1
-        if self._stale_retries > self.parameters.max_init_retrans or self.init is None:
+        if not self.initiation.may_ask_for_longer():
             self._end(AssociationState.CANT_ASSOC, Cause.STALE_COOKIE)
             return
-        longer = round((now - self._cookie_sent + 1) * 1000)
-        preservative = Tlv(
-            ParameterType.COOKIE_PRESERVATIVE, min(longer, 60_000).to_bytes(4, "big")
-        )
-        self.init.parameters = [
-            p for p in self.init.parameters if p.type != ParameterType.COOKIE_PRESERVATIVE
-        ]
-        self.init.parameters.append(preservative)
         self._mark_all(now)
         self._enter(StatusState.COOKIE_WAIT)
-        self.their_tag = 0
-        self._control.clear()  # there is no tag to send it with
-        self._t1_count = 0
-        self._t1_timeout = self.parameters.rto_initial
-        self._send_init(now)
+        self.bundler.their_tag = 0
+        self.bundler.control.clear()  # there is no tag to send it with
+        self.initiation.ask_for_longer(now)
 
     # -- packets in ---
 
@@ -555,7 +450,7 @@ class EngineAssociation:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
             path.route = route
         address = path.peer if path is not None else self.address_of("")
-        self._acks_size = 0
+        self.heartbeats.begin_packet()
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -585,10 +480,11 @@ class EngineAssociation:
         if self.ended:
             return
         if data:
-            self._schedule_sack(path, now)
+            self._acknowledge(path, now)
         if self._reports:
             if self.their_tag:  # a stale cookie has it forgotten
-                self._control.append((paths.to_answer(path), wire.error_chunk(self._reports)))
+                error = wire.error_chunk(self._reports)
+                self.bundler.control.append((paths.to_answer(path), error))
             self._reports.clear()
             self._reports_size = 0
         self.flush(now)
@@ -601,7 +497,8 @@ class EngineAssociation:
             case wire.InitAck():
                 self._handle_init_ack(chunk, route, now)
             case wire.Heartbeat():
-                self._handle_heartbeat(chunk, path)
+                if path is not None and self.their_tag:
+                    self.heartbeats.answer(chunk, path)
             case wire.HeartbeatAck():
                 self._handle_heartbeat_ack(chunk, now)
             case wire.Abort():
@@ -682,31 +579,22 @@ class EngineAssociation:
         if news and data.stream >= self.inbound_streams:
             self._send_error(Tlv(Cause.INVALID_STREAM, _STREAM_CAUSE.pack(data.stream, 0)))
         if not news or data.immediate or inbound.has_gaps or inbound.cumulative != before + 1:
-            self._sack_now = True
+            self.acks.due = True
         return True
 
-    def _schedule_sack(self, path: Path | None, now: float) -> None:
-        """Acknowledge a packet with user data: now, or when more have come, or after a while."""
-        self._packets += 1
-        if path is not None and path.confirmed:
-            self._sack_path = path
+    def _acknowledge(self, path: Path | None, now: float) -> None:
+        """Acknowledge a packet with user data."""
+        self.acks.packet_arrived(path, now)
         if self.parameters.autoclose:
             self._postpone_autoclose(now)
-        if not self._acknowledging:
-            # Section 5.1: the first is acknowledged at once.
-            self._acknowledging = self._sack_now = True
         if self.state is StatusState.SHUTDOWN_SENT:
             # Section 9.2: the peer has not seen our SHUTDOWN yet.
-            self._sack_now = True
+            self.acks.due = True
             self._send_shutdown(now)
             assert self.inbound is not None
             if not self.released and self.inbound.cumulative != self._shutdown_tsn:
                 self._shutdown_tsn = self.inbound.cumulative
                 self._guard_shutdown(now)
-        elif self._packets >= self.parameters.sack_frequency or not self.parameters.sack_delay:
-            self._sack_now = True
-        elif self._timers[SACK] == inf:
-            self._timers[SACK] = now + self.parameters.sack_delay
 
     def taken(self, now: float) -> bool:
         """Tell the peer of the room that the program has made by taking messages.
@@ -715,33 +603,21 @@ class EngineAssociation:
         """
         if self.inbound is None or not self.inbound.has_opened():
             return False
-        self._sack_now = True
+        self.acks.due = True
         self.flush(now)
         return True
 
     def _handle_forward_tsn(self, chunk: wire.ForwardTsn, path: Path | None) -> None:
         if self.inbound is None or self.state not in DATA_MAY_ARRIVE:
             return
-        if not self.forward_tsn:
+        if not self.outbound.may_skip:
             # RFC 3758 section 3.3.2: who did not announce it treats it as unknown.
             raw = wire.forward_tsn_chunk(chunk.cumulative_tsn, chunk.streams)
             self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
             return
         self.unread.source = path.peer if path is not None else self.address_of("")
         self.inbound.skip_to(chunk.cumulative_tsn, chunk.streams)
-        self._sack_now = True
-
-    def _make_sack(self, space: int) -> bytes:
-        inbound = self.inbound
-        assert inbound is not None
-        blocks = (space - wire.SACK_SIZE) // 4
-        gaps = inbound.gaps(blocks)
-        duplicates = inbound.duplicates[: blocks - len(gaps)]
-        inbound.duplicates.clear()
-        self._sack_now = False
-        self._timers[SACK] = inf
-        self._packets = 0
-        return wire.sack_chunk(inbound.cumulative & MASK, inbound.advertise(), gaps, duplicates)
+        self.acks.due = True
 
     # -- acknowledgements (6.2.1, 6.3, 7.2) ---
 
@@ -755,104 +631,26 @@ class EngineAssociation:
         if not outbound.was_sent(cumulative):
             self._abort_for_unsent()
             return
-        paths = self.paths.values()
-        before: dict[Path, int] = {}
-        earliest: dict[Path, SentChunk | None] = {}
-        for path in paths:
-            if path.flight:
-                before[path] = path.flight
-                earliest[path] = outbound.earliest_on(path)
-        news, advanced, lost, reneged = outbound.sack(sack, cumulative, paths, now)
-        for path, acked in news.items():
-            path.acknowledged(acked, before.get(path, 0), advanced)
+        answered, advanced = self.recovery.take_sack(sack, cumulative, now)
+        for path in answered:
             self._count_answer(path, now)
-        for path in paths:
-            if path.fast_recovery and cumulative >= path.exit_point:
-                path.fast_recovery = False
-        highest = outbound.next_tsn - 1
-        for path in lost:
-            if not path.fast_recovery:
-                self._retransmit_one = True  # section 7.2.4, 3: what is lost later waits for cwnd
-            path.lost(highest)
-        if outbound.probe is None or not self._probe_is_out(sack.rwnd):
-            self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
-            if before and not news:
-                self._probe_after_refusal(before, sack.rwnd, now)
-        if reneged:
-            for path in paths:
-                if path.flight and path.t3 == inf:
-                    path.t3 = now + path.rto  # R4, where nothing was in flight
-        if advanced and self._timers[T5] != inf:
+        if advanced and self.timers[T5] != inf:
             self._guard_shutdown(now)
-        outbound.advance()
-        if not outbound.outstanding:
-            for path in before:
-                path.t3 = inf
         self._after_acknowledgement(now)
 
     def _abort_for_unsent(self) -> None:
         self.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
 
-    def _probe_is_out(self, rwnd: int) -> bool:
-        """Whether a zero-window probe is still to be answered after a SACK."""
-        self._window_told = True
-        if self.outbound.judge_probe(rwnd):
-            return True
-        self._timers[WINDOW] = inf
-        return False
-
-    def _probe_after_refusal(self, in_flight: Iterable[Path], rwnd: int, now: float) -> None:
-        """Wait for a window that was taken back as for any that is shut: it says nothing of T3."""
-        for path in in_flight:
-            if self.outbound.was_refused(path, rwnd):
-                path.t3 = inf
-                self._window_told = True
-                self._window_wait = path.rto
-                self._timers[WINDOW] = now + path.rto
-
     def _window_expired(self, now: float) -> None:
-        """Probe a window that is shut: the SACK that opens it may have been lost (6.1 A).
-
-        That says nothing about the network, unless no SACK answers.
-        """
-        outbound = self.outbound
-        if self.state not in DATA_MAY_LEAVE or (outbound.probe is None and outbound.flight):
-            return
-        probe = outbound.probe
-        if probe is None:
-            outbound.probe_due = bool(outbound.queue)
-            return
-        if not self._window_told:
-            self._count_error(probe.path, now)
-            if self.ended:
-                return
-        outbound.mark(probe)
-        probe.fast = True
-        self._retransmit_one = True
-
-    def _restart_t3(
-        self, earliest: dict[Path, SentChunk | None], again: SentChunk | None, now: float
-    ) -> None:
-        """Section 6.3.2, R3, and section 7.2.4, 4, for paths on which data was in flight.
-
-        Not for later chunks, which would let an early one wait for as long as others are
-        acknowledged.
-        """
-        for path, chunk in earliest.items():
-            if chunk is None or chunk.done or chunk is again:
-                self._renew_t3(path, now)
-            elif path.t3 == inf:
-                path.t3 = now + path.rto  # R4
-
-    def _renew_t3(self, path: Path, now: float) -> None:
-        """Section 6.3.2, R2 and R3."""
-        path.t3 = now + path.rto if self.outbound.waiting_on(path) else inf
+        if self.state in DATA_MAY_LEAVE:
+            failed = self.recovery.window_expired()
+            if failed is not None:
+                self._count_error(failed, now)
 
     def _after_acknowledgement(self, now: float) -> None:
         if not self.outbound.empty:
             return
-        for path in self.paths.values():
-            path.t3 = inf
+        self.recovery.all_is_acknowledged()
         if self.state is StatusState.SHUTDOWN_PENDING:
             self._enter_shutdown_sent(now)
         elif self.state is StatusState.SHUTDOWN_RECEIVED:
@@ -864,43 +662,24 @@ class EngineAssociation:
     def _count_answer(self, path: Path, now: float) -> None:
         """The peer answered what was sent on a path (8.1, 8.2)."""
         self.error_count = 0
-        self.silent = False
+        self.life.silent = False
         if not (path.error_count or path.unreachable or path.potentially_failed):
             return
         change = self.paths.answered(path)
         if change is not None:
             self._report_path(path, change)
-            path.schedule_heartbeat(now, self._outlet.fraction())
+            self.heartbeats.schedule(path, now)
 
     def _t3_expired(self, path: Path, now: float) -> None:
         """Section 6.3.3."""
-        path.t3 = inf
-        outbound = self.outbound
-        outbound.advance()
-        if outbound.earliest_on(path) is None:
-            if outbound.advanced > outbound.cumulative:
-                outbound.forward_due = True
-                path.back_off()
-                self._count_error(path, now)
-                if not self.ended:
-                    path.t3 = now + path.rto
-            return
-        # A window that the peer keeps closed, but tells of, is no failure of the path (6.1 A).
-        probing = outbound.closed_window
-        outbound.closed_window = False  # until the next SACK says so
-        path.timed_out()
-        path.back_off()
-        outbound.mark_all_on(path, now)
+        failed = self.recovery.t3_expired(path, now)
         self._report_failures()
-        if not probing:
+        if failed:
             self._count_error(path, now)
-        if self.ended:
-            return
-        if path.search is not None and path.search.confirm(path.mtu):
-            self._send_probe(path, path.search, now)
-        if outbound.advanced > outbound.cumulative:
-            outbound.forward_due = True
-        self._retransmit_one = True
+        # Packets that got lost may have been too large.
+        lost = not self.ended and self.outbound.marked
+        if lost and path.search is not None and path.search.confirm(path.mtu):
+            self.bundler.send_mtu_probe(path, path.search, now)
 
     # -- paths: failures, and which to use (6.4, 8.1, 8.2; RFC 7829) ---
 
@@ -931,14 +710,14 @@ class EngineAssociation:
         """
         path = self.paths[address]
         if self.half_open:
-            if address not in self._refused:
-                self._refused.add(address)
-                if self._refused >= self.paths.keys():
-                    self._end(AssociationState.CANT_ASSOC)
-                elif self.state is StatusState.COOKIE_WAIT:
-                    self._send_init(now)
-        elif self._life_asked:
-            self._give_up_asking()
+            if address in self.initiation.refused:
+                return
+            if self.initiation.refused_everywhere(address):
+                self._end(AssociationState.CANT_ASSOC)
+            elif self.state is StatusState.COOKIE_WAIT:
+                self.initiation.send_init(now)
+        elif self.life.in_question:
+            self.life.give_up()
         elif not path.confirmed:
             path.error_count = path.max_retrans  # whoever is there is not this peer
             self._heartbeat_lost(path, now)
@@ -955,65 +734,25 @@ class EngineAssociation:
     def _heartbeat_due(self, path: Path, now: float) -> None:
         if self.state not in DATA_MAY_LEAVE:
             path.heartbeat_at = inf
-        elif path.timed_tsn is not None and path.usable:
-            path.schedule_heartbeat(now, self._outlet.fraction())  # data tells as much
         else:
-            self._send_heartbeat(path, now)
-
-    def _send_heartbeat(self, path: Path, now: float) -> None:
-        path.heartbeat_nonce = self._outlet.randomness(8)
-        path.heartbeat_sent = now
-        self._control.append((path, _heartbeat(path, path.heartbeat_nonce, now)))
-        path.heartbeat_deadline = now + path.rto
-        path.heartbeat_at = inf
+            self.heartbeats.send_if_idle(path, now)
 
     def _probe_due(self, now: float) -> None:
-        """Probe an address that is not confirmed (5.4)."""
-        if self.state not in DATA_MAY_LEAVE:
-            return
-        path, again = self.paths.next_probe(now, _PROBE_SIZE)
-        if self.awaited and self._awaited_tries < _AWAITED_TRIES:
-            self._awaited_tries += 1
-            for address in self.awaited:
-                self._ask_for(address, now)
-            again = min(again, now + self.paths.for_data().rto)
-        self._timers[PROBE] = again
-        if path is not None:
-            self._send_heartbeat(path, now)
-
-    def _handle_heartbeat(self, chunk: wire.Heartbeat, path: Path | None) -> None:
-        if not self.their_tag or path is None:
-            return  # there is no tag to answer with, or nobody who is known to ask
-        ack = wire.heartbeat_chunk(chunk.info, ack=True)
-        # One packet is answered by no more than one (RFC 5062 section 10.3).
-        if self._acks_size and self._acks_size + len(ack) > path.mtu - wire.HEADER_SIZE:
-            return
-        self._acks_size += len(ack)
-        self._control.append((path, ack))
+        if self.state in DATA_MAY_LEAVE:
+            self.heartbeats.probe_due(self.told, now)
 
     def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
-        info = chunk.info
-        if len(info) < _HEARTBEAT.size:
-            return
-        _, nonce = _HEARTBEAT.unpack_from(info)
-        path = self.paths.get(info[_HEARTBEAT.size :].decode("ascii", "replace"))
+        address, nonce = read_heartbeat_info(chunk.info)
+        path = self.paths.get(address)
         if path is None:
             return
         if path.search is not None and nonce == path.search.nonce:
             path.mtu = path.search.acknowledged(path.mtu, now)
-            if path.search.size:
-                self._send_probe(path, path.search, now)
+            self._go_on_searching(path, path.search, now)
             return
-        if nonce != path.heartbeat_nonce:
+        if not self.heartbeats.take_answer(path, nonce, now):
             return
-        path.heartbeat_nonce = b""
-        path.heartbeat_deadline = inf
-        path.measured(max(now - path.heartbeat_sent, 0.0))
-        self.silent = False
-        if self._life_asked:
-            self._life_asked = 0
-            self._life_shown_to = self._life_asked_for
-            self._timers[LIFE] = inf
+        self.life.shown()
         if path.confirmed:
             self._count_answer(path, now)
         else:
@@ -1022,88 +761,61 @@ class EngineAssociation:
             self._confirm(path)
             self.error_count = 0
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
-        path.schedule_heartbeat(now, self._outlet.fraction())
+        self.heartbeats.schedule(path, now)
 
     def _confirm(self, path: Path) -> None:
         self.paths.confirm(path)
         self._outlet.address_book.register(path.address, self, confirmed=True)
 
     def _heartbeat_lost(self, path: Path, now: float) -> None:
-        path.heartbeat_deadline = inf
-        path.heartbeat_nonce = b""
-        path.back_off()
+        self.heartbeats.lost(path)
         self._count_error(path, now)
         if self.ended:
             return
         if not path.confirmed:
-            if self._timers[PROBE] == inf:
-                self._timers[PROBE] = now
+            if self.timers[PROBE] == inf:
+                self.heartbeats.probe_soon(now)
             return
-        path.schedule_heartbeat(now, self._outlet.fraction())
+        self.heartbeats.schedule(path, now)
         if not path.usable:
             path.heartbeat_at = now  # the RTO has just passed
 
     # -- whether the peer is still there ---
 
     def ask_for_life(self, now: float, init_tag: int) -> None:
-        """Have the peer show that it is there, because of an INIT with this tag.
-
-        Somebody says that they are this peer and know nothing of the association (5.2).  That may
-        be a lie, so the peer itself is asked, sooner and more often than by other heartbeats.  Its
-        silence alone ends nothing: anybody can send an INIT, and links fail for some seconds.
-        """
-        if not self._life_asked and not self.half_open:
-            self._life_asked_for = init_tag
+        """Have the peer show that it is there, because of an INIT with this tag (`Life`)."""
+        if not self.life.in_question and not self.half_open:
+            self.life.question(init_tag)
             self._ask_for_life(now)
             self.flush(now)
 
-    def has_shown_life_to(self, init_tag: int) -> bool:
-        """Whether the peer was asked because of this INIT, which comes again, and is there."""
-        return self._life_shown_to == init_tag
-
     def _ask_for_life(self, now: float) -> None:
-        self._life_asked += 1
-        wait = _LIFE_WAIT
+        asked: list[Path] = []
         if self.state in DATA_MAY_LEAVE:
-            for path in self.paths.values():
-                if path.confirmed:
-                    self._send_heartbeat(path, now)
-                    wait = max(wait, path.srtt + 4 * path.rttvar)
+            asked = [path for path in self.paths.values() if path.confirmed]
+            for path in asked:
+                self.heartbeats.send(path, now)
         elif self.state is StatusState.SHUTDOWN_SENT:
             self._send_shutdown(now)
         else:
             self._send_shutdown_ack(now)
-        self._timers[LIFE] = now + wait
+        self.life.asked(asked, now)
 
     def _life_expired(self, now: float) -> None:
-        if self._life_asked < _LIFE_TRIES:
+        if self.life.may_ask_again():
             self._ask_for_life(now)
-        else:
-            self._give_up_asking()
-
-    def _give_up_asking(self) -> None:
-        self._life_asked = 0
-        self._timers[LIFE] = inf
-        self.silent = True
 
     # -- path MTU (7.3; RFC 8899) ---
 
-    def _send_probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
-        """Send a packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
-        if self.state not in DATA_MAY_LEAVE:
-            search.stop()
-            return
-        nonce = self._outlet.randomness(8)
-        packet = PacketBuilder(path)
-        packet.add(_heartbeat(path, nonce, now))
-        packet.add(wire.pad_chunk(packet.room + search.size - path.mtu))
-        self._send_packet(packet)
-        search.sent(nonce, now + max(path.rto, 1.0))  # PROBE_TIMER; not less (section 5.1.1)
-
     def _probe_lost(self, path: Path, search: PathMtuSearch, now: float) -> None:
         path.mtu = search.lost(path.mtu, now)
-        if search.size:
-            self._send_probe(path, search, now)
+        self._go_on_searching(path, search, now)
+
+    def _go_on_searching(self, path: Path, search: PathMtuSearch, now: float) -> None:
+        if self.state not in DATA_MAY_LEAVE:
+            search.stop()
+        elif search.size:
+            self.bundler.send_mtu_probe(path, search, now)
 
     # -- shutdown (9.2) ---
 
@@ -1133,7 +845,7 @@ class EngineAssociation:
 
     def _guard_shutdown(self, now: float) -> None:
         """Bound the time that a shutdown may take without progress: T5-shutdown-guard (9.2)."""
-        self._timers[T5] = min(now + 5 * self.parameters.rto_max, self._shutdown_until)
+        self.timers[T5] = min(now + 5 * self.parameters.rto_max, self._shutdown_until)
 
     def _enter_shutdown_sent(self, now: float) -> None:
         self._enter(StatusState.SHUTDOWN_SENT)
@@ -1151,13 +863,13 @@ class EngineAssociation:
     def _send_shutdown(self, now: float) -> None:
         assert self.inbound is not None
         path = self.paths.for_data()
-        self._control.append((path, wire.shutdown_chunk(self.inbound.cumulative & MASK)))
-        self._timers[T2] = now + path.rto
+        self.bundler.control.append((path, wire.shutdown_chunk(self.inbound.cumulative & MASK)))
+        self.timers[T2] = now + path.rto
 
     def _send_shutdown_ack(self, now: float) -> None:
         path = self.paths.for_data()
-        self._control.append((path, wire.chunk(ChunkType.SHUTDOWN_ACK)))
-        self._timers[T2] = now + path.rto
+        self.bundler.control.append((path, wire.chunk(ChunkType.SHUTDOWN_ACK)))
+        self.timers[T2] = now + path.rto
 
     def _t2_expired(self, now: float) -> None:
         path = self.paths.for_data()
@@ -1179,12 +891,9 @@ class EngineAssociation:
             self._abort_for_unsent()
             return
         if cumulative > outbound.cumulative:
-            for path in outbound.acknowledge(cumulative, now):
+            for path in self.recovery.take_cumulative(cumulative, now):
                 self._count_answer(path, now)
-                self._renew_t3(path, now)
-            if outbound.probe is not None:
-                self._probe_is_out(0)  # a SHUTDOWN says nothing of the window
-            if self._timers[T5] != inf:
+            if self.timers[T5] != inf:
                 self._guard_shutdown(now)
         match self.state:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
@@ -1204,7 +913,7 @@ class EngineAssociation:
 
     def _handle_shutdown_ack(self) -> None:
         if self.state in (StatusState.SHUTDOWN_SENT, StatusState.SHUTDOWN_ACK_SENT):
-            self._send_alone(self.paths.for_data(), wire.shutdown_complete_chunk())
+            self.bundler.send_alone(self.paths.for_data().route, wire.shutdown_complete_chunk())
             self._end(AssociationState.SHUTDOWN_COMP)
 
     def repeat_shutdown_ack(self, now: float) -> None:
@@ -1226,7 +935,7 @@ class EngineAssociation:
             if len(chunk) > packet.room:
                 packet.enlarge(len(chunk))
             packet.add(chunk)
-            self._send_packet(packet)
+            self.bundler.send_packet(packet)
 
     def end_without_peer(self) -> None:
         """End it without a word to the peer, which knows nothing of it any more."""
@@ -1241,11 +950,11 @@ class EngineAssociation:
             return
         self.ended = True
         if outcome is AssociationState.CANT_ASSOC:
-            unanswered = self._t1_count > self.parameters.max_init_retrans
+            unanswered = self.initiation.unanswered
             self.failure = errno.ETIMEDOUT if unanswered else errno.ECONNREFUSED
         self._enter(StatusState.CLOSED)
         self.outbound.fail_all(error)
-        self._control.clear()
+        self.bundler.control.clear()
         self._report_change(outcome, error, info)
         self._report_failures()
 
@@ -1262,19 +971,13 @@ class EngineAssociation:
         self.tie_tags = self._new_tie_tags()
         self.outbound.restart(cookie.our_tsn)
         self._report_failures()
-        self._timers = [inf] * _TIMERS
-        self._sack_now = False
-        self._sack_path = None
-        self._packets = 0
-        self._acknowledging = False
-        self._life_asked = 0
-        self.silent = False
+        self.timers[:] = stopped()
+        self.life.begin_anew()
         self._shutdown_until = inf
-        self._control.clear()
+        self.bundler.control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         self.paths.begin_anew(route)
-        self.awaited.clear()
-        self._awaited_tries = 0
+        self.heartbeats.begin_anew()
         self.told = []
         self._outlet.address_book.register(route.remote, self, confirmed=True)
         self.accept(cookie, now)
@@ -1285,27 +988,17 @@ class EngineAssociation:
         where = self.paths.to_answer(self.paths.get(route.remote))
         self._send_shutdown_ack(now)
         cause = Tlv(Cause.COOKIE_WHILE_SHUTTING_DOWN, b"")
-        self._control.append((where, wire.error_chunk([cause])))
+        self.bundler.control.append((where, wire.error_chunk([cause])))
         self.flush(now)
 
     def collide(self, cookie: Cookie, now: float) -> None:
         """Action B: both sides sent an INIT, and the peer's answer overtook."""
-        self._timers[T1] = inf
+        self.timers[T1] = inf
         self.accept(cookie, now)
         if self.state is not StatusState.ESTABLISHED:
             self.establish(now)
 
     # -- packets out (6.1, 6.10) ---
-
-    def _send_packet(self, packet: PacketBuilder) -> None:
-        data = wire.seal(self._outlet.port, self.peer_port, self.their_tag, packet.chunks)
-        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
-
-    def _send_alone(self, path: Path, chunk: bytes, tag: int | None = None) -> None:
-        """Send a packet of one chunk; with another tag than the peer's, if one is given."""
-        tag = self.their_tag if tag is None else tag
-        data = wire.seal(self._outlet.port, self.peer_port, tag, [chunk])
-        self._outlet.transmit(data, path.route)
 
     def enqueue(self, message: OutgoingMessage, now: float) -> None:
         """Take a message to be sent; raise BlockingIOError if there is no room."""
@@ -1334,201 +1027,14 @@ class EngineAssociation:
         if self.ended:
             return
         outbound = self.outbound
-        may_leave = self.state in DATA_MAY_LEAVE
-        if may_leave and (outbound.queue or outbound.marked or outbound.forward_due):
-            self._flush_data(now)
+        if (
+            outbound.queue or outbound.marked or outbound.forward_due
+        ) and self.state in DATA_MAY_LEAVE:
+            self.bundler.send_data(now, immediate=self.state is _SHUTDOWN_PENDING)
             if outbound.failed:
                 self._report_failures()
                 self._after_acknowledgement(now)
-        if self._sack_now and self.inbound is not None:
-            path = self._sack_path or self.paths.for_data()
-            sack = self._make_sack(path.mtu - wire.HEADER_SIZE)
-            if not self._control:  # as with nearly every packet that brings data
-                self._send_alone(path, sack)
-                return
-            behind = self._control[0][1][0] == ChunkType.COOKIE_ACK  # which has to be the first
-            self._control.insert(1 if behind else 0, (path, sack))
-        if self._control:
-            self._flush_control()
-
-    def _flush_control(self) -> None:
-        while self._control:
-            packet = PacketBuilder(self._control[0][0])
-            self._bundle_control(packet)
-            if not packet.chunks:  # larger than a packet: it goes alone
-                chunk = self._control.pop(0)[1]
-                packet.enlarge(len(chunk))
-                packet.add(chunk)
-            self._send_packet(packet)
-
-    def _flush_data(self, now: float) -> None:
-        outbound = self.outbound
-        limits: dict[Path, int] = {}
-        forced = self._retransmit_one
-        self._retransmit_one = False
-        usual = new_path = self.paths.for_data()
-        while True:
-            if outbound.addressed:
-                new_path = self._path_of_next(usual)
-            marked = outbound.peek_marked()
-            path = self._path_again(marked) if marked is not None else new_path
-            if path not in limits:
-                limits[path] = self._burst_limit(path, now)
-            # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
-            # A zero-window probe is alone in flight, too (6.1 A).
-            narrow = (path.cwnd <= path.mtu and path.flight > 0) or outbound.probe is not None
-            limit = 0 if narrow else limits[path]
-            packet = self._fill_packet(path, marked, new_path, limit, forced, now)
-            if packet is None:
-                outbound.probe_due = False
-                if outbound.window_shut:
-                    outbound.window_shut = False
-                    if self._timers[WINDOW] == inf:
-                        self._window_wait = path.rto
-                        self._timers[WINDOW] = now + path.rto
-                return
-            self._send_packet(packet)
-            if packet.data:
-                forced = False
-                path.last_sent = now
-                if outbound.probe is not None:
-                    outbound.probe_due = False
-                    self._window_told = False
-                    self._window_wait = min(2 * self._window_wait, self.parameters.rto_max)
-                    self._timers[WINDOW] = now + self._window_wait
-                    return
-                if self._timers[WINDOW] != inf:
-                    self._timers[WINDOW] = inf  # the window has opened
-                if path.t3 == inf:
-                    path.t3 = now + path.rto
-                search = path.search
-                if search is not None and outbound.queue and search.wanted(path.mtu, now):
-                    self._send_probe(path, search, now)
-
-    def _fill_packet(
-        self,
-        path: Path,
-        marked: SentChunk | None,
-        new_path: Path,
-        limit: int,
-        forced: bool,
-        now: float,
-    ) -> PacketBuilder | None:
-        """Fill one packet with what may leave on a path; return None if nothing may.
-
-        Args:
-          path: Where it goes.
-          marked: The first chunk that is to be retransmitted, which chose the path.
-          new_path: Where new data goes.
-          limit: Bytes in flight below which user data may leave.
-          forced: Whether a retransmission leaves whatever the limit (7.2.4, 3; 6.3.3, E3).
-          now: Seconds.
-        """
-        outbound = self.outbound
-        may_send = path.flight < limit or forced
-        control = self._control or outbound.forward_due
-        if not control and not (may_send and (marked is not None or outbound.queue)):
-            return None
-        packet = PacketBuilder(path)
-        if may_send and marked is not None and len(marked.wire) > packet.room:
-            # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
-            packet.enlarge(len(marked.wire))
-        elif control or self._sack_now or self._timers[SACK] != inf:
-            self._bundle_before_data(packet, may_send, new_path, now)
-        if may_send and marked is not None:
-            self._bundle_retransmissions(packet, now)
-            marked = outbound.peek_marked()
-        # What is still marked did not fit, and goes before new data (6.1 C).
-        if marked is None and path is new_path and path.flight < limit:
-            self._bundle_new_data(packet, now)
-        return packet if packet.chunks else None
-
-    def _burst_limit(self, path: Path, now: float) -> int:
-        """Bytes that may be in flight on a path when this occasion to send is over (6.1 D)."""
-        outbound = self.outbound
-        if path.flight == 0 and not outbound.probe_due and outbound.probe is None:
-            path.idle(now)
-        fragment = path.mtu - wire.HEADER_SIZE - wire.DATA_OVERHEAD
-        return min(path.cwnd, path.flight + self.parameters.max_burst * fragment)
-
-    def _bundle_control(self, packet: PacketBuilder) -> None:
-        """Put in what waits for its path, as far as it fits."""
-        rest: list[tuple[Path, bytes]] = []
-        for where, chunk in self._control:
-            if where is packet.path and len(chunk) <= packet.room:
-                packet.add(chunk)
-            else:
-                rest.append((where, chunk))
-        self._control = rest
-
-    def _bundle_before_data(
-        self, packet: PacketBuilder, may_send: bool, new_path: Path, now: float
-    ) -> None:
-        """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
-        if self._control:
-            self._bundle_control(packet)
-        due = may_send and (self._sack_now or self._timers[SACK] != inf)
-        if (
-            due
-            and packet.path is (self._sack_path or new_path)
-            and self.inbound is not None
-            and packet.room >= _SMALLEST_SACK
-        ):
-            packet.add(self._make_sack(packet.room))
-        outbound = self.outbound
-        if outbound.forward_due and self.forward_tsn and packet.room >= _SMALLEST_FORWARD_TSN:
-            packet.add(outbound.forward_tsn(packet.room))
-            outbound.forward_due = False
-            if packet.path.t3 == inf:
-                packet.path.t3 = now + packet.path.rto
-
-    def _bundle_retransmissions(self, packet: PacketBuilder, now: float) -> None:
-        """Put in what is to be retransmitted, as far as it fits."""
-        outbound = self.outbound
-        while (chunk := outbound.next_marked(packet.room, now)) is not None:
-            packet.add(chunk.wire)
-            packet.data += 1
-            outbound.sent_again(chunk, packet.path, now)
-            if chunk is outbound.probe:
-                break
-
-    def _bundle_new_data(self, packet: PacketBuilder, now: float) -> None:
-        """Put in new data, as far as it fits."""
-        outbound = self.outbound
-        path = packet.path
-        immediate = self.state is _SHUTDOWN_PENDING
-        # Nagle: less than a packet waits until all is acknowledged.
-        nagle = not self.parameters.no_delay and outbound.flight and not immediate
-        if nagle and outbound.waits_below(packet.room):
-            return
-        # The inner loop of sending: what `PacketBuilder.add` does, without a call for each chunk.
-        chunks, room = packet.chunks, packet.room
-        before = len(chunks)
-        while (chunk := outbound.next_new(room, path, now, immediate=immediate)) is not None:
-            chunks.append(chunk.wire)
-            room -= len(chunk.wire)
-            if room < _SMALLEST_DATA:
-                break
-            if outbound.addressed and self._path_of_next(path) is not path:
-                break
-        packet.room = room
-        packet.data += len(chunks) - before
-
-    def _path_of_next(self, usual: Path) -> Path:
-        """Return where the next message goes: to its own address, while that works."""
-        queue = self.outbound.queue
-        address = queue[0].info.address if queue else None
-        if address is None:
-            return self.paths.for_data() if queue else usual
-        path = self.paths.get(host_of(address))
-        return path if path is not None and path.usable else self.paths.for_data()
-
-    def _path_again(self, chunk: SentChunk) -> Path:
-        """Where to retransmit a chunk: what SACKs told of went by a path that works (6.4)."""
-        path = chunk.path
-        if len(self.paths) == 1 or (chunk.fast and path.usable):
-            return path
-        return self.paths.for_retransmission(path)
+        self.bundler.send_control()
 
     # -- what it says of itself ---
 
@@ -1580,10 +1086,6 @@ def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
     first = skips[0].cumulative_tsn
     last = max(unwrap(skip.cumulative_tsn, first) for skip in skips)
     return wire.ForwardTsn(last & MASK, [pair for skip in skips for pair in skip.streams])
-
-
-def _heartbeat(path: Path, nonce: bytes, now: float) -> bytes:
-    return wire.heartbeat_chunk(_HEARTBEAT.pack(now, nonce) + path.address.encode())
 
 
 def extensions(parameters: Parameters, forward_tsn: bool) -> list[Tlv]:

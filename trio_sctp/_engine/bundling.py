@@ -1,12 +1,27 @@
-"""Chunks bundled into a packet (RFC 9260 section 6.10).
+"""What leaves, and in which packet (RFC 9260 sections 6.1 and 6.10).
 
-What is bundled, and in which order, is decided by `EngineAssociation._fill_packet`.
+A packet is filled with control chunks first, then retransmissions, then new user data, as far as
+the congestion windows and the peer's window allow.
 """
 
 from __future__ import annotations
 
-from .path import Path
-from .wire import HEADER_SIZE
+from math import inf
+from typing import Final
+
+from . import wire
+from .acknowledging import Acknowledgements
+from .outbound import Outbound, SentChunk
+from .outlet import Outlet
+from .path import Path, Route, heartbeat_info, host_of
+from .path_mtu import PathMtuSearch
+from .paths import Paths
+from .recovery import Recovery
+from .wire import HEADER_SIZE, ChunkType
+
+_SMALLEST_SACK: Final = 32
+_SMALLEST_FORWARD_TSN: Final = 32
+_SMALLEST_DATA: Final = wire.DATA_OVERHEAD + 4
 
 
 class PacketBuilder:
@@ -38,3 +53,253 @@ class PacketBuilder:
         """Let one chunk in that is larger than the path MTU; IP may fragment the packet."""
         self.fragment = True
         self.room = size
+
+
+class Bundler:
+    """Fills the packets of an association, and has them leave.
+
+    Attributes:
+      their_tag: The verification tag that the peer wants to see; 0 if it is not known.
+      control: Chunks that wait for the next packet of their path.
+    """
+
+    __slots__ = (
+        "_acks",
+        "_outbound",
+        "_outlet",
+        "_paths",
+        "_peer_port",
+        "_recovery",
+        "control",
+        "their_tag",
+    )
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        peer_port: int,
+        paths: Paths,
+        outbound: Outbound,
+        acks: Acknowledgements,
+        recovery: Recovery,
+    ) -> None:
+        self.their_tag: int = 0
+        self.control: list[tuple[Path, bytes]] = []
+        self._outlet: Outlet = outlet
+        self._peer_port: int = peer_port
+        self._paths: Paths = paths
+        self._outbound: Outbound = outbound
+        self._acks: Acknowledgements = acks
+        self._recovery: Recovery = recovery
+
+    # -- single packets ---
+
+    def send_packet(self, packet: PacketBuilder) -> None:
+        """Have a packet leave."""
+        data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, packet.chunks)
+        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
+
+    def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
+        """Send a packet of one chunk; with another tag than the peer's, if one is given."""
+        tag = self.their_tag if tag is None else tag
+        data = wire.seal(self._outlet.port, self._peer_port, tag, [chunk])
+        self._outlet.transmit(data, route)
+
+    def send_mtu_probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
+        """Send a packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
+        nonce = self._outlet.randomness(8)
+        packet = PacketBuilder(path)
+        packet.add(wire.heartbeat_chunk(heartbeat_info(path.address, nonce, now)))
+        packet.add(wire.pad_chunk(packet.room + search.size - path.mtu))
+        self.send_packet(packet)
+        search.sent(nonce, now + max(path.rto, 1.0))  # PROBE_TIMER; not less (section 5.1.1)
+
+    # -- control chunks ---
+
+    def send_control(self) -> None:
+        """Have all control chunks leave that wait, and a SACK if one is due."""
+        acks = self._acks
+        if acks.due:
+            path = acks.path or self._paths.for_data()
+            sack = acks.sack(path.mtu - HEADER_SIZE)
+            if not self.control:  # as with nearly every packet that brings data
+                self.send_alone(path.route, sack)
+                return
+            behind = self.control[0][1][0] == ChunkType.COOKIE_ACK  # which has to be the first
+            self.control.insert(1 if behind else 0, (path, sack))
+        while self.control:
+            packet = PacketBuilder(self.control[0][0])
+            self._bundle_control(packet)
+            if not packet.chunks:  # larger than a packet: it goes alone
+                chunk = self.control.pop(0)[1]
+                packet.enlarge(len(chunk))
+                packet.add(chunk)
+            self.send_packet(packet)
+
+    def _bundle_control(self, packet: PacketBuilder) -> None:
+        """Put in what waits for its path, as far as it fits."""
+        rest: list[tuple[Path, bytes]] = []
+        for where, chunk in self.control:
+            if where is packet.path and len(chunk) <= packet.room:
+                packet.add(chunk)
+            else:
+                rest.append((where, chunk))
+        self.control = rest
+
+    # -- user data ---
+
+    def send_data(self, now: float, *, immediate: bool) -> None:
+        """Have all user data leave that may, with what is due before it.
+
+        `immediate` says that the association shuts down when this is acknowledged (RFC 7053).
+        """
+        outbound, recovery = self._outbound, self._recovery
+        limits: dict[Path, int] = {}
+        forced = outbound.retransmit_one
+        outbound.retransmit_one = False
+        usual = new_path = self._paths.for_data()
+        while True:
+            if outbound.addressed:
+                new_path = self._path_of_next(usual)
+            marked = outbound.peek_marked()
+            path = self._path_again(marked) if marked is not None else new_path
+            if path not in limits:
+                limits[path] = self._burst_limit(path, now)
+            # After a timeout one packet is to be acknowledged before the next leaves (6.3.3, E3).
+            # A zero-window probe is alone in flight, too (6.1 A).
+            narrow = (path.cwnd <= path.mtu and path.flight > 0) or outbound.probe is not None
+            limit = 0 if narrow else limits[path]
+            may_send = path.flight < limit or forced
+            packet = self._fill_packet(path, marked, new_path, limit, may_send, immediate, now)
+            if packet is None:
+                outbound.probe_due = False
+                if outbound.window_shut:
+                    outbound.window_shut = False
+                    recovery.window_is_shut(path, now)
+                return
+            self.send_packet(packet)
+            if packet.data:
+                forced = False
+                path.last_sent = now
+                recovery.data_was_sent(path, now)
+                if outbound.probe is not None:
+                    return
+                search = path.search
+                if search is not None and outbound.queue and search.wanted(path.mtu, now):
+                    self.send_mtu_probe(path, search, now)
+
+    def _fill_packet(
+        self,
+        path: Path,
+        marked: SentChunk | None,
+        new_path: Path,
+        limit: int,
+        may_send: bool,
+        immediate: bool,
+        now: float,
+    ) -> PacketBuilder | None:
+        """Fill one packet with what may leave on a path; return None if nothing may.
+
+        Args:
+          path: Where it goes.
+          marked: The first chunk that is to be retransmitted, which chose the path.
+          new_path: Where new data goes.
+          limit: Bytes in flight below which new data may leave.
+          may_send: Whether user data may leave at all: below the limit, or as a retransmission that
+            leaves whatever the limit (7.2.4, 3; 6.3.3, E3).
+          immediate: As for `send_data`.
+          now: Seconds.
+        """
+        outbound = self._outbound
+        control = self.control or outbound.forward_due
+        if not control and not (may_send and (marked is not None or outbound.queue)):
+            return None
+        packet = PacketBuilder(path)
+        if may_send and marked is not None and len(marked.wire) > packet.room:
+            # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
+            packet.enlarge(len(marked.wire))
+        elif control or self._acks.pending:
+            self._bundle_before_data(packet, may_send, new_path, now)
+        if may_send and marked is not None:
+            self._bundle_retransmissions(packet, now)
+            marked = outbound.peek_marked()
+        # What is still marked did not fit, and goes before new data (6.1 C).
+        if marked is None and path is new_path and path.flight < limit:
+            self._bundle_new_data(packet, immediate, now)
+        return packet if packet.chunks else None
+
+    def _burst_limit(self, path: Path, now: float) -> int:
+        """Bytes that may be in flight on a path when this occasion to send is over (6.1 D)."""
+        outbound = self._outbound
+        if path.flight == 0 and not outbound.probe_due and outbound.probe is None:
+            path.idle(now)
+        fragment = path.mtu - HEADER_SIZE - wire.DATA_OVERHEAD
+        return min(path.cwnd, path.flight + path.parameters.max_burst * fragment)
+
+    def _bundle_before_data(
+        self, packet: PacketBuilder, may_send: bool, new_path: Path, now: float
+    ) -> None:
+        """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
+        if self.control:
+            self._bundle_control(packet)
+        acks = self._acks
+        if (
+            may_send
+            and acks.pending
+            and packet.path is (acks.path or new_path)
+            and packet.room >= _SMALLEST_SACK
+        ):
+            packet.add(acks.sack(packet.room))
+        outbound = self._outbound
+        if outbound.forward_due and outbound.may_skip and packet.room >= _SMALLEST_FORWARD_TSN:
+            packet.add(outbound.forward_tsn(packet.room))
+            outbound.forward_due = False
+            if packet.path.t3 == inf:
+                packet.path.t3 = now + packet.path.rto
+
+    def _bundle_retransmissions(self, packet: PacketBuilder, now: float) -> None:
+        """Put in what is to be retransmitted, as far as it fits."""
+        outbound = self._outbound
+        while (chunk := outbound.next_marked(packet.room, now)) is not None:
+            packet.add(chunk.wire)
+            packet.data += 1
+            outbound.sent_again(chunk, packet.path, now)
+            if chunk is outbound.probe:
+                break
+
+    def _bundle_new_data(self, packet: PacketBuilder, immediate: bool, now: float) -> None:
+        """Put in new data, as far as it fits."""
+        outbound = self._outbound
+        path = packet.path
+        # Nagle: less than a packet waits until all is acknowledged.
+        nagle = not path.parameters.no_delay and outbound.flight and not immediate
+        if nagle and outbound.waits_below(packet.room):
+            return
+        # The inner loop of sending: what `PacketBuilder.add` does, without a call for each chunk.
+        chunks, room = packet.chunks, packet.room
+        before = len(chunks)
+        while (chunk := outbound.next_new(room, path, now, immediate=immediate)) is not None:
+            chunks.append(chunk.wire)
+            room -= len(chunk.wire)
+            if room < _SMALLEST_DATA:
+                break
+            if outbound.addressed and self._path_of_next(path) is not path:
+                break
+        packet.room = room
+        packet.data += len(chunks) - before
+
+    def _path_of_next(self, usual: Path) -> Path:
+        """Return where the next message goes: to its own address, while that works."""
+        queue = self._outbound.queue
+        address = queue[0].info.address if queue else None
+        if address is None:
+            return self._paths.for_data() if queue else usual
+        path = self._paths.get(host_of(address))
+        return path if path is not None and path.usable else self._paths.for_data()
+
+    def _path_again(self, chunk: SentChunk) -> Path:
+        """Where to retransmit a chunk: what SACKs told of went by a path that works (6.4)."""
+        path = chunk.path
+        if len(self._paths) == 1 or (chunk.fast and path.usable):
+            return path
+        return self._paths.for_retransmission(path)

@@ -493,7 +493,7 @@ class Engine:
             return
         owner = self._address_book.owners.get((route.remote, port))
         peer = self._tags.owners.get(tag)
-        if peer is not None and peer.peer_port == port and route.remote in peer.awaited:
+        if peer is not None and peer.peer_port == port and route.remote in peer.heartbeats.awaited:
             self._handle_awaited(data, peer, owner, route, now)
             return
         if owner is None:
@@ -520,7 +520,7 @@ class Engine:
             self.receive_packet(data, route, now)
             return
         packet = wire.parse_packet_untrusted(data)
-        if not isinstance(packet, wire.Malformed) and association.has_come_from(
+        if not isinstance(packet, wire.Malformed) and association.heartbeats.is_answered_from(
             route.remote, packet
         ):
             owner.end_without_peer()

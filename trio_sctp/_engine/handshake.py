@@ -109,9 +109,9 @@ class Handshake:
         port = association.peer_port
         known = association.paths.get(route.remote)
         if known is not None and route.remote_udp != known.route.remote_udp:
-            if association.silent:
+            if association.life.silent:
                 return self.answer_stranger(offer, route, port, parameters, now)
-            if not association.half_open and not association.has_shown_life_to(offer.tag):
+            if not association.half_open and not association.life.was_shown_to(offer.tag):
                 association.ask_for_life(now, offer.tag)
                 return None  # it comes again, and is answered when the peer's state is known
             ports = struct.pack("!HH", known.route.remote_udp, route.remote_udp)
@@ -136,8 +136,8 @@ class Handshake:
         ties = association.tie_tags
         if association.half_open:
             # Section 5.2.1: both sides send an INIT; ours keeps its tag.
-            assert association.init is not None
-            tag, tsn = association.our_tag, association.init.tsn
+            assert association.initiation.init is not None
+            tag, tsn = association.our_tag, association.initiation.init.tsn
             told, parameters = association.told, association.parameters
             if association.state is StatusState.COOKIE_WAIT:
                 ties = (0, 0)
@@ -165,7 +165,7 @@ class Handshake:
             if book.is_credible(address, route, same_port=same_port)
             and local_for(address, route, association.told) is not None
         ]
-        known = association.paths.keys() | association.awaited.keys()
+        known = association.paths.keys() | association.heartbeats.awaited.keys()
         return [address for address in listed if address not in known]
 
     def _init_ack(
@@ -286,7 +286,7 @@ class Handshake:
         ties = (cookie.our_tie_tag, cookie.their_tie_tag)
         if not theirs and ties == association.tie_tags:
             return Verdict.RESTART
-        if association.silent and ties == (0, 0):
+        if association.life.silent and ties == (0, 0):
             return Verdict.NEW
         return Verdict.LATE
 

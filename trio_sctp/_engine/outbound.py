@@ -7,7 +7,7 @@ TSNs are counted without wrapping around; the wire carries their lower 32 bits.
                          │   └── retransmitted
                          └── marked: by T3-rtx, or when reported missing three times
 
-A SACK is taken by `EngineAssociation._handle_sack`, which calls `Outbound.sack`.
+A SACK is taken by `Recovery.take_sack`, which calls `Outbound.sack`.
 """
 
 from __future__ import annotations
@@ -171,6 +171,8 @@ class Outbound:
       window_shut: Whether nothing is in flight, and the next chunk does not fit into the window.
       probe_due: Whether one chunk may leave although it does not: a zero-window probe (6.1 A).
       probe: That chunk, until it is acknowledged, or the window has opened.
+      retransmit_one: Whether one packet of retransmissions may leave whatever the congestion window
+        says (6.3.3, E3; 7.2.4, 3).
       closed_window: Whether the last SACK said that the peer has no room.
       flight: Bytes in flight on all paths.
       queue: Messages of which some or all is not in chunks yet; those that were given up are left
@@ -195,6 +197,7 @@ class Outbound:
         self.window_shut: bool = False
         self.probe_due: bool = False
         self.probe: SentChunk | None = None
+        self.retransmit_one: bool = False
         self.closed_window: bool = False
         self.flight: int = 0
         self.queue: deque[OutgoingMessage] = deque()
@@ -911,7 +914,7 @@ class Outbound:
         self.next_tsn = initial_tsn
         self.cumulative = self.advanced = initial_tsn - 1
         self.flight = 0
-        self.window_shut = self.probe_due = False
+        self.window_shut = self.probe_due = self.retransmit_one = False
         self.probe = None
         self.buffered = self.messages = 0
         self.forward_due = False

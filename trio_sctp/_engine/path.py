@@ -6,8 +6,9 @@ error counter and a state (8.2), and heartbeats (8.3).  RFC 7829 adds the potent
 
 from __future__ import annotations
 
+import struct
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .._options import PathState
 from .._values import Address
@@ -15,6 +16,9 @@ from .parameters import Parameters
 from .path_mtu import PathMtuSearch
 
 _ALPHA, _BETA = 1 / 8, 1 / 4  # RTO.Alpha and RTO.Beta (section 16)
+_HEARTBEAT_INFO: Final = struct.Struct("!d8s")
+HEARTBEAT_INFO_SIZE: Final = 4 + _HEARTBEAT_INFO.size + 39
+"""Bytes of the parameter in a HEARTBEAT of ours, with the longest address."""
 
 
 class Route(NamedTuple):
@@ -41,6 +45,19 @@ def host_of(address: Address) -> str:
     """Return the host of an address as programs see it, with its scope if it has one."""
     host = address[0].partition("%")[0]
     return f"{host}%{address[3]}" if len(address) == 4 and address[3] else address[0]
+
+
+def heartbeat_info(address: str, nonce: bytes, now: float) -> bytes:
+    """Return what a heartbeat to an address carries, and the answer to it (3.3.5)."""
+    return _HEARTBEAT_INFO.pack(now, nonce) + address.encode()
+
+
+def read_heartbeat_info(info: bytes) -> tuple[str, bytes]:
+    """Return the address and the nonce that an answer carries; empty ones if it is not ours."""
+    if len(info) < _HEARTBEAT_INFO.size:
+        return "", b""
+    _, nonce = _HEARTBEAT_INFO.unpack_from(info)
+    return info[_HEARTBEAT_INFO.size :].decode("ascii", "replace"), nonce
 
 
 class Path:

@@ -1,0 +1,75 @@
+"""Acknowledging user data (RFC 9260 section 6.2): when a SACK leaves, and what it says."""
+
+from __future__ import annotations
+
+from math import inf
+
+from . import wire
+from .inbound import Inbound
+from .parameters import Parameters
+from .path import Path
+from .timers import SACK
+from .tsn import MASK
+
+
+class Acknowledgements:
+    """The SACKs that an association sends.
+
+    Attributes:
+      due: Whether one is to leave now.
+      path: Where it goes: where user data came from last; None if that is not known to be the peer.
+    """
+
+    __slots__ = ("_begun", "_inbound", "_packets", "_parameters", "_timers", "due", "path")
+
+    def __init__(self, parameters: Parameters, timers: list[float]) -> None:
+        self.due: bool = False
+        self.path: Path | None = None
+        self._parameters: Parameters = parameters
+        self._timers: list[float] = timers
+        self._inbound: Inbound | None = None
+        self._packets: int = 0  # with DATA, since the last SACK
+        self._begun: bool = False  # the first SACK was due
+
+    def begin(self, inbound: Inbound) -> None:
+        """Acknowledge what this one takes in, from its first chunk on."""
+        self.due = False
+        self.path = None
+        self._inbound = inbound
+        self._packets = 0
+        self._begun = False
+        self._timers[SACK] = inf
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is to be acknowledged, now or later."""
+        return self.due or self._timers[SACK] != inf
+
+    def packet_arrived(self, path: Path | None, now: float) -> None:
+        """Acknowledge a packet with user data: now, or when more have come, or after a while."""
+        self._packets += 1
+        if path is not None and path.confirmed:
+            self.path = path
+        if not self._begun:
+            # Section 5.1: the first is acknowledged at once.
+            self._begun = self.due = True
+        if self.due:
+            return
+        parameters = self._parameters
+        if self._packets >= parameters.sack_frequency or not parameters.sack_delay:
+            self.due = True
+        elif self._timers[SACK] == inf:
+            self._timers[SACK] = now + parameters.sack_delay
+
+    def sack(self, space: int) -> bytes:
+        """Make the SACK, of no more than so many bytes; none is due after that."""
+        inbound = self._inbound
+        assert inbound is not None
+        blocks = (space - wire.SACK_SIZE) // 4
+        gaps = inbound.gaps(blocks)
+        duplicates = inbound.duplicates[: blocks - len(gaps)]
+        inbound.duplicates.clear()
+        self.due = False
+        self._timers[SACK] = inf
+        self._packets = 0
+        return wire.sack_chunk(inbound.cumulative & MASK, inbound.advertise(), gaps, duplicates)
