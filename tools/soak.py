@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
+import itertools
 import json
 import random
 import resource
@@ -24,6 +25,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -79,9 +81,6 @@ class Plan:
 
 class Failed(Exception):
     """Messages did not arrive as they should have."""
-
-
-FAILURES = (AssociationLost, ConnectFailed, Failed, trio.EndOfChannel, trio.TooSlowError)
 
 
 def message(number: int, size: int) -> bytes:
@@ -171,9 +170,13 @@ def vanish(stack: Userland) -> None:
         stack._close(carrier)
 
 
-async def client(udp_port: int, plan: Plan, chance: random.Random, counts: Counter[str]) -> None:
+async def client(
+    udp_port: int, port: int, plan: Plan, chance: random.Random, counts: Counter[str]
+) -> None:
     async with trio_sctp.userland(peer_udp_port=udp_port) as stack:
-        channel = await trio_sctp.open_association(HOST, SCTP_PORT, options=OPTIONS)
+        channel = await trio_sctp.open_association(
+            HOST, SCTP_PORT, local_port=port, options=OPTIONS
+        )
         await channel.send(json.dumps(dataclasses.asdict(plan)).encode())
         if plan.kind in ("abort", "vanish"):
             await send(channel, chance.randrange(plan.sends), plan.size)
@@ -194,13 +197,21 @@ async def client(udp_port: int, plan: Plan, chance: random.Random, counts: Count
             raise Failed(f"{end.state.name}, {len(end.undelivered)} messages not delivered")
 
 
-async def clients(udp_port: int, until: float, chance: random.Random, counts: Counter[str]) -> None:
-    """Be one client after the other."""
+async def clients(
+    udp_port: int,
+    ports: Iterator[int],
+    until: float,
+    chance: random.Random,
+    counts: Counter[str],
+) -> None:
+    """Be one client after the other, each with the next port: a stack knows nothing of the others
+    at its address, and of two with the same port the server takes only one (RFC 6951 section 5.4).
+    """
     while trio.current_time() < until:
         plan = Plan.drawn(chance)
         try:
             with trio.fail_after(STUCK):
-                await client(udp_port, plan, chance, counts)
+                await client(udp_port, next(ports), plan, chance, counts)
         except* (
             AssociationLost,
             ConnectFailed,
@@ -248,6 +259,7 @@ async def soak(minutes: float, seed: int) -> bool:
     counts: Counter[str] = Counter()
     started = trio.current_time()
     seconds = minutes * 60
+    ports = itertools.cycle(range(10_000, 60_000))
     memory: list[tuple[float, float]] = []
 
     async def watch() -> None:
@@ -276,7 +288,7 @@ async def soak(minutes: float, seed: int) -> bool:
         async with trio.open_nursery() as inner:
             for number in range(AT_ONCE):
                 chance = random.Random(seed * AT_ONCE + number)
-                inner.start_soon(clients, server.port, started + seconds, chance, counts)
+                inner.start_soon(clients, server.port, ports, started + seconds, chance, counts)
         nursery.cancel_scope.cancel()
     await show("end")
     failures = counts["failed"] + (await server.counts()).get("failed", 0)
