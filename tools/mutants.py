@@ -53,7 +53,7 @@ def test_command() -> str:
     """The command that tests a copy, run in it."""
     tests = [
         path
-        for folder in ("tests/engine", "tests/etsi")
+        for folder in ("tests/engine", "tests/etsi", "tests/nplab")
         for path in sorted((TREE / folder).glob("test_*.py"))
         if path.name not in LEFT_OUT
     ]
