@@ -46,6 +46,7 @@ from .simulation import Pair, Simulation
 
 COOKIE = Cookie(
     created=12.5,
+    expires=72.5,
     our_tag=1,
     their_tag=2,
     our_tie_tag=3,
@@ -778,18 +779,27 @@ def test_a_tag_that_was_used_is_not_chosen_again() -> None:
     assert len({init.tag for init in tags if isinstance(init, wire.Init)}) == 3
 
 
-def test_tags_that_were_used_are_forgotten_when_no_cookie_can_name_them() -> None:
-    """As many are kept as there may be associations, no longer than cookies live."""
+def test_a_cookie_whose_tag_is_forgotten_is_stale() -> None:
+    """As many used tags are kept as there may be associations; no forgotten one is used again."""
     peer = ScriptedPeer(max_associations=3)
+    longer = Tlv(ParameterType.COOKIE_PRESERVATIVE, (60_000).to_bytes(4, "big"))
     acks = []
     for port in range(5):
         peer.tag = port + 1
-        acks.append(peer.begin())
+        acks.append(peer.begin(parameters=[longer]))
         peer.give(cookie_echo(acks[-1]), tag=acks[-1].tag)
         peer.engine.abort(peer.association.id, b"", peer.now)
         peer.take()
-    answers = [peer.give(cookie_echo(ack), tag=ack.tag)[0] for ack in acks[:0:-1]]
-    assert [answer.has(wire.Abort) for answer in answers] == [True, True, True, False]
+        peer.advance(1.0)
+    answers = [peer.give(cookie_echo(ack), tag=ack.tag)[0] for ack in acks]
+    for answer in answers[:2]:
+        assert answer.get(wire.Error).causes == [Tlv(Cause.STALE_COOKIE, bytes(4))]
+    assert all(answer.has(wire.Abort) for answer in answers[2:])
+    assert not peer.engine.associations
+    # A cookie that was made later is good, whatever has been forgotten.
+    fresh = peer.begin()
+    (answer,) = peer.give(cookie_echo(fresh), tag=fresh.tag)
+    assert answer.has(wire.CookieAck)
 
 
 def test_an_unexpected_init_ack_is_dropped() -> None:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-_FIXED = struct.Struct("!BdIIQQHHIIHHIIHIHHBH")
+_FIXED = struct.Struct("!BddIIQQHHIIHHIIHIHHBH")
 _MAC_SIZE = 32
 _VERSION = 1
 KEY_LIFE = 3600.0
@@ -21,9 +21,13 @@ KEY_LIFE = 3600.0
 
 
 class Cookie(NamedTuple):
-    """The contents of a cookie; fields that begin with ``their_`` are what the INIT said."""
+    """The contents of a cookie; fields that begin with ``their_`` are what the INIT said.
+
+    `created` and `expires` are seconds; the peer may have asked for a longer life (5.2.6).
+    """
 
     created: float
+    expires: float
     our_tag: int
     their_tag: int
     our_tie_tag: int
@@ -71,6 +75,7 @@ class CookieJar:
         fixed = _FIXED.pack(
             _VERSION,
             cookie.created,
+            cookie.expires,
             cookie.our_tag,
             cookie.their_tag,
             cookie.our_tie_tag,
@@ -108,21 +113,22 @@ class CookieJar:
         local, remote, *addresses = body[_FIXED.size :].decode().split("\n")
         return Cookie(
             created=f[1],
-            our_tag=f[2],
-            their_tag=f[3],
-            our_tie_tag=f[4],
-            their_tie_tag=f[5],
-            our_port=f[6],
-            their_port=f[7],
-            our_tsn=f[8],
-            their_tsn=f[9],
-            outbound_streams=f[10],
-            inbound_streams=f[11],
-            their_rwnd=f[12],
-            adaptation=f[13] if f[15] else None,
-            extensions=f[14],
-            udp_local=f[16],
-            udp_remote=f[17],
+            expires=f[2],
+            our_tag=f[3],
+            their_tag=f[4],
+            our_tie_tag=f[5],
+            their_tie_tag=f[6],
+            our_port=f[7],
+            their_port=f[8],
+            our_tsn=f[9],
+            their_tsn=f[10],
+            outbound_streams=f[11],
+            inbound_streams=f[12],
+            their_rwnd=f[13],
+            adaptation=f[14] if f[16] else None,
+            extensions=f[15],
+            udp_local=f[17],
+            udp_remote=f[18],
             local=local,
             remote=remote,
             addresses=tuple(addresses),

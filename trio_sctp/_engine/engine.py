@@ -607,8 +607,7 @@ class Engine:
         if cookie is None:
             return
         association = handshake.association_with(cookie)
-        life = self.parameters.cookie_life
-        verdict = handshake.judge(cookie, association, life, now)
+        verdict = handshake.judge(cookie, association, now)
         if verdict is Verdict.NEW and association is not None:
             association.end_without_peer()  # its peer has been silent, and has begun anew
             self._settle(association)
@@ -617,7 +616,7 @@ class Engine:
         elif verdict is Verdict.ENDED:
             self._reply(refusal(cookie.their_tag, route, None), port, now)
         elif verdict is Verdict.STALE:
-            self._reply(handshake.stale(cookie, route, life, now), port, now)
+            self._reply(handshake.stale(cookie, route, now), port, now)
         elif verdict is Verdict.RESTART and association is not None and association.released:
             # Its program has closed it, and a restart does not bring it back to life.  Its end is
             # final, as the peer knows nothing of it; whoever listens gets the new association.

@@ -194,7 +194,8 @@ class Handshake:
             and self._book.is_credible(address, came, same_port=port == self._outlet.port)
         ]
         cookie = Cookie(
-            created=now + min(offer.cookie_life, parameters.cookie_life),
+            created=now,
+            expires=now + parameters.cookie_life + min(offer.cookie_life, parameters.cookie_life),
             our_tag=tag,
             their_tag=offer.tag,
             our_tie_tag=ties[0],
@@ -253,15 +254,12 @@ class Handshake:
             return association
         return self._book.owners.get((cookie.remote, cookie.their_port))
 
-    def judge(
-        self, cookie: Cookie, association: EngineAssociation | None, life: float, now: float
-    ) -> Verdict:
+    def judge(self, cookie: Cookie, association: EngineAssociation | None, now: float) -> Verdict:
         """Return what a COOKIE ECHO comes to.
 
         Args:
           cookie: Its cookie, which is ours.
           association: What `association_with` returned.
-          life: Seconds for which a cookie is good.
           now: Seconds.
         """
         if association is None:
@@ -269,7 +267,7 @@ class Handshake:
                 # Set up again from a repeated COOKIE ECHO, it would deliver its user data a second
                 # time, with tags that were used (5.3.1).
                 return Verdict.ENDED
-            if now - cookie.created > life:
+            if now > cookie.expires or cookie.created <= self._tags.forgotten_at:
                 return Verdict.STALE
             listers = self._book.listers.get((cookie.remote, cookie.their_port), ())
             if cookie.our_tag in self._tags.owners or any(one.half_open for one in listers):
@@ -279,7 +277,7 @@ class Handshake:
         theirs = cookie.their_tag == association.their_tag
         if ours and theirs:
             return Verdict.REPEATED
-        if now - cookie.created > life:
+        if now > cookie.expires:
             return Verdict.STALE
         if ours:
             return Verdict.COLLISION
@@ -290,9 +288,9 @@ class Handshake:
             return Verdict.NEW
         return Verdict.LATE
 
-    def stale(self, cookie: Cookie, route: Route, life: float, now: float) -> Reply:
+    def stale(self, cookie: Cookie, route: Route, now: float) -> Reply:
         """Answer a cookie that has lived too long (5.2.6)."""
-        late = math.ceil((now - cookie.created - life) * 1e6)
+        late = max(0, math.ceil((now - cookie.expires) * 1e6))
         cause = Tlv(Cause.STALE_COOKIE, struct.pack("!I", min(late, _U32)))
         return Reply(cookie.their_tag, wire.error_chunk([cause]), route)
 

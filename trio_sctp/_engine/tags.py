@@ -20,9 +20,11 @@ class Tags:
 
     Attributes:
       owners: The association that has a tag.
+      forgotten_at: When the last tag was used up of those that are forgotten, although a cookie may
+        name them still.  No cookie is good that was made until then.
     """
 
-    __slots__ = ("_number", "_retired", "_retired_at_most", "owners")
+    __slots__ = ("_number", "_retired", "_retired_at_most", "forgotten_at", "owners")
 
     def __init__(self, number: Callable[[], int], retired_at_most: int) -> None:
         """Start without tags.
@@ -32,9 +34,11 @@ class Tags:
           retired_at_most: How many used tags are remembered; the oldest are forgotten first.
         """
         self.owners: dict[int, EngineAssociation] = {}
+        self.forgotten_at: float = -inf
         self._number = number
         self._retired_at_most = retired_at_most
-        self._retired: dict[tuple[int, int], float] = {}  # tag and peer's port; until when
+        # By tag and peer's port: since when, and until when.
+        self._retired: dict[tuple[int, int], tuple[float, float]] = {}
 
     def new(self, port: int, now: float) -> int:
         """Return a tag that no association has, and that was not used with this port of a peer."""
@@ -45,7 +49,7 @@ class Tags:
 
     def is_retired(self, tag: int, port: int, now: float) -> bool:
         """Whether an association with this port of a peer had the tag, and cookies may name it."""
-        return self._retired.get((tag, port), -inf) >= now
+        return self._retired.get((tag, port), (0.0, -inf))[1] >= now
 
     def retire(self, association: EngineAssociation, now: float, cookie_life: float) -> None:
         """Take an association's tag away, and remember that it is not to be used again.
@@ -56,8 +60,11 @@ class Tags:
         if self.owners.get(association.our_tag) is association:
             del self.owners[association.our_tag]
         retired = self._retired
-        while retired and (
-            len(retired) >= self._retired_at_most or next(iter(retired.values())) < now
-        ):
-            del retired[next(iter(retired))]
-        retired[association.our_tag, association.peer_port] = now + 2 * cookie_life
+        while retired:
+            oldest, (since, until) = next(iter(retired.items()))
+            if until >= now:
+                if len(retired) < self._retired_at_most:
+                    break
+                self.forgotten_at = since
+            del retired[oldest]
+        retired[association.our_tag, association.peer_port] = now, now + 2 * cookie_life
