@@ -40,8 +40,8 @@ TREE = Path(__file__).resolve().parent.parent
 ENGINE = Path("trio_sctp/_engine")
 WANTED = 92  # percent
 
-# The first failure ends a run, so what takes long runs last.  Congestion is left out: it takes five
-# times as long as all others together.
+# The first failure ends a run, so what sees much in little time runs first, and what takes long
+# last.  Congestion is left out: it takes five times as long as all others together.
 LAST = "test_properties.py", "test_flood.py", "test_fuzz.py"
 LEFT_OUT = "test_congestion.py", "test_tshark.py", "test_no_patches.py"
 
@@ -53,7 +53,7 @@ def test_command() -> str:
     """The command that tests a copy, run in it."""
     tests = [
         path
-        for folder in ("tests/engine", "tests/etsi", "tests/nplab")
+        for folder in ("tests/nplab", "tests/etsi", "tests/engine")
         for path in sorted((TREE / folder).glob("test_*.py"))
         if path.name not in LEFT_OUT
     ]
