@@ -110,7 +110,6 @@ _CAUSES = {
 }
 
 OUT_OF_RESOURCE = 4
-USER_INITIATED_ABORT = 12
 
 
 def error_string(code: int) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import NamedTuple, TypeAlias
+import struct
+from typing import Final, NamedTuple, TypeAlias
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """A transport address as the standard library writes it: ``(host, port)`` for IPv4,
@@ -130,7 +131,7 @@ class AssociationChange:
       inbound_streams: Number of streams that the peer may send on.
       info: With COMM_LOST and CANT_ASSOC, the causes of the peer's ABORT chunk as they came, if it
         sent one.  With COMM_UP and RESTART, the features agreed on.
-      reason: The peer's text from a user-initiated abort, ``b""`` if there is none.
+      reason: The text of the first user-initiated abort among the causes, ``b""`` if there is none.
 
     Source: RFC 6458 section 6.1.1.
     """
@@ -142,6 +143,22 @@ class AssociationChange:
     inbound_streams: int
     info: bytes = b""
     reason: bytes = b""
+
+
+USER_INITIATED_ABORT: Final = 12
+_CAUSE: Final = struct.Struct("!HH")
+
+
+def abort_reason_untrusted(causes: bytes) -> bytes:
+    """Return the text of the first user-initiated abort in a list of causes, ``b""`` if there is
+    none (RFC 9260 section 3.3.10.12)."""
+    at = 0
+    while at + _CAUSE.size <= len(causes):
+        code, length = _CAUSE.unpack_from(causes, at)
+        if code == USER_INITIATED_ABORT:
+            return causes[at + _CAUSE.size : at + length]
+        at += max(length + (-length & 3), _CAUSE.size)
+    return b""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,6 +161,18 @@ def test_windows_open_again_when_programs_read() -> None:
         peer.take()
 
 
+def test_the_log_gets_one_line_in_a_second_and_says_how_many_it_did_not_get(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    account = Account(ASSOCIATION_COST)
+    with caplog.at_level(logging.WARNING, logger="trio_sctp"):
+        for now in (0.0, 0.5, 0.9, 1.0, 2.5):
+            account.refuse("10.0.2.1", now)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert [line.partition(" (lines")[2] for line in lines] == ["", " left out before: 2)", ""]
+
+
 def test_a_new_association_is_refused_if_its_address_holds_most(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

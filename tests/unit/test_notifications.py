@@ -145,6 +145,31 @@ def test_every_type_becomes_its_event(data: bytes, event: object) -> None:
     assert parse_notification(data) == event
 
 
+@pytest.mark.parametrize(
+    ("causes", "reason"),
+    [
+        (b"", b""),
+        (b"\0\x0c", b""),
+        (b"\0\x0c\0\x04", b""),
+        (b"\0\x0c\0\x06ok", b"ok"),
+        (b"\0\x0c\0\x05o\0\0\0" + b"\0\x0c\0\x05x", b"o"),
+        (b"\0\x04\0\x04" + b"\0\x0c\0\x07why", b"why"),
+        (b"\0\x0d\0\x05a\0\0\0" + b"\0\x0c\0\x07why", b"why"),
+        (b"\0\x04\0\0" + b"\0\x0c\0\x07why", b"why"),
+        (b"\0\x04\xff\xff" + b"\0\x0c\0\x07why", b""),
+        (b"\0\x0c\xff\xffcut", b"cut"),
+    ],
+)
+def test_the_reason_is_the_text_of_the_first_user_initiated_abort(
+    causes: bytes, reason: bytes
+) -> None:
+    error = int.from_bytes(causes[:2], "big")
+    header = struct.pack("=HHHHi", AssociationState.COMM_LOST, socket.htons(error), 5, 10, ID)
+    event = parse_notification(note(0x8001, header + causes))
+    assert isinstance(event, trio_sctp.AssociationChange)
+    assert event.reason == reason
+
+
 def test_a_notification_that_is_cut_short_is_kept_as_unknown() -> None:
     data = note(0x8001, b"")
     assert parse_notification(data) == trio_sctp.UnknownEvent(

@@ -18,12 +18,13 @@ from .._values import (
     Notification,
     Piece,
     RemoteError,
+    abort_reason_untrusted,
     freeze,
 )
 from .account import EVENT_COST, Share
 from .parts import CHUNK_COST, Parts, cost_of
 from .tsn import MASK
-from .wire import DATA_CHUNK, DATA_OVERHEAD, UNORDERED, Cause
+from .wire import DATA_CHUNK, DATA_OVERHEAD, UNORDERED
 
 _STALE: Final = 64
 """Entries that an order may have for nothing, beside as many as it has for something."""
@@ -219,10 +220,9 @@ class Unread:
         elif type(event) is AssociationChange:
             if event.state is AssociationState.RESTART:
                 self._restarted = False
-            elif event.error == Cause.USER_INITIATED_ABORT and len(event.info) >= 4:
-                # The reason is a part of the cause, and may be long: it is not kept twice.
-                end = int.from_bytes(event.info[2:4], "big")
-                return dataclasses.replace(event, reason=event.info[4:end])
+            elif event.info:
+                # The reason is a part of the causes, and may be long: it is not kept twice.
+                return dataclasses.replace(event, reason=abort_reason_untrusted(event.info))
         return event
 
     # -- dropping ---

@@ -11,7 +11,6 @@ import struct
 from enum import IntEnum
 from typing import TypeVar
 
-from .._errors import USER_INITIATED_ABORT
 from .._values import (
     AdaptationIndication,
     AssociationChange,
@@ -29,6 +28,7 @@ from .._values import (
     StreamChange,
     StreamReset,
     UnknownEvent,
+    abort_reason_untrusted,
 )
 from ._layouts import (
     DATA_FIRST,
@@ -42,8 +42,6 @@ from ._layouts import (
 
 E = TypeVar("E", bound=IntEnum)
 
-_CAUSE_HEADER = struct.Struct("!HH")
-
 
 def known(enumeration: type[E], number: int) -> E | int:
     """The member with this number, or the number itself."""
@@ -51,14 +49,6 @@ def known(enumeration: type[E], number: int) -> E | int:
         return enumeration(number)
     except ValueError:
         return number
-
-
-def abort_reason_untrusted(causes: bytes) -> bytes:
-    """The peer's text in a list of causes that starts with a user-initiated abort, else b""."""
-    if len(causes) < _CAUSE_HEADER.size:
-        return b""
-    code, length = _CAUSE_HEADER.unpack_from(causes)
-    return causes[_CAUSE_HEADER.size : length] if code == USER_INITIATED_ABORT else b""
 
 
 def parse_notification(data: bytes) -> Notification | FailedFragment:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._errors import ASSOCIATION_GONE, USER_INITIATED_ABORT, ConnectFailed
+from .._errors import ASSOCIATION_GONE, ConnectFailed
 from .._options import (
     DEFAULT_EVENTS,
     EventSubscription,
@@ -28,7 +28,7 @@ from .._options import (
     event_types,
 )
 from .._stack import StackSocket
-from .._values import Address, AssociationEnd, AssociationState, Record
+from .._values import USER_INITIATED_ABORT, Address, AssociationEnd, AssociationState, Record
 from .intake import Intake, mark_as_reported, with_needed_events
 from .queue import Queue, Role
 from .reader import Reader
