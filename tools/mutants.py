@@ -42,7 +42,16 @@ WANTED = 92  # percent
 
 # The first failure ends a run, so what sees much in little time runs first, and what takes long
 # last.  Congestion is left out: it takes five times as long as all others together.
-LAST = "test_properties.py", "test_flood.py", "test_fuzz.py"
+LAST = (
+    "test_adversaries.py",
+    "test_formal_properties.py",
+    "test_memory.py",
+    "test_packet_costs.py",
+    "test_properties.py",
+    "test_receive_window.py",
+    "test_flood.py",
+    "test_fuzz.py",
+)
 LEFT_OUT = "test_congestion.py", "test_tshark.py", "test_no_patches.py"
 
 # `==` in place of `is` makes no other program, nor the other way round, of enums and small numbers.
@@ -57,7 +66,7 @@ def test_command() -> str:
         for path in sorted((TREE / folder).glob("test_*.py"))
         if path.name not in LEFT_OUT
     ]
-    tests.sort(key=lambda path: path.name in LAST)
+    tests.sort(key=lambda path: LAST.index(path.name) if path.name in LAST else -1)
     names = [str(path.relative_to(TREE)) for path in tests]
     quiet = [
         "-x",
