@@ -486,6 +486,17 @@ def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
     assert given_up(peer) == []
 
 
+def test_messages_that_are_done_do_not_hide_those_that_may_be_given_up() -> None:
+    peer = mortal(ScriptedPeer(send_buffer=3000))
+    for count in range(1, 6):
+        peer.engine.send(peer.association.id, bytes(1000), info(), peer.now, priority=9)
+        peer.take()
+        peer.give(peer.sack_first(count))
+    priorities(peer, 9, 9, 9)
+    priorities(peer, 1, 1, 1)
+    assert given_up(peer) == ["9"] * 3
+
+
 def test_what_was_sent_is_given_up_only_if_the_peer_knows_forward_tsn() -> None:
     for parameters, expected in ([SUPPORTED], ["9"]), ([], None):
         peer = ScriptedPeer(send_buffer=1000)
