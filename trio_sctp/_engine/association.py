@@ -663,7 +663,7 @@ class EngineAssociation:
         """The peer answered what was sent on a path (8.1, 8.2)."""
         self.error_count = 0
         self.life.silent = False
-        if not (path.error_count or path.unreachable or path.potentially_failed):
+        if not path.error_count:
             return
         change = self.paths.answered(path)
         if change is not None:
