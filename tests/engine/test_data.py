@@ -12,7 +12,16 @@ from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.parts import CHUNK_COST
 from trio_sctp._engine.path import Path
 from trio_sctp._engine.tsn import MASK
-from trio_sctp._engine.wire import WHOLE, Cause, ChunkType, ParameterType, Tlv
+from trio_sctp._engine.wire import (
+    FIRST,
+    LAST,
+    UNORDERED,
+    WHOLE,
+    Cause,
+    ChunkType,
+    ParameterType,
+    Tlv,
+)
 from trio_sctp._options import StatusState
 from trio_sctp._values import (
     AssociationState,
@@ -808,6 +817,22 @@ def test_with_nagle_less_than_a_packet_waits_until_all_is_acknowledged(
     assert sum(len(packet.chunks(wire.Data)) for packet in left) == later
 
 
+def test_with_nagle_the_rest_of_a_message_waits_as_well() -> None:
+    peer = ScriptedPeer(no_delay=False, path_mtu=1500)
+    peer.accept()
+    whole = 1500 - wire.HEADER_SIZE - wire.DATA_OVERHEAD
+    # 4096 and what has left have no bit in common: the rest is their difference, and nothing else.
+    left = peer.send(bytes(4096))
+    assert [len(chunk.payload) for packet in left for chunk in packet.chunks(wire.Data)] == [
+        whole,
+        whole,
+    ]
+    left = peer.give(peer.sack_first(2))
+    assert [len(chunk.payload) for packet in left for chunk in packet.chunks(wire.Data)] == [
+        4096 - 2 * whole
+    ]
+
+
 @pytest.mark.parametrize(
     ("mtu", "window"),
     [
@@ -887,6 +912,24 @@ def test_fragments_are_joined_in_whatever_order_they_come(order: list[int], unor
         chunk = peer.data(b"%d" % number, tsn=100 + number, flags=flags[number] | unordered)
         peer.give(chunk)
     assert payloads(peer.events()) == [b"0123"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(5))))
+def test_a_fragment_that_continues_nothing_keeps_no_message_from_its_end(
+    order: tuple[int, ...],
+) -> None:
+    """In whatever order they come: the stray one stands before the first, or behind the last."""
+    flags = [FIRST, 0, LAST]
+    for stray, kind in (99, FIRST), (103, 0):
+        peer = ScriptedPeer()
+        peer.accept()
+        fragments = [(100 + number, flags[number]) for number in range(3)] + [(stray, kind)]
+        # The fifth is any chunk between them, so that others than the last run are extended, too.
+        fragments.append((150, FIRST))
+        for number in order:
+            tsn, flag = fragments[number]
+            peer.give(peer.data(b"%d" % tsn, tsn=tsn, flags=flag | UNORDERED))
+        assert payloads(peer.events()) == [b"100101102"]
 
 
 def test_a_first_fragment_before_the_message_ended_ends_the_association() -> None:
