@@ -861,9 +861,9 @@ class Outbound:
             point = min(point, self.cumulative + room)
             skipped = {}
             for tsn in range(self.cumulative + 1, point + 1):
-                chunk = self.outstanding.get(tsn)
-                if chunk is not None and not chunk.message.info.unordered:
-                    skipped[chunk.message.info.stream] = (tsn, chunk.message.ssn)
+                message = self.outstanding[tsn].message
+                if not message.info.unordered:
+                    skipped[message.info.stream] = (tsn, message.ssn)
         streams = [(stream, ssn) for stream, (_, ssn) in skipped.items()]
         return forward_tsn_chunk(point & MASK, streams)
 
