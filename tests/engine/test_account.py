@@ -170,6 +170,7 @@ def test_the_log_gets_one_line_in_a_second_and_says_how_many_it_did_not_get(
             account.refuse("10.0.2.1", now)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
+    assert "10.0.2.1 holds 0 of 0 bytes" in lines[0]
     assert [line.partition(" (lines")[2] for line in lines] == ["", " left out before: 2)", ""]
 
 

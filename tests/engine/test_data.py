@@ -377,6 +377,18 @@ def test_what_the_peer_goes_back_on_is_sent_again() -> None:
     assert tsns(peer, peer.advance(1.1)) == [2, 3]
 
 
+@pytest.mark.parametrize("earlier", [[(2, 3)], [(2, 5)]])
+def test_also_when_it_has_taken_what_earlier_gap_blocks_named(
+    earlier: list[tuple[int, int]],
+) -> None:
+    peer = several(9)
+    peer.give(peer.sack(gaps=earlier))
+    peer.give(peer.sack_first(4, gaps=[(2, 3)]))
+    peer.advance(0.5)
+    peer.give(peer.sack_first(4, gaps=[(2, 2)]))
+    assert 7 in tsns(peer, peer.advance(5.0))
+
+
 def test_gap_blocks_beyond_what_was_sent_do_no_harm() -> None:
     peer = several(3)
     peer.give(peer.sack(gaps=[(2, 65535), (65535, 2), (0, 0)]))
