@@ -11,7 +11,8 @@ import pytest
 
 from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.account import ASSOCIATION_COST, PRECISION, Account, Share
-from trio_sctp._engine.wire import WHOLE, Cause, Tlv
+from trio_sctp._engine.parts import CHUNK_COST
+from trio_sctp._engine.wire import UNORDERED, WHOLE, Cause, Tlv
 from trio_sctp._values import AssociationChange, AssociationState, Message
 
 from ..support.engines import FULL, PORT, A, cookie_of, parsed
@@ -159,6 +160,17 @@ def test_windows_open_again_when_programs_read() -> None:
         assert account.held < LIMIT
         engine.receive(2**20, 0.0)
         peer.take()
+
+
+def test_gaps_count_as_well() -> None:
+    account = Account()
+    peer = Peer(make(account), "10.0.2.1")
+    before = account.held
+    for number in range(200):
+        peer.give(wire.data_chunk(2 * number + 3, 0, 0, 0, b"x", WHOLE | UNORDERED))
+    # What came is delivered; that there are 200 runs of TSNs takes memory, too.
+    delivered = 200 * (1 + wire.DATA_OVERHEAD + CHUNK_COST)
+    assert account.held - before > delivered + 200 * 16
 
 
 def test_the_log_gets_one_line_in_a_second_and_says_how_many_it_did_not_get(

@@ -214,6 +214,24 @@ def test_what_no_gap_block_can_name_is_not_acknowledged(ahead: int) -> None:
     assert all(first >= ahead - 2 for first, _ in sack.gaps)
 
 
+def test_what_there_is_to_receive() -> None:
+    peer = begun()
+    peer.engine.take_news()
+    assert (peer.engine.has_events(), peer.engine.unread()) == (False, 0)
+    peer.give(peer.data())
+    assert (peer.engine.has_events(), peer.engine.unread()) == (True, 1)
+    assert peer.engine.take_news() == {None}
+    assert peer.engine.take_news() == set()
+    peer.engine.peel_off(peer.association.id)
+    assert not peer.engine.has_events()
+    assert peer.engine.has_events(peer.association.id)
+    peer.give(peer.data())
+    assert peer.engine.take_news() == {peer.association.id}
+    assert peer.engine.unread(peer.association.id) == 2
+    assert len(peer.engine.receive(9, peer.now, peer.association.id)) == 2
+    assert not peer.engine.has_events(peer.association.id)
+
+
 # -- what SACKs say (6.2.1, 7.2.4) -------------------------------------------------------------
 
 

@@ -184,15 +184,16 @@ def test_a_cookie_lives_longer_if_the_peer_asks_but_at_most_twice_as_long(
         assert peer.give(cookie_echo(ack), tag=ack.tag)[0].has(kind)
 
 
-def test_a_stale_cookie_is_told_with_how_stale_it_is() -> None:
+@pytest.mark.parametrize(("now", "told"), [(61.5, 1_500_000), (4500.0, 2**32 - 1)])
+def test_a_stale_cookie_is_told_with_how_stale_it_is(now: float, told: int) -> None:
     peer = ScriptedPeer(cookie_life=60.0)
     ack = peer.begin()
-    peer.now = 61.5
+    peer.now = now
     (answer,) = peer.give(cookie_echo(ack), tag=ack.tag)
     assert answer.packet.tag == peer.tag
     (error,) = answer.chunks(wire.Error)
     # Section 3.3.10.3: microseconds since the cookie expired.
-    assert error.causes == [Tlv(Cause.STALE_COOKIE, (1_500_000).to_bytes(4, "big"))]
+    assert error.causes == [Tlv(Cause.STALE_COOKIE, told.to_bytes(4, "big"))]
     assert not peer.engine.associations
 
 
