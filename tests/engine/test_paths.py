@@ -620,6 +620,18 @@ def test_what_timed_out_is_retransmitted_on_another_path() -> None:
     assert [s.route.remote for s in pair.data()] == [B, B2]
 
 
+def test_where_both_paths_potentially_fail_retransmissions_take_turns() -> None:
+    """Section 6.4.1: not where it was sent before, which may be the path with fewer errors."""
+    pair = Pair(2)
+    quiet(pair)
+    pair.path(B2).potentially_failed = True
+    pair.path(B2).error_count = 3
+    pair.drop = lambda sent: sent.has(wire.Data)
+    pair.send(b"x")
+    pair.run(8.0)
+    assert [s.route.remote for s in pair.data()][:3] == [B, B2, B]
+
+
 def test_what_sacks_report_missing_is_retransmitted_on_the_same_path() -> None:
     """Section 6.4."""
     pair = Pair(2)
