@@ -328,6 +328,28 @@ def test_what_waits_behind_a_skipped_message_is_delivered() -> None:
     assert payloads(peer.events()) == [b"3"]
 
 
+@pytest.mark.parametrize("stream", [0, 1, 3])
+@pytest.mark.parametrize("begin", [0, 0xFFFE])
+def test_what_waits_before_the_point_is_delivered_in_the_order_of_its_stream(
+    stream: int, begin: int
+) -> None:
+    """It has arrived, though what is before it was given up; of other streams nothing moves."""
+    peer = mortal()
+    for skipped in (0x7FFF, begin - 1) if begin else ():
+        peer.give(wire.forward_tsn_chunk(peer.tsn, [(stream, skipped), (2, 7)]))
+        peer.tsn += 1
+    tsn = peer.tsn
+    for after in (3, 1, 5):
+        ssn = (begin + after) & 0xFFFF
+        peer.give(peer.data(b"%d" % after, stream=stream, ssn=ssn, tsn=tsn + after))
+    peer.give(peer.data(b"other", stream=2, ssn=9, tsn=tsn + 6))
+    assert payloads(peer.events()) == []
+    peer.give(wire.forward_tsn_chunk(tsn + 3, [(stream, (begin + 3) & 0xFFFF)]))
+    assert payloads(peer.events()) == [b"1", b"3"]
+    peer.give(wire.forward_tsn_chunk(tsn + 4, [(stream, (begin + 4) & 0xFFFF)]))
+    assert payloads(peer.events()) == [b"5"]
+
+
 @pytest.mark.parametrize(
     "odd", [(10, 0), (65535, 5), (0, 0xFFFF)], ids=["no such stream", "nor such", "an old SSN"]
 )
