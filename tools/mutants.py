@@ -94,12 +94,14 @@ def all_mutations() -> list[MutationSpec]:
 
 
 def inert(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where that begins and ends of which a change changes nothing: annotations, and `slots=True`
-    and `strict=True`, which cost or check what no test can see."""
+    """Where that begins and ends of which a change changes nothing: annotations, and `slots=True`,
+    `strict=True` and caches, which cost or check what no test can see."""
     for node in ast.walk(ast.parse((TREE / module).read_text())):
         parts = [getattr(node, name, None) for name in ("annotation", "returns")]
         if isinstance(node, ast.keyword) and node.arg in ("slots", "strict"):
             parts.append(node.value)
+        if isinstance(node, ast.FunctionDef):
+            parts += [one for one in node.decorator_list if "lru_cache" in ast.unparse(one)]
         for part in parts:
             if isinstance(part, ast.expr):
                 assert part.end_lineno is not None

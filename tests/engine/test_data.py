@@ -548,6 +548,18 @@ def test_a_full_window_still_takes_the_chunk_that_fills_a_gap() -> None:
     assert len(peer.events()) > 10
 
 
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+def test_but_none_that_goes_beyond_it_by_more_than_the_window(more: int, taken: bool) -> None:
+    window = 4096
+    peer = ScriptedPeer(receive_window=window, first_window=window)
+    peer.accept()
+    peer.give(peer.data(bytes(1000), tsn=peer.tsn + 1, ssn=1))
+    assert peer.association.inbound is not None
+    left = peer.association.inbound.window
+    (sack,) = sacks(peer.give(peer.data(bytes(left + window + more))))
+    assert sack.cumulative_tsn == peer.tsn - 1 + (1 if taken else -1)
+
+
 def test_what_a_gap_block_has_acknowledged_is_not_taken_back() -> None:
     """Section 6.2: a receiver should not, and some peers never send it again."""
     peer = ScriptedPeer(receive_window=20_000)
