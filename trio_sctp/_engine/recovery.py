@@ -71,9 +71,6 @@ class Recovery:
                 if path.flight and path.t3 == inf:
                     path.t3 = now + path.rto  # R4, where nothing was in flight
         outbound.advance()
-        if not outbound.outstanding:
-            for path in before:
-                path.t3 = inf
         return news, advanced
 
     def take_cumulative(self, cumulative: int, now: float) -> Collection[Path]:
