@@ -215,6 +215,25 @@ def test_a_new_association_is_refused_if_its_address_holds_most(
     assert account.held <= account.limit
 
 
+def test_no_more_than_has_to_gives_way() -> None:
+    account = Account(0)
+    ended: list[int] = []
+
+    class Holder:
+        def give_way(self, id: int, reason: str, now: float) -> None:
+            ended.append(id)
+            account.close(shares[id])
+
+    holder = Holder()
+    shares = [account.open("10.0.2.1", holder, id) for id in range(4)]
+    for share, held in zip(shares, (1000, 4000, 2000, 3000), strict=True):
+        account.count(share, held)
+    account.limit = account.held - 7000
+    assert account.make_room(0.0) == [holder]
+    assert ended == [1, 3]  # the largest first, until no more is held than may be
+    assert account.make_room(0.0) == []
+
+
 def test_all_engines_of_a_stack_share_an_account() -> None:
     account = Account(LIMIT)
     first, second = make(account), make(account, PORT)

@@ -462,6 +462,13 @@ def test_a_cookie_echo_is_refused_when_nobody_listens_any_more() -> None:
     assert not peer.engine.associations
 
 
+def test_our_adaptation_indication_is_in_the_init_and_in_the_init_ack() -> None:
+    indication = Tlv(ParameterType.ADAPTATION_INDICATION, bytes([0, 0, 1, 2]))
+    peer = ScriptedPeer(adaptation_indication=0x102)
+    assert indication in peer.begin().parameters
+    assert indication in peer.connect().parameters
+
+
 def test_the_adaptation_indication_of_an_init_ack_is_told_of() -> None:
     peer = ScriptedPeer()
     peer.connect()
