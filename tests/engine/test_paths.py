@@ -9,6 +9,7 @@ from math import inf
 import pytest
 
 from trio_sctp._engine import Parameters, Route, wire
+from trio_sctp._engine.path import host_of, transport_address
 from trio_sctp._engine.wire import ParameterType
 from trio_sctp._options import PathState, StatusState
 from trio_sctp._values import AssociationState, Message, PeerAddressState, SendInfo
@@ -898,3 +899,19 @@ def test_the_rto_stays_within_its_bounds() -> None:
         peer.now += trip
         peer.give(peer.sack_first(1))
         assert peer.engine.status(association.id).primary.rto == rto
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        (("10.0.0.2", 2905), "10.0.0.2"),
+        (("fd00::2", 2905, 0, 0), "fd00::2"),
+        (("fe80::2", 2905, 0, 3), "fe80::2%3"),
+        (("fe80::2%eth0", 2905, 0, 3), "fe80::2%3"),  # as the standard library may write it
+    ],
+)
+def test_an_address_of_a_program_and_the_host_that_a_path_leads_to(
+    address: tuple[str, int] | tuple[str, int, int, int], host: str
+) -> None:
+    assert host_of(address) == host
+    assert host_of(transport_address(host, 2905)) == host
