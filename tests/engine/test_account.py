@@ -299,6 +299,21 @@ def test_what_was_given_up_is_not_read_later() -> None:
     assert not engine.has_events()
 
 
+def test_of_an_end_that_is_given_up_the_reason_is_dropped() -> None:
+    account = Account(LIMIT)
+    engine = make(account)
+    peer = Peer(engine, "10.0.2.1")
+    engine.receive(100, 0.0)
+    peer.give(wire.abort_chunk([Tlv(Cause.USER_INITIATED_ABORT, bytes(60_000))]))
+    assert account.held > 60_000
+    account.limit = 2000
+    account.make_room(0.0)
+    assert 0 < account.held <= 2000
+    (end,) = engine.receive(100, 0.0)
+    assert isinstance(end, AssociationChange)
+    assert (end.error, end.reason) == (Cause.USER_INITIATED_ABORT, b"")
+
+
 class _Holder:
     """What a `Share` is of in the test below."""
 
