@@ -1041,6 +1041,14 @@ def test_a_data_chunk_without_data_ends_the_association() -> None:
 # -- streams (6.5, 6.6) ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ahead", [0, 5])
+def test_what_comes_again_for_no_stream_is_reported_once(ahead: int) -> None:
+    peer = begun()
+    chunk = peer.data(tsn=peer.tsn + ahead, stream=60_000)
+    assert [packet.has(wire.Error) for packet in peer.give(chunk)] == [True]
+    assert not any(packet.has(wire.Error) for packet in peer.give(chunk))
+
+
 def test_a_gap_on_one_stream_holds_up_no_other() -> None:
     peer = ScriptedPeer()
     peer.accept()

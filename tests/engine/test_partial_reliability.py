@@ -503,11 +503,13 @@ def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
     peer = mortal(ScriptedPeer(send_buffer=3000))
     peer.engine.queue(peer.association.id, bytes(2999), info(), peer.now)
     priorities(peer, 9)
-    peer.engine.parameters.send_buffer = 1000
     peer.association.parameters.send_buffer = 1000
     with pytest.raises(BlockingIOError):
         priorities(peer, 1)
     assert given_up(peer) == []
+    peer.association.parameters.send_buffer = 3000
+    priorities(peer, 1)
+    assert given_up(peer) == ["9"]
 
 
 def test_messages_that_are_done_do_not_hide_those_that_may_be_given_up() -> None:
