@@ -11,8 +11,9 @@ from typing import TypeVar, cast, final
 import trio
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
-from ._background import background
+from ._background import background, leaves
 from ._choice import choose_stack
+from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
 from ._socket.credit import Mode
@@ -297,41 +298,68 @@ class Association:
         return await self._tcb.wait_ended()
 
     @contextlib.asynccontextmanager
-    async def while_up(self) -> AsyncGenerator[None, None]:
+    async def while_up(self, *, drain: bool = False) -> AsyncGenerator[None, None]:
         """Run a block for as long as the association lives.
 
-        The block is cancelled at once when the association is lost; `AssociationLost` is raised
-        after it, not in a group.  At a graceful end the block is cancelled once every record that
-        came before the end has been taken, and nothing is raised.  The block's own exceptions pass
-        unchanged.
+        The block is cancelled at once when the association is lost, and `AssociationLost` is raised
+        after it.  At a graceful end, records that are still to be taken hold the cancellation back
+        until the receive call after the one that took the last of them, so that the last record is
+        handled too; on a channel, that call raises the end itself.  Nothing is raised after that.
+
+        If the block fails with nothing but this association's `AssociationLost`, in groups or not,
+        that one error is raised, bare; so is a ``trio.ClosedResourceError`` after you closed or
+        aborted the association.  The block's other exceptions pass unchanged.
+
+        Args:
+          drain: Let records that are still to be taken hold the cancellation back at a loss too.
+            That protects the tasks that receive: a task beside them that sends has to catch
+            `AssociationLost` itself, or its failure cancels them.
 
         Raises:
           AssociationLost: the association ended in any other way than gracefully.
           trio.ClosedResourceError: the socket was closed before the end.
+          trio.BrokenResourceError: the stack has failed, or its block was left.
         """
         tcb = self._tcb
         body = trio.CancelScope()
-        closed = False
+        unusable: trio.ClosedResourceError | trio.BrokenResourceError | None = None
 
+        @trio.lowlevel.enable_ki_protection
         async def watch() -> None:
-            nonlocal closed
+            nonlocal unusable
             try:
                 end = await tcb.wait_ended()
-                if end.graceful:
-                    await tcb.socket.queue.wait_taken(tcb.id)
-            except trio.ClosedResourceError:
-                closed = True
-            body.cancel()
+            except (trio.ClosedResourceError, trio.BrokenResourceError) as error:
+                unusable = error
+                body.cancel()
+            else:
+                if end.graceful or drain:
+                    tcb.socket.queue.when_taken(tcb.id, body.cancel)
+                else:
+                    body.cancel()
 
-        async with background(watch, "trio_sctp while_up"):
-            with body:
-                yield
-        if body.cancelled_caught:
-            if closed:
-                raise trio.ClosedResourceError("this SCTP socket was closed")
-            assert tcb.end is not None
-            if not tcb.end.graceful:
-                raise tcb.lost_error()
+        failure: BaseException | None = None
+        try:
+            async with background(watch, "trio_sctp while_up"):
+                with body:
+                    yield
+        except BaseException as error:
+            failure = _own_failure(error, tcb, unusable)
+            if failure is None:
+                raise
+        finally:
+            tcb.socket.queue.tell_no_more(body.cancel)
+        if failure is None and body.cancelled_caught:
+            assert unusable is not None or tcb.end is not None
+            if unusable is not None:
+                failure = unusable
+            elif tcb.end is not None and not tcb.end.graceful:
+                failure = tcb.lost_error()
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # breaks the cycle of its traceback and this frame
 
     async def __aenter__(self: Self) -> Self:
         return self
@@ -364,6 +392,27 @@ class Association:
     def _leave_at_once(self) -> None:
         if self._tcb.socket is self._socket:
             self._socket.abort(self._tcb, b"")
+
+
+def _own_failure(
+    error: BaseException, tcb: Tcb, unusable: BaseException | None
+) -> BaseException | None:
+    """Return the one error that says all that a block's failure says: its association is gone.
+
+    None if the block has failed with anything else.
+    """
+    found: BaseException | None = None
+    for one in leaves(error):
+        if isinstance(one, AssociationLost):
+            own = one.association is not None and one.association._tcb is tcb
+        elif isinstance(one, trio.ClosedResourceError):
+            own = tcb.closed_by_us or tcb.socket.closing
+        else:
+            own = isinstance(one, trio.BrokenResourceError) and unusable is not None
+        if not own:
+            return None
+        found = found or one
+    return found
 
 
 def check_only_abort(eof: bool) -> None:

@@ -7,7 +7,7 @@ them, so it has a module of its own below all of these.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import cast
 
 import trio
@@ -18,7 +18,7 @@ async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGen
     """Run ``task`` for the length of a block, and let the body's exception pass unchanged.
 
     A nursery would wrap that exception in a group, because its tasks may fail as well.  ``task``
-    must not fail: all that it can add is its own cancellation.
+    should not fail; if it does all the same, its error leaves the block beside the body's.
     """
     failure: BaseException | None = None
     try:
@@ -30,8 +30,12 @@ async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGen
                 failure = error
             nursery.cancel_scope.cancel()
     except BaseException as error:
-        if failure is None or not _only_cancelled(error):
+        if failure is None or (only_cancelled(failure) and not only_cancelled(error)):
             raise
+        if not only_cancelled(error):
+            raise BaseExceptionGroup(
+                f"the body failed, and so did {name}", [failure, error]
+            ) from None
     if failure is not None:
         try:
             raise failure
@@ -39,8 +43,16 @@ async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGen
             del failure  # breaks the cycle of its traceback and this frame
 
 
-def _only_cancelled(error: BaseException) -> bool:
+def only_cancelled(error: BaseException) -> bool:
+    """Whether an error, or all of a group, is Trio's way to end a task."""
+    return all(isinstance(one, trio.Cancelled) for one in leaves(error))
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that groups are made of, in their order."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
-        return all(map(_only_cancelled, group.exceptions))
-    return isinstance(error, trio.Cancelled)
+        for one in group.exceptions:
+            yield from leaves(one)
+    else:
+        yield error

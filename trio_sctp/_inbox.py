@@ -158,6 +158,7 @@ async def open_inbox(
     finally:
         queue.receiver = None
     try:
+        queue.recount()
         async with background(delivery.pump, "trio_sctp inbox"):
             delivery.fill()
             yield Inbox(delivery)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TypeVar, cast, final
+from typing import TypeVar, final
 
 import trio
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import Association, AssociationChannel, adopt_channel
+from ._background import leaves
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._options import EventSubscription, Option, Status, check_options
@@ -403,10 +404,9 @@ async def serve(
 
 def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
     """Whether an error says only that the channel's own association was lost."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return all(_only_lost(one, channel) for one in group.exceptions)
-    return isinstance(error, AssociationLost) and error.association is channel
+    return all(
+        isinstance(one, AssociationLost) and one.association is channel for one in leaves(error)
+    )
 
 
 class _Started:

@@ -658,11 +658,12 @@ async def test_while_up_waits_for_the_last_record_at_a_graceful_end(channels: Ch
     await send_numbers(client, range(3))
     await client.eof()
     await server.wait_ended()
-    async with server.while_up():
-        for _ in range(3):
-            await trio.testing.wait_all_tasks_blocked(0.002)
-            received += numbers([await server.receive()])
-        await trio.sleep_forever()
+    with pytest.raises(trio.EndOfChannel):
+        async with server.while_up():
+            while True:
+                message = await server.receive()
+                await trio.testing.wait_all_tasks_blocked(0.002)
+                received += numbers([message])
     assert received == [0, 1, 2]
 
 
@@ -680,9 +681,10 @@ async def test_while_up_counts_what_an_inbox_holds(channels: Channels) -> None:
         await client.eof()
         await server.wait_ended()
         async with server.while_up():
-            while True:
+            async for record in inbox:
                 await trio.testing.wait_all_tasks_blocked(0.002)
-                received.append(await inbox.receive())
+                received.append(record)
+    assert isinstance(received[-1], AssociationChange)
     assert [n for n in numbers(received) if isinstance(n, int)] == [0, 1, 2]
 
 
@@ -695,6 +697,10 @@ async def test_while_up_of_a_handle_waits_until_the_endpoint_was_read(pair: Pair
         assert await take(pair.server.receive, 3) == [0, 1, 2]
         assert await pair.server.receive() == ShutdownReceived(association_id=pair.peer.id)
         assert (await next_change(pair.server)).state is AssociationState.SHUTDOWN_COMP
+        await trio.testing.wait_all_tasks_blocked(0.002)
+        assert nursery.child_tasks  # the last record is still being handled
+        with trio.move_on_after(0):
+            await pair.server.receive()
 
 
 async def test_while_up_of_a_handle_when_the_association_is_lost(pair: Pair) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -33,8 +35,8 @@ class StubInbox:
     def wake_all(self) -> None:
         pass
 
-    def holds(self, association_id: int) -> bool:
-        return any(record.association_id == association_id for record in self.records)
+    def delivered(self) -> list[Record]:
+        return self.records
 
     def extract(self, association_id: int) -> list[Record]:
         found = [record for record in self.records if record.association_id == association_id]
@@ -79,37 +81,86 @@ def test_extract_puts_what_was_delivered_before_what_waits_and_leaves_the_others
     queue.store.extend([message(OTHER, b"b"), message(ID, b"2"), EVENT])
     assert queue.extract(ID) == [message(ID, b"1"), message(ID, b"2"), EVENT]
     assert list(queue.store) == [message(OTHER, b"b")]
-    assert queue.inbox.holds(OTHER)
+    assert queue.inbox.delivered() == [message(OTHER, b"a")]
 
 
-async def test_what_an_association_left_is_taken_when_neither_store_nor_inbox_holds_any() -> None:
+def test_what_an_association_left_is_handled_at_the_receive_call_after_the_last_record() -> None:
     queue = Queue(Role.ENDPOINT)
     inbox = queue.inbox = StubInbox(message(ID))
-    queue.store.extend([message(ID), message(OTHER)])
-    async with trio.open_nursery() as nursery:
-        for _ in range(2):
-            nursery.start_soon(queue.wait_taken, ID)
-        await wait_all_tasks_blocked()
+    queue.store.extend([message(ID), message(OTHER), message(ID)])
+    told: list[str] = []
+    queue.when_taken(ID, lambda: told.append("first"))
+    queue.when_taken(ID, lambda: told.append("second"))
+    queue.put([message(OTHER)])
+    for _ in range(4):
+        queue.begin_receive_call()
         queue.take(1)
-        await wait_all_tasks_blocked()
-        assert len(nursery.child_tasks) == 2
-        inbox.records.clear()
-        queue.records_taken()
-        await wait_all_tasks_blocked()
-        assert not nursery.child_tasks
+    queue.records_taken([inbox.records.pop()])
+    assert told == []
+    queue.begin_receive_call()
+    assert sorted(told) == ["first", "second"]
     assert not queue.awaited
+    queue.when_taken(ID, lambda: told.append("at once"))
+    assert told[2:] == ["at once"]
+
+
+def test_whoever_waits_no_more_is_told_no_more() -> None:
+    queue = Queue(Role.ENDPOINT)
+    told: list[str] = []
+    tell = partial(told.append, "told")
+    queue.store.append(message(ID))
+    queue.when_taken(ID, tell)
+    queue.tell_no_more(tell)
+    assert not queue.awaited
+    queue.when_taken(ID, tell)
+    queue.take(1)
+    queue.tell_no_more(tell)
+    queue.begin_receive_call()
+    assert told == []
+
+
+def test_events_of_a_channel_count_only_while_an_inbox_takes_them() -> None:
+    queue = Queue(Role.CHANNEL)
+    told: list[str] = []
+    queue.store.extend([message(ID), EVENT])
+    queue.when_taken(ID, partial(told.append, "told"))
+    queue.inbox = inbox = StubInbox()
+    queue.recount()
+    queue.records_taken([queue.store.popleft()])
+    queue.begin_receive_call()
+    assert told == []
+    queue.inbox = None
+    queue.recount()
+    queue.begin_receive_call()
+    assert told == ["told"]
+    assert not inbox.records
+
+
+def test_whoever_waits_follows_an_association_to_its_new_queue() -> None:
+    queue, other = Queue(Role.ENDPOINT), Queue(Role.CHANNEL)
+    told: list[str] = []
+    queue.store.extend([message(ID), message(OTHER)])
+    queue.when_taken(ID, partial(told.append, "told"))
+    queue.move(ID, other)
+    queue.begin_receive_call()
+    assert told == []
+    assert other.take(2) == [message(ID)]
+    other.begin_receive_call()
+    assert told == ["told"]
 
 
 async def test_closing_lets_nobody_wait_for_what_was_dropped() -> None:
     queue = Queue(Role.CHANNEL)
     queue.store.append(message(ID))
     receiver = queue.begin_receive()
+    told: list[str] = []
+    queue.when_taken(ID, partial(told.append, "told"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(queue.wait_taken, ID)
         nursery.start_soon(receiver.park)
         await wait_all_tasks_blocked()
         queue.close()
     assert receiver.woken
+    assert told == ["told"]
     assert not queue.store
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import trio
@@ -80,7 +80,7 @@ class Delivery:
         self._halves: tuple[Lane[Message | Passive], Lane[Event]] | None = None
         self._delivered = 0
         self._idle = False  # the pump waits for credit
-        self._error: OSError | None = None  # of the pump
+        self._error: OSError | trio.BrokenResourceError | None = None  # of the pump
         self._pump_waiter = Waiter(state_only=False)
         if isinstance(mode, Window):
             self.credit = self._window = mode.size
@@ -118,15 +118,15 @@ class Delivery:
         self.credit = 1
         self.deliver()
 
-    def records_taken(self, count: int) -> None:
+    def records_taken(self, records: Sequence[Record | Passive]) -> None:
         """Give a window's credit back, and tell those who wait until records are taken."""
+        if self._queue.awaited:
+            self._queue.records_taken(records)
         if self._window:
-            self.credit += count
+            self.credit += len(records)
             # To refill for every record would cost more than to receive it.
             if self.credit * 2 >= self._window:
                 self.deliver()
-        if self._queue.awaited:
-            self._queue.records_taken()
 
     # -- delivering --------------------------------------------------------------------------
 
@@ -166,17 +166,22 @@ class Delivery:
                 lane.waiting.unpark(count=moved)
         else:
             events_closed = self._halves[1].closed_because is not None
+            dropped: list[Record] = []
             while store and self.credit:
                 record = store.popleft()
                 if not events_closed or isinstance(record, Message):
                     self.credit -= 1
                     self._put(record)
+                else:
+                    dropped.append(record)
+            if dropped:
+                self._queue.records_taken(dropped)
         if not self.credit:
             if not self._window and not self._once:
                 self._put(Passive())
             self._pump_waiter.wake()
-        if self._queue.awaited:
-            self._queue.records_taken()
+        if self._queue.room_waiter is not None:
+            self._queue.records_taken(())
 
     def _put(self, item: Record | Passive) -> None:
         """Add an item to the lane that it belongs to."""
@@ -202,7 +207,7 @@ class Delivery:
                         await waiter.park()
                     finally:
                         self._idle = False
-        except OSError as error:
+        except (OSError, trio.BrokenResourceError) as error:
             self._error = error
             self.wake_all()
 
@@ -217,13 +222,11 @@ class Delivery:
         for lane in self._lanes():
             lane.wake()
 
-    def holds(self, association_id: int) -> bool:
-        """Whether delivered records of this association wait to be taken."""
-        return any(
-            not isinstance(item, Passive) and item.association_id == association_id
-            for lane in self._lanes()
-            for item in lane.items
-        )
+    def delivered(self) -> list[Record]:
+        """The delivered records that wait to be taken."""
+        return [
+            item for lane in self._lanes() for item in lane.items if not isinstance(item, Passive)
+        ]
 
     def extract(self, association_id: int) -> list[Record]:
         """Take out all records of one association, in order; they keep the credit they took."""
@@ -259,11 +262,12 @@ class Delivery:
         lane.close("this channel was closed")
         if self._halves is None or lane is not self._halves[1]:
             return
-        if self._window:
-            self.credit += len(lane.items)
+        dropped = list(lane.items)
         lane.drop_all()
+        if self._window:
+            self.credit += len(dropped)
         self.deliver()
-        self._queue.records_taken()
+        self._queue.records_taken(dropped)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -272,6 +276,10 @@ class Delivery:
         self.socket.check_open()
         if self.left:
             raise trio.ClosedResourceError("the block of this inbox was left")
+
+    def begin_receive_call(self) -> None:
+        """Note that somebody receives: what was taken before is handled."""
+        self._queue.begin_receive_call()
 
     def check_more(self) -> None:
         """Raise if no record can come any more; what is there has been looked for."""
@@ -289,6 +297,7 @@ class Delivery:
         self._queue.inbox = None
         if not self.socket.closing:
             self._queue.store.extendleft(reversed(records))
+            self._queue.recount()
         self.wake_all()
 
 
@@ -330,6 +339,7 @@ class Lane(Generic[R]):
     async def wait(self) -> None:
         """Wait until there is an item, looking for what the stack holds first."""
         self.check()
+        self._delivery.begin_receive_call()
         if not self.items:
             self._delivery.look()
         if self.items:
@@ -346,7 +356,7 @@ class Lane(Generic[R]):
         item = self.items.popleft()
         if self._numbers is not None:
             self._numbers.popleft()
-        self._delivery.records_taken(1)
+        self._delivery.records_taken((item,))
         return item
 
     def take_batch(self, limit: int) -> list[R]:
@@ -360,7 +370,7 @@ class Lane(Generic[R]):
         if self._numbers is not None:
             for _ in batch:
                 self._numbers.popleft()
-        self._delivery.records_taken(len(batch))
+        self._delivery.records_taken(batch)
         return batch
 
     def take_out(self, chosen: Callable[[R], bool]) -> list[tuple[int, Record]]:

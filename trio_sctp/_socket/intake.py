@@ -108,7 +108,7 @@ class Intake:
             or self._check_size
             or self._socket.closing
         ) and set(map(type, arrivals)) == {Message}:
-            self._queue.store.extend(arrivals)  # type: ignore[arg-type]
+            self._queue.put(arrivals)  # type: ignore[arg-type]
             self.received += len(arrivals)
             self.received_octets += sum([len(message.data) for message in arrivals])  # type: ignore[union-attr, misc]
             return
@@ -142,7 +142,7 @@ class Intake:
         if size > self.max_message_size:
             self._cut_off_peer(id)
         else:
-            self._queue.store.append(partial.whole(message) if partial else message)
+            self._queue.put([partial.whole(message) if partial else message])
             self.received += 1
             self.received_octets += size
 
@@ -181,7 +181,7 @@ class Intake:
         if tcb is not None and tcb.delivered is not None:
             delivered = tcb.delivered
         if type(event) in delivered:
-            self._queue.store.append(event)
+            self._queue.put([event])
 
     def _take_event(self, event: Notification) -> None:
         tcb = self.find(event.association_id)

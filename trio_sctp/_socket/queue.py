@@ -7,12 +7,13 @@ its task may be suspended.  So no cancellation can lose one.
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from .._values import Message, MessageDraft, Record, freeze
+from .._values import Message, MessageDraft, Passive, Record, freeze
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class ActiveInbox(Protocol):
         """Move records as `fill` does, and read on if there is credit left."""
         ...
 
-    def holds(self, association_id: int) -> bool:
-        """Whether delivered records of this association wait to be taken."""
+    def delivered(self) -> Iterable[Record]:
+        """The delivered records that wait to be taken."""
         ...
 
     def extract(self, association_id: int) -> list[Record]:
@@ -109,7 +110,11 @@ class Queue:
         self.room_waiter: Waiter | None = None  # the reader, while the store is full for it
         self._messages_only = role is Role.CHANNEL
         self._receive_waiter = Waiter(state_only=False)
-        self._draining: dict[int, trio.Event] = {}  # by the id of an association that has ended
+        # Who is to be told when all records of an association that has ended are taken, by its id;
+        # and while there is somebody, how many there are of each association.
+        self._leaving: dict[int, list[Callable[[], None]]] = {}
+        self._unread: Counter[int] = Counter()
+        self._left: list[Callable[[], None]] = []  # who is to be told at the next receive call
 
     # -- what it holds -----------------------------------------------------------------------
 
@@ -122,23 +127,17 @@ class Queue:
         partial = sum(partial.size for partial in self.partials.values())
         return partial + sum(len(r.data) for r in self.store if type(r) is Message)
 
-    def holds(self, association_id: int) -> bool:
-        """Whether records of this association wait to be taken."""
-        if self.inbox is not None:
-            return self.inbox.holds(association_id) or any(
-                record.association_id == association_id for record in self.store
-            )
-        return any(
-            record.association_id == association_id
-            for record in self.store
-            if type(record) is Message or not self._messages_only
-        )
-
     def untaken(self) -> int:
         """How many records of the store a receiver would get."""
         if self._messages_only:
             return sum(type(record) is Message for record in self.store)
         return len(self.store)
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Add records that were read from the stack."""
+        self.store.extend(records)
+        if self._leaving:
+            self._unread.update(self._ids(records))
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -161,13 +160,18 @@ class Queue:
         self.receiver = self._receive_waiter
         return self.receiver
 
-    def take(self, limit: int) -> list[Record]:
-        """Take up to ``limit`` records; none if there are none."""
+    def has_some(self) -> bool:
+        """Whether there is something to take; drops the events of a channel that stand before."""
         store = self.store
         if self._messages_only:
             while store and type(store[0]) is not Message:
                 store.popleft()
-        if not store:
+        return bool(store)
+
+    def take(self, limit: int) -> list[Record]:
+        """Take up to ``limit`` records; none if there are none."""
+        store = self.store
+        if not self.has_some():
             return []
         records: list[Record]
         if limit == 1:
@@ -181,7 +185,7 @@ class Queue:
             if self._messages_only:
                 records = [record for record in records if type(record) is Message]
         if self.awaited:
-            self.records_taken()
+            self.records_taken(records)
         return records
 
     def extract(self, association_id: int) -> list[Record]:
@@ -193,7 +197,15 @@ class Queue:
         )
         if self.inbox is not None:
             self.inbox.deliver()
+        self.records_taken(records)
         return records
+
+    def move(self, association_id: int, other: Queue) -> None:
+        """Move all that concerns an association to its new queue, behind which nothing stands."""
+        told = self._leaving.pop(association_id, [])
+        other.store.extend(self.extract(association_id))
+        for tell in told:
+            other.when_taken(association_id, tell)
 
     def wake_all(self) -> None:
         """Let everybody who takes records look again."""
@@ -202,33 +214,76 @@ class Queue:
         if self.inbox is not None:
             self.inbox.wake_all()
 
-    # -- waiting until records are taken -----------------------------------------------------
+    # -- being told that records are taken ---------------------------------------------------
 
     @property
     def awaited(self) -> bool:
         """Whether somebody has to be told that records were taken (`records_taken`)."""
-        return self.room_waiter is not None or bool(self._draining)
+        return self.room_waiter is not None or bool(self._leaving)
 
-    def records_taken(self) -> None:
-        """Tell those who wait for it that records were taken, from the store or from an inbox."""
+    def records_taken(self, records: Iterable[Record | Passive]) -> None:
+        """Note that these were taken or dropped, from the store or from an inbox."""
         if self.room_waiter is not None and self.room():
             self.room_waiter.nudge()
-        if self._draining:
-            for id in [id for id in self._draining if not self.holds(id)]:
-                self._draining.pop(id).set()
+        if self._leaving:
+            unread = self._unread
+            for id in self._ids(records):
+                unread[id] -= 1
+                if not unread[id] and id in self._leaving:
+                    self._left += self._leaving.pop(id)
 
-    async def wait_taken(self, association_id: int) -> None:
-        """Wait until everything that an ended association has left behind is taken."""
-        if self.holds(association_id):
-            if association_id not in self._draining:
-                self._draining[association_id] = trio.Event()
-            await self._draining[association_id].wait()
+    def recount(self) -> None:
+        """Count anew what is to be taken: an inbox has been opened, or left."""
+        if self._leaving:
+            self._count()
+            for id in [id for id in self._leaving if not self._unread[id]]:
+                self._left += self._leaving.pop(id)
+
+    def when_taken(self, association_id: int, tell: Callable[[], None]) -> None:
+        """Have somebody told when all records of an association that has ended are handled.
+
+        That is at the receive call after the one that took the last of them; at once if there are
+        none.
+        """
+        if not self._leaving:
+            self._count()
+        if self._unread[association_id]:
+            self._leaving.setdefault(association_id, []).append(tell)
+        else:
+            tell()
+
+    def tell_no_more(self, tell: Callable[[], None]) -> None:
+        """Undo `when_taken`."""
+        for id, told in list(self._leaving.items()):
+            if tell in told:
+                told.remove(tell)
+                if not told:
+                    del self._leaving[id]
+        if tell in self._left:
+            self._left.remove(tell)
+
+    def begin_receive_call(self) -> None:
+        """Note that somebody receives: what was taken before is handled."""
+        while self._left:
+            self._left.pop()()
+
+    def _ids(self, records: Iterable[Record | Passive]) -> list[int]:
+        """The ids of records that somebody will take; a channel without an inbox drops events."""
+        if self._messages_only and self.inbox is None:
+            return [record.association_id for record in records if type(record) is Message]
+        return [record.association_id for record in records if not isinstance(record, Passive)]
+
+    def _count(self) -> None:
+        self._unread = Counter(self._ids(self.store))
+        if self.inbox is not None:
+            self._unread.update(self._ids(self.inbox.delivered()))
 
     def close(self) -> None:
         """Drop what it holds and wake everybody who waits for it."""
         self.store.clear()
         self.partials.clear()
         self.wake_all()
-        for taken in self._draining.values():
-            taken.set()
-        self._draining.clear()
+        for told in self._leaving.values():
+            self._left += told
+        self._leaving.clear()
+        self.begin_receive_call()

@@ -31,6 +31,8 @@ class Reader:
         self._queue = socket.queue
         self._current: Waiter | None = None
         self._parked: dict[Waiter, None] = {}
+        self._poll_delay = _POLL_FIRST
+        self._poll_at = -inf  # when states are to be asked for next
 
     def wake_all(self) -> None:
         """Let everybody see that the stack's socket is gone."""
@@ -82,17 +84,27 @@ class Reader:
             self._socket.intake.read(ahead if waiter.state_only else READ_BATCH)
 
     async def _poll(self, waiter: Waiter) -> None:
-        """Behind a full store, ask the stack for the states that somebody waits for."""
-        socket, queue = self._socket, self._queue
-        delay = _POLL_FIRST
+        """Behind a full store, ask the stack for the states that somebody waits for.
+
+        A store that is full again and again, since somebody takes from it, is as one that is full
+        all the time: each record that is taken would else cost a call for each association.
+        """
+        queue = self._queue
+        now = trio.current_time()
+        if now > self._poll_at + _POLL_LAST:
+            self._poll_delay = _POLL_FIRST
+            self._poll_at = now + _POLL_FIRST
         queue.room_waiter = waiter
         try:
             while not waiter.woken and not queue.room():
-                await waiter.interruptible(trio.sleep_forever, delay)
+                await waiter.interruptible(trio.sleep_forever, self._poll_at - now)
                 if any(not parked.state_only for parked in self._parked):
                     return
-                for tcb in [tcb for tcb in socket.tcbs.values() if tcb.waiters]:
-                    socket.intake.poll_state(tcb)
-                delay = min(2 * delay, _POLL_LAST)
+                now = trio.current_time()
+                if now >= self._poll_at:
+                    self._poll_delay = min(2 * self._poll_delay, _POLL_LAST)
+                    self._poll_at = now + self._poll_delay
+                    for tcb in [tcb for tcb in self._socket.tcbs.values() if tcb.waiters]:
+                        self._socket.intake.poll_state(tcb)
         finally:
             queue.room_waiter = None

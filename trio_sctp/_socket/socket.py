@@ -116,10 +116,11 @@ class Socket:
         self.check_open()
         queue = self.queue
         waiter = queue.begin_receive()
+        queue.begin_receive_call()
         try:
-            if not queue.store:
+            if not queue.has_some():
                 self.intake.read()
-            if queue.store:
+            if queue.has_some():
                 await trio.lowlevel.checkpoint()
             while True:
                 self.check_open()
@@ -228,7 +229,7 @@ class Socket:
         other = Socket(raw, Role.CHANNEL, self.intake.max_message_size, self.make_handle)
         other.subscription = tcb.subscription or self.subscription
         other.intake.delivered = event_types(other.subscription)
-        other.queue.store.extend(self.queue.extract(tcb.id))
+        self.queue.move(tcb.id, other.queue)
         self.intake.move(tcb.id, other.intake)
         self.tcbs.pop(tcb.id, None)
         if tcb.end is None:
@@ -237,7 +238,6 @@ class Socket:
         tcb.subscription = tcb.delivered = None
         tcb.wake()
         self.sender.retry(tcb)
-        self.queue.records_taken()
         return other
 
     # -- associations end --------------------------------------------------------------------
