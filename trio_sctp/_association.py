@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import TypeVar, cast, final
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._background import background, leaves
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
+from ._interrupts import interrupted_at_checkpoints
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
 from ._socket.credit import Mode
 from ._socket.opening import (
@@ -34,6 +36,7 @@ T = TypeVar("T", bound=Option)
 Self = TypeVar("Self", bound="Association")
 
 
+@interrupted_at_checkpoints
 class Association:
     """A handle to one association on an endpoint's socket.
 
@@ -324,7 +327,7 @@ class Association:
         body = trio.CancelScope()
         unusable: trio.ClosedResourceError | trio.BrokenResourceError | None = None
 
-        @trio.lowlevel.enable_ki_protection
+        @enable_ki_protection
         async def watch() -> None:
             nonlocal unusable
             try:
@@ -438,6 +441,7 @@ def tcb_of(association: Association, socket: Socket) -> Tcb:
 
 
 @final
+@interrupted_at_checkpoints
 class AssociationChannel(
     Association, trio.abc.SendChannel[bytes], trio.abc.ReceiveChannel[Message]
 ):
@@ -600,6 +604,7 @@ def adopt_channel(raw: StackSocket, max_message_size: int) -> AssociationChannel
     return AssociationChannel(tcbs[0])
 
 
+@enable_ki_protection
 async def open_association(
     hosts: Hosts,
     port: Port,

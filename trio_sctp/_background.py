@@ -11,9 +11,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import cast
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 
 @contextlib.asynccontextmanager
+@enable_ki_protection
 async def background(task: Callable[[], Awaitable[None]], name: str) -> AsyncGenerator[None, None]:
     """Run ``task`` for the length of a block, and let the body's exception pass unchanged.
 

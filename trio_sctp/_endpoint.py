@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import TypeAlias, TypeVar, final
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, is_literal, resolve_local, resolve_peer, resolve_port
 from ._association import Association, AssociationChannel, check_only_abort, check_reason, tcb_of
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
+from ._interrupts import interrupted_at_checkpoints
 from ._options import InitMsg, Option, check_address, check_options
 from ._socket.credit import Mode
 from ._socket.opening import (
@@ -66,6 +68,7 @@ class _Associations(Mapping[int, Association]):
 
 
 @final
+@interrupted_at_checkpoints
 class Endpoint(trio.abc.AsyncResource):
     """A one-to-many socket: many associations, one queue of messages and events.
 
@@ -675,6 +678,7 @@ def _never() -> None:
     """Do nothing: an endpoint's queue has no end."""
 
 
+@enable_ki_protection
 async def open_endpoint(
     port: Port = 0,
     *,

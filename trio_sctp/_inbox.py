@@ -7,8 +7,10 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Generic, TypeVar, final
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ._background import background
+from ._interrupts import interrupted_at_checkpoints
 from ._socket.credit import Delivery, Lane, Mode
 from ._socket.socket import Socket
 from ._values import Event, Message, Passive
@@ -19,6 +21,7 @@ DEFAULT_BATCH = 256
 R = TypeVar("R", bound=Message | Event)
 
 
+@interrupted_at_checkpoints
 class _Channel(trio.abc.ReceiveChannel[R], Generic[R]):
     """What an inbox and its halves have in common: they are received from."""
 
@@ -68,6 +71,7 @@ class _Channel(trio.abc.ReceiveChannel[R], Generic[R]):
 
 
 @final
+@interrupted_at_checkpoints
 class Half(_Channel[R]):
     """One of the two channels of a split inbox: messages, or events.
 
@@ -77,6 +81,7 @@ class Half(_Channel[R]):
 
 
 @final
+@interrupted_at_checkpoints
 class Inbox(_Channel[Message | Event]):
     """Records of an endpoint or channel in arrival order, delivered against credit.
 
@@ -143,6 +148,7 @@ def check_limit(limit: int) -> None:
 
 
 @contextlib.asynccontextmanager
+@enable_ki_protection
 async def open_inbox(
     socket: Socket, mode: Mode, ended: Callable[[], None]
 ) -> AsyncGenerator[Inbox, None]:

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar, final
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import Association, AssociationChannel, adopt_channel
 from ._background import leaves
 from ._choice import choose_stack
 from ._errors import AssociationLost
+from ._interrupts import interrupted_at_checkpoints
 from ._options import EventSubscription, Option, Status, check_options
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
@@ -36,6 +38,7 @@ _GONE = (errno.EINVAL, errno.ECONNABORTED)
 
 
 @final
+@interrupted_at_checkpoints
 class Listener(trio.abc.Listener[AssociationChannel]):
     """Accepts associations as channels.
 
@@ -298,6 +301,7 @@ def _listen(socket: Socket, backlog: int) -> Listener:
     return Listener(socket, backlog)
 
 
+@enable_ki_protection
 async def open_listener(
     port: Port,
     *,

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._values import Event, Message, Passive, Record
 from .socket import Socket
@@ -193,6 +194,7 @@ class Delivery:
         else:
             self._halves[1].put(item, self._delivered)
 
+    @enable_ki_protection
     async def pump(self) -> None:
         """Read while there is credit.  Never raises: an error goes to whoever receives."""
         waiter = self._pump_waiter

@@ -18,6 +18,7 @@ from typing import Literal, final
 
 import trio
 import trio.testing
+from trio.lowlevel import enable_ki_protection
 
 from .._background import background
 from .._engine.account import DEFAULT_LIMIT
@@ -248,6 +249,7 @@ class Userland(UserlandStack):
         if deadline is not None and deadline < self._waiting.deadline:
             self._waiting.deadline = deadline
 
+    @enable_ki_protection
     async def _read(self, carrier: Carrier) -> None:
         try:
             while not carrier.closed:
@@ -264,6 +266,7 @@ class Userland(UserlandStack):
         except trio.ClosedResourceError:
             pass
 
+    @enable_ki_protection
     async def _watch(self) -> None:
         while True:
             self._woken = trio.Event()
@@ -280,6 +283,7 @@ class Userland(UserlandStack):
             with trio.move_on_after(_FILLING):
                 await trio.testing.wait_all_tasks_blocked()
 
+    @enable_ki_protection
     async def run(self) -> None:
         """Carry packets until cancelled, then abort the associations that are left."""
         try:
@@ -346,6 +350,7 @@ def _check_raw_ip() -> None:
 
 
 @contextlib.asynccontextmanager
+@enable_ki_protection
 async def userland(
     *,
     carrier: Literal["udp", "ip"] = "udp",

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, final
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._association import AssociationChannel, open_association
 from .._background import background
@@ -187,6 +188,7 @@ class _Driver:
     def _wake(self) -> None:
         self._woken.set()
 
+    @enable_ki_protection
     async def run(self) -> None:
         """Deliver, send and run timers whenever one of them is due, until cancelled."""
         while True:
