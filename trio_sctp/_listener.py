@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar, final
 
 import trio
-from trio.lowlevel import enable_ki_protection
+from trio.lowlevel import disable_ki_protection, enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import Association, AssociationChannel, adopt_channel
@@ -393,10 +393,11 @@ async def serve(
         stack=stack,
     )
 
+    @enable_ki_protection
     async def run(channel: AssociationChannel) -> None:
         try:
             async with channel:
-                await handler(channel)
+                await _call(handler, channel)
         except BaseException as error:
             if not _only_lost(error, channel):
                 raise
@@ -404,6 +405,14 @@ async def serve(
     await trio.serve_listeners(
         run, [listener], handler_nursery=handler_nursery, task_status=_Started(task_status)
     )
+
+
+@disable_ki_protection
+async def _call(
+    handler: Callable[[AssociationChannel], Awaitable[object]], channel: AssociationChannel
+) -> None:
+    """Run the program's own function, which is not protected from KeyboardInterrupt."""
+    await handler(channel)
 
 
 def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -720,6 +721,106 @@ async def test_while_up_of_an_association_that_ended_before(channels: Channels) 
     await client.eof()
     await server.wait_ended()
     await stay(server)
+
+
+async def receive_all(channel: AssociationChannel) -> None:
+    while True:
+        await channel.receive()
+
+
+async def send_all(channel: AssociationChannel) -> None:
+    while True:
+        await channel.send(b"x")
+
+
+@pytest.mark.parametrize("tasks", [[receive_all], [send_all], [receive_all, send_all]])
+async def test_a_loss_leaves_while_up_as_one_error_whatever_its_nursery_held(
+    channels: Channels, tasks: list[Callable[[AssociationChannel], Awaitable[None]]]
+) -> None:
+    client, server = channels
+    with pytest.raises(AssociationLost) as caught:
+        async with server.while_up(), trio.open_nursery() as nursery:
+            for task in tasks:
+                nursery.start_soon(task, server)
+            await client.send(b"x")
+            if send_all in tasks:
+                await client.receive()
+            client.abort()
+    assert caught.value.association is server
+
+
+async def test_so_does_a_loss_with_an_inbox_in_the_nursery(channels: Channels) -> None:
+    client, server = channels
+
+    async def deliver() -> None:
+        async with server.active(5) as inbox:
+            async for _ in inbox:
+                inbox.grant(1)
+
+    with pytest.raises(AssociationLost):
+        async with server.while_up(), trio.open_nursery() as nursery:
+            nursery.start_soon(deliver)
+            await client.send(b"x")
+            client.abort()
+
+
+async def test_a_sender_learns_of_a_graceful_end_by_one_error(channels: Channels) -> None:
+    client, server = channels
+
+    async def receive() -> None:
+        async for _ in server:
+            pass
+
+    with pytest.raises(AssociationLost) as caught:
+        async with server.while_up(), trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            nursery.start_soon(send_all, server)
+            await client.receive()
+            await client.eof()
+            async for _ in client:
+                pass
+    assert caught.value.association is server
+
+
+async def test_after_our_own_abort_the_error_of_while_up_is_one_too(channels: Channels) -> None:
+    client, server = channels
+    with pytest.raises(trio.ClosedResourceError):
+        async with server.while_up(), trio.open_nursery() as nursery:
+            nursery.start_soon(receive_all, server)
+            nursery.start_soon(send_all, server)
+            await client.receive()
+            server.abort()
+
+
+async def test_the_loss_of_another_association_passes_while_up_unchanged(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.channels() as (_, server), stack.channels() as (client, other):
+        client.abort()
+        await other.wait_ended()
+        with pytest.raises(ExceptionGroup) as caught:
+            async with server.while_up(), trio.open_nursery() as nursery:
+                nursery.start_soon(receive_all, other)
+        assert caught.group_contains(AssociationLost)
+
+
+@pytest.mark.parametrize("drain", [False, True])
+async def test_with_drain_what_came_before_a_loss_is_handled_first(
+    channels: Channels, drain: bool
+) -> None:
+    client, server = channels
+    await send_numbers(client, range(3))
+    await until(lambda: client.status().unackdata == 0)
+    client.abort()
+    await server.wait_ended()
+    received: list[object] = []
+    with pytest.raises(AssociationLost):
+        async with server.while_up(drain=drain):
+            while True:
+                message = await server.receive()
+                await trio.testing.wait_all_tasks_blocked(0.002)
+                received += numbers([message])
+    assert received == ([0, 1, 2] if drain else [])
 
 
 async def test_several_while_ups(channels: Channels) -> None:

@@ -164,9 +164,22 @@ async def test_closing_lets_nobody_wait_for_what_was_dropped() -> None:
     assert not queue.store
 
 
-async def test_a_reader_behind_a_full_store_is_told_of_room_and_not_before() -> None:
+async def test_a_reader_behind_a_full_store_is_told_when_half_of_it_is_taken() -> None:
     queue = Queue(Role.ENDPOINT)
-    queue.store.extend(message(ID) for _ in range(STORE_RECORDS + 1))
+    queue.store.extend(message(ID) for _ in range(STORE_RECORDS))
+    queue.room_waiter = Waiter(state_only=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.room_waiter.park)
+        await wait_all_tasks_blocked()
+        queue.take(STORE_RECORDS // 2 - 1)
+        assert queue.room_waiter.parked
+        queue.take(1)
+        assert not queue.room_waiter.parked
+
+
+async def test_a_reader_is_not_told_while_the_bytes_of_the_store_leave_no_room() -> None:
+    queue = Queue(Role.ENDPOINT)
+    queue.store.extend(message(ID, bytes(STORE_BYTES // 2)) for _ in range(3))
     queue.room_waiter = Waiter(state_only=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(queue.room_waiter.park)

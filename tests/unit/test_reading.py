@@ -22,6 +22,7 @@ from trio_sctp import (
     Window,
 )
 
+from ..support.counting import counted
 from ..support.fake_stack import FakeSocket, FakeStack, change, message, os_error
 
 UP, LOST, DONE = (
@@ -536,3 +537,61 @@ async def test_peeling_off_takes_all_records_in_order_from_a_window_and_what_is_
             assert len(batch) <= 4
             rest += [(m.association_id, m.data) for m in batch if isinstance(m, Message)]
         assert rest == [(ID + 1, b"%d" % n) for n in range(10)]
+
+
+# -- what one record costs beside many associations ------------------------------------------
+
+
+async def receiving_beside(watchers: int) -> int:
+    """Take the messages of one association, which the store is full of, beside idle ones."""
+    ids = range(ID, ID + watchers)
+    endpoint, socket = await endpoint_with(*ids)
+    async with trio.open_nursery() as nursery:
+        for id in ids:
+            nursery.start_soon(endpoint.associations[id].wait_ended)
+        await wait_all_tasks_blocked()
+        socket.arrive(*(message(ID) for _ in range(3000)))
+        await wait_all_tasks_blocked()
+        with counted() as count:
+            for _ in range(2500):
+                await endpoint.receive()
+        nursery.cancel_scope.cancel()
+    return count.calls
+
+
+async def test_receiving_costs_the_same_beside_many_watchers(autojump_clock: MockClock) -> None:
+    few, many = await receiving_beside(10), await receiving_beside(1000)
+    assert many < 1.1 * few
+
+
+async def draining(associations: int) -> float:
+    """Take what associations that have ended left behind; returns the calls for each record."""
+    ids = range(ID, ID + associations)
+    endpoint, socket = await endpoint_with(*ids)
+
+    async def watch(id: int) -> None:
+        async with endpoint.associations[id].while_up():
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        for id in ids:
+            nursery.start_soon(watch, id)
+        await wait_all_tasks_blocked()
+        for _ in range(20):
+            socket.arrive(*map(message, ids))
+        socket.arrive(*(change(id, DONE) for id in ids))
+        await endpoint.receive()
+        await wait_all_tasks_blocked()
+        with counted() as count:
+            for _ in range(21 * associations - 1):
+                await endpoint.receive()
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1  # which handles the last record
+        with trio.move_on_after(0):
+            await endpoint.receive()
+    return count.calls / associations
+
+
+async def test_draining_many_associations_costs_the_same_for_each() -> None:
+    few, many = await draining(20), await draining(1000)
+    assert many < 1.1 * few

@@ -507,6 +507,44 @@ async def test_leaving_the_block_aborts_what_is_left() -> None:
             await open_endpoint(stack=client)
 
 
+async def test_leaving_the_block_is_one_bare_error_to_those_who_still_use_it() -> None:
+    port = free_port()
+    async with (
+        userland(udp_port=port) as server,
+        await open_listener(0, hosts=HOST, stack=server) as listener,
+        trio.open_nursery() as nursery,
+    ):
+        async with userland(peer_udp_port=port) as client:
+            watched, read, slept = [
+                await open_association(HOST, listener.port, stack=client) for _ in range(3)
+            ]
+            endpoint = await open_endpoint(stack=client)
+            slept_on = trio.Event()
+
+            async def watch() -> None:
+                with pytest.raises(trio.BrokenResourceError, match="was left") as caught:
+                    async with watched.while_up(), trio.open_nursery() as inner:
+                        inner.start_soon(watched.receive)
+                assert type(caught.value) is trio.BrokenResourceError
+
+            async def receive() -> None:
+                async with read.active(5) as inbox:
+                    with pytest.raises(trio.BrokenResourceError, match="was left"):
+                        await inbox.receive()
+
+            async def sleep() -> None:
+                async with slept.active(5):
+                    await slept_on.wait()  # nobody cancels this
+
+            for task in watch, receive, sleep:
+                nursery.start_soon(task)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        slept_on.set()
+        for closed in (watched, read, slept, endpoint):
+            await closed.aclose()
+
+
 async def test_leaving_the_block_aborts_what_shuts_down_in_the_background() -> None:
     with udp() as peer:
         engine = Engine(2905, [HOST])

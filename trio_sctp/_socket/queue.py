@@ -223,7 +223,8 @@ class Queue:
 
     def records_taken(self, records: Iterable[Record | Passive]) -> None:
         """Note that these were taken or dropped, from the store or from an inbox."""
-        if self.room_waiter is not None and self.room():
+        # To read on for each record that is taken would cost more than to receive it.
+        if self.room_waiter is not None and 2 * len(self.store) <= STORE_RECORDS and self.room():
             self.room_waiter.nudge()
         if self._leaving:
             unread = self._unread

@@ -7,6 +7,7 @@ read for.
 
 from __future__ import annotations
 
+import itertools
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,14 @@ class Reader:
         self._socket = socket
         self._queue = socket.queue
         self._current: Waiter | None = None
-        self._parked: dict[Waiter, None] = {}
+        # Those who wait for records, and those who wait for states alone; in order.
+        self._parked: tuple[dict[Waiter, None], dict[Waiter, None]] = ({}, {})
         self._poll_delay = _POLL_FIRST
         self._poll_at = -inf  # when states are to be asked for next
 
     def wake_all(self) -> None:
         """Let everybody see that the stack's socket is gone."""
-        for waiter in list(self._parked):
+        for waiter in [*self._parked[0], *self._parked[1]]:
             waiter.wake()
 
     async def wait(self, waiter: Waiter) -> None:
@@ -51,11 +53,12 @@ class Reader:
                 else:
                     if self._queue.room_waiter is not None and not waiter.state_only:
                         self._queue.room_waiter.nudge()
-                    self._parked[waiter] = None
+                    parked = self._parked[waiter.state_only]
+                    parked[waiter] = None
                     try:
                         await waiter.park()
                     finally:
-                        del self._parked[waiter]
+                        del parked[waiter]
         finally:
             if self._current is waiter:
                 self._hand_on()
@@ -63,17 +66,19 @@ class Reader:
     def _hand_on(self) -> None:
         """Make another the reader, preferably one that wants records and may read without end."""
         self._current = None
-        for waiter in self._parked:
-            if waiter.parked and (
-                self._current is None or self._current.state_only > waiter.state_only
-            ):
+        for waiter in itertools.chain(*self._parked):
+            if waiter.parked:
                 self._current = waiter
-        if self._current is not None:
-            self._current.nudge()
+                waiter.nudge()
+                return
+
+    def _somebody_takes(self) -> bool:
+        """Whether somebody waits for records, who may read without end."""
+        return any(waiter.parked for waiter in self._parked[0])
 
     async def _read_once(self, waiter: Waiter) -> None:
         if waiter.state_only and not self._queue.room():
-            if any(not parked.state_only and parked.parked for parked in self._parked):
+            if self._somebody_takes():
                 self._hand_on()
             else:
                 await self._poll(waiter)
@@ -98,7 +103,7 @@ class Reader:
         try:
             while not waiter.woken and not queue.room():
                 await waiter.interruptible(trio.sleep_forever, self._poll_at - now)
-                if any(not parked.state_only for parked in self._parked):
+                if self._parked[0]:
                     return
                 now = trio.current_time()
                 if now >= self._poll_at:

@@ -330,10 +330,17 @@ class Socket:
 
     async def aclose(self, *, abort_if_cancelled: bool = False) -> None:
         """End every association gracefully, then give the socket up."""
-        abort = abort_if_cancelled
         if self.released:
             await trio.lowlevel.checkpoint()
             return
+        try:
+            await self._aclose(abort_if_cancelled)
+        except trio.BrokenResourceError:
+            await trio.lowlevel.cancel_shielded_checkpoint()  # the stack has ended, and it with it
+        finally:
+            self.release(abort=True)
+
+    async def _aclose(self, abort: bool) -> None:
         first = not self.closing
         linger = self.settings.linger_seconds()
         if linger == 0:
