@@ -532,6 +532,17 @@ class AssociationChannel(
         (message,) = await self._socket.receive(1, self._check_ended)
         return cast(Message, message)
 
+    def receive_nowait(self) -> Message:
+        """Take the next message if one is there (gen_sctp ``recv/2`` with a timeout of 0).
+
+        Errors are those of `receive`, and:
+
+        Raises:
+          trio.WouldBlock: nothing has arrived.  On the userland stack a task of its own takes
+            packets in, when yours waits for something.
+        """
+        return cast(Message, self._socket.receive_nowait(self._check_ended))
+
     async def receive_batch(self, limit: int = DEFAULT_BATCH) -> list[Message]:
         """Receive all messages that are there, at least one, for the price of one checkpoint.
 

@@ -516,6 +516,24 @@ class Endpoint(trio.abc.AsyncResource):
         (record,) = await self._socket.receive(1, _never)
         return record
 
+    def receive_nowait(self) -> Message | Notification:
+        """Take the next message or event if one is there (gen_sctp ``recv/2``, timeout 0).
+
+        Errors are those of `receive`, and:
+
+        Raises:
+          trio.WouldBlock: nothing has arrived.  On the userland stack a task of its own takes
+            packets in, when yours waits for something.
+        """
+        return self._socket.receive_nowait(_never)
+
+    def __aiter__(self) -> Endpoint:
+        return self
+
+    async def __anext__(self) -> Message | Notification:
+        """Receive the next record; an endpoint has no end, but that you close it."""
+        return await self.receive()
+
     async def receive_batch(self, limit: int = DEFAULT_BATCH) -> list[Message | Notification]:
         """Receive all that is there, at least one record, for the price of one checkpoint.
 

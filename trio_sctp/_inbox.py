@@ -47,6 +47,20 @@ class _Channel(trio.abc.ReceiveChannel[R], Generic[R]):
         await lane.wait()
         return lane.take()
 
+    def receive_nowait(self) -> R:
+        """Take the next record if one is there (gen_sctp ``recv/2`` with a timeout of 0).
+
+        What the stack holds is delivered first, if there is credit for it.
+
+        Returns and errors are those of `receive`, and:
+
+        Raises:
+          trio.WouldBlock: nothing is there, or no credit to deliver it.
+        """
+        lane = self._lane
+        lane.check_now()
+        return lane.take()
+
     async def receive_batch(self, limit: int = DEFAULT_BATCH) -> list[R]:
         """Take all that is there, at least one record, for the price of one checkpoint.
 
@@ -122,7 +136,7 @@ class Inbox(_Channel[Message | Event]):
 
     def split(
         self,
-    ) -> tuple[trio.abc.ReceiveChannel[Message | Passive], Half[Event]]:
+    ) -> tuple[Half[Message | Passive], Half[Event]]:
         """Replace this channel by two, for a program with a task for each.
 
         Returns:

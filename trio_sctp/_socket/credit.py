@@ -338,12 +338,23 @@ class Lane(Generic[R]):
         if self.closed_because is not None:
             raise trio.ClosedResourceError(self.closed_because)
 
-    async def wait(self) -> None:
-        """Wait until there is an item, looking for what the stack holds first."""
+    def _look(self) -> None:
+        """Look for an item, also among what the stack holds."""
         self.check()
         self._delivery.begin_receive_call()
         if not self.items:
             self._delivery.look()
+
+    def check_now(self) -> None:
+        """Raise unless there is an item."""
+        self._look()
+        if not self.items:
+            self._delivery.check_more()
+            raise trio.WouldBlock
+
+    async def wait(self) -> None:
+        """Wait until there is an item, looking for what the stack holds first."""
+        self._look()
         if self.items:
             await trio.lowlevel.checkpoint()
         while True:

@@ -153,12 +153,16 @@ class Queue:
 
         The caller sets ``receiver`` to None when it is done.
         """
+        self.check_may_receive()
+        self.receiver = self._receive_waiter
+        return self.receiver
+
+    def check_may_receive(self) -> None:
+        """Refuse a second receiver, and any while an inbox is open."""
         if self.inbox is not None:
             raise trio.BusyResourceError("this socket is in active mode: read its inbox")
         if self.receiver is not None:
             raise trio.BusyResourceError("another task is already receiving from this socket")
-        self.receiver = self._receive_waiter
-        return self.receiver
 
     def has_some(self) -> bool:
         """Whether there is something to take; drops the events of a channel that stand before."""

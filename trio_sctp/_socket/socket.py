@@ -131,6 +131,19 @@ class Socket:
         finally:
             queue.receiver = None
 
+    def receive_nowait(self, ended: Callable[[], None]) -> Record:
+        """Take a record that is there, or raise `trio.WouldBlock`, or what ``ended`` raises."""
+        self.check_open()
+        queue = self.queue
+        queue.check_may_receive()
+        queue.begin_receive_call()
+        if not queue.has_some():
+            self.intake.read()
+        if records := queue.take(1):
+            return records[0]
+        ended()
+        raise trio.WouldBlock
+
     def subscribe(self, subscription: EventSubscription, tcb: Tcb | None) -> None:
         """Deliver these events of one association, or of all that have no choice of their own."""
         self.raw.subscribe(with_needed_events(subscription), None if tcb is None else tcb.id)
