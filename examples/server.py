@@ -41,7 +41,7 @@ def describe(record: object) -> str:
         case AssociationChange(association_id=id, state=AssociationState() as state):
             return f"association {id}: {state.name}, {error_string(record.error)}"
         case PeerAddressChange(association_id=id, address=(host, *_)):
-            return f"association {id}: address {host}, {record.state!r}"
+            return f"association {id}: address {host}, {record.state}"
         case ShutdownReceived(association_id=id):
             return f"association {id}: the peer shuts down"
         case _:

@@ -23,6 +23,7 @@ from ._values import (
     AssociationChange,
     AssociationReset,
     AuthenticationChange,
+    NamedInt,
     Notification,
     PartialDeliveryAborted,
     PeerAddressChange,
@@ -524,7 +525,7 @@ def event_types(subscription: EventSubscription) -> frozenset[type]:
     return frozenset([UnknownEvent, *chosen])
 
 
-class StatusState(enum.IntEnum):
+class StatusState(NamedInt):
     """The state of an association (RFC 9260 section 4, gen_sctp ``sctp_state_...``).
 
     What happened to it is told by an `AssociationChange`, with an `AssociationState`.
@@ -541,7 +542,7 @@ class StatusState(enum.IntEnum):
     SHUTDOWN_ACK_SENT = 8
 
 
-class PathState(enum.IntEnum):
+class PathState(NamedInt):
     """The state of a path to the peer (RFC 6458 section 8.2.2, RFC 7829)."""
 
     INACTIVE = 0

@@ -15,7 +15,18 @@ Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 ``(host, port, flow info, scope id)`` for IPv6."""
 
 
-class AssociationState(enum.IntEnum):
+class NamedInt(enum.IntEnum):
+    """A number that prints as its name: ``f"{state}"`` is ``COMM_UP``, ``f"{state:d}"`` ``0``."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, spec: str) -> str:
+        value = int(self) if spec[-1:] in tuple("bcdeEfFgGnoxX%") else self.name
+        return format(value, spec)
+
+
+class AssociationState(NamedInt):
     """What happened to an association (RFC 6458 section 6.1.1, gen_sctp ``#sctp_assoc_change``).
 
     The state that it is in is a `StatusState`.
@@ -34,7 +45,7 @@ class AssociationState(enum.IntEnum):
     """The association could not be set up."""
 
 
-class PeerAddressState(enum.IntEnum):
+class PeerAddressState(NamedInt):
     """What happened to a path (RFC 6458 section 6.1.2, gen_sctp ``#sctp_paddr_change``)."""
 
     ADDR_AVAILABLE = 0

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing
 
 import pytest
 
-from trio_sctp import EventSubscription, UnknownEvent
+from trio_sctp import (
+    AssociationState,
+    EventSubscription,
+    PathState,
+    PeerAddressState,
+    StatusState,
+    UnknownEvent,
+)
 from trio_sctp._options import EVENTS, EventType
 from trio_sctp._values import Notification
 
@@ -29,3 +37,19 @@ def test_help_names_the_event_and_whether_it_is_on(row: EventType) -> None:
     state = "On" if row.default else "Off"
     line = f"{row.field}: `{row.event.__name__}`.  {state} by default."
     assert re.search(rf"^ *{re.escape(line)}$", EventSubscription.__doc__ or "", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{AssociationState.COMM_UP}", "COMM_UP"),
+        (str(StatusState.ESTABLISHED), "ESTABLISHED"),
+        (f"{PathState.ACTIVE:>10}", "    ACTIVE"),
+        (f"{PeerAddressState.ADDR_CONFIRMED:<16}|", "ADDR_CONFIRMED  |"),
+        (f"{AssociationState.COMM_UP:d} {PathState.ACTIVE:#x} {PathState.ACTIVE:03b}", "0 0x2 010"),
+        (f"{AssociationState.COMM_LOST!r}", "<AssociationState.COMM_LOST: 1>"),
+        (str(json.dumps(AssociationState.COMM_LOST)), "1"),
+    ],
+)
+def test_a_state_prints_as_its_name(text: str, shown: str) -> None:
+    assert text == shown
