@@ -407,7 +407,7 @@ def _own_failure(
     found: BaseException | None = None
     for one in leaves(error):
         if isinstance(one, AssociationLost):
-            own = one.association is not None and one.association._tcb is tcb
+            own = one.association._tcb is tcb
         elif isinstance(one, trio.ClosedResourceError):
             own = tcb.closed_by_us or tcb.socket.closing
         else:

@@ -233,7 +233,10 @@ class Endpoint(trio.abc.AsyncResource):
             self._socket.adopt_associations()  # its COMM_UP may not be read yet
             tcb = self._socket.tcbs.get(association)
         if tcb is None:
-            raise Tcb(association, self._socket).lost_error()
+            gone = Tcb(association, self._socket).lost_error()
+            known = ", ".join(map(str, self._socket.tcbs)) or "none"
+            text = f"this endpoint has no association {association} (any more); it has {known}"
+            raise AssociationLost(gone.association, gone.end, text)
         return tcb
 
     def _handle(self, association: Association | int) -> Association:

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ._values import USER_INITIATED_ABORT
+
 if TYPE_CHECKING:
     from ._association import Association
-    from ._values import AssociationChange, AssociationEnd
+    from ._values import Address, AssociationChange, AssociationEnd
 
 
 class AssociationLost(trio.BrokenResourceError):
@@ -30,26 +32,50 @@ class AssociationLost(trio.BrokenResourceError):
     ``send`` raises it once the peer has ended the association in any way.  ``receive`` raises it
     after any end that was not graceful, when everything that arrived before has been taken.
 
+    The text says with whom the association was, who ended it, and why.
+
     Attributes:
-      association: The `Association` that ended.
+      association: The `Association` that ended; None in a copy that was pickled.
       end: The `AssociationEnd`: state, cause, abort reason and the messages not delivered.
     """
 
-    def __init__(self, association: Association, end: AssociationEnd) -> None:
-        super().__init__(association, end)
-        self.association = association
+    association: Association
+    end: AssociationEnd
+
+    def __init__(self, association: Association | None, end: AssociationEnd, text: str) -> None:
+        """Not for programs to call."""
+        super().__init__(text)
+        # Who has a copy knows that it is one; for all others this is never None.
+        self.association = association  # type: ignore[assignment]
         self.end = end
 
-    def __str__(self) -> str:
-        end = self.end
-        text = f"association {end.association_id} ended: {getattr(end.state, 'name', end.state)}"
-        if end.cause:
-            text += f", {error_string(end.cause)} (cause {end.cause})"
-        if end.reason:
-            text += f", {end.reason!r}"
-        if end.undelivered:
-            text += f", {len(end.undelivered)} messages not delivered"
-        return text
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AssociationLost, (None, self.end, str(self))
+
+
+def how_it_ended(end: AssociationEnd, peer: Address | None, *, by_us: bool) -> str:
+    """Say how an association ended, and by whom."""
+    whose = f"association {end.association_id}"
+    if peer is not None:
+        whose += f" with {peer[0]} port {peer[1]}"
+    if end.graceful:
+        return f"{whose} was shut down by the peer: nothing can be sent"
+    if by_us:
+        text = f"{whose} was aborted here"
+    elif end.cause == USER_INITIATED_ABORT:
+        text = f"{whose} was aborted by the peer"
+    elif end.cause:
+        text = f"{whose} was aborted"
+    else:
+        text = f"{whose} was lost: the peer did not answer, or aborted it without a reason"
+    if end.reason:
+        text += f": {end.reason!r}"
+    if end.cause:
+        text += f" ({error_string(end.cause)}, cause {end.cause})"
+    count = len(end.undelivered)
+    if count:
+        text += f"; {count} message{'s' if count > 1 else ''} not delivered"
+    return text
 
 
 class ConnectFailed(OSError):
@@ -63,11 +89,16 @@ class ConnectFailed(OSError):
     """
 
     def __init__(self, number: int, peer: str, event: AssociationChange | None) -> None:
+        """Not for programs to call."""
+        self._peer = peer
         text = f"cannot associate with {peer}: {os.strerror(number)}"
         if event is not None and event.error:
             text += f" ({error_string(event.error)})"
         super().__init__(number, text)
         self.event = event
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ConnectFailed, (self.errno, self._peer, self.event)
 
 
 class StackUnavailable(OSError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import pickle
 
 import pytest
 import trio
@@ -14,7 +16,9 @@ from trio_sctp import (
     ConnectFailed,
     Endpoint,
     MaxSegment,
+    OptionUnsupported,
     PeerAddressParams,
+    StackUnavailable,
     open_association,
     open_endpoint,
 )
@@ -55,18 +59,22 @@ def failed(data: bytes) -> FailedFragment:
     )
 
 
+WHOSE = f"association {ID} with {PEER[0]} port {PEER[1]}"
+SILENT = f"{WHOSE} was lost: the peer did not answer, or aborted it without a reason"
+
+
 @pytest.mark.parametrize(
     ("error", "messages", "text"),
     [
-        (0, 0, "association 100 ended: COMM_LOST"),
-        (13, 0, "association 100 ended: COMM_LOST, protocol violation (cause 13)"),
+        (0, 0, f"{SILENT}"),
+        (13, 0, f"{WHOSE} was aborted (protocol violation, cause 13)"),
         (
             12,
             2,
-            "association 100 ended: COMM_LOST, user-initiated abort (cause 12), "
+            f"{WHOSE} was aborted by the peer (user-initiated abort, cause 12); "
             "2 messages not delivered",
         ),
-        (0, 1, "association 100 ended: COMM_LOST, 1 messages not delivered"),
+        (0, 1, f"{SILENT}; 1 message not delivered"),
     ],
 )
 async def test_a_loss_says_how_and_how_many_messages_are_lost(
@@ -80,6 +88,58 @@ async def test_a_loss_says_how_and_how_many_messages_are_lost(
         await association.send(b"x")
     assert str(lost.value) == text
     assert len(lost.value.end.undelivered) == messages
+
+
+async def test_a_reason_is_told() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(dataclasses.replace(change(ID, LOST, 12), reason=b"bye"))
+    association = endpoint.associations[ID]
+    await association.wait_ended()
+    with pytest.raises(AssociationLost) as lost:
+        await association.send(b"x")
+    text = f"{WHOSE} was aborted by the peer: b'bye' (user-initiated abort, cause 12)"
+    assert str(lost.value) == text
+    assert repr(lost.value) == f"AssociationLost({text!r})"
+
+
+async def test_what_is_sent_after_the_peers_shutdown_says_so() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(change(ID, AssociationState.SHUTDOWN_COMP))
+    association = endpoint.associations[ID]
+    await association.wait_ended()
+    with pytest.raises(AssociationLost) as lost:
+        await association.send(b"x")
+    assert str(lost.value) == f"{WHOSE} was shut down by the peer: nothing can be sent"
+
+
+@pytest.mark.parametrize(("ids", "known"), [([], "none"), ([ID, 102], "100, 102")])
+async def test_an_id_that_is_not_known(ids: list[int], known: str) -> None:
+    endpoint, _ = await endpoint_with(*ids)
+    with pytest.raises(AssociationLost) as lost:
+        await endpoint.send(b"x", 99)
+    assert str(lost.value) == f"this endpoint has no association 99 (any more); it has {known}"
+
+
+async def test_errors_can_be_pickled() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    socket.refuses = True
+    with pytest.raises(ConnectFailed) as refused:
+        await endpoint.send(b"x", PEER)
+    socket.arrive(change(ID, LOST), failed(b"x"))
+    await association.wait_ended()
+    with pytest.raises(AssociationLost) as lost:
+        await association.send(b"x")
+    copy = pickle.loads(pickle.dumps(lost.value))
+    assert (copy.association, copy.end, str(copy)) == (None, lost.value.end, str(lost.value))
+    other = pickle.loads(pickle.dumps(refused.value))
+    assert (other.errno, str(other), other.event) == (
+        refused.value.errno,
+        str(refused.value),
+        refused.value.event,
+    )
+    for error in (StackUnavailable("why"), OptionUnsupported("which")):
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 # -- a first message that sets an association up -----------------------------------------------

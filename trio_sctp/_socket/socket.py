@@ -185,6 +185,8 @@ class Socket:
     def add_tcb(self, id: int) -> Tcb:
         """Begin to keep what is known of an association."""
         tcb = self.tcbs[id] = Tcb(id, self)
+        with contextlib.suppress(OSError, IndexError):  # it may have ended meanwhile
+            tcb.peer = self.raw.peer_addresses(id)[0]
         return tcb
 
     def start_association(

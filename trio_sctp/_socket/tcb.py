@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._errors import AssociationLost
+from .._errors import AssociationLost, how_it_ended
 from .._options import EventSubscription
 from .._values import (
+    Address,
     AssociationChange,
     AssociationEnd,
     AssociationState,
@@ -62,6 +63,7 @@ class Tcb:
         "inbound_streams",
         "our_abort",
         "outbound_streams",
+        "peer",
         "peer_shuts_down",
         "phase",
         "private",
@@ -78,6 +80,7 @@ class Tcb:
         self.socket: Socket = socket
         self.handle: Association | None = None
         self.waiters: set[Waiter] = set()
+        self.peer: Address | None = None  # one of its addresses; None if it is not known
 
         self.phase: Phase = Phase.HALF_OPEN
         self.end: AssociationEnd | None = None  # when ended or failed
@@ -166,4 +169,5 @@ class Tcb:
                 else AssociationState.COMM_LOST
             )
             end = AssociationEnd(association_id=self.id, state=state)
-        return AssociationLost(self.get_handle(), end)
+        by_us = self.our_abort is not None
+        return AssociationLost(self.get_handle(), end, how_it_ended(end, self.peer, by_us=by_us))
