@@ -22,14 +22,10 @@ def interrupted_at_checkpoints(cls: C) -> C:
     is not protected, nor is a handler, as it runs in a task of its own.
     """
     for value in vars(cls).values():
-        if isinstance(value, property):
-            functions = [value.fget, value.fset]
-        elif isinstance(value, (classmethod, staticmethod)):
-            functions = [value.__func__]
-        else:
-            functions = [value]
-        for function in functions:
-            if inspect.isfunction(function):
-                enable_ki_protection(function)
-                enable_ki_protection(inspect.unwrap(function))  # of a context manager
+        # Class methods and properties have theirs inside, as have generators of context managers.
+        for name in ("__func__", "fget", "fset"):
+            value = getattr(value, name, value)
+        if inspect.isfunction(value):
+            enable_ki_protection(value)
+            enable_ki_protection(inspect.unwrap(value))
     return cls
