@@ -22,7 +22,7 @@ from typing import Any
 import trio
 
 from trio_sctp import Association, AssociationChannel, Endpoint
-from trio_sctp._kernel import KernelSocket
+from trio_sctp._kernel import KernelSocket, KernelStack
 from trio_sctp._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
 from trio_sctp._socket.queue import Role
 from trio_sctp._socket.socket import Socket
@@ -70,7 +70,8 @@ def pretend_pair() -> tuple[PretendSocket, socket.socket]:
 
 def ours_over(sock: socket.socket, role: Role) -> Socket:
     """The inside of an endpoint or channel, with an association that is up."""
-    ours = Socket(KernelSocket(sock), role, DEFAULT_MAX_MESSAGE_SIZE, Association)
+    raw = KernelSocket(sock)
+    ours = Socket(KernelStack(), raw, role, DEFAULT_MAX_MESSAGE_SIZE, Association)
     tcb = ours.add_tcb(ASSOCIATION)
     tcb.mark_up(10, 10)
     tcb.default_send = SendInfo(0, 0, False, 0, 0)  # what a real socket would be asked for once

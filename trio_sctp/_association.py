@@ -50,7 +50,7 @@ class Association:
     ``trio.ClosedResourceError``, except `wait_ended` and `while_up`, which follow the channel.
     """
 
-    __slots__ = ("_socket", "_tcb")
+    __slots__ = ("__weakref__", "_socket", "_tcb")
 
     def __init__(self, tcb: Tcb) -> None:
         """Not for programs to call."""
@@ -75,6 +75,23 @@ class Association:
     def id(self) -> int:
         """The association id, which stays the same for the association's life."""
         return self._tcb.id
+
+    @property
+    def up(self) -> bool:
+        """Whether messages can be exchanged, as far as is known: it came up, it has not ended, and
+        the peer has not begun to shut it down.  Asks nobody, so it may change at any checkpoint."""
+        tcb = self._tcb
+        return tcb.phase is Phase.UP and not tcb.peer_shuts_down
+
+    @property
+    def ended(self) -> AssociationEnd | None:
+        """How the association has ended; None if it has not, as far as is known."""
+        return self._tcb.end
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that carries it, as ``stack=`` takes it."""
+        return self._tcb.socket.stack
 
     @property
     def outbound_streams(self) -> int:
@@ -478,9 +495,9 @@ class AssociationChannel(
           ValueError: it is not an SCTP socket, or has no association, or more than one.
         """
         check_max_message_size(max_message_size)
-        return adopt_channel(
-            choose_stack("kernel").adopt(sock, _check_one_association), max_message_size
-        )
+        stack = choose_stack("kernel")
+        raw = stack.adopt(sock, _check_one_association)
+        return adopt_channel(stack, raw, max_message_size)
 
     def statistics(self) -> SocketStatistics:
         """What the channel holds at this moment, and what has gone through it; for monitoring."""
@@ -599,9 +616,9 @@ def _check_one_association(raw: StackSocket) -> None:
         raise ValueError(f"a channel needs a socket with one association, not {count}")
 
 
-def adopt_channel(raw: StackSocket, max_message_size: int) -> AssociationChannel:
+def adopt_channel(stack: Stack, raw: StackSocket, max_message_size: int) -> AssociationChannel:
     """The channel of a stack's socket that already carries one association."""
-    socket = Socket(raw, Role.CHANNEL, max_message_size, Association)
+    socket = Socket(stack, raw, Role.CHANNEL, max_message_size, Association)
     try:
         adopt(socket)
         tcbs = list(socket.tcbs.values())

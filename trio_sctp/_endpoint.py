@@ -98,8 +98,9 @@ class Endpoint(trio.abc.AsyncResource):
           ValueError: it is not an SCTP socket, or a one-to-one socket.
         """
         check_max_message_size(max_message_size)
-        raw = choose_stack("kernel").adopt(sock, _check_one_to_many)
-        socket = Socket(raw, Role.ENDPOINT, max_message_size, Association)
+        stack = choose_stack("kernel")
+        raw = stack.adopt(sock, _check_one_to_many)
+        socket = Socket(stack, raw, Role.ENDPOINT, max_message_size, Association)
         adopt(socket)
         return cls(socket)
 
@@ -109,6 +110,11 @@ class Endpoint(trio.abc.AsyncResource):
         socket = self._socket
         state = "closed" if socket.released else f"with {len(socket.tcbs)} associations"
         return f"<Endpoint {state}>"
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that the endpoint is on, as ``stack=`` takes it."""
+        return self._socket.stack
 
     @property
     def port(self) -> int:

@@ -74,10 +74,16 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """
         _check_backlog(backlog)
         check_max_message_size(max_message_size)
-        raw = choose_stack("kernel").adopt(sock, lambda _: None)
-        socket = Socket(raw, Role.LISTENER, max_message_size, Association)
+        stack = choose_stack("kernel")
+        raw = stack.adopt(sock, lambda _: None)
+        socket = Socket(stack, raw, Role.LISTENER, max_message_size, Association)
         adopt(socket)
         return _listen(socket, backlog)
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that the listener is on, as ``stack=`` takes it."""
+        return self._socket.stack
 
     @property
     def port(self) -> int:
@@ -177,7 +183,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
                 if error.errno not in _GONE:
                     raise
             else:
-                return adopt_channel(raw, self._socket.intake.max_message_size)
+                return adopt_channel(self._socket.stack, raw, self._socket.intake.max_message_size)
 
     def detach(self) -> int:
         """Give the socket up to another process; see `Endpoint.detach`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from trio_sctp import (
     SendBuffer,
     ShutdownReceived,
     Window,
+    open_association,
 )
 
 from .helpers import (
@@ -1317,3 +1319,45 @@ async def test_the_bodys_exception_survives_a_cancellation_from_outside(
                         await trio.sleep_forever()
                     finally:
                         raise ValueError("mine")
+
+
+# -- what is known of it without asking ------------------------------------------------------
+
+
+async def test_whether_a_channel_is_up_and_how_it_ended(channels: Channels) -> None:
+    client, server = channels
+    assert (client.up, client.ended, server.up, server.ended) == (True, None, True, None)
+    client.abort(b"why")
+    assert not client.up
+    end = await server.wait_ended()
+    assert (server.up, server.ended) == (False, end)
+
+
+async def test_a_handle_is_up_until_the_peers_shutdown_was_read(pair: Pair) -> None:
+    assert pair.peer.up
+    await pair.association.eof()
+    await pair.peer.wait_ended()
+    assert not pair.peer.up
+    assert pair.peer.ended is not None
+    assert pair.peer.ended.graceful
+
+
+async def test_a_half_open_association_is_not_up(stack: StackUnderTest) -> None:
+    async with stack.listening() as server, stack.endpoint() as client:
+        association = await client.connect_init(stack.host, server.port)
+        assert not association.up
+        assert (await next_change(client)).state is AssociationState.COMM_UP
+        assert association.up
+
+
+async def test_everything_knows_its_stack(stack: StackUnderTest, pair: Pair) -> None:
+    async with stack.listener() as listener, await stack.open_association(listener.port) as channel:
+        stacks = [listener.stack, channel.stack, pair.server.stack, pair.peer.stack]
+        assert len({one.name for one in stacks}) == 1
+        other = await open_association(stack.host, listener.port, stack=channel.stack)
+        other.abort()
+
+
+async def test_weak_references(channels: Channels, pair: Pair) -> None:
+    known: weakref.WeakSet[object] = weakref.WeakSet([*channels, pair.server, pair.peer])
+    assert len(known) == 4

@@ -40,7 +40,7 @@ def open_socket(
         if error.errno == errno.EINVAL and at_open:
             raise ValueError(f"the stack refuses one of {at_open!r}") from None
         raise
-    socket = Socket(raw, role, max_message_size, make_handle)
+    socket = Socket(stack, raw, role, max_message_size, make_handle)
     try:
         socket.settings.configure(options)
     except BaseException:

@@ -27,7 +27,7 @@ from .._options import (
     Option,
     event_types,
 )
-from .._stack import StackSocket
+from .._stack import Stack, StackSocket
 from .._values import USER_INITIATED_ABORT, Address, AssociationEnd, AssociationState, Record
 from .intake import Intake, mark_as_reported, with_needed_events
 from .queue import Queue, Role
@@ -76,11 +76,13 @@ class Socket:
 
     def __init__(
         self,
+        stack: Stack,
         raw: StackSocket,
         role: Role,
         max_message_size: int,
         make_handle: Callable[[Tcb], Association],
     ) -> None:
+        self.stack: Stack = stack
         self.raw: StackSocket = raw
         self.role: Role = role
         self.make_handle = make_handle  # makes the object by which a program knows an association
@@ -241,7 +243,8 @@ class Socket:
 
     def move(self, tcb: Tcb, raw: StackSocket) -> Socket:
         """Move an association, its records and all who wait for it to a new socket."""
-        other = Socket(raw, Role.CHANNEL, self.intake.max_message_size, self.make_handle)
+        size = self.intake.max_message_size
+        other = Socket(self.stack, raw, Role.CHANNEL, size, self.make_handle)
         other.subscription = tcb.subscription or self.subscription
         other.intake.delivered = event_types(other.subscription)
         self.queue.move(tcb.id, other.queue)
