@@ -10,12 +10,11 @@ the same stream, so that clients that share an association do not wait for each 
 from __future__ import annotations
 
 import argparse
-import contextlib
 
 import trio
 
 import trio_sctp
-from trio_sctp import AssociationChannel, AssociationLost, Message
+from trio_sctp import AssociationChannel, Message
 
 PPID = 4711
 MALFORMED = b"?"
@@ -51,9 +50,8 @@ class Calculator:
 
     async def run(self) -> None:
         """Hand answers to the tasks that asked, until the association ends."""
-        with contextlib.suppress(AssociationLost):  # which `while_up` reports
-            async for message in self._association:
-                await self._asking[message.stream].send(message)
+        async for message in self._association:
+            await self._asking[message.stream].send(message)
 
     async def ask(self, *numbers: int, stream: int = 0) -> int:
         """The sum of some numbers."""
