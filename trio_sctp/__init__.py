@@ -18,6 +18,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _addresses    host names and ports into addresses
     _errors       errors and cause codes
     _options      the options, the table of events, and the states that `Status` tells of
+    _ppid         the registered payload protocol identifiers
     _values       messages, events and enums, and what else crosses the seam
     _public       claim, which makes public names say that they are the package's
 
@@ -86,6 +87,7 @@ from ._options import (
     Tos,
     TrafficClass,
 )
+from ._ppid import Ppid
 from ._socket.credit import ONCE, Mode, Window
 from ._socket.socket import SocketStatistics
 from ._stack import Stack, StackReport
@@ -206,7 +208,8 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "userland",
     "Userland",
     "UserlandStatistics",
-    # Hosts, ports and addresses.
+    # Hosts, ports and addresses; whose protocol a message is in.
+    "Ppid",
     "Hosts",
     "Port",
     "Address",
