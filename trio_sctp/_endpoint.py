@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TypeAlias, TypeVar, final
 
@@ -28,7 +28,7 @@ from ._socket.opening import (
 from ._socket.queue import Role
 from ._socket.sender import ANY_STREAM
 from ._socket.socket import Socket, SocketStatistics, connect_failed
-from ._socket.tcb import Tcb
+from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
 from ._values import (
     Address,
@@ -488,7 +488,7 @@ class Endpoint(trio.abc.AsyncResource):
             if handle is None:
                 if eof:
                     raise trio.WouldBlock  # it would have to wait until the association is up
-                _start_with(self._socket, value, association, how, init)
+                _send_first_now(self._socket, value, association, how, init)
                 return
             association = handle
         tcb = self._tcb(association)
@@ -643,14 +643,14 @@ async def _resolve(socket: Socket, hosts: Hosts, port: Port) -> list[list[Addres
     return candidates
 
 
-def _start_with(
+def _start(
     socket: Socket,
     value: bytes | bytearray | memoryview,
     peer: Address,
     how: _How,
     init: InitMsg | None,
-) -> Tcb:
-    """Start an association with a message on its way, or raise and leave nothing."""
+) -> tuple[Tcb, SendInfo]:
+    """Start an association for a message, which is refused before anything is sent if need be."""
     options = () if init is None else (init,)
     check_options(options, at_connect=True)
     streams = socket.settings.get(InitMsg, None).num_ostreams if init is None else init.num_ostreams
@@ -658,16 +658,40 @@ def _start_with(
     given = [d if h is None else h for d, h in zip(default, how, strict=True)]
     info = SendInfo(*given)  # type: ignore[arg-type]
     socket.sender.check(value, info, streams or ANY_STREAM, None)
-    tcb = socket.start_association([peer], options, private=False)
+    return socket.start_association([peer], options, private=False), info
+
+
+@contextlib.contextmanager
+def _or_nothing(socket: Socket, tcb: Tcb, peer: Address) -> Generator[None, None, None]:
+    """Leave no association behind if its first message is not sent."""
     try:
-        socket.sender.send_nowait(tcb, value, info)
+        yield
     except AssociationLost:
+        if tcb.phase is not Phase.FAILED:
+            raise
         socket.queue.extract(tcb.id)  # the error tells of the end, so the event does not
         raise connect_failed(errno.ECONNREFUSED, [peer], tcb) from None
     except BaseException:
-        socket.discard(tcb)
+        if tcb.phase is Phase.UP:
+            socket.abort(tcb, b"")  # the program may know of it already
+        else:
+            socket.discard(tcb)
         raise
-    return tcb
+
+
+def _send_first_now(
+    socket: Socket,
+    value: bytes | bytearray | memoryview,
+    peer: Address,
+    how: _How,
+    init: InitMsg | None,
+) -> None:
+    """Start an association with a message on its way, or raise and leave nothing."""
+    if socket.raw.room_is_shared and socket.sender.waiting():
+        raise trio.WouldBlock  # rather than an INIT and an ABORT each time that somebody tries
+    tcb, info = _start(socket, value, peer, how, init)
+    with _or_nothing(socket, tcb, peer):
+        socket.sender.send_nowait(tcb, value, info)
 
 
 async def _send_first(
@@ -678,22 +702,13 @@ async def _send_first(
     eof: bool,
     init: InitMsg | None,
 ) -> None:
-    """Start an association with a message, waiting for room if need be."""
+    """Start an association with a message, which waits for room as any other."""
     await trio.lowlevel.checkpoint_if_cancelled()
-    while True:
-        try:
-            tcb = _start_with(socket, value, peer, how, init)
-            break
-        except trio.WouldBlock:
-            await socket.sender.wait_for_room(None)
-    if not eof:
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return
-    try:
-        await socket.shut_down(tcb)
-    except trio.Cancelled:
-        socket.discard(tcb)
-        raise
+    tcb, info = _start(socket, value, peer, how, init)
+    with _or_nothing(socket, tcb, peer):
+        await socket.sender.send(tcb, value, info)
+        if eof:
+            await socket.shut_down(tcb)
 
 
 def _check_one_to_many(raw: StackSocket) -> None:

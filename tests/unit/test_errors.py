@@ -171,6 +171,42 @@ async def test_a_first_message_waits_for_room_and_leaves_nothing_if_it_is_cancel
         socket.make_room(1)
     assert [data for _, data in socket.sent] == [b"in the end"]
     assert len(endpoint.associations) == 2
+    # One for each message, however long that waits.
+    assert [call for call, _ in socket.calls] == ["connect", "abort", "connect"]
+
+
+async def test_first_messages_behind_a_full_buffer_start_one_association_each() -> None:
+    """Each try would be an INIT and an ABORT: to the peer that is an attack."""
+    endpoint, socket = await endpoint_with(ID)
+    socket.room = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.send, b"blocked", ID)
+        for number in range(3):
+            nursery.start_soon(endpoint.send, b"first", (f"192.0.2.{10 + number}", 2905))
+        await wait_all_tasks_blocked()
+        for _ in range(20):
+            with pytest.raises(trio.WouldBlock):
+                endpoint.send_nowait(b"now", ("192.0.2.20", 2905))
+            socket._writable.unpark_all()  # others' sends and aborts make it look writable
+            await wait_all_tasks_blocked()
+        assert socket.calls == [("connect", 3), ("connect", 4), ("connect", 5)]
+        for id in (3, 4, 5):
+            socket.arrive(change(id, UP))
+        socket.make_room(4)
+    assert sorted(id for id, _ in socket.sent) == [3, 4, 5, ID]
+
+
+async def test_a_first_message_that_is_cancelled_when_the_association_is_up_ends_it() -> None:
+    endpoint, socket = await endpoint_with()
+    socket.room = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.send, b"cancelled", PEER)
+        await wait_all_tasks_blocked()
+        socket.arrive(change(3, UP))
+        assert await endpoint.receive() == change(3, UP)
+        nursery.cancel_scope.cancel()
+    assert socket.calls == [("connect", 3), ("abort", 3)]
+    assert await endpoint.receive() == change(3, LOST, 12)
 
 
 async def test_a_message_with_eof_waits_until_a_half_open_association_is_up() -> None:
