@@ -160,9 +160,9 @@ async def test_the_end_of_a_client_that_left_is_while_ups_too(stack: StackUnderT
         async with await listener.accept() as server:
             received: list[object] = []
             async with server.while_up():
-                while True:
+                async for message in server:
                     await trio.testing.wait_all_tasks_blocked()
-                    received += numbers([await server.receive()])
+                    received += numbers([message])
             assert received == [0, 1, 2]
 
 
