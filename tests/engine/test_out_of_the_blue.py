@@ -200,6 +200,16 @@ def test_b_the_t_bit_of_an_abort(own: bool, reflected: bool, accepted: bool) -> 
     assert [e.state for e in ends(peer.events())] == [AssociationState.COMM_LOST] * accepted
 
 
+@pytest.mark.parametrize("behind", ["before", "behind"])
+def test_b_the_t_bit_counts_whatever_is_bundled_with_the_abort(behind: str) -> None:
+    peer = ScriptedPeer()
+    peer.accept()
+    peer.send(b"x")
+    chunks = [wire.abort_chunk(reflected=True), peer.sack_first(1)]
+    assert peer.give(*(chunks if behind == "behind" else reversed(chunks))) == []
+    assert peer.state() is StatusState.ESTABLISHED
+
+
 @pytest.mark.parametrize(
     ("own", "reflected", "accepted"),
     [(True, False, True), (False, True, True), (True, True, False), (False, False, False)],

@@ -18,7 +18,7 @@ from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
 from trio_sctp._values import AssociationChange, AssociationState
 
-from ..support.engines import A2, B2, B3, FULL, A, Sent, ends, info
+from ..support.engines import A2, B2, B3, FULL, A, Sent, ends, failures, info
 from ..support.scripted_peer import ScriptedPeer
 
 FORWARD_TSN = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
@@ -136,6 +136,17 @@ def test_after_a_restart_an_association_is_as_one_that_is_new(listed: list[Tlv])
     assert after == state(new)
     for name in "outbound", "inbound", "paths", "their_tag", "adaptation":
         assert before[name] != after[name]
+
+
+def test_what_was_not_acknowledged_before_a_restart_fails_without_a_cause() -> None:
+    peer = ScriptedPeer((A, A2), seed=SEED)
+    peer.accept()
+    peer.send(b"sent")
+    peer.tag = 0x99
+    ack = peer.begin()
+    peer.learn(ack)
+    peer.give(peer.cookie_echo())
+    assert [(f.data, f.sent, f.error) for f in failures(peer.events())] == [(b"sent", True, 0)]
 
 
 @pytest.mark.parametrize("listed", ADDRESSES, ids=len)
