@@ -312,3 +312,12 @@ def test_a_message_in_its_turn_costs_the_same_however_many_wait(streams: str) ->
         costs.append(calls(receive))
         assert len(peer.events()) == 1
     assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+@pytest.mark.parametrize("stream", [0, 4, 9])
+def test_the_numbers_of_streams_take_two_bytes_each_up_to_the_highest_in_use(stream: int) -> None:
+    peer = ScriptedPeer()
+    inbound = peer.accept().inbound
+    assert inbound is not None
+    peer.give(peer.data(stream=stream))
+    assert inbound.streams_cost == 2 * (stream + 1)

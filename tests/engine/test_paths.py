@@ -915,3 +915,16 @@ def test_an_address_of_a_program_and_the_host_that_a_path_leads_to(
 ) -> None:
     assert host_of(address) == host
     assert host_of(transport_address(host, 2905)) == host
+
+
+def test_a_round_trip_that_takes_no_time_is_a_measurement_as_any_other() -> None:
+    """Section 6.3.1, C2 and C3."""
+    peer = ScriptedPeer(heartbeats=False)
+    path = peer.accept().paths[B]
+    for seconds in (0.0, 0.5):
+        peer.engine.request_heartbeat(peer.association.id, B, peer.now)
+        (beat,) = peer.take()[0].chunks(wire.Heartbeat)
+        peer.advance(seconds)
+        peer.give(wire.heartbeat_chunk(beat.info, ack=True))
+    assert path.srtt == pytest.approx(1 / 16)
+    assert path.rttvar == pytest.approx(1 / 8)
