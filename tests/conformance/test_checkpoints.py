@@ -94,7 +94,7 @@ async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
         yield lambda: getattr(pair.association, name)(*arguments)
 
 
-@case("Endpoint.receive", "Endpoint.receive_batch")
+@case("Endpoint.receive", "Endpoint.receive_batch", "Endpoint.__anext__")
 async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
     async with stack.pair() as pair:
         await pair.association.send(b"ready")
