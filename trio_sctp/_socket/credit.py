@@ -311,6 +311,7 @@ class Lane(Generic[R]):
         self.waiting: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.closed_because: str | None = None
         self._delivery = delivery
+        self._to_tell = delivery.socket.queue.to_tell
         # Places of the items in arrival order, if there is another lane.
         self._numbers: deque[int] | None = deque() if numbered else None
 
@@ -341,7 +342,8 @@ class Lane(Generic[R]):
     def _look(self) -> None:
         """Look for an item, also among what the stack holds."""
         self.check()
-        self._delivery.begin_receive_call()
+        if self._to_tell:
+            self._delivery.begin_receive_call()
         if not self.items:
             self._delivery.look()
 

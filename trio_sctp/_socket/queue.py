@@ -114,7 +114,7 @@ class Queue:
         # and while there is somebody, how many there are of each association.
         self._leaving: dict[int, list[Callable[[], None]]] = {}
         self._unread: Counter[int] = Counter()
-        self._left: list[Callable[[], None]] = []  # who is to be told at the next receive call
+        self.to_tell: list[Callable[[], None]] = []  # at the next receive call
 
     # -- what it holds -----------------------------------------------------------------------
 
@@ -153,7 +153,8 @@ class Queue:
 
         The caller sets ``receiver`` to None when it is done.
         """
-        self.check_may_receive()
+        if self.inbox is not None or self.receiver is not None:
+            self.check_may_receive()
         self.receiver = self._receive_waiter
         return self.receiver
 
@@ -175,7 +176,7 @@ class Queue:
     def take(self, limit: int) -> list[Record]:
         """Take up to ``limit`` records; none if there are none."""
         store = self.store
-        if not self.has_some():
+        if not store or (type(store[0]) is not Message and not self.has_some()):
             return []
         records: list[Record]
         if limit == 1:
@@ -235,14 +236,14 @@ class Queue:
             for id in self._ids(records):
                 unread[id] -= 1
                 if not unread[id] and id in self._leaving:
-                    self._left += self._leaving.pop(id)
+                    self.to_tell += self._leaving.pop(id)
 
     def recount(self) -> None:
         """Count anew what is to be taken: an inbox has been opened, or left."""
         if self._leaving:
             self._count()
             for id in [id for id in self._leaving if not self._unread[id]]:
-                self._left += self._leaving.pop(id)
+                self.to_tell += self._leaving.pop(id)
 
     def when_taken(self, association_id: int, tell: Callable[[], None]) -> None:
         """Have somebody told when all records of an association that has ended are handled.
@@ -264,13 +265,13 @@ class Queue:
                 told.remove(tell)
                 if not told:
                     del self._leaving[id]
-        if tell in self._left:
-            self._left.remove(tell)
+        if tell in self.to_tell:
+            self.to_tell.remove(tell)
 
     def begin_receive_call(self) -> None:
         """Note that somebody receives: what was taken before is handled."""
-        while self._left:
-            self._left.pop()()
+        while self.to_tell:
+            self.to_tell.pop()()
 
     def _ids(self, records: Iterable[Record | Passive]) -> list[int]:
         """The ids of records that somebody will take; a channel without an inbox drops events."""
@@ -289,6 +290,6 @@ class Queue:
         self.partials.clear()
         self.wake_all()
         for told in self._leaving.values():
-            self._left += told
+            self.to_tell += told
         self._leaving.clear()
         self.begin_receive_call()

@@ -118,9 +118,10 @@ class Socket:
         self.check_open()
         queue = self.queue
         waiter = queue.begin_receive()
-        queue.begin_receive_call()
+        if queue.to_tell:
+            queue.begin_receive_call()
         try:
-            if not queue.has_some():
+            if not queue.store:
                 self.intake.read()
             if queue.has_some():
                 await trio.lowlevel.checkpoint()
