@@ -52,7 +52,7 @@ from .recovery import Recovery
 from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
 from .timers import AUTOCLOSE, PROBE, T1, T2, T5, stopped
 from .tsn import MASK, unwrap
-from .wire import Cause, ChunkType, ParameterType, Tlv
+from .wire import Cause, ChunkType, Data, ParameterType, Tlv
 
 _BURSTS = 4
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING  # to look it up in its enum costs 80 ns
@@ -450,7 +450,8 @@ class EngineAssociation:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
             path.route = route
         address = path.peer if path is not None else self.address_of("")
-        self.heartbeats.begin_packet()
+        if not packet.plain:
+            self.heartbeats.begin_packet()
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -458,7 +459,7 @@ class EngineAssociation:
         skips: list[wire.ForwardTsn] | None = None
         for chunk in packet.chunks:
             kind = type(chunk)
-            if kind is wire.Data:
+            if kind is Data:
                 if skips is not None:  # they come first, as the DATA may be far behind them
                     self._handle_forward_tsn(_merged(skips), path)
                     skips = None
@@ -1034,7 +1035,8 @@ class EngineAssociation:
             if outbound.failed:
                 self._report_failures()
                 self._after_acknowledgement(now)
-        self.bundler.send_control()
+        if self.acks.due or self.bundler.control:
+            self.bundler.send_control()
 
     # -- what it says of itself ---
 
