@@ -27,7 +27,7 @@ from ._socket.opening import (
 )
 from ._socket.queue import Role
 from ._socket.sender import ANY_STREAM
-from ._socket.socket import Socket, SocketStatistics, connect_failed
+from ._socket.socket import Socket, SocketStatistics, refused_or_silent
 from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
 from ._values import (
@@ -433,10 +433,12 @@ class Endpoint(trio.abc.AsyncResource):
           AssociationLost: the peer, or the network, ended the association, or there is no longer an
             association with that id.
           OSError: a host name is not known, or there is no route to the peer.
-          ConnectFailed: ``ECONNREFUSED``, by a peer on this machine; others refuse by an event.
+          ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``, before the message was taken: by a peer on
+            this machine, or while the message waited for room.  Others refuse by an event.
           trio.ClosedResourceError: you ended it.
 
-        Cancellation: the message was not sent, and no association was set up.
+        Cancellation: the message was not sent, and no association was set up; one that came up
+        while the message waited for room is aborted.
         """
         if init is not None and not isinstance(association, tuple):
             raise ValueError("init= is for a peer, (host, port), that has no association yet")
@@ -664,13 +666,14 @@ def _start(
 @contextlib.contextmanager
 def _or_nothing(socket: Socket, tcb: Tcb, peer: Address) -> Generator[None, None, None]:
     """Leave no association behind if its first message is not sent."""
+    started = trio.current_time()
     try:
         yield
     except AssociationLost:
         if tcb.phase is not Phase.FAILED:
             raise
         socket.queue.extract(tcb.id)  # the error tells of the end, so the event does not
-        raise connect_failed(errno.ECONNREFUSED, [peer], tcb) from None
+        raise refused_or_silent(tcb, [peer], trio.current_time() - started) from None
     except BaseException:
         if tcb.phase is Phase.UP:
             socket.abort(tcb, b"")  # the program may know of it already
@@ -707,8 +710,13 @@ async def _send_first(
     tcb, info = _start(socket, value, peer, how, init)
     with _or_nothing(socket, tcb, peer):
         await socket.sender.send(tcb, value, info)
-        if eof:
-            await socket.shut_down(tcb)
+    if not eof:
+        return
+    try:
+        await socket.shut_down(tcb)
+    except trio.Cancelled:
+        socket.discard(tcb)
+        raise
 
 
 def _check_one_to_many(raw: StackSocket) -> None:

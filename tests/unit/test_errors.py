@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_sctp import (
     AssociationLost,
@@ -194,6 +194,28 @@ async def test_first_messages_behind_a_full_buffer_start_one_association_each() 
             socket.arrive(change(id, UP))
         socket.make_room(4)
     assert sorted(id for id, _ in socket.sent) == [3, 4, 5, ID]
+
+
+@pytest.mark.parametrize(("seconds", "number"), [(1, errno.ECONNREFUSED), (60, errno.ETIMEDOUT)])
+async def test_a_first_message_that_waits_learns_whether_the_peer_refused_or_fell_silent(
+    seconds: float, number: int, autojump_clock: MockClock
+) -> None:
+    endpoint, socket = await endpoint_with()
+    socket.room = 0
+    failed_with: list[int | None] = []
+
+    async def send() -> None:
+        with pytest.raises(ConnectFailed) as failure:
+            await endpoint.send(b"first", PEER)
+        failed_with.append(failure.value.errno)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await trio.sleep(seconds)
+        socket.arrive(change(3, CANNOT))
+        with trio.move_on_after(1):
+            await endpoint.receive()
+    assert failed_with == [number]
 
 
 async def test_a_first_message_that_is_cancelled_when_the_association_is_up_ends_it() -> None:

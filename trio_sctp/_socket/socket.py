@@ -225,7 +225,7 @@ class Socket:
             raise
         if tcb.phase is Phase.FAILED:
             self.check_open()
-            raise _refused_or_silent(tcb, addresses, trio.current_time() - started)
+            raise refused_or_silent(tcb, addresses, trio.current_time() - started)
         return tcb
 
     # -- associations move -------------------------------------------------------------------
@@ -458,7 +458,7 @@ def connect_failed(number: int, addresses: Sequence[Address], tcb: Tcb) -> Conne
     return ConnectFailed(number, peer, tcb.end_event)
 
 
-def _refused_or_silent(tcb: Tcb, addresses: Sequence[Address], seconds: float) -> ConnectFailed:
+def refused_or_silent(tcb: Tcb, addresses: Sequence[Address], seconds: float) -> ConnectFailed:
     """The error for an association of a one-to-many socket, which does not say why it failed."""
     if tcb.our_abort is not None:
         number = errno.ECONNABORTED
