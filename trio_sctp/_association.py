@@ -368,7 +368,7 @@ class Association:
             if failure is None:
                 raise
         finally:
-            tcb.socket.queue.tell_no_more(body.cancel)
+            tcb.socket.queue.tell_no_more(tcb.id, body.cancel)
         if failure is None and body.cancelled_caught:
             assert unusable is not None or tcb.end is not None
             if unusable is not None:

@@ -433,8 +433,8 @@ class Endpoint(trio.abc.AsyncResource):
           AssociationLost: the peer, or the network, ended the association, or there is no longer an
             association with that id.
           OSError: a host name is not known, or there is no route to the peer.
-          ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``, before the message was taken: by a peer on
-            this machine, or while the message waited for room.  Others refuse by an event.
+          ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``, before the message was taken: by a peer
+            on this machine, or while the message waited for room.  Others refuse by an event.
           trio.ClosedResourceError: you ended it.
 
         Cancellation: the message was not sent, and no association was set up; one that came up

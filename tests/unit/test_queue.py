@@ -110,11 +110,11 @@ def test_whoever_waits_no_more_is_told_no_more() -> None:
     tell = partial(told.append, "told")
     queue.store.append(message(ID))
     queue.when_taken(ID, tell)
-    queue.tell_no_more(tell)
+    queue.tell_no_more(ID, tell)
     assert not queue.awaited
     queue.when_taken(ID, tell)
     queue.take(1)
-    queue.tell_no_more(tell)
+    queue.tell_no_more(ID, tell)
     queue.begin_receive_call()
     assert told == []
 

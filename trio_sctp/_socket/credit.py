@@ -279,10 +279,6 @@ class Delivery:
         if self.left:
             raise trio.ClosedResourceError("the block of this inbox was left")
 
-    def begin_receive_call(self) -> None:
-        """Note that somebody receives: what was taken before is handled."""
-        self._queue.begin_receive_call()
-
     def check_more(self) -> None:
         """Raise if no record can come any more; what is there has been looked for."""
         if self._error is not None:
@@ -311,7 +307,7 @@ class Lane(Generic[R]):
         self.waiting: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.closed_because: str | None = None
         self._delivery = delivery
-        self._to_tell = delivery.socket.queue.to_tell
+        self._queue = delivery.socket.queue
         # Places of the items in arrival order, if there is another lane.
         self._numbers: deque[int] | None = deque() if numbered else None
 
@@ -342,8 +338,8 @@ class Lane(Generic[R]):
     def _look(self) -> None:
         """Look for an item, also among what the stack holds."""
         self.check()
-        if self._to_tell:
-            self._delivery.begin_receive_call()
+        if self._queue.to_tell:
+            self._queue.begin_receive_call()
         if not self.items:
             self._delivery.look()
 

@@ -258,14 +258,14 @@ class Queue:
         else:
             tell()
 
-    def tell_no_more(self, tell: Callable[[], None]) -> None:
+    def tell_no_more(self, association_id: int, tell: Callable[[], None]) -> None:
         """Undo `when_taken`."""
-        for id, told in list(self._leaving.items()):
-            if tell in told:
-                told.remove(tell)
-                if not told:
-                    del self._leaving[id]
-        if tell in self.to_tell:
+        told = self._leaving.get(association_id, [])
+        if tell in told:
+            told.remove(tell)
+            if not told:
+                del self._leaving[association_id]
+        elif tell in self.to_tell:
             self.to_tell.remove(tell)
 
     def begin_receive_call(self) -> None:
