@@ -24,7 +24,7 @@ class Tags:
         name them still.  No cookie is good that was made until then.
     """
 
-    __slots__ = ("_number", "_retired", "_retired_at_most", "forgotten_at", "owners")
+    __slots__ = ("_kept", "_number", "_retired", "_retired_at_most", "forgotten_at", "owners")
 
     def __init__(self, number: Callable[[], int], retired_at_most: int) -> None:
         """Start without tags.
@@ -37,8 +37,8 @@ class Tags:
         self.forgotten_at: float = -inf
         self._number = number
         self._retired_at_most = retired_at_most
-        # By tag and peer's port: since when, and until when.
-        self._retired: dict[tuple[int, int], tuple[float, float]] = {}
+        self._retired: dict[tuple[int, int], float] = {}  # tag and peer's port; since when
+        self._kept = 0.0  # seconds that they are remembered
 
     def new(self, port: int, now: float) -> int:
         """Return a tag that no association has, and that was not used with this port of a peer."""
@@ -49,7 +49,7 @@ class Tags:
 
     def is_retired(self, tag: int, port: int, now: float) -> bool:
         """Whether an association with this port of a peer had the tag, and cookies may name it."""
-        return self._retired.get((tag, port), (0.0, -inf))[1] >= now
+        return self._retired.get((tag, port), -inf) + self._kept >= now
 
     def retire(self, association: EngineAssociation, now: float, cookie_life: float) -> None:
         """Take an association's tag away, and remember that it is not to be used again.
@@ -59,12 +59,13 @@ class Tags:
         """
         if self.owners.get(association.our_tag) is association:
             del self.owners[association.our_tag]
+        self._kept = max(self._kept, 2 * cookie_life)
         retired = self._retired
         while retired:
-            oldest, (since, until) = next(iter(retired.items()))
-            if until >= now:
+            oldest, since = next(iter(retired.items()))
+            if since + self._kept >= now:
                 if len(retired) < self._retired_at_most:
                     break
                 self.forgotten_at = since
             del retired[oldest]
-        retired[association.our_tag, association.peer_port] = now, now + 2 * cookie_life
+        retired[association.our_tag, association.peer_port] = now
