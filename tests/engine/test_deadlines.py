@@ -17,7 +17,7 @@ class Clocks:
 
     def set(self, id: int, deadline: float) -> None:
         self.at[id] = deadline
-        self.deadlines.update(id)
+        self.deadlines.changed.add(id)
 
     def forget(self, id: int) -> None:
         del self.at[id]

@@ -28,10 +28,10 @@ def datas(draw: st.DrawFn) -> tuple[wire.Chunk, bytes]:
     fields = draw(U32), draw(U16), draw(U16), draw(U32)
     payload = draw(st.binary(min_size=1, max_size=100))
     built = wire.data_chunk(*fields, payload, flags)
-    value = wire.Data(
-        *fields, bare(built), bool(flags & 2), bool(flags & 1), bool(flags & 4), bool(flags & 8)
-    )
+    value = wire.Data(*fields, bare(built), flags)
     assert value.payload == payload
+    told = (value.last, value.first, value.unordered, value.immediate)
+    assert told == (bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8))
     return value, built
 
 

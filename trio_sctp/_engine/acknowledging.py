@@ -66,9 +66,11 @@ class Acknowledgements:
         inbound = self._inbound
         assert inbound is not None
         blocks = (space - wire.SACK_SIZE) // 4
-        gaps = inbound.gaps(blocks)
-        duplicates = inbound.duplicates[: blocks - len(gaps)]
-        inbound.duplicates.clear()
+        gaps = inbound.gaps(blocks) if inbound.has_gaps else []
+        duplicates = inbound.duplicates
+        if duplicates:
+            inbound.duplicates = []
+            duplicates = duplicates[: blocks - len(gaps)]
         self.due = False
         self._timers[SACK] = inf
         self._packets = 0

@@ -13,7 +13,6 @@ from .._values import (
     AssociationChange,
     AssociationState,
     FailedFragment,
-    Message,
     MessageDraft,
     Notification,
     Piece,
@@ -179,19 +178,18 @@ class Unread:
             kind = type(item)
         self.count -= 1
         if kind is bytes:
-            chunk: bytes = item  # type: ignore[assignment]
-            self.messages -= len(chunk) + CHUNK_COST
-            return self._message(chunk, chunk[DATA_OVERHEAD:])
-        if kind is list:
-            return self._joined(item)  # type: ignore[arg-type]
-        if kind is Beginning:
-            return Piece(self._joined(item.parts))  # type: ignore[union-attr]
-        return self._event(item)  # type: ignore[arg-type]
-
-    def _message(self, first: bytes, payload: bytes) -> Message:
-        """Make a message of its first chunk and its payload."""
+            first: bytes = item  # type: ignore[assignment]
+            self.messages -= len(first) + CHUNK_COST
+            payload = first[DATA_OVERHEAD:]
+        elif kind is list or kind is Beginning:
+            parts: list[bytes] = item if kind is list else item.parts  # type: ignore[assignment, union-attr]
+            self.messages -= cost_of(parts)
+            first = parts[0]
+            payload = b"".join([part[DATA_OVERHEAD:] for part in parts])
+        else:
+            return self._event(item)  # type: ignore[arg-type]
         _, flags, _, tsn, stream, ssn, ppid = DATA_CHUNK.unpack_from(first)
-        return freeze(
+        message = freeze(
             MessageDraft(
                 payload,
                 stream,
@@ -205,12 +203,7 @@ class Unread:
                 0,
             )
         )
-
-    def _joined(self, parts: Parts) -> Message:
-        self.messages -= cost_of(parts)
-        if isinstance(parts, bytes):
-            return self._message(parts, parts[DATA_OVERHEAD:])
-        return self._message(parts[0], b"".join([part[DATA_OVERHEAD:] for part in parts]))
+        return Piece(message) if kind is Beginning else message
 
     def _event(self, event: Notification | FailedFragment) -> Notification | FailedFragment:
         cost = event_cost(event)

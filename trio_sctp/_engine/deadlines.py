@@ -12,50 +12,49 @@ class Deadlines:
 
     Nearly every packet puts a timer off.  That costs a comparison: the old entry of the timer stays
     in the heap, and is looked at when its time has come.
+
+    Attributes:
+      changed: Ids whose deadlines may have changed: looked at once for many packets in a row.
     """
 
-    __slots__ = ("_changed", "_deadline_of", "_heap", "_scheduled")
+    __slots__ = ("_deadline_of", "_heap", "_scheduled", "changed")
 
     def __init__(self, deadline_of: Callable[[int], float]) -> None:
         """Start without deadlines.
 
         Args:
-          deadline_of: Returns the deadline of an id; it is called for ids that `update` named and
+          deadline_of: Returns the deadline of an id; it is called for ids that `changed` named and
             that were not forgotten since.
         """
         self._deadline_of = deadline_of
         self._heap: list[tuple[float, int]] = []  # some entries are stale
         self._scheduled: dict[int, float] = {}  # the entry of each id that is not stale
-        self._changed: set[int] = set()  # ids to look at, once for many packets in a row
+        self.changed: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def update(self, id: int) -> None:
-        """Note that the deadline of an id may have changed."""
-        self._changed.add(id)
-
     def _settle(self) -> None:
         """Bring the heap up to date with deadlines that have come nearer."""
         scheduled = self._scheduled
-        for id in self._changed:
+        for id in self.changed:
             deadline = self._deadline_of(id)
             if deadline < scheduled.get(id, inf):
                 scheduled[id] = deadline
                 heapq.heappush(self._heap, (deadline, id))
-        self._changed.clear()
+        self.changed.clear()
         if len(self._heap) > 2 * len(scheduled) + 64:
             self._heap[:] = [(deadline, id) for id, deadline in scheduled.items()]
             heapq.heapify(self._heap)
 
     def forget(self, id: int) -> None:
         """Forget an id, which has no deadline any more."""
-        self._changed.discard(id)
+        self.changed.discard(id)
         self._scheduled.pop(id, None)
 
     def earliest(self) -> float:
         """Return the earliest deadline of all; infinite if there is none."""
-        if self._changed:
+        if self.changed:
             self._settle()
         heap, scheduled = self._heap, self._scheduled
         while heap:
@@ -75,7 +74,7 @@ class Deadlines:
     def due(self, now: float) -> int | None:
         """Take out and return an id whose deadline has come; None if there is none.
 
-        The caller has to `update` it.
+        The caller has to add it to `changed`.
         """
         if self.earliest() > now:
             return None

@@ -742,7 +742,7 @@ class Engine:
             association.room_wanted = False
             self._with_room.append(association.id)
         if not association.ended:
-            self._deadlines.update(association.id)
+            self._deadlines.changed.add(association.id)
             # What `_count` finds out, without calls for each packet.
             unread, inbound = association.unread, association.inbound
             share = unread.share

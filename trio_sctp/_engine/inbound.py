@@ -24,13 +24,14 @@ from .arrivals import Unread
 from .intervals import Intervals
 from .parameters import Parameters
 from .parts import CHUNK_COST, Parts, SortedParts, cost_of
-from .tsn import unwrap
+from .tsn import MASK, unwrap
 from .wire import DATA_OVERHEAD, FIRST, LAST, LEAST_RWND, UNORDERED, Data
 
 FARTHEST: Final = 65535
 """How far above the cumulative TSN a TSN can be reported: gap blocks have 16 bits (3.3.4)."""
 
 _STREAM_AND_SSN: Final = struct.Struct("!HH")  # in a DATA chunk, from its ninth byte on
+_WHOLE: Final = FIRST | LAST
 _RUN_COST: Final = 24  # bytes that a run of TSNs takes
 _OVERHEAD: Final = CHUNK_COST + DATA_OVERHEAD
 _REMEMBERED: Final = 256  # chunks whose sizes tell how large those to come will be
@@ -179,9 +180,11 @@ class Inbound:
         Returns whether it may be acknowledged as new: it was no duplicate, and was promised room.
         """
         cumulative = self.cumulative
-        tsn = unwrap(data.tsn, cumulative)
+        tsn = cumulative + 1
         size = len(data.raw) - DATA_OVERHEAD
         fills = self.has_gaps  # whether others may have come before those that it precedes
+        if data.tsn != tsn & MASK:
+            tsn = unwrap(data.tsn, cumulative)
         if tsn == cumulative + 1:
             if size > self._promised and not self._may_exceed(size):
                 return False
@@ -207,8 +210,9 @@ class Inbound:
         self._chunks += 1
         if data.stream >= self.streams:
             return True  # it is acknowledged and dropped, and the caller reports an error (6.5)
-        if data.first and data.last:
-            if data.unordered:
+        flags = data.flags
+        if flags & _WHOLE == _WHOLE:
+            if flags & UNORDERED:
                 self._deliver(data.raw)
             else:
                 self._take_turn(data.stream, data.ssn, data.raw)
@@ -252,7 +256,12 @@ class Inbound:
         elif ssn != next_ssns[stream]:
             self._hold_for_turn(stream, ssn, parts)
             return
-        self._deliver(parts)
+        if self._partial is None and not self._held_back:
+            # As `_deliver`, without a call for each message.
+            self.unread.cumulative = self.cumulative
+            self.unread.deliver(parts)
+        else:
+            self._deliver(parts)
         next_ssns[stream] = (ssn + 1) & 0xFFFF
         if self._waiting.count:
             self._next_turns(stream)

@@ -122,10 +122,27 @@ class Data:
     ssn: int
     ppid: int
     raw: bytes
-    first: bool
-    last: bool
-    unordered: bool
-    immediate: bool
+    flags: int
+
+    @property
+    def first(self) -> bool:
+        """Whether a message begins with it."""
+        return self.flags & FIRST != 0
+
+    @property
+    def last(self) -> bool:
+        """Whether a message ends with it."""
+        return self.flags & LAST != 0
+
+    @property
+    def unordered(self) -> bool:
+        """Whether its message has no place in the order of its stream."""
+        return self.flags & UNORDERED != 0
+
+    @property
+    def immediate(self) -> bool:
+        """Whether it is to be acknowledged at once (RFC 7053)."""
+        return self.flags & IMMEDIATE != 0
 
     @property
     def payload(self) -> bytes:
@@ -320,6 +337,7 @@ DATA_CHUNK: Final = struct.Struct("!BBHIHHI")
 """Type, flags, length, TSN, stream, SSN and PPID; the payload follows."""
 _INIT = struct.Struct("!IIHHI")
 _SACK = struct.Struct("!IIHH")
+_PLAIN_SACK = struct.Struct("!BBHIII")  # with its header, and nothing behind its fields
 _TLV = struct.Struct("!HH")
 _U32 = struct.Struct("!I")
 _PAIR = struct.Struct("!HH")
@@ -358,19 +376,7 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             return Packet(source, destination, tag, chunks, True)
         if kind == 0 and length > DATA_OVERHEAD:
             tsn, stream, ssn, ppid = _DATA.unpack_from(data, offset + 4)
-            append(
-                Data(
-                    tsn,
-                    stream,
-                    ssn,
-                    ppid,
-                    data[offset:end],
-                    flags & FIRST != 0,
-                    flags & LAST != 0,
-                    flags & UNORDERED != 0,
-                    flags & IMMEDIATE != 0,
-                )
-            )
+            append(Data(tsn, stream, ssn, ppid, data[offset:end], flags))
         elif kind == 3:
             sack = _parse_sack_untrusted(data[offset + 4 : end], data[offset:end])
             plain = plain and type(sack) is Sack
@@ -567,10 +573,11 @@ def sack_chunk(
     cumulative_tsn: int, rwnd: int, gaps: Sequence[tuple[int, int]], duplicates: Sequence[int]
 ) -> bytes:
     """Return a SACK chunk; ``gaps`` are those of `Sack`."""
+    if not gaps and not duplicates:  # as nearly all are
+        return _PLAIN_SACK.pack(3, 0, SACK_SIZE, cumulative_tsn, rwnd, 0)
     value = _SACK.pack(cumulative_tsn, rwnd, len(gaps), len(duplicates))
-    if gaps or duplicates:
-        flat = [end for gap in gaps for end in gap]
-        value += struct.pack(f"!{len(flat)}H{len(duplicates)}I", *flat, *duplicates)
+    flat = [end for gap in gaps for end in gap]
+    value += struct.pack(f"!{len(flat)}H{len(duplicates)}I", *flat, *duplicates)
     return chunk(ChunkType.SACK, value)
 
 

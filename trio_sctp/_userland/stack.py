@@ -254,7 +254,7 @@ class UserlandStack(abc.ABC):
             for packet in packets:
                 self.transmit(packet)
             if engine.port in self.engines:
-                self._deadlines.update(engine.port)
+                self._deadlines.changed.add(engine.port)
 
     def settle(self, engine: Engine) -> None:
         """Hand out what an engine has made of a program's call, and look at the timers again."""
@@ -279,7 +279,7 @@ class UserlandStack(abc.ABC):
                 socket.writable(id)
         if self.engines.get(engine.port) is engine:
             if self._in_use(engine):
-                self._deadlines.update(engine.port)
+                self._deadlines.changed.add(engine.port)
             else:
                 del self.engines[engine.port]
                 self._deadlines.forget(engine.port)
