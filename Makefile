@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What `make mutants` draws.
+SIDE ?= engine
 COUNT ?= 200
 SEED ?= 1
 IN_GUEST := $(BIN)/python tools/with-kernel-sctp
@@ -17,7 +18,8 @@ help:
 	@echo 'make check   lint, formatting and types'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
 	@echo '             they write docs/speed.md'
-	@echo 'make mutants how many changes to the engine its tests notice, of COUNT=200 drawn by SEED=1'
+	@echo 'make mutants how many changes to the engine its tests notice, of COUNT=200 drawn by SEED=1;'
+	@echo '             make mutants SIDE=trio, of changes to the Trio side'
 	@echo 'make soak    clients that come and go for MINUTES=60 over UDP: memory, and what is lost'
 	@echo 'make clean   remove what these made'
 
@@ -52,7 +54,7 @@ bench: .venv/ready kernel-sctp
 
 mutants: .venv/ready
 	$(BIN)/python -m pip install --quiet --group mutants
-	$(BIN)/python tools/mutants.py --count $(COUNT) --seed $(SEED)
+	$(BIN)/python tools/mutants.py $(SIDE) --count $(COUNT) --seed $(SEED)
 
 soak: .venv/ready
 	$(BIN)/python -m tools.soak $(MINUTES)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Draw mutants of the engine, and say how many of them its tests notice: tools/mutants.py
+"""Draw mutants of the package, and say how many of them its tests notice: tools/mutants.py
 
-    tools/mutants.py --count 200 --seed 1    as `make mutants` does
+    tools/mutants.py engine --count 200 --seed 1    as `make mutants` does
+    tools/mutants.py trio                           as `make mutants SIDE=trio` does
 
-A mutant is the engine with one thing changed: a comparison, a constant, an operator.  A test that
+A mutant is the package with one thing changed: a comparison, a constant, an operator.  A test that
 fails kills it; one that all tests pass shows what they do not see, unless it is equivalent, which
 only a reader can tell.  Places are drawn, each as likely as any other, and then what is done to
 them, since there are ten ways to spoil a sum and one to spoil an `and`.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
 import os
 import random
 import shlex
@@ -24,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import Queue
 from pathlib import Path
@@ -37,36 +39,67 @@ from cosmic_ray.work_db import use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkResult
 
 TREE = Path(__file__).resolve().parent.parent
-ENGINE = Path("trio_sctp/_engine")
 WANTED = 92  # percent
 
-# The first failure ends a run, so what sees much in little time runs first, and what takes long
-# last.  Congestion is left out: it takes five times as long as all others together.
-LAST = (
-    "test_adversaries.py",
-    "test_formal_properties.py",
-    "test_memory.py",
-    "test_packet_costs.py",
-    "test_properties.py",
-    "test_receive_window.py",
-    "test_flood.py",
-    "test_fuzz.py",
-)
-LEFT_OUT = "test_congestion.py", "test_tshark.py", "test_no_patches.py"
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """A part of the package that is changed, and what tests it.
+
+    Attributes:
+      modules: Patterns of its files, in `trio_sctp`.
+      tests: Folders with tests.
+      left_out: Files there that take long for what they see, or look at the text of the modules.
+      last: Files that take long: a run ends at the first failure, so others come before them.
+      chosen: More arguments of pytest's.
+    """
+
+    modules: Sequence[str]
+    tests: Sequence[str]
+    left_out: Sequence[str]
+    last: Sequence[str] = ()
+    chosen: Sequence[str] = ()
+
+
+SIDES = {
+    # Congestion takes five times as long as all others together.
+    "engine": Side(
+        modules=["_engine/*.py"],
+        tests=["tests/nplab", "tests/etsi", "tests/engine"],
+        left_out=["test_congestion.py", "test_tshark.py", "test_no_patches.py"],
+        last=[
+            "test_adversaries.py",
+            "test_formal_properties.py",
+            "test_memory.py",
+            "test_packet_costs.py",
+            "test_properties.py",
+            "test_receive_window.py",
+            "test_flood.py",
+            "test_fuzz.py",
+        ],
+    ),
+    # On the simulated network, which needs no sockets: what opens them is not changed.
+    "trio": Side(
+        modules=["_*.py", "_socket/*.py", "_userland/options.py", "_userland/stack.py"],
+        tests=["tests/conformance", "tests/unit"],
+        left_out=["test_docs.py", "test_layers.py", "test_gen_sctp_table.py"],
+        chosen=["-m", "not kernel", "-k", "not userland"],
+    ),
+}
 
 # `==` in place of `is` makes no other program, nor the other way round, of enums and small numbers.
 EQUIVALENT = "_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq"
 
 
-def test_command() -> str:
+def test_command(side: Side) -> str:
     """The command that tests a copy, run in it."""
     tests = [
         path
-        for folder in ("tests/nplab", "tests/etsi", "tests/engine")
+        for folder in side.tests
         for path in sorted((TREE / folder).glob("test_*.py"))
-        if path.name not in LEFT_OUT
+        if path.name not in side.left_out
     ]
-    tests.sort(key=lambda path: LAST.index(path.name) if path.name in LAST else -1)
+    tests.sort(key=lambda path: side.last.index(path.name) if path.name in side.last else -1)
     names = [str(path.relative_to(TREE)) for path in tests]
     quiet = [
         "-x",
@@ -77,15 +110,17 @@ def test_command() -> str:
         "no:cacheprovider",
         "--hypothesis-seed=0",
     ]
-    return shlex.join([sys.executable, "-m", "pytest", *quiet, *names])
+    return shlex.join([sys.executable, "-m", "pytest", *quiet, *side.chosen, *names])
 
 
 # -- drawing -----------------------------------------------------------------------------------
 
 
-def all_mutations() -> list[MutationSpec]:
-    """All that can be done to the engine, in the same order each time."""
-    modules = sorted(path.relative_to(TREE) for path in (TREE / ENGINE).glob("*.py"))
+def all_mutations(side: Side) -> list[MutationSpec]:
+    """All that can be done to a side, in the same order each time."""
+    package = TREE / "trio_sctp"
+    found_in = {path for pattern in side.modules for path in package.glob(pattern)}
+    modules = sorted(path.relative_to(TREE) for path in found_in)
     with tempfile.TemporaryDirectory() as folder, use_db(f"{folder}/session.sqlite") as session:
         cosmic_ray.commands.init(modules, session, {})
         found = [item.mutations[0] for item in session.work_items]
@@ -109,11 +144,11 @@ def inert(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
                 yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
 
 
-def draw(count: int, seed: int) -> list[MutationSpec]:
+def draw(side: Side, count: int, seed: int) -> list[MutationSpec]:
     """Draw as many mutants, all at different places."""
     places: dict[tuple[Path, tuple[int, int]], list[MutationSpec]] = defaultdict(list)
     unread: dict[Path, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
-    for mutation in all_mutations():
+    for mutation in all_mutations(side):
         module, at = mutation.module_path, mutation.start_pos
         if module not in unread:
             unread[module] = list(inert(module))
@@ -146,7 +181,7 @@ def is_program(mutation: MutationSpec) -> bool:
 
 
 def make_copy(folder: Path) -> None:
-    """Copy what the tests of the engine need."""
+    """Copy what the tests need."""
     for name in ("trio_sctp", "tests"):
         ignored = shutil.ignore_patterns("__pycache__", "*.so")
         shutil.copytree(TREE / name, folder / name, ignore=ignored)
@@ -173,14 +208,16 @@ def describe(mutation: MutationSpec, result: WorkResult) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("side", choices=SIDES, help="what is changed")
     parser.add_argument("--count", type=int, default=200, help="how many to draw")
     parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same ones")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
     options = parser.parse_args()
 
     os.chdir(TREE)
-    drawn = draw(options.count, options.seed)
-    command = test_command()
+    side = SIDES[options.side]
+    drawn = draw(side, options.count, options.seed)
+    command = test_command(side)
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         copies: Queue[Path] = Queue()
         for job in range(options.jobs):

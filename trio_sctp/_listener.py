@@ -359,6 +359,7 @@ async def open_listener(
         raise
 
 
+@enable_ki_protection
 async def serve(
     handler: Callable[[AssociationChannel], Awaitable[object]],
     port: Port,
@@ -428,6 +429,7 @@ def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
     )
 
 
+@interrupted_at_checkpoints
 class _Started:
     """Reports the one listener, where ``trio.serve_listeners`` reports a list of them."""
 

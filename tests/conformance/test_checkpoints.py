@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -187,6 +189,26 @@ async def test_it_notices_that_it_was_cancelled_before_and_takes_nothing(
         assert scope.cancelled_caught
         if name.partition(".")[2] in ("receive", "receive_batch", "__anext__", "accept"):
             await call()  # what it would have taken is there
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_ctrl_c_waits_for_a_checkpoint_of_it(stack: StackUnderTest, name: str) -> None:
+    """None of the library's functions that it calls, in whatever task, could be interrupted."""
+    exposed: set[str] = set()
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        ours = "/trio_sctp/_" in code.co_filename and code.co_name != "_call"  # of handlers
+        if event == "call" and ours and not trio.lowlevel.currently_ki_protected():
+            exposed.add(code.co_qualname)
+
+    async with CASES[name](stack) as call:
+        sys.setprofile(look)
+        try:
+            await call()
+        finally:
+            sys.setprofile(None)
+    assert exposed == set()
 
 
 def test_the_table_has_every_coroutine() -> None:

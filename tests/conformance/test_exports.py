@@ -310,6 +310,13 @@ def test_error_string_explains_a_cause() -> None:
     assert "resource" in trio_sctp.error_string(4).lower()
 
 
+def test_error_string_knows_every_cause_of_the_rfcs() -> None:
+    known = {n for n in range(2**16) if "unknown" not in trio_sctp.error_string(n)}
+    # RFC 9260 section 3.3.10 and RFC 6951 section 4; RFC 5061 section 4.3; RFC 4895 section 4
+    assert known == {*range(15), *range(0xA0, 0xA5), 0x105}
+    assert len({trio_sctp.error_string(n) for n in known}) == len(known)
+
+
 def test_error_string_keeps_an_unknown_number() -> None:
     assert "54321" in trio_sctp.error_string(54321)
 

@@ -386,6 +386,15 @@ async def test_to_take_from_a_window_gives_the_credit_back(stack: StackUnderTest
         await assert_waits(inbox)
 
 
+async def test_a_window_is_refilled_when_half_of_it_is_taken(stack: StackUnderTest) -> None:
+    async with stack.pair() as pair, pair.server.active(Window(4)) as inbox:
+        await send_numbers(pair.association, range(8))
+        await until(lambda: inbox.credit == 0)
+        assert numbers(await inbox.receive_batch(2)) == [0, 1]
+        await until(lambda: inbox.credit == 0)
+        assert numbers(await inbox.receive_batch()) == [2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 async def test_a_window_goes_on_for_ever(stack: StackUnderTest, size: int) -> None:
     async with (

@@ -26,6 +26,30 @@ def test_every_field_of_the_subscription_has_its_row() -> None:
     assert [row.field for row in EVENTS] == [field.name for field in fields]
 
 
+def test_the_numbers_of_states_are_those_of_linux() -> None:
+    for states, names in {
+        AssociationState: "COMM_UP COMM_LOST RESTART SHUTDOWN_COMP CANT_ASSOC",
+        PeerAddressState: "ADDR_AVAILABLE ADDR_UNREACHABLE ADDR_REMOVED ADDR_ADDED ADDR_MADE_PRIM"
+        " ADDR_CONFIRMED ADDR_POTENTIALLY_FAILED",
+        PathState: "INACTIVE POTENTIALLY_FAILED ACTIVE UNCONFIRMED",
+        StatusState: "EMPTY CLOSED COOKIE_WAIT COOKIE_ECHOED ESTABLISHED SHUTDOWN_PENDING"
+        " SHUTDOWN_SENT SHUTDOWN_RECEIVED SHUTDOWN_ACK_SENT",
+    }.items():
+        assert {name: int(state) for name, state in states.__members__.items()} == {
+            name: number for number, name in enumerate(names.split())
+        }
+
+
+@pytest.mark.parametrize("kind", typing.get_args(Notification))
+def test_a_record_is_made_by_keywords_and_is_not_changed(kind: type) -> None:
+    names = [field.name for field in dataclasses.fields(kind)]
+    with pytest.raises(TypeError):
+        kind(*names)
+    record = kind(**dict.fromkeys(names))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(record, names[0], 1)
+
+
 def test_every_event_but_the_unknown_can_be_subscribed_to() -> None:
     events = {*typing.get_args(Notification)} - {UnknownEvent}
     assert {row.event for row in EVENTS} == events
