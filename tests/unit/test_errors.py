@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_sctp import (
+    AssociationChange,
     AssociationLost,
     AssociationState,
     ConnectFailed,
@@ -18,6 +19,7 @@ from trio_sctp import (
     MaxSegment,
     OptionUnsupported,
     PeerAddressParams,
+    SendFailed,
     StackUnavailable,
     open_association,
     open_endpoint,
@@ -44,12 +46,12 @@ async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
     return endpoint, stack.sockets[0]
 
 
-def failed(data: bytes) -> FailedFragment:
+def failed(data: bytes, *, first: bool = True, last: bool = True) -> FailedFragment:
     return FailedFragment(
         association_id=ID,
         data=data,
-        first=True,
-        last=True,
+        first=first,
+        last=last,
         sent=True,
         error=0,
         stream=0,
@@ -334,3 +336,17 @@ async def test_an_option_for_an_address_that_is_not_the_peers() -> None:
             with pytest.raises(ValueError, match="is not an address of the peer"):
                 await channel.send(b"x", address=("192.0.2.2", 1))
             channel.abort()
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_message_is_complete_if_none_of_its_fragments_was_acknowledged(
+    first: bool, last: bool
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    fragments = [failed(b"a", first=first, last=False), failed(b"b", first=False, last=last)]
+    socket.arrive(change(ID, LOST), *fragments)
+    assert isinstance(await endpoint.receive(), AssociationChange)
+    event = await endpoint.receive()
+    assert isinstance(event, SendFailed)
+    assert (event.data, event.complete) == (b"ab", first and last)
