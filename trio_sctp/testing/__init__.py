@@ -10,6 +10,7 @@ of an association.
     _hosts    hosts on which programs open their sockets, driven by Trio's clock
     _network  links, and the packets on them
     _capture  packets into a pcapng file
+    _checks   arguments that make no sense, refused
 
 The packets of a capture are for Wireshark and its kin.
 """

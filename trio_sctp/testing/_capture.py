@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import ipaddress
+import io
 import os
 import struct
 from collections.abc import Callable
+from math import inf
 from typing import Any, BinaryIO, final
+
+from ._checks import address_of, check_data, check_number
 
 _LINKTYPE_RAW = 101
 _SCTP = 132
@@ -21,8 +24,10 @@ _IPV6_HEADER = struct.Struct("!IHBB16s16s")
 
 def ip_packet(data: bytes, source: str, destination: str) -> bytes:
     """An SCTP packet behind the IP header that it has between these addresses."""
-    src = ipaddress.ip_address(source)
-    dst = ipaddress.ip_address(destination)
+    src = address_of(source)
+    dst = address_of(destination)
+    if src.version != dst.version:
+        raise ValueError(f"nothing leads from {source} (IPv{src.version}) to {destination}")
     if src.version == 6:
         length = min(len(data), _MAX_LENGTH)
         return _IPV6_HEADER.pack(6 << 28, length, _SCTP, _HOPS, src.packed, dst.packed) + data
@@ -47,6 +52,10 @@ class Capture:
     def __init__(
         self, file: str | os.PathLike[str] | BinaryIO, closed: Callable[[Capture], None]
     ) -> None:
+        if not isinstance(file, (str, os.PathLike)) and (
+            isinstance(file, io.TextIOBase) or not hasattr(file, "write")
+        ):
+            raise TypeError(f"file must be a path or a file open in binary mode, not {file!r}")
         try:
             pcapng: Any = importlib.import_module("pcapng")
             self._blocks: Any = importlib.import_module("pcapng.blocks")
@@ -75,7 +84,18 @@ class Capture:
           data: The packet without an IP header, which is added here.
           now: Time in seconds, 0 or more; the file has microseconds.
           comment: A text that Wireshark shows with the packet.
+
+        Raises:
+          ValueError: the capture was closed, or an argument is out of range.
         """
+        if self._closed is None:
+            raise ValueError("the capture was closed")
+        check_data(data)
+        check_number("now", now)
+        if not 0 <= now < inf:
+            raise ValueError(f"now must be a finite number of at least 0, not {now!r}")
+        if not isinstance(comment, str):
+            raise TypeError(f"comment must be a str, not {comment!r}")
         microseconds = round(now * 1e6)  # the format's resolution unless an option says otherwise
         self._writer.write_block(
             self._section.new_member(

@@ -25,17 +25,21 @@ import ipaddress
 import os
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import BinaryIO, Final, NamedTuple, final
+from typing import BinaryIO, NamedTuple, final
 
+from .._engine.wire import SMALLEST_PACKET
 from ._capture import Capture
+from ._checks import address_of, check_bool, check_data, check_integer, check_number
 
 _MAX_PACKET = 65535
 _IP_HEADER = {4: 20, 6: 40}
+_LEAST_MTU = _IP_HEADER[4] + SMALLEST_PACKET
 
 _PROBABILITIES = frozenset({"loss", "reordering", "duplication", "corruption"})
 _LENGTHS = frozenset({"delay", "jitter", "reorder_delay", "overhead"})
+_INTEGERS = frozenset({"queue", "mtu", "overhead"})
 
 
 @final
@@ -61,11 +65,14 @@ class Link:
       reorder_delay: Seconds that such a packet is held back.
       duplication: Probability that a packet arrives twice.
       corruption: Probability that one bit of a packet is flipped.  IP headers stay intact.
-      mtu: Size of the largest packet that fits, in bytes, or None for the 65535 that IP allows.
-        Larger packets are dropped unless they may be fragmented.
+      mtu: Size of the largest packet that fits, in bytes, 36 (an empty chunk) or more, or None for
+        the 65535 that IP allows.  Larger packets are dropped unless they may be fragmented.
       overhead: Bytes that each packet has in addition, for instance 8 for a UDP header (RFC 6951).
       up: Whether the link carries packets.  Setting it to False also drops the packets on their
         way, unless it is True again by the time they arrive.
+
+    A value of the wrong type is a TypeError, one out of range a ValueError; the field keeps its
+    value then.
     """
 
     delay: float = 0.0
@@ -82,6 +89,10 @@ class Link:
     up: bool = True
 
     def __setattr__(self, name: str, value: float | None) -> None:
+        if name == "up":
+            check_bool(name, value)
+        elif value is not None:
+            (check_integer if name in _INTEGERS else check_number)(name, value)
         if name in _PROBABILITIES:
             if value is None or not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a probability between 0 and 1, not {value!r}")
@@ -91,8 +102,11 @@ class Link:
         elif name == "queue":
             if value is not None and not value >= 0:
                 raise ValueError(f"queue must be at least 0, or None, not {value!r}")
-        elif name in ("bandwidth", "mtu") and value is not None and not value > 0:
-            raise ValueError(f"{name} must be more than 0, or None, not {value!r}")
+        elif name == "bandwidth":
+            if value is not None and not value > 0:
+                raise ValueError(f"bandwidth must be more than 0, or None, not {value!r}")
+        elif name == "mtu" and value is not None and not value >= _LEAST_MTU:
+            raise ValueError(f"mtu must be at least {_LEAST_MTU}, or None, not {value!r}")
         object.__setattr__(self, name, value)
 
 
@@ -218,8 +232,11 @@ class Network:
             for delivery in network.deliver(now):
                 ...  # hand it to its destination, which may transmit again
 
-    Addresses need no registration, and a link that was never set is ``default_link``.  All random
+    Addresses need no registration, except on a `SimulatedNetwork`, where they are those of its
+    hosts.  A link that was never set is ``default_link``.  All random
     numbers come from one generator: the same seed and the same calls give the same result.
+
+    An argument of the wrong type is a TypeError.
 
     Attributes:
       default_link: The link between all addresses that have none of their own.
@@ -230,8 +247,11 @@ class Network:
     """
 
     def __init__(self, seed: int = 0, *, default_link: Link | None = None) -> None:
-        self.default_link: Final = default_link or Link()
-        self.route: Callable[[RoutedPacket], Iterable[RoutedPacket] | None] | None = None
+        check_integer("seed", seed)
+        self._default_link = (
+            Link() if default_link is None else _checked("default_link", default_link)
+        )
+        self._hook: Callable[[RoutedPacket], Iterable[RoutedPacket] | None] | None = None
         self._random = random.Random(seed)
         self._directions: dict[tuple[str, str], _Direction] = {}
         self._spelled: dict[tuple[str, str], _Direction] = {}  # also under other spellings
@@ -239,6 +259,25 @@ class Network:
         self._in_flight: list[tuple[float, int, _Direction, bytes]] = []
         self._number = 0
         self._captures: list[Capture] = []
+        self._hosts: Mapping[str, object] | None = None  # by address, if only these exist
+
+    @property
+    def default_link(self) -> Link:
+        return self._default_link
+
+    @property
+    def route(self) -> Callable[[RoutedPacket], Iterable[RoutedPacket] | None] | None:
+        return self._hook
+
+    @route.setter
+    def route(self, hook: Callable[[RoutedPacket], Iterable[RoutedPacket] | None] | None) -> None:
+        if hook is not None and not callable(hook):
+            raise TypeError(f"route must be a function of a packet, or None, not {hook!r}")
+        self._hook = hook
+
+    def hosts_are(self, hosts: Mapping[str, object]) -> None:
+        """Not for programs to call: links and partitions are of these hosts alone, by address."""
+        self._hosts = hosts
 
     # -- packets -------------------------------------------------------------------------------
 
@@ -258,11 +297,18 @@ class Network:
         Raises:
           ValueError: an address is not an IP address, or one is IPv4 and the other IPv6.
         """
+        # In one line, as each packet comes by here.
+        if not (type(data) is bytes and type(now) is float and type(fragment) is bool):
+            check_data(data)
+            check_number("now", now)
+            check_bool("fragment", fragment)
+        if not -inf < now < inf:
+            raise ValueError(f"now must be a finite number of seconds, not {now!r}")
         direction = self._spelled.get((source, destination))
         if direction is None:
             direction = self._direction(source, destination)
-        if self.route is not None:
-            self._route(data, direction, now, fragment, self.route)
+        if self._hook is not None:
+            self._route(data, direction, now, fragment, self._hook)
             return
         fate = self._send(data, direction, now, 0.0, fragment)
         if self._captures:
@@ -274,6 +320,8 @@ class Network:
 
     def deliver(self, now: float) -> list[Delivery]:
         """All packets that have arrived by ``now``, in order of arrival, then of transmission."""
+        if type(now) is not float:
+            check_number("now", now)
         in_flight = self._in_flight
         deliveries: list[Delivery] = []
         while in_flight and in_flight[0][0] <= now:
@@ -292,12 +340,16 @@ class Network:
 
         If the addresses had ``default_link`` so far, they get a link of their own with the same
         settings.  The other direction shares it, unless it has a link of its own already.
+
+        Raises:
+          ValueError: one is not an IP address or no host's, or one is IPv4 and the other IPv6.
         """
+        self._check_known(a, b)
         there = self._direction(a, b)
-        if there.link is self.default_link:
+        if there.link is self._default_link:
             back = self._direction(b, a)
-            there.link = dataclasses.replace(self.default_link)
-            if back.link is self.default_link:
+            there.link = dataclasses.replace(self._default_link)
+            if back.link is self._default_link:
                 back.link = there.link
         return there.link
 
@@ -305,7 +357,13 @@ class Network:
         """Have ``link`` carry the packets from address ``a`` to ``b`` and, if ``both``, back.
 
         Packets in the queue and on their way stay there.
+
+        Raises:
+          ValueError: see `link`.
         """
+        _checked("link", link)
+        check_bool("both", both)
+        self._check_known(a, b)
         self._direction(a, b).link = link
         if both:
             self._direction(b, a).link = link
@@ -314,9 +372,15 @@ class Network:
         """Drop all packets between the addresses of two groups, until `heal`.
 
         Packets on their way are dropped as well.  Partitions add up.
+
+        Raises:
+          ValueError: an address is not an IP address, or no host's.
         """
+        groups = [_group("group_a", group_a), _group("group_b", group_b)]
+        for group in groups:
+            self._check_known(*group)
         # Sorted, because a set has no order that is the same in every run.
-        for a, b in [(a, b) for a in sorted(_group(group_a)) for b in sorted(_group(group_b))]:
+        for a, b in [(a, b) for a in sorted(groups[0]) for b in sorted(groups[1])]:
             # A host may have addresses of both families; no link leads from one to the other.
             if ipaddress.ip_address(a).version == ipaddress.ip_address(b).version:
                 self._direction(a, b).cut = True
@@ -368,6 +432,7 @@ class Network:
 
         Raises:
           ImportError: the package python-pcapng is missing: ``pip install trio_sctp[testing]``.
+          TypeError: ``file`` is neither, or was opened for text.
         """
         capture = Capture(file, self._captures.remove)
         self._captures.append(capture)
@@ -377,17 +442,25 @@ class Network:
 
     def _direction(self, source: str, destination: str) -> _Direction:
         """The direction between two addresses, however they are spelled; a new one if need be."""
-        src = ipaddress.ip_address(source)
-        dst = ipaddress.ip_address(destination)
+        src = address_of(source)
+        dst = address_of(destination)
         if src.version != dst.version:
             raise ValueError(f"nothing leads from {source} (IPv{src.version}) to {destination}")
         addresses = (str(src), str(dst))
         direction = self._directions.get(addresses)
         if direction is None:
-            direction = _Direction(*addresses, _IP_HEADER[src.version], self.default_link)
+            direction = _Direction(*addresses, _IP_HEADER[src.version], self._default_link)
             self._directions[addresses] = direction
         self._spelled[source, destination] = direction
         return direction
+
+    def _check_known(self, *addresses: str) -> None:
+        """Raise if an address is no host's: nothing would ever come of what is set for it."""
+        if self._hosts is not None:
+            for address in addresses:
+                if str(address_of(address)) not in self._hosts:
+                    there_are = ", ".join(self._hosts) or "no hosts yet"
+                    raise ValueError(f"no host has the address {address!r}: there are {there_are}")
 
     def _route(
         self,
@@ -402,7 +475,12 @@ class Network:
         if isinstance(packets, RoutedPacket):  # a tuple, hence iterable, but not of packets
             raise TypeError("Network.route must return a list of packets, or None, not one packet")
         routed = [packet] if packets is None else list(packets)
-        for data, source, destination, _, delay, fragment in routed:
+        for one in routed:
+            if not isinstance(one, RoutedPacket):
+                raise TypeError(f"Network.route must return packets, not {one!r}")
+            data, source, destination, _, delay, fragment = one
+            check_data(data)
+            check_number("the delay of a packet", delay)
             if not 0 <= delay < inf:
                 raise ValueError(
                     f"the delay of a packet must be a finite number of at least 0, not {delay!r}"
@@ -500,7 +578,13 @@ class Network:
             capture.write(data, direction.source, direction.destination, now, fate)
 
 
-def _group(addresses: Iterable[str]) -> set[str]:
-    if isinstance(addresses, str):
-        raise TypeError(f"a group of addresses must be a list, not {addresses!r}")
-    return {str(ipaddress.ip_address(address)) for address in addresses}
+def _checked(name: str, link: Link) -> Link:
+    if not isinstance(link, Link):
+        raise TypeError(f"{name} must be a Link, such as Link(loss=0.3), not {link!r}")
+    return link
+
+
+def _group(name: str, addresses: Iterable[str]) -> set[str]:
+    if isinstance(addresses, str) or not isinstance(addresses, Iterable):
+        raise TypeError(f"{name} must be a list of addresses, not {addresses!r}")
+    return {str(address_of(address)) for address in addresses}
