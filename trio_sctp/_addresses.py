@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
 from ._values import Address
+
+if TYPE_CHECKING:
+    from ._stack import Stack
 
 Hosts: TypeAlias = str | Sequence[str]
 """A host name or an IP address, or a list of them."""
@@ -40,17 +43,19 @@ def _host_list(hosts: Hosts) -> list[str]:
     return listed
 
 
-async def _lookup(host: str, port: int) -> list[Address]:
+async def _lookup(host: str, port: int, stack: Stack) -> list[Address]:
+    addresses: list[Address] = []
     try:
-        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        known = None if is_literal(host) else stack.resolve(host)
+        for one in [host] if known is None else known:
+            found = await trio.socket.getaddrinfo(one, port, type=socket.SOCK_STREAM)
+            for family, _, _, _, address in found:
+                if family in (socket.AF_INET, socket.AF_INET6) and address not in addresses:
+                    addresses.append(address)  # type: ignore[arg-type]
     except UnicodeError:
         raise ValueError(f"a host must be a name or an address, not {host!r}") from None
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"{host!r}: {error.strerror}") from None
-    addresses: list[Address] = []
-    for family, _, _, _, address in found:
-        if family in (socket.AF_INET, socket.AF_INET6) and address not in addresses:
-            addresses.append(address)  # type: ignore[arg-type]
     return addresses
 
 
@@ -75,9 +80,9 @@ async def resolve_port(port: Port, *, lowest: int) -> int:
     raise socket.gaierror(failure.errno, f"{port!r} is not a service that this machine knows")
 
 
-async def resolve_local(hosts: Hosts, port: int) -> list[Address]:
+async def resolve_local(hosts: Hosts, port: int, stack: Stack) -> list[Address]:
     """The addresses to bind: one for each host; an empty list stands for any address."""
-    return [(await _lookup(host, port))[0] for host in _host_list(hosts)]
+    return [(await _lookup(host, port, stack))[0] for host in _host_list(hosts)]
 
 
 def is_literal(host: str) -> bool:
@@ -89,7 +94,7 @@ def is_literal(host: str) -> bool:
     return True
 
 
-async def resolve_peer(hosts: Hosts, port: Port) -> list[list[Address]]:
+async def resolve_peer(hosts: Hosts, port: Port, stack: Stack) -> list[list[Address]]:
     """The address lists to try, one after the other, to reach one peer.
 
     Several hosts are one multi-homed peer.  The addresses of a single name are tried in turn, as
@@ -100,8 +105,8 @@ async def resolve_peer(hosts: Hosts, port: Port) -> list[list[Address]]:
         raise ValueError("there is no host to connect to")
     number = await resolve_port(port, lowest=1)
     if len(listed) == 1 and not is_literal(listed[0]):
-        return [[address] for address in await _lookup(listed[0], number)]
-    return [[(await _lookup(host, number))[0] for host in listed]]
+        return [[address] for address in await _lookup(listed[0], number, stack)]
+    return [[(await _lookup(host, number, stack))[0] for host in listed]]
 
 
 def is_ipv6(address: Address) -> bool:

@@ -673,9 +673,9 @@ async def open_association(
     check_max_message_size(max_message_size)
     chosen = choose_stack(stack)
     check_options(options)
-    candidates = await resolve_peer(hosts, port)
+    candidates = await resolve_peer(hosts, port, chosen)
     bound = await resolve_port(local_port, lowest=0)
-    local = await resolve_local(local_hosts, bound)
+    local = await resolve_local(local_hosts, bound, chosen)
     await trio.lowlevel.checkpoint_if_cancelled()
     failure: OSError | None = None
     for addresses in candidates:

@@ -631,7 +631,7 @@ def _change_bound(change: Callable[[Address], None], host: str, address: Address
 
 async def _resolve(socket: Socket, hosts: Hosts, port: Port) -> list[list[Address]]:
     """The peers' addresses to try in turn, without IPv6 ones on an IPv4 endpoint."""
-    candidates = await resolve_peer(hosts, port)
+    candidates = await resolve_peer(hosts, port, socket.stack)
     socket.check_open()
     bound = socket.raw.local_addresses(None)
     if bound and not any(map(is_ipv6, bound)):
@@ -760,7 +760,7 @@ async def open_endpoint(
     check_options(options)
     chosen = choose_stack(stack)
     bound = await resolve_port(port, lowest=0)
-    local = await resolve_local(hosts, bound)
+    local = await resolve_local(hosts, bound, chosen)
     await trio.lowlevel.checkpoint()
     return Endpoint(
         open_socket(

@@ -340,7 +340,7 @@ async def open_listener(
     check_options(options)
     chosen = choose_stack(stack)
     bound = await resolve_port(port, lowest=0)
-    local = await resolve_local(hosts, bound)
+    local = await resolve_local(hosts, bound, chosen)
     await trio.lowlevel.checkpoint()
     socket = open_socket(
         chosen,

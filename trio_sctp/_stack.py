@@ -174,6 +174,14 @@ class Stack(Protocol):
         """Take over a socket that was made elsewhere, unless ``check`` raises."""
         ...
 
+    def resolve(self, name: str) -> Sequence[str] | None:
+        """The addresses of a host name, where the stack itself knows what names there are.
+
+        None leaves the name to Trio, as on real networks.  Raises `socket.gaierror` if there is
+        no such name.
+        """
+        ...
+
     def report(self) -> StackReport:
         """Report whether the stack works on this machine."""
         ...

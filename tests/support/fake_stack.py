@@ -271,5 +271,8 @@ class FakeStack:
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> FakeSocket:
         raise AssertionError("nothing to adopt")
 
+    def resolve(self, name: str) -> None:
+        return None
+
     def report(self) -> StackReport:
         return StackReport(name=self.name, available=True, reason="it is a fake")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import socket
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 
 import pytest
@@ -17,16 +19,27 @@ from trio_sctp import (
     AssocParams,
     ConnectFailed,
     Endpoint,
+    Listener,
     PathState,
     PeerAddressFlags,
     PeerAddressParams,
     RtoInfo,
+    StackUnavailable,
     open_association,
     open_endpoint,
     open_listener,
     serve,
+    userland,
 )
-from trio_sctp.testing import Link, SimulatedNetwork, association_pair, simulated_network
+from trio_sctp.testing import (
+    Link,
+    RoutedPacket,
+    SimulatedNetwork,
+    association_pair,
+    simulated_network,
+)
+
+from ..support.resolver import Resolver
 
 pytest_plugins = ["trio_sctp.testing.fixtures"]
 
@@ -337,3 +350,300 @@ async def test_both_sides_connect_and_one_was_given_no_addresses(
     assert {path.state for path in associations[other].paths()} == {PathState.ACTIVE}
     for endpoint in (one, other):
         await trio.aclose_forcefully(endpoint)
+
+
+# -- links -----------------------------------------------------------------------------------------
+
+
+async def test_all_links_may_have_something_in_common(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    link = Link(delay=0.5)
+    async with simulated_network(default_link=link) as network, network.host("192.0.2.1"):
+        assert network.network.default_link is link
+        network.host("192.0.2.2")
+        with pytest.raises(ConnectFailed):
+            await open_association("192.0.2.2", 2905)
+        assert trio.current_time() == 1.0
+    async with association_pair(default_link=link) as (client, server):
+        started = trio.current_time()
+        await client.send(b"x")
+        await server.receive()
+        assert trio.current_time() == started + 0.5
+
+
+async def test_addresses_may_be_spelled_in_any_way(sctp_network: SimulatedNetwork) -> None:
+    right = sctp_network.host("FD00:0::2", name="right")
+    async with (
+        sctp_network.host("FD00:0::1"),
+        await open_listener(2905, hosts="fd00::2", stack=right),
+    ):
+        for host in ("fd00:0:0::2", "right"):
+            channel = await open_association(host, 2905)
+            assert channel.peer_addresses[0][0] == "fd00::2"
+            channel.abort()
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+async def accept(listener: Listener, received: list[bytes]) -> None:
+    while True:
+        async with await listener.accept() as channel:
+            received.append((await channel.receive()).data)
+
+
+async def test_a_host_is_connected_to_by_its_name(
+    autojump_clock: trio.testing.MockClock,
+    sctp_network: SimulatedNetwork,
+    nursery: trio.Nursery,
+) -> None:
+    received: list[bytes] = []
+    async with sctp_network.host("10.0.0.1", name="amf"):
+        listener = await open_listener(38412, hosts="amf")
+        assert listener.local_addresses == [("10.0.0.1", 38412)]
+        nursery.start_soon(accept, listener, received)
+    async with sctp_network.host("10.0.0.2", name="gnb"):
+        for name in ("amf", "AMF", "Amf"):
+            async with await open_association(name, 38412) as channel:
+                await channel.send(name.encode())
+        async with await open_endpoint() as endpoint:
+            association = await endpoint.connect("amf", 38412)
+            await endpoint.send(b"connected", association)
+            await association.wait_ended()
+            await endpoint.send(b"sent to", ("amf", 38412))
+            while len(received) < 5:
+                await endpoint.receive()
+        assert trio.current_time() < 1
+    assert received == [b"amf", b"AMF", b"Amf", b"connected", b"sent to"]
+
+
+async def test_the_addresses_of_a_name_are_tried_in_turn(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    """They are one name with several addresses, not one peer."""
+    amf = sctp_network.host("10.0.0.1", "fd00::1", "10.1.0.1", name="amf")
+    async with (
+        sctp_network.host("10.0.0.2", "10.1.0.2"),
+        await open_listener(38412, hosts="10.1.0.1", stack=amf),
+    ):
+        channel = await open_association("amf", 38412)
+        assert [host for host, *_ in channel.peer_addresses] == ["10.1.0.1"]
+        channel.abort()
+
+
+async def test_a_name_that_nobody_has_fails_at_once_and_says_which_there_are(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    client = sctp_network.host("10.0.0.3")
+    async with await open_endpoint(stack=client) as endpoint:
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: open_association("anf", 38412, stack=client),
+            lambda: open_listener(38412, hosts="anf", stack=client),
+            lambda: open_endpoint(hosts=["10.0.0.3", "anf"], stack=client),
+            lambda: endpoint.connect("anf", 38412),
+            lambda: endpoint.send(b"x", ("anf", 38412)),
+        ]
+        for call in calls:
+            with pytest.raises(socket.gaierror, match=r"'anf': .* no names, as network\.host"):
+                await call()
+        sctp_network.host("10.0.0.1", name="amf")
+        sctp_network.host("10.0.0.2", name="SMF")
+        for call in calls:
+            with pytest.raises(socket.gaierror, match=r"'anf': .*; there are amf, SMF$"):
+                await call()
+    assert trio.current_time() == 0
+
+
+async def test_each_host_is_localhost_to_itself(sctp_network: SimulatedNetwork) -> None:
+    async with sctp_network.host("10.0.0.1"), await open_listener(2905, hosts="localhost"):
+        channel = await open_association("localhost", 2905)
+        assert channel.peer_addresses == [("10.0.0.1", 2905)]
+        channel.abort()
+
+
+async def test_names_are_those_of_the_stacks_network(sctp_network: SimulatedNetwork) -> None:
+    sctp_network.host("10.0.0.1", name="amf")
+    gnb = sctp_network.host("10.0.0.2")
+    async with simulated_network() as another:
+        amf = another.host("10.9.0.1", name="amf")
+        async with another.host("10.9.0.2"), await open_listener(38412, stack=amf):
+            channel = await open_association("amf", 38412)
+            assert channel.peer_addresses == [("10.9.0.1", 38412)]
+            channel.abort()
+            with pytest.raises(ConnectFailed, match=r"10\.0\.0\.1 port 38412: Connection refused"):
+                await open_association("amf", 38412, stack=gnb)
+
+
+async def test_a_resolver_of_the_programs_own_knows_the_other_names(
+    sctp_network: SimulatedNetwork,
+) -> None:
+    resolver = Resolver()
+    resolver.hosts = {"amf": ["10.0.0.9"], "other.test": ["10.0.0.1"]}
+    trio.socket.set_custom_hostname_resolver(resolver)
+    amf = sctp_network.host("10.0.0.1", name="amf")
+    async with sctp_network.host("10.0.0.2"), await open_listener(38412, stack=amf):
+        for name in ("amf", "other.test"):
+            channel = await open_association(name, 38412)
+            assert channel.peer_addresses == [("10.0.0.1", 38412)]
+            channel.abort()
+        with pytest.raises(socket.gaierror, match=r"nobody\.test"):
+            await open_association("nobody.test", 38412)
+    assert resolver.asked == [b"other.test", b"nobody.test"]
+
+
+# -- blocks that are missing, or were left ---------------------------------------------------------
+
+
+async def test_without_a_hosts_block_there_is_no_stack(
+    sctp_network: SimulatedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the machine's, whose packets would be real."""
+    monkeypatch.setenv("TRIO_SCTP_STACK", "userland")
+    host = sctp_network.host("10.0.0.1", name="amf")
+
+    async def nothing(_: AssociationChannel) -> None: ...
+
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: open_association("10.0.0.1", 38412),
+        lambda: open_association("amf", 38412),
+        lambda: open_endpoint(),
+        lambda: open_listener(38412),
+        lambda: serve(nothing, 38412),
+    ]
+    for call in calls:
+        with pytest.raises(StackUnavailable, match="async with host:"):
+            await call()
+    async with host:
+        await trio.aclose_forcefully(await open_endpoint())
+    for call in calls:
+        with pytest.raises(StackUnavailable, match=r"none of its hosts.*stack=host"):
+            await call()
+    await trio.aclose_forcefully(await open_endpoint(stack=host))
+
+
+async def test_after_the_networks_block_the_stack_is_what_it_was_before() -> None:
+    async with userland(udp_port=9898) as stack:
+        async with (
+            simulated_network() as network,
+            network.host("10.0.0.1") as host,
+            await open_endpoint() as endpoint,
+        ):
+            assert endpoint.stack is host
+        async with await open_endpoint() as endpoint:
+            assert endpoint.stack is stack
+
+
+async def test_several_tasks_are_in_a_hosts_block_at_the_same_time(
+    sctp_network: SimulatedNetwork, autojump_clock: trio.testing.MockClock
+) -> None:
+    host, other = sctp_network.host("10.0.0.1"), sctp_network.host("10.0.0.2")
+
+    async def use(seconds: float) -> None:
+        async with host:
+            await trio.sleep(seconds)
+            async with other:
+                pass
+            async with await open_endpoint() as endpoint:
+                assert endpoint.stack is host
+        with pytest.raises(StackUnavailable):
+            await open_endpoint()
+
+    async with trio.open_nursery() as nursery:
+        for seconds in (1, 3, 2):
+            nursery.start_soon(use, seconds)
+
+
+OVER = "the simulated network is over: its block, .*, was left"
+
+
+async def test_a_network_that_was_left_is_over_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with simulated_network() as network:
+        server, client = network.host("10.0.0.1", name="amf"), network.host("10.0.0.2")
+        listener = await open_listener(38412, stack=server)
+        endpoint = await open_endpoint(stack=client)
+        channel = await open_association("10.0.0.1", 38412, stack=client)
+        await listener.accept()
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: open_association("10.0.0.1", 38412, stack=client),
+        lambda: open_association("amf", 38412, stack=client),
+        lambda: open_endpoint(stack=client),
+        lambda: open_listener(2905, stack=server),
+        lambda: endpoint.connect("10.0.0.1", 38412),
+        lambda: endpoint.connect_init("10.0.0.1", 38412),
+        lambda: endpoint.send(b"x", ("10.0.0.1", 38412)),
+    ]
+    for call in calls:
+        with pytest.raises(trio.BrokenResourceError, match=OVER):
+            await call()
+    async with client:
+        with pytest.raises(trio.BrokenResourceError, match=OVER):
+            await open_association("10.0.0.1", 38412)
+    with pytest.raises(trio.BrokenResourceError, match=OVER):
+        network.host("10.0.0.3")
+    for receive in (channel.receive, endpoint.receive, listener.accept):
+        with pytest.raises(trio.BrokenResourceError):
+            await receive()
+    for resource in (channel, endpoint, listener):
+        await resource.aclose()
+    assert trio.current_time() == 0
+
+
+async def test_tasks_that_wait_learn_that_the_network_is_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def broken(call: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(trio.BrokenResourceError):
+            await call()
+        woken.append(call)
+
+    woken: list[object] = []
+    async with trio.open_nursery() as nursery, simulated_network() as network:
+        server, client = network.host("10.0.0.1"), network.host("10.0.0.2")
+        listener = await open_listener(38412, stack=server)
+        endpoint = await open_endpoint(stack=client)
+        channel = await open_association("10.0.0.1", 38412, stack=client)
+        await listener.accept()
+        for call in (
+            channel.receive,
+            listener.accept,
+            endpoint.receive,
+            lambda: open_association("10.0.0.9", 38412, stack=client),
+        ):
+            nursery.start_soon(broken, call)
+        await trio.testing.wait_all_tasks_blocked()
+        packets = network.network.statistics()
+    assert len(woken) == 4
+    assert network.network.statistics() == packets  # nobody is told over a network that is gone
+
+
+async def test_a_server_that_was_started_in_a_block_goes_on_after_it(
+    sctp_network: SimulatedNetwork, nursery: trio.Nursery
+) -> None:
+    received: list[bytes] = []
+    async with sctp_network.host("10.0.0.1"):
+        nursery.start_soon(accept, await open_listener(38412), received)
+    async with (
+        sctp_network.host("10.0.0.2"),
+        await open_association("10.0.0.1", 38412) as channel,
+    ):
+        await channel.send(b"x")
+    assert received == [b"x"]
+
+
+async def test_a_failure_of_the_network_is_the_tests_and_ends_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def fail(packet: RoutedPacket) -> None:
+        if trio.current_time() > 0:
+            raise AssertionError("unexpected")
+
+    with pytest.raises(ExceptionGroup) as failed:
+        async with simulated_network() as network, network.host("10.0.0.1") as host:
+            network.network.route = fail
+            await open_association("10.0.0.2", 38412)
+    assert failed.group_contains(AssertionError, match="unexpected")
+    with pytest.raises(trio.BrokenResourceError, match=OVER):
+        await open_endpoint(stack=host)

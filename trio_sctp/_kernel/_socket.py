@@ -422,6 +422,9 @@ class KernelStack:
             sock.close()
             raise
 
+    def resolve(self, name: str) -> None:
+        """Leave names to the system."""
+
     def _new_socket(self, family: int, options: Sequence[Option]) -> socket.socket:
         for option in options:
             if isinstance(option, NetworkNamespace):

@@ -347,6 +347,10 @@ class UserlandStack(abc.ABC):
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
         raise self.unsupported("descriptors")
 
+    def resolve(self, name: str) -> Sequence[str] | None:
+        """Leave names to the system."""
+        return None
+
 
 class UserlandSocket:
     """One socket of the userland stack; `StackSocket` says what its methods promise."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextvars import Token
 from math import inf
@@ -19,14 +20,18 @@ from typing import Any, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._addresses import is_literal
 from .._association import AssociationChannel, open_association
 from .._background import background
 from .._engine import Engine, Outgoing, Route
+from .._errors import StackUnavailable
 from .._listener import open_listener
 from .._options import Option
-from .._stack import StackReport, enter_stack, leave_stack
+from .._stack import StackReport, StackSocket, enter_stack, leave_stack
 from .._userland.stack import UserlandStack
-from ._network import Network
+from .._values import Address
+from ._checks import address_of
+from ._network import Link, Network
 
 
 @final
@@ -34,7 +39,7 @@ class SimulatedHost(UserlandStack):
     """A machine on a `SimulatedNetwork`, and a stack for ``stack=``.
 
     ``async with host:`` makes it what ``stack=None`` means inside the block, also in tasks that are
-    started there.
+    started there.  Several tasks may be in its block at the same time.
     """
 
     name = "simulated"
@@ -42,26 +47,27 @@ class SimulatedHost(UserlandStack):
     def __init__(
         self,
         addresses: Sequence[str],
-        network: Network,
+        name: str | None,
+        driver: _Driver,
         randomness: Callable[[int], bytes],
-        woken: Callable[[], None],
     ) -> None:
         """Not for programs to call.
 
         Args:
           addresses: The host's own.
-          network: What carries its packets.
+          name: What it is called; None if it has no name.
+          driver: What carries its packets.
           randomness: Returns as many random bytes as it is asked for.
-          woken: Called when there is something to deliver or to send, or a timer has changed.
         """
         super().__init__(randomness)
-        self._addresses = list(addresses)
-        self._network = network
-        self._woken = woken
-        self._tokens: list[Token[Any]] = []
+        self._addresses = addresses
+        self._host_name = name
+        self._driver = driver
+        self._tokens: dict[trio.lowlevel.Task, list[Token[Any]]] = {}
 
     def __repr__(self) -> str:
-        return f"<SimulatedHost {' '.join(self._addresses)}>"
+        words = [self._host_name] if self._host_name else []
+        return f"<SimulatedHost {' '.join([*words, *self._addresses])}>"
 
     def report(self) -> StackReport:
         """Report that a simulated host works on every machine."""
@@ -103,25 +109,56 @@ class SimulatedHost(UserlandStack):
 
     def transmit(self, packet: Outgoing) -> None:
         """Put a packet on the network."""
-        self._network.transmit(
+        if self.ended:
+            return  # the network is over, and would deliver nothing
+        self._driver.network.transmit(
             packet.data,
             packet.route.local,
             packet.route.remote,
             trio.current_time(),
             fragment=packet.fragment,
         )
-        self._woken()
+        self._driver.wake()
 
     def wake(self) -> None:
         """Have the network's task call `flush`."""
-        self._woken()
+        self._driver.wake()
 
     def timers_changed(self) -> None:
         """Have the network's task look at `next_deadline` again."""
-        self._woken()
+        self._driver.wake()
+
+    def check_running(self) -> None:
+        """Raise BrokenResourceError if the network's block was left."""
+        if self.ended:
+            raise trio.BrokenResourceError(_OVER)
+
+    def resolve(self, name: str) -> Sequence[str] | None:
+        """The addresses of a host of this network; ``localhost`` is this host.
+
+        Other names are left to the resolver that the program has set for Trio, if it has set one.
+
+        Raises:
+          socket.gaierror: there is no such name.
+          UnicodeError: it is no name.
+        """
+        name.encode("idna")
+        host = self._driver.by_name.get(name.lower())
+        if host is None and name.lower() == "localhost":
+            host = self
+        if host is not None:
+            return host._addresses
+        if _program_has_a_resolver():
+            return None
+        names = ", ".join(str(host._host_name) for host in self._driver.by_name.values())
+        if not names:
+            names = "no names, as network.host(..., name=) gives them"
+        raise socket.gaierror(
+            socket.EAI_NONAME, f"no host of the simulated network has this name; there are {names}"
+        )
 
     async def __aenter__(self) -> SimulatedHost:
-        self._tokens.append(enter_stack(self))
+        self._tokens.setdefault(trio.lowlevel.current_task(), []).append(enter_stack(self))
         await trio.lowlevel.checkpoint()
         return self
 
@@ -131,8 +168,55 @@ class SimulatedHost(UserlandStack):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        leave_stack(self._tokens.pop())
+        task = trio.lowlevel.current_task()
+        leave_stack(self._tokens[task].pop())
+        if not self._tokens[task]:
+            del self._tokens[task]
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+def _program_has_a_resolver() -> bool:
+    """Whether a resolver for host names was set in this run of Trio, which does not tell."""
+    resolver = trio.socket.set_custom_hostname_resolver(None)
+    trio.socket.set_custom_hostname_resolver(resolver)
+    return resolver is not None
+
+
+class _NoHost:
+    """What ``stack=None`` means within a network's block and outside those of its hosts.
+
+    Any other stack would be one of the real machine, whose packets no simulated host sees.
+    """
+
+    name = "simulated"
+
+    def open(
+        self,
+        local_addresses: Sequence[Address],
+        port: int,
+        *,
+        ipv6: bool,
+        options: Sequence[Option],
+    ) -> StackSocket:
+        raise self._refusal()
+
+    def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> StackSocket:
+        raise self._refusal()
+
+    def resolve(self, name: str) -> Sequence[str]:
+        raise self._refusal()
+
+    def report(self) -> StackReport:
+        return StackReport(
+            name=self.name,
+            available=False,
+            reason="this is in the block of a simulated network, but in that of none of its hosts",
+            remedy="say on which: `async with host:` around it, or stack=host",
+        )
+
+    def _refusal(self) -> StackUnavailable:
+        report = self.report()
+        return StackUnavailable(f"{report.reason}; {report.remedy}")
 
 
 @final
@@ -151,42 +235,67 @@ class SimulatedNetwork:
         self._driver = driver
         self.network: Network = driver.network
 
-    def host(self, *addresses: str) -> SimulatedHost:
+    def host(self, *addresses: str, name: str | None = None) -> SimulatedHost:
         """Add a host.
 
         Args:
           addresses: One or more IPv4 or IPv6 addresses that no other host has.
+          name: What programs on this network may call it.  They get all of its addresses, and try
+            them in turn.  Upper and lower case are the same.
 
         Raises:
-          ValueError: there is no address, or another host has one of them.
+          TypeError: an address or the name is not a str.
+          ValueError: there is no address, or one that no host can have or that a host has already;
+            or ``name`` is an address, no name, or another host's.
+          trio.BrokenResourceError: the network's block was left.
         """
-        if not addresses:
-            raise ValueError("a host needs at least one address")
-        return self._driver.add_host(addresses)
+        return self._driver.add_host(addresses, name)
+
+
+_OVER = "the simulated network is over: its block, `async with simulated_network()`, was left"
 
 
 class _Driver:
     """What carries packets between simulated hosts, and runs their timers, by Trio's clock."""
 
-    def __init__(self, seed: int) -> None:
-        self.network: Network = Network(seed)
+    def __init__(self, seed: int, default_link: Link | None) -> None:
+        self.network: Network = Network(seed, default_link=default_link)
+        self.by_name: dict[str, SimulatedHost] = {}
         self._random = Random(seed)
         self._hosts: list[SimulatedHost] = []
         self._by_address: dict[str, SimulatedHost] = {}
         self._woken = trio.Event()
+        self._over = False
+        self.network.hosts_are(self._by_address)
 
-    def add_host(self, addresses: Sequence[str]) -> SimulatedHost:
-        """A new host; ValueError if another one has one of its addresses."""
-        for address in addresses:
+    def add_host(self, addresses: Sequence[str], name: str | None) -> SimulatedHost:
+        """A new host; `SimulatedNetwork.host` says what it raises."""
+        if self._over:
+            raise trio.BrokenResourceError(_OVER)
+        own = _addresses_of_a_host(addresses)
+        for address in own:
             if address in self._by_address:
                 raise ValueError(f"another host has the address {address!r}")
-        host = SimulatedHost(addresses, self.network, self._random.randbytes, self._wake)
+        if name is not None:
+            _check_name(name)
+            if name.lower() in self.by_name:
+                raise ValueError(f"another host has the name {name!r}")
+        host = SimulatedHost(own, name, self, self._random.randbytes)
         self._hosts.append(host)
-        self._by_address.update(dict.fromkeys(addresses, host))
+        self._by_address.update(dict.fromkeys(own, host))
+        if name is not None:
+            self.by_name[name.lower()] = host
         return host
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have what hosts have queued sent, and their timers looked at."""
         self._woken.set()
+
+    def end(self) -> None:
+        """Cut off whatever is still open, so that nobody waits for packets any more."""
+        self._over = True
+        for host in self._hosts:
+            host.end(None)
 
     @enable_ki_protection
     async def run(self) -> None:
@@ -213,36 +322,77 @@ class _Driver:
                 await self._woken.wait()
 
 
+def _addresses_of_a_host(addresses: Sequence[str]) -> list[str]:
+    """The addresses as packets spell them; `SimulatedNetwork.host` says what it raises."""
+    own: list[str] = []
+    for given in addresses:
+        try:
+            address = address_of(given)
+        except ValueError as error:
+            raise ValueError(f"{error}; a name is given as name={given!r}, beside one") from None
+        if address.is_multicast or address.is_unspecified:
+            raise ValueError(f"no host can have the address {given!r}")
+        if str(address) in own:
+            raise ValueError(f"the address {given!r} was given twice")
+        own.append(str(address))
+    if not own:
+        raise ValueError("a host needs at least one address")
+    return own
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {name!r}")
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"name must be that of a host, such as 'amf', not {name!r}") from None
+    if not name or is_literal(name):
+        raise ValueError(f"name must be that of a host, such as 'amf', not {name!r}")
+
+
 @contextlib.asynccontextmanager
-async def simulated_network(seed: int = 0) -> AsyncGenerator[SimulatedNetwork, None]:
+async def simulated_network(
+    seed: int = 0, *, default_link: Link | None = None
+) -> AsyncGenerator[SimulatedNetwork, None]:
     """Run a simulated network for the length of a block.
 
     Args:
-      seed: Makes what is random here the same in each run: losses, tags, the jitter of heartbeats.
-        The order in which Trio runs tasks that are ready together is still Trio's.
+      seed: An integer that makes what is random here the same in each run: losses, tags, the jitter
+        of heartbeats.  The order in which Trio runs tasks that are ready together is still Trio's.
+      default_link: The link between all addresses that get none of their own; None for a perfect
+        wire.
 
     Yields the `SimulatedNetwork`, whose packets a task in this block carries.  The block's own
-    exception passes unchanged.  Whatever is still open when the block is left is cut off.
+    exception passes unchanged.  Whatever is still open when the block is left is cut off: tasks
+    that use it get a BrokenResourceError.
+
+    In the block, ``stack=None`` is refused outside the blocks of hosts, with `StackUnavailable`.
     """
-    driver = _Driver(seed)
+    driver = _Driver(seed, default_link)
     async with background(driver.run, "trio_sctp simulated network"):
-        yield SimulatedNetwork(driver)
+        token = enter_stack(_NoHost())
+        try:
+            yield SimulatedNetwork(driver)
+        finally:
+            leave_stack(token)
+            driver.end()
 
 
 @contextlib.asynccontextmanager
 async def association_pair(
-    *, options: Sequence[Option] = (), seed: int = 0
+    *, options: Sequence[Option] = (), seed: int = 0, default_link: Link | None = None
 ) -> AsyncGenerator[tuple[AssociationChannel, AssociationChannel], None]:
     """Set up both ends of an association on a network of their own, to test a protocol.
 
     Args:
       options: Options of both ends.
-      seed: See `simulated_network`.
+      seed, default_link: See `simulated_network`.
 
     Yields the channel that connected and the one that was accepted.  Both are aborted when the
     block is left, unless they have ended.
     """
-    async with simulated_network(seed) as network:
+    async with simulated_network(seed, default_link=default_link) as network:
         left, right = network.host("192.0.2.1"), network.host("192.0.2.2")
         async with await open_listener(0, options=options, stack=right) as listener:
             client = await open_association("192.0.2.2", listener.port, options=options, stack=left)
