@@ -17,7 +17,6 @@ from math import inf
 from typing import Literal, final
 
 import trio
-import trio.testing
 from trio.lowlevel import enable_ki_protection
 
 from .._background import background
@@ -83,6 +82,10 @@ class Userland(UserlandStack):
         max_held: int = DEFAULT_LIMIT,
     ) -> None:
         """Not for programs to call."""
+        # It imports pytest where that is installed, so not before a program has a use for it.
+        from trio.testing import wait_all_tasks_blocked
+
+        self._wait_all_tasks_blocked = wait_all_tasks_blocked
         super().__init__(
             answer_strangers=carrier == "udp", shares_addresses=True, max_held=max_held
         )
@@ -281,7 +284,7 @@ class Userland(UserlandStack):
         """Give tasks that send in a loop time to send more, so that messages share packets."""
         if self.filling():
             with trio.move_on_after(_FILLING):
-                await trio.testing.wait_all_tasks_blocked()
+                await self._wait_all_tasks_blocked()
 
     @enable_ki_protection
     async def run(self) -> None:

@@ -6,8 +6,9 @@ milliseconds, and the same seed gives the same run.  `simulated_network` drives 
 with hosts on which programs open their sockets; `association_pair` is the shortest way to both ends
 of an association.
 
-    fixtures  for pytest
+    fixtures  for pytest: fixtures, and the packets of a test that fails
     _hosts    hosts on which programs open their sockets, driven by Trio's clock
+    _ladder   packets as text
     _network  links, and the packets on them
     _capture  packets into a pcapng file
     _checks   arguments that make no sense, refused

@@ -49,9 +49,7 @@ class Capture:
     It is a context manager: leaving the block closes it.
     """
 
-    def __init__(
-        self, file: str | os.PathLike[str] | BinaryIO, closed: Callable[[Capture], None]
-    ) -> None:
+    def __init__(self, file: str | os.PathLike[str] | BinaryIO, closed: Callable[[], None]) -> None:
         if not isinstance(file, (str, os.PathLike)) and (
             isinstance(file, io.TextIOBase) or not hasattr(file, "write")
         ):
@@ -63,7 +61,7 @@ class Capture:
             raise ImportError(
                 "capturing needs the package python-pcapng: pip install trio_sctp[testing]"
             ) from error
-        self._closed: Callable[[Capture], None] | None = closed
+        self._closed: Callable[[], None] | None = closed
         self._section: Any = self._blocks.SectionHeader(options={"shb_userappl": "trio_sctp"})
         self._section.new_member(
             self._blocks.InterfaceDescription,
@@ -110,7 +108,7 @@ class Capture:
     def close(self) -> None:
         """Stop capturing, and close the file if it was given as a path.  May be called again."""
         if self._closed is not None:
-            self._closed(self)
+            self._closed()
             self._closed = None
         self._own.close()
 

@@ -61,13 +61,13 @@ class SimulatedHost(UserlandStack):
         """
         super().__init__(randomness)
         self._addresses = addresses
-        self._host_name = name
+        self.title = name or addresses[0]
         self._driver = driver
         self._tokens: dict[trio.lowlevel.Task, list[Token[Any]]] = {}
 
     def __repr__(self) -> str:
-        words = [self._host_name] if self._host_name else []
-        return f"<SimulatedHost {' '.join([*words, *self._addresses])}>"
+        words = dict.fromkeys([self.title, *self._addresses])
+        return f"<SimulatedHost {' '.join(words)}>"
 
     def report(self) -> StackReport:
         """Report that a simulated host works on every machine."""
@@ -150,7 +150,7 @@ class SimulatedHost(UserlandStack):
             return host._addresses
         if _program_has_a_resolver():
             return None
-        names = ", ".join(str(host._host_name) for host in self._driver.by_name.values())
+        names = ", ".join(host.title for host in self._driver.by_name.values())
         if not names:
             names = "no names, as network.host(..., name=) gives them"
         raise socket.gaierror(
@@ -235,6 +235,10 @@ class SimulatedNetwork:
         self._driver = driver
         self.network: Network = driver.network
 
+    def titles(self) -> dict[str, str]:
+        """Not for programs to call: what to call the host that has an address, by address."""
+        return self._driver.titles()
+
     def host(self, *addresses: str, name: str | None = None) -> SimulatedHost:
         """Add a host.
 
@@ -251,6 +255,9 @@ class SimulatedNetwork:
         """
         return self._driver.add_host(addresses, name)
 
+
+watchers: list[Callable[[SimulatedNetwork], object]] = []
+"""Who is told of each network before it has carried a packet: the plugin for pytest."""
 
 _OVER = "the simulated network is over: its block, `async with simulated_network()`, was left"
 
@@ -286,6 +293,9 @@ class _Driver:
         if name is not None:
             self.by_name[name.lower()] = host
         return host
+
+    def titles(self) -> dict[str, str]:
+        return {address: host.title for address, host in self._by_address.items()}
 
     def wake(self) -> None:
         """Have what hosts have queued sent, and their timers looked at."""
@@ -370,10 +380,13 @@ async def simulated_network(
     In the block, ``stack=None`` is refused outside the blocks of hosts, with `StackUnavailable`.
     """
     driver = _Driver(seed, default_link)
+    network = SimulatedNetwork(driver)
+    for tell in watchers:
+        tell(network)
     async with background(driver.run, "trio_sctp simulated network"):
         token = enter_stack(_NoHost())
         try:
-            yield SimulatedNetwork(driver)
+            yield network
         finally:
             leave_stack(token)
             driver.end()

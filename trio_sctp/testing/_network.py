@@ -258,7 +258,8 @@ class Network:
         # (time of arrival, number, where, data), a heap.
         self._in_flight: list[tuple[float, int, _Direction, bytes]] = []
         self._number = 0
-        self._captures: list[Capture] = []
+        self._writers: list[Callable[[bytes, str, str, float, str], object]] = []
+        self._dropped_late: list[Callable[[bytes, str, str], object]] = []
         self._hosts: Mapping[str, object] | None = None  # by address, if only these exist
 
     @property
@@ -311,7 +312,7 @@ class Network:
             self._route(data, direction, now, fragment, self._hook)
             return
         fate = self._send(data, direction, now, 0.0, fragment)
-        if self._captures:
+        if self._writers:
             self._record(data, direction, now, fate)
 
     def next_deadline(self) -> float | None:
@@ -328,6 +329,8 @@ class Network:
             time, _, direction, data = heapq.heappop(in_flight)
             if direction.cut or not direction.link.up:
                 direction.down_drops += 1
+                for tell in self._dropped_late:
+                    tell(data, direction.source, direction.destination)
                 continue
             direction.delivered += 1
             deliveries.append(Delivery(data, direction.source, direction.destination, time))
@@ -434,9 +437,21 @@ class Network:
           ImportError: the package python-pcapng is missing: ``pip install trio_sctp[testing]``.
           TypeError: ``file`` is neither, or was opened for text.
         """
-        capture = Capture(file, self._captures.remove)
-        self._captures.append(capture)
+        capture = Capture(file, lambda: self._writers.remove(capture.write))
+        self._writers.append(capture.write)
         return capture
+
+    def record(
+        self,
+        write: Callable[[bytes, str, str, float, str], object],
+        dropped: Callable[[bytes, str, str], object],
+    ) -> None:
+        """Not for programs to call: have ``write`` called for each packet, as `Capture.write` is.
+
+        ``dropped`` is called for those that do not arrive although all went well at first.
+        """
+        self._writers.append(write)
+        self._dropped_late.append(dropped)
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -574,8 +589,8 @@ class Network:
         return bytes(flipped)
 
     def _record(self, data: bytes, direction: _Direction, now: float, fate: str) -> None:
-        for capture in self._captures:
-            capture.write(data, direction.source, direction.destination, now, fate)
+        for write in self._writers:
+            write(data, direction.source, direction.destination, now, fate)
 
 
 def _checked(name: str, link: Link) -> Link:
