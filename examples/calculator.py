@@ -1,7 +1,7 @@
 """A small request/response service: sums over SCTP.  `test_calculator` tests it without a network.
 
-    python -m examples.calculator serve 2905
-    python -m examples.calculator ask 127.0.0.1 2905 17 4
+    python -m examples.calculator serve 4711
+    python -m examples.calculator ask 127.0.0.1 4711 17 4
 
 A question is a message of numbers, and its stream says which client asks.  The answer comes back on
 the same stream, so that clients that share an association do not wait for each other.
@@ -16,7 +16,7 @@ import trio
 import trio_sctp
 from trio_sctp import AssociationChannel, Message
 
-PPID = 4711
+PPID = 4711  # a private number: those that IANA has registered are in `trio_sctp.Ppid`
 MALFORMED = b"?"
 
 

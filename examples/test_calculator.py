@@ -1,8 +1,11 @@
 """How to test a program on a simulated network: `calculator`, with the fixtures of trio_sctp.
 
 ``sctp_network`` has hosts.  Inside a host's block the program uses that host's stack, as it would
-use a machine's.  With ``autojump_clock``, which each test itself has to name, minutes of dead links
-take milliseconds.
+use a machine's, and knows the other hosts by their names.  With ``autojump_clock``, which each test
+itself has to name, minutes of dead links take milliseconds.
+
+If a test fails, its report shows the packets; that is what the line with ``pytest_plugins`` does,
+which may stand in a ``conftest.py`` as well.
 """
 
 from __future__ import annotations
@@ -19,20 +22,20 @@ from . import calculator
 pytest_plugins = ["trio_sctp.testing.fixtures"]
 
 SERVER, CLIENT, NOBODY = "192.0.2.1", "192.0.2.2", "192.0.2.9"
-PORT = 2905
+PORT = 4711
 
 
 @pytest.fixture
 async def client(sctp_network: SimulatedNetwork, nursery: trio.Nursery) -> SimulatedHost:
     """The host of the client, on a network where the server runs on another host."""
-    async with sctp_network.host(SERVER):
+    async with sctp_network.host(SERVER, name="server"):
         await nursery.start(calculator.serve, PORT)
-    return sctp_network.host(CLIENT)
+    return sctp_network.host(CLIENT, name="client")
 
 
 async def test_a_sum(client: SimulatedHost, autojump_clock: MockClock) -> None:
     async with client:
-        assert await calculator.ask(SERVER, PORT, 17, 4) == 21
+        assert await calculator.ask("server", PORT, 17, 4) == 21
 
 
 async def test_a_host_that_is_not_there_takes_ten_seconds(
@@ -50,7 +53,7 @@ async def test_a_port_that_nobody_serves_refuses_at_once(
 ) -> None:
     async with client:
         with pytest.raises(ConnectFailed):
-            await calculator.ask(SERVER, PORT + 1, 17, 4)
+            await calculator.ask("server", PORT + 1, 17, 4)
 
 
 async def test_half_of_all_round_trips_fail(
@@ -59,7 +62,7 @@ async def test_half_of_all_round_trips_fail(
     sctp_network.network.link(CLIENT, SERVER).loss = 0.3  # in both directions
     async with client:
         for number in range(20):
-            assert await calculator.ask(SERVER, PORT, number, 1, seconds=300) == number + 1
+            assert await calculator.ask("server", PORT, number, 1, seconds=300) == number + 1
 
 
 async def test_tasks_that_share_an_association(
@@ -70,7 +73,7 @@ async def test_tasks_that_share_an_association(
     async def ask(stream: int) -> None:
         sums[stream] = await shared.ask(stream, 100, stream=stream)
 
-    async with client, await open_association(SERVER, PORT) as association:
+    async with client, await open_association("server", PORT) as association:
         shared = calculator.Calculator(association)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(shared.run)
@@ -86,7 +89,7 @@ async def test_a_server_that_is_cut_off_is_given_up(
 ) -> None:
     options = [RtoInfo(initial=100, min=100, max=400)]
     async with client:
-        association = await open_association(SERVER, PORT, options=options)
+        association = await open_association("server", PORT, options=options)
         asking = calculator.Calculator(association)
         with pytest.raises(AssociationLost) as lost:
             async with association.while_up(), trio.open_nursery() as nursery:
@@ -103,12 +106,12 @@ async def test_a_client_that_restarts_is_served_again(
     """The client comes from the same port before the server has noticed that it was gone."""
     network = sctp_network.network
     async with client:
-        before = await open_association(SERVER, PORT, local_port=5000)
+        before = await open_association("server", PORT, local_port=5000)
         await before.send(b"1 2")
         assert (await before.receive()).data == b"3"
         network.partition([CLIENT], [SERVER])
         before.abort()  # the server hears nothing of it
         network.heal()
-        async with await open_association(SERVER, PORT, local_port=5000) as after:
+        async with await open_association("server", PORT, local_port=5000) as after:
             await after.send(b"3 4")
             assert (await after.receive()).data == b"7"

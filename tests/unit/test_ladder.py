@@ -198,16 +198,20 @@ def test_paths_and_associations_are_told_apart_where_there_are_several() -> None
             packet(C, A, data(7), ports=(2905, 5000)),
             packet(A, C, data(7), ports=(5001, 2905)),
             packet(B2, C, data(1)),
+            packet(B, C, data(1), ports=(1, 2)),
+            packet(B, C, data(9))._replace(data=b"x"),
         ],
         {B: "two", B2: "two"},
     )
     assert [line.rpartition("|  ")[2] for line in shown.splitlines()[1:]] == [
-        "(10.0.0.1 to 10.0.0.2) DATA 1 stream 3 b'x'",
-        "(10.0.0.1 to 10.1.0.2) DATA 1 again stream 3 b'x'",
-        "(port 5000 to port 2905) DATA 1 stream 3 b'x'",
-        "(port 2905 to port 5000) DATA 1 stream 3 b'x'",
-        "(port 5001 to port 2905) DATA 1 stream 3 b'x'",
-        "(10.1.0.2 to 10.0.0.3) DATA 1 stream 3 b'x'",
+        "10.0.0.1 > 10.0.0.2: DATA 1 stream 3 b'x'",
+        "10.0.0.1 > 10.1.0.2: DATA 1 again stream 3 b'x'",
+        "port 5000 > port 2905: DATA 1 stream 3 b'x'",
+        "port 2905 > port 5000: DATA 1 stream 3 b'x'",
+        "port 5001 > port 2905: DATA 1 stream 3 b'x'",
+        "10.1.0.2 port 2905 > 10.0.0.3 port 2905: DATA 1 stream 3 b'x'",
+        "10.0.0.2 port 1 > 10.0.0.3 port 2: DATA 1 stream 3 b'x'",
+        "10.0.0.2 > 10.0.0.3: no SCTP packet: shorter than a header and a chunk",
     ]
 
 
@@ -336,3 +340,37 @@ def test_the_report_is_bounded(pytester: pytest.Pytester) -> None:
 def test_only_the_plugin_imports_pytest() -> None:
     program = "import sys, trio_sctp.testing; assert not {'pytest', '_pytest'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+# -- in the documentation --------------------------------------------------------------------------
+
+
+def test_the_packets_in_the_documentation_are_those_of_its_test(pytester: pytest.Pytester) -> None:
+    page = (ROOT / "docs/testing.md").read_text()
+    (test,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    pytester.makepyfile(test)
+    pytester.makeini("[pytest]\ntrio_mode = true")
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*trio.TooSlowError"])
+    section = re.search(r"^-+ SCTP packets.*?(?=^===)", result.stdout.str(), re.DOTALL | re.M)
+    assert section
+    shown = textwrap.indent(section[0].rstrip(), "    ")
+    assert f"packets: begin -->\n{shown}\n<!--" in page
+
+
+def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester) -> None:
+    page = (ROOT / "docs/simulation.md").read_text()
+    tests = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    pytester.makepyfile("\n".join(tests))
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def virtual_time(autojump_clock):
+            pass
+        """
+    )
+    pytester.makeini("[pytest]\ntrio_mode = true")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=len(tests))

@@ -135,10 +135,10 @@ class _Labels:
             addresses.setdefault(row.source, set()).add(row.packet.source)
             addresses.setdefault(row.destination, set()).add(row.packet.destination)
             if isinstance(row.content, wire.Packet):
-                ends = (row.source, row.content.source_port)
-                others = (row.destination, row.content.destination_port)
                 hosts = frozenset((row.source, row.destination))
-                ports.setdefault(hosts, set()).add(frozenset((ends, others)))
+                one = (row.source, row.content.source_port)
+                other = (row.destination, row.content.destination_port)
+                ports.setdefault(hosts, set()).add(frozenset((one, other)))
         self._several_paths = {title for title, some in addresses.items() if len(some) > 1}
         self._several_associations = {hosts for hosts, some in ports.items() if len(some) > 1}
         self._flows: dict[tuple[str, int, str, int], _Flow] = {}
@@ -159,14 +159,14 @@ class _Labels:
         return f"{where}{what}{became}"
 
     def _where(self, row: _Row) -> str:
-        source = destination = ""
-        if {row.source, row.destination} & self._several_paths:
-            source, destination = row.packet.source, row.packet.destination
+        """Which path and association of several: addresses, ports or both, with a blank behind."""
+        several_paths = not {row.source, row.destination}.isdisjoint(self._several_paths)
+        ends = [row.packet.source, row.packet.destination] if several_paths else ["", ""]
         hosts = frozenset((row.source, row.destination))
         if isinstance(row.content, wire.Packet) and hosts in self._several_associations:
-            source = f"{source} port {row.content.source_port}".lstrip()
-            destination = f"{destination} port {row.content.destination_port}".lstrip()
-        return f"({source} to {destination}) " if source else ""
+            ports = row.content.source_port, row.content.destination_port
+            ends = [f"{end} port {port}".lstrip() for end, port in zip(ends, ports, strict=True)]
+        return f"{ends[0]} > {ends[1]}: " if ends[0] else ""
 
     def _flow(self, row: _Row, packet: wire.Packet, *, back: bool = False) -> _Flow:
         there = (row.source, packet.source_port)
