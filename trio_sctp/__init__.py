@@ -7,6 +7,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
     _inbox        Inbox: what a program receives from in active mode
+    _views        a channel in other shapes: events, payloads, a stream of bytes
     _socket       one socket under Trio: its queue, credit, associations, closing
     _choice       which stack ``stack=`` means
     _userland     the userland stack: the engine on real sockets

@@ -31,6 +31,7 @@ from ._socket.socket import Socket, SocketStatistics, connect_failed
 from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
 from ._values import Address, AssociationEnd, Message
+from ._views import ByteStream, EventChannel, PayloadChannel, open_events
 
 T = TypeVar("T", bound=Option)
 Self = TypeVar("Self", bound="Association")
@@ -317,6 +318,46 @@ class Association:
         """
         return await self._tcb.wait_ended()
 
+    async def wait_sent(self) -> None:
+        """Wait until all that was sent is acknowledged by the peer's stack, or was given up.
+
+        That the peer's program has read it does not follow.  Needs no reader and takes no credit;
+        any number of tasks may wait.  What others send meanwhile may be waited for as well.
+
+        Raises:
+          AssociationLost: the association ended in any other way than gracefully.
+          trio.ClosedResourceError: you aborted it, or the socket was closed before that.
+
+        Cancellation: nothing is changed.  Source: RFC 6458 section 6.1.9 (SCTP_SENDER_DRY_EVENT).
+        """
+        self._check()
+        await self._tcb.wait_sent()
+
+    async def ping(self, address: Address | None = None) -> float:
+        """Measure the round trip of one heartbeat.
+
+        Calls for the same path share the heartbeat that is under way.  One that is lost counts as
+        an error of the path, and the call goes on waiting, until the association ends.
+
+        Args:
+          address: One of the peer's addresses, ``(host, port)``; None means where messages go.
+
+        Returns:
+          Seconds.
+
+        Raises:
+          ValueError: the peer has no such address; nothing was sent.
+          AssociationLost: the association has ended.
+          OptionUnsupported: on the kernel stack, as Linux does not report the answer; `paths` has
+            the round-trip time of each path as Linux smooths it.
+          trio.ClosedResourceError: you ended it.
+
+        Cancellation: nothing is changed, except that a heartbeat may have been sent.  Source: RFC
+        9260 section 8.3.
+        """
+        self._check()
+        return await self._tcb.ping(address)
+
     @contextlib.asynccontextmanager
     async def while_up(self, *, drain: bool = False) -> AsyncGenerator[None, None]:
         """Run a block for as long as the association lives.
@@ -582,6 +623,54 @@ class AssociationChannel(
           trio.BusyResourceError: a task receives, or active mode is on already.
         """
         return open_inbox(self._socket, mode, self._check_ended)
+
+    def events(self) -> contextlib.AbstractAsyncContextManager[EventChannel]:
+        """Copy the association's events to a channel for the length of a block.
+
+        ``async with channel.events() as events:`` gives a ``trio.abc.ReceiveChannel`` of the events
+        that are subscribed to and taken in from then on.  They take no credit, and neither
+        `receive` nor an inbox notices; of several blocks each gets all.  A message of ours that
+        fails with the association comes before the `AssociationChange` of its end, after which
+        ``receive`` raises ``trio.EndOfChannel``, however it ended.
+
+        At most 64 events of 1 MiB together wait to be taken: the oldest give way, and are counted
+        in ``events.dropped``.  The block reads ahead as far as the queue has room; behind unread
+        messages that fill it, events wait for somebody to receive these.
+
+        Source: RFC 6458 section 6.1; `EventSubscription` says which events there are.
+        """
+        return open_events(self)
+
+    def payloads(self, stream: int = 0, ppid: int = 0) -> trio.abc.Channel[bytes]:
+        """The channel as one of payloads alone, for code that takes a ``trio.abc.Channel[bytes]``.
+
+        Closing it closes the association.
+
+        Args:
+          stream: The outbound stream to send on.  Receiving takes the messages of all streams.
+          ppid: The payload protocol identifier to send with.
+
+        Raises:
+          ValueError: there is no such stream, or the ppid is out of range.
+        """
+        return PayloadChannel(self, stream, ppid)
+
+    def as_stream(self, stream: int = 0, ppid: int = 0) -> trio.abc.Stream:
+        """The channel as a stream of bytes, for code that takes a ``trio.abc.Stream``.
+
+        It sends in messages of at most 16 KiB, in order and without a lifetime, whatever
+        `DefaultSendParams` says.  The peer has to send on one stream, in order: messages are joined
+        as they come.  There is no way to close one direction alone, and closing the stream closes
+        the association.
+
+        Args:
+          stream: The outbound stream to send on.  Receiving takes the messages of all streams.
+          ppid: The payload protocol identifier to send with.
+
+        Raises:
+          ValueError: there is no such stream, or the ppid is out of range.
+        """
+        return ByteStream(self, stream, ppid)
 
     def abort(self, reason: bytes = b"") -> None:
         """End the association at once and close its socket; see `Association.abort`.

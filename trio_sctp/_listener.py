@@ -258,6 +258,14 @@ class EndedSocket:
     def abort(self, association_id: int, reason: bytes) -> None:
         raise self._ended_error()
 
+    def is_dry(self, association_id: int) -> bool:
+        raise self._ended_error()
+
+    def ping(
+        self, association_id: int, address: Address | None, answered: Callable[[float], None]
+    ) -> Callable[[], None]:
+        raise self._ended_error()
+
     def local_addresses(self, association_id: int | None) -> list[Address]:
         raise self._ended_error()
 
@@ -285,6 +293,9 @@ class EndedSocket:
         raise self._ended_error()
 
     def subscription(self, association_id: int | None) -> EventSubscription:
+        raise self._ended_error()
+
+    def report_dry(self, association_id: int, on: bool) -> None:
         raise self._ended_error()
 
     def close(self, *, abort: bool) -> None:

@@ -98,6 +98,21 @@ class StackSocket(Protocol):
         """Abort an association (SCTP_ABORT)."""
         ...
 
+    def is_dry(self, association_id: int) -> bool:
+        """Whether nothing that was sent on an association that is up has yet to be acknowledged or
+        given up; OSError if it does not exist, or no longer exists."""
+        ...
+
+    def ping(
+        self, association_id: int, address: Address | None, answered: Callable[[float], None]
+    ) -> Callable[[], None]:
+        """Send a heartbeat to an address of the peer, or where data goes if None.
+
+        ``answered`` is called with the seconds of its round trip, or never.  A heartbeat that is
+        under way serves as well.  Returns a function that takes the request back.
+        """
+        ...
+
     # -- addresses -----------------------------------------------------------------------------
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
@@ -138,6 +153,10 @@ class StackSocket(Protocol):
 
     def subscription(self, association_id: int | None) -> EventSubscription:
         """The events that are reported."""
+        ...
+
+    def report_dry(self, association_id: int, on: bool) -> None:
+        """Choose whether `SenderDry` is reported of an association; if it is dry, at once."""
         ...
 
     # -- the end of the socket -----------------------------------------------------------------

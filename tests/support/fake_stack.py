@@ -66,6 +66,7 @@ class FakeSocket:
     def __init__(self) -> None:
         self.arrivals: deque[Arrival] = deque()
         self.states: dict[int, StatusState] = {}
+        self.dry: set[int] = set()  # ids of associations of which all is acknowledged
         self.sent: list[tuple[int, bytes]] = []
         self.calls: list[tuple[str, int]] = []
         self.room = 10**9
@@ -194,6 +195,16 @@ class FakeSocket:
             primary=path,
         )
 
+    def is_dry(self, association_id: int) -> bool:
+        if association_id not in self.states:
+            raise os_error(errno.EINVAL)
+        return association_id in self.dry
+
+    def ping(
+        self, association_id: int, address: Address | None, answered: Callable[[float], None]
+    ) -> Callable[[], None]:
+        raise AssertionError("no test of this stack calls that")
+
     def pending_error(self) -> int:
         return 0
 
@@ -236,6 +247,9 @@ class FakeSocket:
 
     def subscription(self, association_id: int | None) -> EventSubscription:
         raise AssertionError("no test of this stack calls that")
+
+    def report_dry(self, association_id: int, on: bool) -> None:
+        self.calls.append(("report dry" if on else "report dry no more", association_id))
 
     def max_send_size(self) -> tuple[int, str]:
         return 10_000, "use a larger one"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -739,6 +740,16 @@ class EngineAssociation:
         """Send a heartbeat on a path now."""
         self._heartbeat_due(path, now)
         self.flush(now)
+
+    def ping(self, path: Path, answered: Callable[[float], None], now: float) -> Callable[[], None]:
+        """Have a function called with the round trip of the heartbeat under way, or of a new one.
+
+        Returns what takes the request back.
+        """
+        if not path.heartbeat_nonce and self.state in DATA_MAY_LEAVE:
+            self.heartbeats.send(path, now)
+            self.flush(now)
+        return self.heartbeats.tell(path, answered)
 
     def _heartbeat_due(self, path: Path, now: float) -> None:
         if self.state not in DATA_MAY_LEAVE:

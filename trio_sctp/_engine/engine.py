@@ -35,7 +35,7 @@ from .offer import Offer
 from .outbound import OutgoingMessage
 from .outlet import Outgoing, Outlet
 from .parameters import Parameters
-from .path import Route
+from .path import Path, Route
 from .tags import Tags
 from .wire import Cause, ChunkType, Tlv
 
@@ -226,6 +226,19 @@ class Engine:
         association = self._association(id)
         association.request_heartbeat(association.paths[address], now)
         self._settle(association)
+
+    def ping(
+        self, id: int, path: Path, answered: Callable[[float], None], now: float
+    ) -> Callable[[], None]:
+        """Have a function called with the seconds that a heartbeat on a path of the peer takes.
+
+        One that is under way serves as well.  The function is not called if the heartbeat is lost.
+        Returns what takes the request back.
+        """
+        association = self._association(id)
+        take_back = association.ping(path, answered, now)
+        self._settle(association)
+        return take_back
 
     def tell_if_dry(self, id: int) -> None:
         """Report an association that has nothing to send and nothing unacknowledged."""

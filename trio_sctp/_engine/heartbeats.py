@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -35,6 +36,7 @@ class Heartbeats:
         "_bundler",
         "_outlet",
         "_paths",
+        "_pings",
         "_timers",
         "awaited",
     )
@@ -47,11 +49,14 @@ class Heartbeats:
         self._timers: list[float] = timers
         self._awaited_tries: int = 0
         self._acks_size: int = 0  # bytes of the answers to the packet at hand
+        # Whom to tell how long the heartbeat takes that is under way to an address.
+        self._pings: dict[str, list[Callable[[float], None]]] = {}
 
     def begin_anew(self) -> None:
         """Forget what the peer has listed: it begins anew."""
         self.awaited.clear()
         self._awaited_tries = 0
+        self._pings.clear()
 
     # -- ours (8.3) ---
 
@@ -75,19 +80,37 @@ class Heartbeats:
         else:
             self.send(path, now)
 
+    def tell(self, path: Path, answered: Callable[[float], None]) -> Callable[[], None]:
+        """Have a function called with the round trip of the heartbeat under way, in seconds.
+
+        It is not called if that is lost.  Returns what takes the request back.
+        """
+        told = self._pings.setdefault(path.address, [])
+        told.append(answered)
+
+        def take_back() -> None:
+            if answered in told:
+                told.remove(answered)
+
+        return take_back
+
     def take_answer(self, path: Path, nonce: bytes, now: float) -> bool:
         """Whether the peer has answered the heartbeat that was sent on a path."""
         if nonce != path.heartbeat_nonce:
             return False
         path.heartbeat_nonce = b""
         path.heartbeat_deadline = inf
-        path.measured(max(now - path.heartbeat_sent, 0.0))
+        seconds = max(now - path.heartbeat_sent, 0.0)
+        path.measured(seconds)
+        for answered in self._pings.pop(path.address, ()):
+            answered(seconds)
         return True
 
     def lost(self, path: Path) -> None:
         """Note that the peer has not answered the heartbeat that was sent on a path."""
         path.heartbeat_deadline = inf
         path.heartbeat_nonce = b""
+        self._pings.pop(path.address, None)
         path.back_off()
 
     # -- the peer's ---

@@ -469,7 +469,12 @@ def _with_switches(
 def subscribe(sock: socket.socket, events: EventSubscription, id: int) -> None:
     """Have these events reported; all fields of ``events`` have to be set."""
     for field, note in NOTES.items():
-        sock.setsockopt(SOL_SCTP, Opt.EVENT, EVENT_STRUCT.pack(id, note, getattr(events, field)))
+        subscribe_to(sock, note, getattr(events, field), id)
+
+
+def subscribe_to(sock: socket.socket, note: Note, on: bool, id: int) -> None:
+    """Have one kind of event reported, or not."""
+    sock.setsockopt(SOL_SCTP, Opt.EVENT, EVENT_STRUCT.pack(id, note, on))
 
 
 def subscription(sock: socket.socket, id: int) -> EventSubscription:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import trio
 
 from .._errors import OptionUnsupported
-from .._options import EventSubscription, NetworkNamespace, Option, Status
+from .._options import EventSubscription, NetworkNamespace, Option, Status, StatusState
 from .._stack import StackReport, StackSocket
 from .._values import (
     Address,
@@ -46,6 +46,7 @@ from ._layouts import (
     SNDINFO_STRUCT,
     SOL_SCTP,
     UNORDERED,
+    Note,
     Opt,
     pack_address,
     unpack_address,
@@ -287,6 +288,19 @@ class KernelSocket:
     def status(self, association_id: int) -> Status:
         return _options.get_option(self._sock, Status, association_id)
 
+    def is_dry(self, association_id: int) -> bool:
+        status = self.status(association_id)
+        return status.state >= StatusState.ESTABLISHED and not status.unackdata
+
+    def ping(
+        self, association_id: int, address: Address | None, answered: Callable[[float], None]
+    ) -> Callable[[], None]:
+        raise OptionUnsupported(
+            errno.EOPNOTSUPP,
+            "Linux does not report the answer to a heartbeat: paths() has each path's smoothed "
+            "round-trip time, srtt",
+        )
+
     def pending_error(self) -> int:
         return self._pending_error or self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
@@ -370,6 +384,9 @@ class KernelSocket:
     def subscription(self, association_id: int | None) -> EventSubscription:
         id = FUTURE_ASSOCIATIONS if association_id is None else association_id
         return _options.subscription(self._sock, id)
+
+    def report_dry(self, association_id: int, on: bool) -> None:
+        _options.subscribe_to(self._sock, Note.SENDER_DRY_EVENT, on, association_id)
 
     # -- giving it up ---
 

@@ -7,6 +7,7 @@ who reads, and for no credit.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._errors import OUT_OF_RESOURCE
@@ -20,6 +21,7 @@ from .._values import (
     Notification,
     PartialDeliveryAborted,
     Piece,
+    SenderDry,
     SendFailed,
     ShutdownReceived,
     StreamChange,
@@ -51,6 +53,7 @@ class Intake:
         self.discarded: dict[int, Tcb] = {}  # of cancelled connects, refused peers
         self._cut_off: set[int] = set()  # whose message was too large: the rest of it is dropped
         self._ending: Tcb | None = None  # whose end was read, but not yet all that comes with it
+        self.copies: list[Callable[[Notification], None]] = []  # are given each event, too
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -95,6 +98,18 @@ class Intake:
                 tcb.peer_shuts_down = True
             if tcb.phase is Phase.HALF_OPEN:
                 mark_as_reported(tcb, status)
+            if tcb.dry_waits:
+                self.note_if_dry(tcb)
+
+    def note_if_dry(self, tcb: Tcb) -> None:
+        """Tell those who wait whether all that was sent on an association is acknowledged.
+
+        An event that says so may be older than what was sent last, so the stack is asked.
+        """
+        with contextlib.suppress(OSError):  # it has ended, as will be read
+            if self._socket.raw.is_dry(tcb.id):
+                tcb.dry_seen += 1
+                tcb.wake()
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -175,19 +190,30 @@ class Intake:
 
     def _deliver(self, event: Notification, tcb: Tcb | None) -> None:
         """Queue an event, if it is one that somebody wants to see."""
+        if self._wanted(event, tcb):
+            self._queue.put([event])
+            if tcb is None or event is not tcb.end_event:
+                self._copy(event)
+
+    def _wanted(self, event: Notification, tcb: Tcb | None) -> bool:
         if self._unwanted(event.association_id):
-            return
+            return False
         delivered = self.delivered
         if tcb is not None and tcb.delivered is not None:
             delivered = tcb.delivered
-        if type(event) in delivered:
-            self._queue.put([event])
+        return type(event) in delivered
+
+    def _copy(self, event: Notification) -> None:
+        for copy in self.copies:
+            copy(event)
 
     def _take_event(self, event: Notification) -> None:
         tcb = self.find(event.association_id)
         match event:
             case ShutdownReceived() if tcb is not None:
                 tcb.peer_shuts_down = True
+            case SenderDry() if tcb is not None and tcb.dry_waits:
+                self.note_if_dry(tcb)
             case PartialDeliveryAborted():
                 self._queue.partials.pop(event.association_id, None)
             case StreamChange() if tcb is not None:
@@ -274,6 +300,9 @@ class Intake:
         for key in list(tcb.fragments):
             self._join_fragments(tcb, key)
         self._ending = None
+        if self.copies and self._wanted(event, tcb):
+            # Last, so that the messages that failed with the association do not crowd it out.
+            self._copy(event)
         cause, reason = tcb.our_abort or (event.error, event.reason)
         self._socket.end(tcb, AssociationState(event.state), cause, reason)
 

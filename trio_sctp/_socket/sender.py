@@ -31,7 +31,8 @@ _RETRY_PER_SENDER = 0.001
 ANY_STREAM = 2**16
 """Streams to reckon with while an association is half-open: the peer may grant that many."""
 
-_NO_DEFAULTS = SendInfo(0, 0, False, 0, 0)
+NO_DEFAULTS = SendInfo(0, 0, False, 0, 0)
+"""How to send without any `DefaultSendParams`: in order, and without a lifetime."""
 
 
 class Sender:
@@ -54,6 +55,13 @@ class Sender:
         self._socket.check_not_released()
         return self._socket.raw.max_send_size()[0]
 
+    def size_limit(self) -> tuple[int, str]:
+        """`max_send_size`, and how to raise it; the stack is asked once, as asking takes longer
+        than sending."""
+        if self._max_send is None:
+            self._max_send = self._socket.raw.max_send_size()
+        return self._max_send
+
     def info(
         self,
         tcb: Tcb,
@@ -71,7 +79,7 @@ class Sender:
             try:
                 default = tcb.default_send = self.default_info(tcb.id)
             except OSError:
-                default = _NO_DEFAULTS  # the association is gone, as sending will find out
+                default = NO_DEFAULTS  # the association is gone, as sending will find out
         if address is not None:
             check_address(address)
         elif stream is ppid is unordered is context is lifetime is None:
@@ -114,10 +122,8 @@ class Sender:
             size = len(value)
         if size == 0:
             raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
-        if self._max_send is None:
-            self._max_send = self._socket.raw.max_send_size()
-        if size > self._max_send[0]:
-            largest, remedy = self._max_send
+        largest, remedy = self._max_send or self.size_limit()
+        if size > largest:
             raise ValueError(
                 f"a message of {size} bytes is larger than the {largest} bytes of the send "
                 f"buffer: {remedy}"
@@ -245,30 +251,48 @@ class Sender:
         except BlockingIOError:
             raise trio.WouldBlock from None
 
-    async def wait_for_room(self, tcb: Tcb | None) -> None:
-        """Wait until a message may be taken on an association; None stands for a new one."""
+    async def wait_might_not_block(self, tcb: Tcb) -> None:
+        """Wait until a message would be taken, after those of other tasks; send nothing."""
+        if tcb.send_lock is None:
+            tcb.send_lock = trio.StrictFIFOLock()
+        async with tcb.send_lock:
+            sender = self
+            try:
+                while not await sender.wait_for_room(tcb):
+                    sender = tcb.socket.sender  # another, if it was peeled off meanwhile
+                    sender._check_alive(tcb)
+            finally:
+                sender._blocked.unpark()
+
+    async def wait_for_room(self, tcb: Tcb | None) -> bool:
+        """Wait until a message may be taken on an association; None stands for a new one.
+
+        Returns whether the stack says so; else it is only time to look again.
+        """
         if tcb is not None and not self._socket.raw.room_is_shared:
             with trio.CancelScope() as tcb.room_wait:
                 try:
                     await self._socket.raw.wait_writable(tcb.id)
+                    return True
                 except trio.ClosedResourceError:
                     pass  # the next try says so
                 finally:
                     tcb.room_wait = None
-            return
+            return False
         if self._writer is not None:
             await self._blocked.park()
-            return
+            return False
         retry_after = _SEND_RETRY + _RETRY_PER_SENDER * len(self._blocked)
         with trio.move_on_after(retry_after) as self._writer:
             try:
                 await self._socket.raw.wait_writable(None)
+                return True
             except trio.ClosedResourceError:
-                pass  # the next try says so
+                return False  # the next try says so
             finally:
                 self._writer = None
-            return
         self._blocked.unpark_all()
+        return False
 
     def waiting(self) -> int:
         """How many tasks wait to send."""

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._errors import ASSOCIATION_GONE, ConnectFailed
+from .._errors import ASSOCIATION_GONE, ConnectFailed, OptionUnsupported
 from .._options import (
     DEFAULT_EVENTS,
     EventSubscription,
     Option,
+    check_address,
     event_types,
 )
 from .._stack import Stack, StackSocket
@@ -153,12 +154,41 @@ class Socket:
         if tcb is not None:
             tcb.subscription = subscription
             tcb.delivered = event_types(subscription)
+            self._ask_again(tcb)
             return
         self.subscription = subscription
         self.intake.delivered = event_types(subscription)
         for other in self.tcbs.values():
             if other.subscription is not None:
                 self.subscribe(other.subscription, other)  # the stack has set it for all
+            else:
+                self._ask_again(other)
+
+    # -- whether all that was sent is acknowledged --------------------------------------------
+
+    def ask_whether_dry(self, tcb: Tcb) -> None:
+        """Have the stack say when all that was sent on an association is acknowledged.
+
+        A program that wants to see that as well sees it no more often for that.
+        """
+        if self._shows_dry(tcb):
+            self.intake.note_if_dry(tcb)
+            return
+        with contextlib.suppress(OSError):  # it has ended, as will be read
+            self.raw.report_dry(tcb.id, True)
+
+    def _ask_again(self, tcb: Tcb) -> None:
+        if tcb.dry_waits:
+            self.ask_whether_dry(tcb)
+
+    def ask_no_more(self, tcb: Tcb) -> None:
+        """Undo `ask_whether_dry`: nobody waits for it any more."""
+        if tcb.end is None and not self.released and not self._shows_dry(tcb):
+            with contextlib.suppress(OSError):
+                self.raw.report_dry(tcb.id, False)
+
+    def _shows_dry(self, tcb: Tcb) -> bool:
+        return bool((tcb.subscription or self.subscription).sender_dry_event)
 
     def statistics(self) -> SocketStatistics:
         """What the socket holds at this moment, and what has gone through it."""
@@ -174,6 +204,23 @@ class Socket:
             messages_sent=self.sender.sent,
             octets_sent=self.sender.sent_octets,
         )
+
+    def ping(
+        self, tcb: Tcb, address: Address | None, answered: Callable[[float], None]
+    ) -> Callable[[], None]:
+        """Send a heartbeat to one of the peer's addresses; see `StackSocket.ping`."""
+        try:
+            if address is not None:
+                check_address(address)
+                known = self.raw.peer_addresses(tcb.id)
+                if address[:2] not in [one[:2] for one in known]:
+                    raise ValueError(f"{address!r} is none of the peer's addresses, {known!r}")
+            return self.raw.ping(tcb.id, address, answered)
+        except OptionUnsupported:
+            raise
+        except OSError:
+            self.intake.read_to_end(tcb)  # it has ended, and says how
+            raise tcb.lost_error() from None
 
     # -- associations begin ------------------------------------------------------------------
 
@@ -269,10 +316,8 @@ class Socket:
         tcb.socket.check_open()
         if tcb.end is None:
             tcb.socket.start_shutdown(tcb)
-        elif tcb.our_abort is not None:
-            raise trio.ClosedResourceError(f"association {tcb.id} was aborted here")
-        elif not tcb.end.graceful:
-            raise tcb.lost_error()
+        else:
+            tcb.check_graceful(tcb.end)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def start_shutdown(self, tcb: Tcb) -> None:

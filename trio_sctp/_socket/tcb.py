@@ -54,6 +54,8 @@ class Tcb:
         "closed_by_us",
         "default_send",
         "delivered",
+        "dry_seen",
+        "dry_waits",
         "end",
         "end_event",
         "fragments",
@@ -98,6 +100,8 @@ class Tcb:
 
         self.subscription: EventSubscription | None = None  # else the socket's
         self.delivered: frozenset[type] | None = None  # the events of its subscription
+        self.dry_waits: int = 0  # tasks that wait until all that was sent is acknowledged
+        self.dry_seen: int = 0  # how often the stack has said so while one waited
 
         # What is still being read of its end.
         self.end_event: AssociationChange | None = None
@@ -150,6 +154,56 @@ class Tcb:
             await self.wait_changed()
         return self.end
 
+    async def wait_sent(self) -> None:
+        """Wait until all that was sent on the association is acknowledged or given up."""
+        await trio.lowlevel.checkpoint()
+        await self.wait_set_up()
+        seen = self.dry_seen
+        self.dry_waits += 1
+        try:
+            while self.dry_seen == seen:
+                if self.end is not None:
+                    self.check_graceful(self.end)
+                    return  # or it would not have ended so
+                self.socket.check_not_released()
+                # Also if it was restarted, which takes all that was sent, or peeled off.
+                self.socket.ask_whether_dry(self)
+                if self.dry_seen == seen:
+                    await self.wait_changed()
+        finally:
+            self.dry_waits -= 1
+            if not self.dry_waits:
+                self.socket.ask_no_more(self)
+
+    async def ping(self, address: Address | None) -> float:
+        """Measure one heartbeat's round trip in seconds."""
+        socket = self.socket
+        socket.sender._check_alive(self)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        await self.wait_set_up()
+        socket = self.socket  # another, if it was peeled off meanwhile
+        socket.sender._check_alive(self)
+        answer: float | None = None
+        waiter = Waiter(state_only=True)
+
+        def answered(seconds: float) -> None:
+            nonlocal answer
+            answer = seconds
+            waiter.wake()
+
+        take_back = socket.ping(self, address, answered)
+        self.waiters.add(waiter)
+        try:
+            while answer is None:
+                if self.end is not None:
+                    self.socket.sender._check_alive(self)
+                self.socket.check_not_released()
+                await self.socket.reader.wait(waiter)
+            return answer
+        finally:
+            self.waiters.discard(waiter)
+            take_back()
+
     # -- what programs see -------------------------------------------------------------------
 
     def get_handle(self) -> Association:
@@ -157,6 +211,14 @@ class Tcb:
         if self.handle is None:
             self.handle = self.socket.make_handle(self)
         return self.handle
+
+    def check_graceful(self, end: AssociationEnd) -> None:
+        """Raise if the association has ended in any other way than gracefully."""
+        if end.graceful:
+            return
+        if self.closed_by_us and self.our_abort is not None:
+            raise trio.ClosedResourceError(f"association {self.id} was aborted here")
+        raise self.lost_error()
 
     def lost_error(self) -> AssociationLost:
         """The error for a program that still wants to use the association."""

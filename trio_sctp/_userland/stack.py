@@ -445,16 +445,21 @@ class UserlandSocket:
 
     async def wait_writable(self, association_id: int | None) -> None:
         self._check_open()
-        if association_id not in self.engine.associations:
-            await trio.lowlevel.checkpoint()  # it has ended, or is a new one, which has room
+        association = self.engine.associations.get(association_id or 0)
+        if (
+            association is None  # it has ended, or is a new one, which has room
+            or association.shutting_down
+            or association.outbound.has_room()
+        ):
+            await trio.lowlevel.checkpoint()
             return
-        self.engine.wants_room(association_id)
-        senders = self._senders.setdefault(association_id, trio.lowlevel.ParkingLot())
+        self.engine.wants_room(association.id)
+        senders = self._senders.setdefault(association.id, trio.lowlevel.ParkingLot())
         try:
             await senders.park()
         finally:
-            if not senders and self._senders.get(association_id) is senders:
-                del self._senders[association_id]
+            if not senders and self._senders.get(association.id) is senders:
+                del self._senders[association.id]
         self._check_open()
 
     def _check_open(self) -> None:
@@ -509,6 +514,18 @@ class UserlandSocket:
 
     def status(self, association_id: int) -> Status:
         return self._association(association_id).status()
+
+    def is_dry(self, association_id: int) -> bool:
+        return self._association(association_id).outbound.empty
+
+    def ping(
+        self, association_id: int, address: Address | None, answered: Callable[[float], None]
+    ) -> Callable[[], None]:
+        association = self._association(association_id)
+        path = association.paths.for_data() if address is None else path_at(association, address)
+        take_back = self.engine.ping(association_id, path, answered, trio.current_time())
+        self.settle()
+        return take_back
 
     def pending_error(self) -> int:
         return 0 if self.only is None else self.engine.failure(self.only)
@@ -587,11 +604,15 @@ class UserlandSocket:
         if events.sender_dry_event and (association_id is not None or not before.sender_dry_event):
             # An association that is dry already is reported at once (RFC 6458 section 6.1.9).
             for id in self.association_ids() if association_id is None else [association_id]:
-                self.engine.tell_if_dry(id)
-            self.readable()
+                self.report_dry(id, True)
 
     def subscription(self, association_id: int | None) -> EventSubscription:
         return self._subscription
+
+    def report_dry(self, association_id: int, on: bool) -> None:
+        if on:
+            self.engine.tell_if_dry(association_id)
+            self.readable()
 
     # -- giving it up ---
 
