@@ -70,7 +70,7 @@ class EventChannel(trio.abc.ReceiveChannel[Event]):
         tcb = self._tcb
         try:
             while tcb.end is None and not tcb.socket.closing:
-                await tcb.wait_changed()
+                await tcb.wait_changed(ask=False)
         except (OSError, trio.BrokenResourceError) as error:
             self._failure = error
         self._waiting.unpark_all()

@@ -488,6 +488,8 @@ class Socket:
             reason = "a task receives from it"
         elif self.sender.waiting() or any(tcb.waiters for tcb in self.tcbs.values()):
             reason = "a task waits to send, or for an association"
+        elif any(tcb.watchers for tcb in self.tcbs.values()):
+            reason = "a block has its events"
         elif records := queue.untaken():
             reason = f"{records} records were read and not taken: receive them first"
         elif queue.partials:

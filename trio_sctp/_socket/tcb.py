@@ -75,6 +75,7 @@ class Tcb:
         "subscription",
         "undelivered",
         "waiters",
+        "watchers",
     )
 
     def __init__(self, id: int, socket: Socket) -> None:
@@ -82,6 +83,7 @@ class Tcb:
         self.socket: Socket = socket
         self.handle: Association | None = None
         self.waiters: set[Waiter] = set()
+        self.watchers: set[Waiter] = set()  # for which the stack is not asked behind a full store
         self.peer: Address | None = None  # one of its addresses; None if it is not known
 
         self.phase: Phase = Phase.HALF_OPEN
@@ -125,19 +127,23 @@ class Tcb:
 
     def wake(self) -> None:
         """Let everybody who waits for a change of the association look again."""
-        for waiter in self.waiters:
+        for waiter in (*self.waiters, *self.watchers):
             waiter.wake()
 
     # -- waiting -----------------------------------------------------------------------------
 
-    async def wait_changed(self) -> None:
-        """Wait until the association may have changed, whatever socket it is on."""
+    async def wait_changed(self, *, ask: bool = True) -> None:
+        """Wait until the association may have changed, whatever socket it is on.
+
+        ``ask``: behind a full store, have the stack asked for the state.
+        """
         waiter = Waiter(state_only=True)
-        self.waiters.add(waiter)
+        waiters = self.waiters if ask else self.watchers
+        waiters.add(waiter)
         try:
             await self.socket.reader.wait(waiter)
         finally:
-            self.waiters.discard(waiter)
+            waiters.discard(waiter)
 
     async def wait_set_up(self) -> None:
         """Wait until the association is no longer half-open: it is up, or has ended."""
