@@ -295,6 +295,7 @@ async def test_only_the_peers_addresses_are_pinged(pair: Pair, address: tuple[st
 async def test_a_ping_of_what_has_ended(stack: StackUnderTest) -> None:
     async with stack.channels() as (client, server):
         client.abort()
+        await server.wait_ended()
         await raises(AssociationLost, server.ping)
         await raises(trio.ClosedResourceError, client.ping)
     async with stack.channels() as (client, server):

@@ -62,7 +62,7 @@ UNORDERED = 0x0001
 ADDR_OVER = 0x0002
 ABORT = 0x0004
 EOF = 0x0200
-PR_SCTP_TTL = 0x0010
+PR_SCTP_NONE, PR_SCTP_TTL = 0x0000, 0x0010
 
 # Flags of a message that was received.
 MSG_EOR = 0x80

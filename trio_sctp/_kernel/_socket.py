@@ -14,7 +14,14 @@ from typing import TypeVar
 import trio
 
 from .._errors import OptionUnsupported
-from .._options import EventSubscription, NetworkNamespace, Option, Status, StatusState
+from .._options import (
+    DefaultSendParams,
+    EventSubscription,
+    NetworkNamespace,
+    Option,
+    Status,
+    StatusState,
+)
 from .._stack import StackReport, StackSocket
 from .._values import (
     Address,
@@ -37,6 +44,7 @@ from ._layouts import (
     MSG_EOR,
     MSG_NOTIFICATION,
     PEELOFF_FLAGS_STRUCT,
+    PR_SCTP_NONE,
     PR_SCTP_TTL,
     PRINFO,
     PRINFO_STRUCT,
@@ -92,6 +100,9 @@ class KernelSocket:
         self._ipv6 = sock.family == socket.AF_INET6
         self._scopes: dict[tuple[int, str], int] = {}
         self._pending_error = 0
+        # Whether an association may have a default lifetime: Linux takes it for every message that
+        # says nothing of its own, while it takes no other default for one that has SNDINFO.
+        self._default_lifetimes = False
 
     def configure(self) -> None:
         """Set what the data path relies on.  Peeled-off and accepted sockets inherit it."""
@@ -184,8 +195,9 @@ class KernelSocket:
         try:
             packed = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
             ancillary = [(SOL_SCTP, SNDINFO, packed)]
-            if lifetime:
-                ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(PR_SCTP_TTL, lifetime)))
+            if lifetime or self._default_lifetimes:
+                policy = PR_SCTP_TTL if lifetime else PR_SCTP_NONE
+                ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(policy, lifetime)))
         except struct.error:
             raise TypeError(
                 "stream, ppid, context and lifetime must be integers, not "
@@ -248,7 +260,7 @@ class KernelSocket:
     def accept(self) -> KernelSocket:
         sock = self._sock.accept()[0]
         _options.copy_uninherited(self._sock, sock)
-        return KernelSocket(sock)
+        return self._offspring(sock)
 
     def peel_off(self, association_id: int) -> KernelSocket:
         try:
@@ -265,7 +277,13 @@ class KernelSocket:
                 os.close(namespace)
         sock = socket.socket(fileno=descriptor)
         _options.copy_uninherited(self._sock, sock)
-        return KernelSocket(sock)
+        return self._offspring(sock)
+
+    def _offspring(self, sock: socket.socket) -> KernelSocket:
+        """The socket of an association of this one."""
+        other = KernelSocket(sock)
+        other._default_lifetimes = self._default_lifetimes
+        return other
 
     def _peel_off(self, association_id: int) -> int:
         flags = os.O_NONBLOCK | os.O_CLOEXEC
@@ -375,6 +393,8 @@ class KernelSocket:
         return _options.get_option(self._sock, kind, association_id, address)
 
     def set_option(self, option: Option, association_id: int | None) -> None:
+        if isinstance(option, DefaultSendParams) and option.lifetime:
+            self._default_lifetimes = True
         _options.set_option(self._sock, option, association_id)
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
@@ -471,6 +491,7 @@ class KernelStack:
             result = KernelSocket(own)
             check(result)
             result.configure()
+            result._default_lifetimes = True  # whoever made it may have set one
         except BaseException:
             # The caller keeps the socket as it was.
             own.detach()
