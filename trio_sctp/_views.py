@@ -64,7 +64,6 @@ class EventChannel(trio.abc.ReceiveChannel[Event]):
             self.dropped += 1
         self._waiting.unpark()
 
-    @enable_ki_protection
     async def watch(self) -> None:
         """Read ahead until no event can come any more.  Never raises: `receive` does."""
         tcb = self._tcb
