@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +17,13 @@ from trio_sctp import (
     AssociationChannel,
     AssociationLost,
     AssociationState,
+    DefaultSendParams,
     Endpoint,
     EventSubscription,
     Listener,
     Message,
+    ReceiveBuffer,
+    ShutdownReceived,
     Window,
 )
 
@@ -27,7 +31,7 @@ from .helpers import StackUnderTest, next_change, numbers, raises, take
 
 pytestmark = pytest.mark.kernel_only("other stacks have no descriptors")
 
-IPPROTO_SCTP = 132
+IPPROTO_SCTP, SCTP_DEFAULT_SEND_PARAM = 132, 10
 HOST = "127.0.0.1"
 KINDS = [Endpoint, AssociationChannel, Listener]
 
@@ -225,6 +229,45 @@ async def test_events_of_a_one_to_one_socket(stack: StackUnderTest) -> None:
             assert (record.data, record.association_id) == (b"0", client.id)
         await server.aclose()
         await client.aclose()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_STREAM])
+async def test_the_views_of_an_adopted_socket(stack: StackUnderTest, kind: int) -> None:
+    async with stack.listener() as listener:
+        sock = new_socket(kind)
+        sock.connect((HOST, listener.port))
+        client = AssociationChannel.from_socket(sock)
+        server = await listener.accept()
+        subscription = client._socket.raw.subscription(client.id)
+        async with client.events() as events, trio.open_nursery() as nursery:
+            await client.as_stream().send_all(bytes(50_000))
+            await client.wait_sent()
+            assert client._socket.raw.subscription(client.id) == subscription
+            nursery.start_soon(server.aclose)
+            assert [event async for event in events if isinstance(event, ShutdownReceived)]
+        await client.aclose()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_STREAM])
+async def test_an_adopted_socket_that_has_a_default_lifetime(
+    stack: StackUnderTest, kind: int
+) -> None:
+    async with stack.listener(options=[ReceiveBuffer(16384)]) as listener:
+        sock = new_socket(kind)
+        default = struct.pack("=HHHHIIIIIi", 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)  # milliseconds: 1
+        sock.setsockopt(IPPROTO_SCTP, SCTP_DEFAULT_SEND_PARAM, default)
+        sock.connect((HOST, listener.port))
+        client = AssociationChannel.from_socket(sock)
+        server = await listener.accept()
+        assert client.get_option(DefaultSendParams).lifetime == 1
+        sent = 0
+        with trio.move_on_after(0.5):
+            while True:
+                await client.send((b"%d" % sent).ljust(1000), lifetime=0)
+                sent += 1
+        assert await take(server.receive, sent) == list(range(sent))
+        client.abort()
+        server.abort()
 
 
 async def test_a_socket_without_an_association_is_no_channel(stack: StackUnderTest) -> None:
