@@ -16,11 +16,12 @@ A map of the package; each layer imports only from those below it, annotations a
     _interrupts   Ctrl-C waits for the next checkpoint
     _background   runs a task of the library's for the length of an ``async with`` block
     _engine       SCTP as a function of packets and time; no Trio
-    _addresses    host names and ports into addresses
+    _addresses    host names and ports into addresses, and this machine's addresses
     _errors       errors and cause codes
     _options      the options, the table of events, and the states that `Status` tells of
     _ppid         the registered payload protocol identifiers
     _values       messages, events and enums, and what else crosses the seam
+    _checks       whether arguments are what they have to be
     _public       claim, which makes public names say that they are the package's
 
 A folder lists its own modules in the same way, at the head of its ``__init__.py``.  `_socket` knows

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import array
+import contextlib
 import ipaddress
 import socket
-from collections.abc import Sequence
+import struct
+import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
+from ._checks import check_integer, shown
 from ._values import Address
+
+if sys.platform == "linux":
+    import fcntl
 
 if TYPE_CHECKING:
     from ._stack import Stack
@@ -26,21 +34,50 @@ _IPPROTO_SCTP = 132
 def check_port(port: Port, *, lowest: int) -> None:
     """Raise if ``port`` is not a port, ``lowest`` to 65535, or the name of a service."""
     if isinstance(port, str):
-        if not port:
-            raise ValueError("a port must be a number or the name of a service, not ''")
+        if not port or "\0" in port:
+            raise ValueError(f"a port must be a number or the name of a service, not {port!r}")
         return
     if not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"a port must be an integer or the name of a service, not {port!r}")
-    if not lowest <= port <= 65535:
-        raise ValueError(f"a port must be between {lowest} and 65535, not {port}")
+        raise TypeError(f"a port must be an integer or the name of a service, not {shown(port)}")
+    check_integer("a port", port, lowest, 65535)
 
 
-def _host_list(hosts: Hosts) -> list[str]:
-    listed = [hosts] if isinstance(hosts, str) else list(hosts)
+def check_hosts(hosts: Hosts, name: str = "hosts") -> list[str]:
+    """The hosts that an argument names, as a list; raise if one cannot be a host."""
+    if isinstance(hosts, str):
+        listed = [hosts]
+    elif isinstance(hosts, Iterable) and not isinstance(hosts, (bytes, bytearray, memoryview)):
+        listed = list(hosts)
+    else:
+        raise TypeError(
+            f"{name} must be a str, a name or an address, or a list of them, not {shown(hosts)}"
+        )
     for host in listed:
-        if not isinstance(host, str) or not host:
-            raise ValueError(f"a host must be a name or an address, not {host!r}")
+        if not isinstance(host, str):
+            hint = ": the port is an argument of its own" if _has_port(host) else ""
+            raise TypeError(f"a host must be a str, a name or an address, not {shown(host)}{hint}")
+        _check_host(host)
     return listed
+
+
+def _has_port(host: object) -> bool:
+    """Whether it looks like a port, or an address with one, in a host's place."""
+    return isinstance(host, (int, tuple)) and not isinstance(host, bool)
+
+
+def _check_host(host: str) -> None:
+    """Refuse what is written as a host in other places, and would be looked up in vain."""
+    if "://" in host:
+        hint = ", without a scheme"
+    elif host.startswith("["):
+        hint = ", without brackets; the port is an argument of its own"
+    elif host.count(":") == 1:
+        hint = ": the port is an argument of its own"
+    elif not host or "\0" in host:
+        hint = ""
+    else:
+        return
+    raise ValueError(f"a host must be a name or an address, not {shown(host)}{hint}")
 
 
 async def _lookup(host: str, port: int, stack: Stack) -> list[Address]:
@@ -51,12 +88,28 @@ async def _lookup(host: str, port: int, stack: Stack) -> list[Address]:
             found = await trio.socket.getaddrinfo(one, port, type=socket.SOCK_STREAM)
             for family, _, _, _, address in found:
                 if family in (socket.AF_INET, socket.AF_INET6) and address not in addresses:
+                    check_scope(address)  # type: ignore[arg-type]
                     addresses.append(address)  # type: ignore[arg-type]
     except UnicodeError:
         raise ValueError(f"a host must be a name or an address, not {host!r}") from None
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"{host!r}: {error.strerror}") from None
+    if not addresses:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} has no IPv4 or IPv6 address")
     return addresses
+
+
+def check_scope(address: Address) -> None:
+    """Refuse a link-local address that does not say on which link."""
+    host = ipaddress.ip_address(address[0])
+    if (
+        isinstance(host, ipaddress.IPv6Address)
+        and host.is_link_local
+        and not (host.scope_id or (len(address) == 4 and address[3]))
+    ):
+        raise ValueError(
+            f"{address[0]!r} is a link-local address: say the interface, as in '{address[0]}%eth0'"
+        )
 
 
 async def resolve_port(port: Port, *, lowest: int) -> int:
@@ -80,9 +133,14 @@ async def resolve_port(port: Port, *, lowest: int) -> int:
     raise socket.gaierror(failure.errno, f"{port!r} is not a service that this machine knows")
 
 
-async def resolve_local(hosts: Hosts, port: int, stack: Stack) -> list[Address]:
-    """The addresses to bind: one for each host; an empty list stands for any address."""
-    return [(await _lookup(host, port, stack))[0] for host in _host_list(hosts)]
+async def resolve_local(
+    hosts: Hosts, port: int, stack: Stack, name: str = "hosts"
+) -> list[Address]:
+    """The addresses to bind: one for each host; an empty list stands for any address.
+
+    ``name`` is that of the argument.
+    """
+    return [(await _lookup(host, port, stack))[0] for host in check_hosts(hosts, name)]
 
 
 def is_literal(host: str) -> bool:
@@ -100,7 +158,7 @@ async def resolve_peer(hosts: Hosts, port: Port, stack: Stack) -> list[list[Addr
     Several hosts are one multi-homed peer.  The addresses of a single name are tried in turn, as
     they may belong to different machines.
     """
-    listed = _host_list(hosts)
+    listed = check_hosts(hosts)
     if not listed:
         raise ValueError("there is no host to connect to")
     number = await resolve_port(port, lowest=1)
@@ -112,3 +170,42 @@ async def resolve_peer(hosts: Hosts, port: Port, stack: Stack) -> list[list[Addr
 def is_ipv6(address: Address) -> bool:
     """Whether a transport address is an IPv6 one."""
     return ":" in address[0]
+
+
+# -- this machine's ---
+
+_SIOCGIFCONF = 0x8912
+_IFREQ_SIZE = 16 + struct.calcsize("LLHBBB0L")  # a name, and a union whose largest is struct ifmap
+
+
+def own_addresses() -> list[str]:
+    """The IP addresses of this machine.
+
+    Outside of Linux: the loopback addresses, and those that its name resolves to.
+    """
+    if sys.platform == "linux":
+        return _linux_addresses()
+    found = {"127.0.0.1": None, "::1": None}
+    with contextlib.suppress(OSError):
+        for family, _, _, _, address in socket.getaddrinfo(socket.gethostname(), None):
+            if family in (socket.AF_INET, socket.AF_INET6):
+                found[str(address[0])] = None
+    return list(found)
+
+
+if sys.platform == "linux":
+
+    def _linux_addresses() -> list[str]:
+        """The addresses of all interfaces: netdevice(7), and /proc/net/if_inet6."""
+        room = array.array("B", bytes(2**16))
+        where, size = room.buffer_info()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            answer = fcntl.ioctl(sock, _SIOCGIFCONF, struct.pack("iP", size, where))
+        (used,) = struct.unpack_from("i", answer)
+        found = [socket.inet_ntoa(room[at + 20 : at + 24]) for at in range(0, used, _IFREQ_SIZE)]
+        with contextlib.suppress(FileNotFoundError), open("/proc/net/if_inet6") as file:
+            for line in file:
+                digits, *_, interface = line.split()
+                host = ipaddress.IPv6Address(bytes.fromhex(digits))
+                found.append(f"{host}%{interface}" if host.is_link_local else str(host))
+        return found

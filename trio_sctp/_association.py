@@ -13,6 +13,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._background import background, leaves
+from ._checks import check_bool, check_bytes
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
@@ -238,8 +239,7 @@ class Association:
         Cancellation: the message was not sent.  Source: RFC 6458 sections 5.3.4 and 9.12.
         """
         self._check()
-        if abort:
-            check_only_abort(eof)
+        if check_ends(eof, abort):
             check_reason(value)
             self.abort(bytes(value))
             await trio.lowlevel.checkpoint()
@@ -269,6 +269,8 @@ class Association:
             is given and it is not up yet.
         """
         self._check()
+        if eof is not False:
+            check_bool("eof", eof)
         sender = self._socket.sender
         info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
         sender.send_nowait(self._tcb, value, info, eof)
@@ -381,6 +383,7 @@ class Association:
           trio.ClosedResourceError: the socket was closed before the end.
           trio.BrokenResourceError: the stack has failed, or its block was left.
         """
+        check_bool("drain", drain)
         tcb = self._tcb
         body = trio.CancelScope()
         unusable: trio.ClosedResourceError | trio.BrokenResourceError | None = None
@@ -476,16 +479,20 @@ def _own_failure(
     return found
 
 
-def check_only_abort(eof: bool) -> None:
-    """Refuse to end an association in two ways at once."""
-    if eof:
+def check_ends(eof: bool, abort: bool) -> bool:
+    """Whether a message is an abort; refuse what is neither True nor False, and both at once."""
+    if abort is eof is False:
+        return False
+    check_bool("eof", eof)
+    check_bool("abort", abort)
+    if eof and abort:
         raise ValueError("a message takes either eof= or abort=, not both")
+    return abort
 
 
 def check_reason(reason: bytes | bytearray | memoryview) -> None:
     """Refuse a reason that does not fit into an ABORT chunk."""
-    if not isinstance(reason, (bytes, bytearray, memoryview)):
-        raise TypeError(f"the reason of an abort must be bytes, not {reason!r}")
+    check_bytes("the reason of an abort", reason)
     if len(reason) > 60000:
         raise ValueError(f"the reason of an abort must be at most 60000 bytes, not {len(reason)}")
 
@@ -764,7 +771,7 @@ async def open_association(
     check_options(options)
     candidates = await resolve_peer(hosts, port, chosen)
     bound = await resolve_port(local_port, lowest=0)
-    local = await resolve_local(local_hosts, bound, chosen)
+    local = await resolve_local(local_hosts, bound, chosen, "local_hosts")
     await trio.lowlevel.checkpoint_if_cancelled()
     failure: OSError | None = None
     for addresses in candidates:

@@ -13,6 +13,7 @@ import warnings
 
 import trio
 
+from ._checks import shown
 from ._errors import StackUnavailable
 from ._stack import Stack, StackReport, enclosing_stack
 from ._userland import userland
@@ -49,9 +50,13 @@ def stacks() -> list[StackReport]:
 
 def choose_stack(stack: Stack | str | None) -> Stack:
     """The stack that ``stack=`` means; raises `StackUnavailable` if it does not work here."""
+    whose = "stack"
     if stack is None:
-        stack = enclosing_stack() or os.environ.get("TRIO_SCTP_STACK") or None
+        stack = enclosing_stack()
     if stack is None:
+        stack = os.environ.get("TRIO_SCTP_STACK")
+        whose = "the environment variable TRIO_SCTP_STACK"
+    if not stack and whose != "stack":
         return _first_that_works()
     if stack == "kernel":
         report = _kernel_report()
@@ -61,7 +66,12 @@ def choose_stack(stack: Stack | str | None) -> Stack:
     if stack == "userland":
         return _userland()
     if isinstance(stack, str):
-        raise ValueError(f"there is no SCTP stack named {stack!r}: use 'kernel' or 'userland'")
+        raise ValueError(f"{whose} must be 'kernel' or 'userland', not {shown(stack)}")
+    if not isinstance(stack, Stack) or isinstance(stack, type):
+        raise TypeError(
+            "stack must be 'kernel', 'userland', or what `async with userland()` or host() gave, "
+            f"not {shown(stack)}"
+        )
     return stack
 
 

@@ -11,13 +11,30 @@ from typing import TypeAlias, TypeVar, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._addresses import Hosts, Port, is_ipv6, is_literal, resolve_local, resolve_peer, resolve_port
-from ._association import Association, AssociationChannel, check_only_abort, check_reason, tcb_of
+from ._addresses import (
+    Hosts,
+    Port,
+    check_scope,
+    is_ipv6,
+    is_literal,
+    resolve_local,
+    resolve_peer,
+    resolve_port,
+)
+from ._association import Association, AssociationChannel, check_ends, check_reason, tcb_of
+from ._checks import (
+    check_address,
+    check_bool,
+    check_integer,
+    check_ip_address,
+    check_numbers,
+    shown,
+)
 from ._choice import choose_stack
-from ._errors import AssociationLost
+from ._errors import AssociationLost, cannot_bind
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._interrupts import interrupted_at_checkpoints
-from ._options import InitMsg, Option, check_address, check_options
+from ._options import InitMsg, Option, check_options
 from ._socket.credit import Mode
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
@@ -161,7 +178,7 @@ class Endpoint(trio.abc.AsyncResource):
         Source: gen_sctp ``sctp_get_peer_addr_info`` with ``assoc_id = 0``.
         """
         self._socket.check_open()
-        check_address(address)
+        check_address(address, "address")
         id = self._socket.raw.association_at(address)
         if id is None:
             return None
@@ -188,7 +205,7 @@ class Endpoint(trio.abc.AsyncResource):
         address = self._local(host)
         if address[:2] in self._bound():
             raise ValueError(f"{host!r} is bound already")
-        _change_bound(self._socket.raw.bind, host, address)
+        _change_bound(self.stack, self._socket.raw.bind, host, address)
 
     def remove_address(self, host: str) -> None:
         """Unbind one local address, also from existing associations; see `add_address`.
@@ -207,13 +224,12 @@ class Endpoint(trio.abc.AsyncResource):
             raise ValueError(f"{host!r} is none of the addresses that are bound, {bound!r}")
         if len(bound) == 1:
             raise ValueError(f"{host!r} is the last address that is bound")
-        _change_bound(self._socket.raw.unbind, host, address)
+        _change_bound(self.stack, self._socket.raw.unbind, host, address)
 
     def _local(self, host: str) -> Address:
         self._socket.check_open()
-        address: Address = (host, self.port)
-        check_address(address, "a local address")
-        return address
+        check_ip_address("a local address", host)
+        return (host, self.port)
 
     def _bound(self) -> list[tuple[str, int]]:
         return [address[:2] for address in self._socket.raw.local_addresses(None)]
@@ -229,11 +245,11 @@ class Endpoint(trio.abc.AsyncResource):
         if isinstance(association, Association):
             return tcb_of(association, self._socket)
         if not isinstance(association, int) or isinstance(association, bool):
-            raise TypeError(f"an association must be an Association or its id, not {association!r}")
-        if not 1 <= association < 2**31:
-            raise ValueError(
-                f"an association id must be between 1 and 2**31 - 1, not {association}"
+            raise TypeError(
+                "an association must be an Association, its id or, to send to, a peer "
+                f"(host, port), not {shown(association)}"
             )
+        check_integer("an association id", association, 1, 2**31 - 1)
         tcb = self._socket.tcbs.get(association)
         if tcb is None:
             self._socket.adopt_associations()  # its COMM_UP may not be read yet
@@ -440,10 +456,9 @@ class Endpoint(trio.abc.AsyncResource):
         Cancellation: the message was not sent, and no association was set up; one that came up
         while the message waited for room is aborted.
         """
-        if init is not None and not isinstance(association, tuple):
-            raise ValueError("init= is for a peer, (host, port), that has no association yet")
-        if abort:
-            check_only_abort(eof)
+        if init is not None:
+            _check_init(init, association)
+        if check_ends(eof, abort):
             check_reason(value)
             self.abort(self._existing(association), bytes(value))
             await trio.lowlevel.checkpoint()
@@ -480,12 +495,15 @@ class Endpoint(trio.abc.AsyncResource):
         Args and errors are those of `send`, except that a peer must be an address, since looking up
         a name would block.
         """
-        if init is not None and not isinstance(association, tuple):
-            raise ValueError("init= is for a peer, (host, port), that has no association yet")
+        if init is not None:
+            _check_init(init, association)
+        if eof is not False:
+            check_bool("eof", eof)
         how = (stream, ppid, unordered, context, lifetime, address)
         if isinstance(association, tuple):
             self._socket.check_open()
-            check_address(association)
+            check_address(association, "a peer")
+            check_scope(association)
             handle = self.association_at(association)
             if handle is None:
                 if eof:
@@ -508,10 +526,11 @@ class Endpoint(trio.abc.AsyncResource):
 
     async def _peer_address(self, peer: Peer) -> Address:
         """The address of a peer, its first one if a name has several."""
-        if len(peer) < 2 or not isinstance(peer[0], str):
-            raise TypeError(f"a peer must be a tuple (host, port), not {peer!r}")
+        if len(peer) not in (2, 4) or not isinstance(peer[0], str):
+            raise TypeError(f"a peer must be a tuple (host, port), not {shown(peer)}")
         if is_literal(peer[0]):
-            check_address(peer)
+            check_address(peer, "a peer")
+            check_scope(peer)
             return peer
         return (await _resolve(self._socket, peer[0], peer[1]))[0][0]
 
@@ -616,7 +635,9 @@ class Endpoint(trio.abc.AsyncResource):
             await trio.lowlevel.cancel_shielded_checkpoint()
 
 
-def _change_bound(change: Callable[[Address], None], host: str, address: Address) -> None:
+def _change_bound(
+    stack: Stack, change: Callable[[Address], None], host: str, address: Address
+) -> None:
     """Bind or unbind an address, explaining the stack's refusal."""
     try:
         change(address)
@@ -626,7 +647,7 @@ def _change_bound(change: Callable[[Address], None], host: str, address: Address
                 f"the stack refuses {host!r}: an endpoint that is bound to any address has "
                 "them all, and an IPv4 endpoint takes no IPv6 address"
             ) from None
-        raise
+        raise cannot_bind(error, [host], address[1], stack.own_addresses) from None
 
 
 async def _resolve(socket: Socket, hosts: Hosts, port: Port) -> list[list[Address]]:
@@ -645,6 +666,14 @@ async def _resolve(socket: Socket, hosts: Hosts, port: Port) -> list[list[Addres
     return candidates
 
 
+def _check_init(init: InitMsg, association: object) -> None:
+    """Refuse what says nothing of how a new association is set up."""
+    if not isinstance(init, InitMsg):
+        raise TypeError(f"init must be an InitMsg, not {shown(init)}")
+    if not isinstance(association, tuple):
+        raise ValueError("init= is for a peer, (host, port), that has no association yet")
+
+
 def _start(
     socket: Socket,
     value: bytes | bytearray | memoryview,
@@ -654,9 +683,11 @@ def _start(
 ) -> tuple[Tcb, SendInfo]:
     """Start an association for a message, which is refused before anything is sent if need be."""
     options = () if init is None else (init,)
-    check_options(options, at_connect=True)
     streams = socket.settings.get(InitMsg, None).num_ostreams if init is None else init.num_ostreams
     default = socket.sender.default_info(None)
+    check_numbers(*how[:5], streams or ANY_STREAM)
+    if how[5] is not None:
+        check_address(how[5], "address")
     given = [d if h is None else h for d, h in zip(default, how, strict=True)]
     info = SendInfo(*given)  # type: ignore[arg-type]
     socket.sender.check(value, info, streams or ANY_STREAM, None)

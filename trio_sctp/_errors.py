@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ._checks import check_integer
 from ._values import USER_INITIATED_ABORT
 
 if TYPE_CHECKING:
@@ -84,21 +86,33 @@ class ConnectFailed(OSError):
     ``errno`` is ``ECONNREFUSED`` (the peer or a router refused), ``ETIMEDOUT`` (nobody answered
     the INIT or the COOKIE ECHO) or ``ECONNABORTED`` (another task of this program aborted it).
 
+    Where SCTP packets travel in UDP packets, the text says to which UDP port, and what a peer whose
+    kernel has SCTP needs to hear there.
+
     Attributes:
       event: The CANT_ASSOC event; None if the stack reported only an error.
     """
 
-    def __init__(self, number: int, peer: str, event: AssociationChange | None) -> None:
+    def __init__(
+        self, number: int, peer: str, event: AssociationChange | None, udp_port: int = 0
+    ) -> None:
         """Not for programs to call."""
-        self._peer = peer
+        self._peer, self._udp_port = peer, udp_port
+        if udp_port:
+            peer += f" over UDP port {udp_port}"
         text = f"cannot associate with {peer}: {os.strerror(number)}"
         if event is not None and event.error:
             text += f" ({error_string(event.error)})"
+        elif udp_port and number != errno.ECONNABORTED:
+            text += (
+                " (a peer that uses its kernel's SCTP does not listen on UDP unless told to, on "
+                f"Linux by sysctl net.sctp.udp_port={udp_port} net.sctp.encap_port={udp_port})"
+            )
         super().__init__(number, text)
         self.event = event
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ConnectFailed, (self.errno, self._peer, self.event)
+        return ConnectFailed, (self.errno, self._peer, self.event, self._udp_port)
 
 
 class StackUnavailable(OSError):
@@ -113,6 +127,36 @@ class OptionUnsupported(OSError):
 
     The text says which option and which stack.
     """
+
+
+class AlreadyAssociated(OSError):
+    """There is an association with the peer: EISCONN, or EALREADY while it is half-open.
+
+    `OSError` itself would make a `BlockingIOError` of the latter, as if something would have to be
+    awaited.
+    """
+
+
+def cannot_bind(
+    error: OSError, hosts: Sequence[str], port: int, own: Callable[[], Sequence[str]]
+) -> OSError:
+    """A stack's refusal to bind, with what was to be bound; ``own`` gives what can be."""
+    if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+        return error
+    hint = ""
+    if error.errno == errno.EADDRNOTAVAIL:
+        known = own()
+        hosts = [host for host in hosts if host not in known] or hosts
+        more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+        hint = f": this machine has {', '.join(known[:_MOST_NAMED])}{more}"
+    what = " / ".join(hosts)
+    if port:
+        what += f"{' ' if what else ''}port {port}"
+    return OSError(error.errno, f"cannot bind {what or 'a port'}: {error.strerror}{hint}")
+
+
+_MOST_NAMED = 16
+"""Addresses of this machine that a text names."""
 
 
 # RFC 9260 section 3.3.10; RFC 5061 section 4.3; RFC 4895 section 4.  RFC 6525 defines none.
@@ -152,6 +196,7 @@ def error_string(code: int) -> str:
     Returns:
       The name of the cause in RFC 9260's words, or ``"unknown error N"`` for an unknown number.
     """
+    check_integer("code", code, 0, 2**32 - 1)
     return _CAUSES.get(code, f"unknown error {code}")
 
 

@@ -10,6 +10,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._background import background
+from ._checks import check_integer
 from ._interrupts import interrupted_at_checkpoints
 from ._socket.credit import Delivery, Lane, Mode
 from ._socket.socket import Socket
@@ -157,8 +158,7 @@ class Inbox(_Channel[Message | Event]):
 
 def check_limit(limit: int) -> None:
     """Refuse a batch of nothing."""
-    if not isinstance(limit, int) or limit < 1:
-        raise ValueError(f"the limit of a batch must be 1 or more, not {limit!r}")
+    check_integer("the limit of a batch", limit, 1)
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from trio.lowlevel import disable_ki_protection, enable_ki_protection
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import Association, AssociationChannel, adopt_channel
 from ._background import leaves
+from ._checks import check_integer
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._interrupts import interrupted_at_checkpoints
@@ -306,8 +307,7 @@ class EndedSocket:
 
 
 def _check_backlog(backlog: int) -> None:
-    if not isinstance(backlog, int) or not 1 <= backlog <= 65535:
-        raise ValueError(f"backlog must be between 1 and 65535, not {backlog!r}")
+    check_integer("backlog", backlog, 1, 65535)
 
 
 def _listen(socket: Socket, backlog: int) -> Listener:

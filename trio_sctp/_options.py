@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import ipaddress
-from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
+from ._checks import check_address, check_bool, check_integer, check_str, shown
 from ._values import (
     AdaptationIndication,
     Address,
@@ -83,43 +83,14 @@ def _check(option: Option) -> None:
         if "range" in field.metadata:
             if value is None and field.default is None:
                 continue
-            low, high = field.metadata["range"]
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"{name} must be an integer, not {value!r}")
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be between {low} and {high}, not {value}")
+            check_integer(name, value, *field.metadata["range"])
         elif field.type == "str":
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a str, not {value!r}")
+            check_str(name, value)
         elif field.type in ("bool", "bool | None"):
-            if not isinstance(value, bool) and not (value is None and field.default is None):
-                raise TypeError(f"{name} must be True or False, not {value!r}")
+            if not (value is None and field.default is None):
+                check_bool(name, value)
         elif field.name == "address" and not (value is None and field.default is None):
             check_address(value, name)
-
-
-def check_address(address: object, name: str = "an address") -> None:
-    """Refuse what is not a transport address.
-
-    A transport address is a tuple ``(host, port)``, or ``(host, port, flow info, scope id)`` for
-    IPv6, whose host is an IP address.
-    """
-    if not isinstance(address, tuple) or len(parts := cast("tuple[object, ...]", address)) not in (
-        2,
-        4,
-    ):
-        raise TypeError(f"{name} must be a tuple (host, port), not {address!r}")
-    host, port = parts[:2]
-    if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"{name} must be a tuple (host, port), not {address!r}")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError(
-            f"{name} must have an IPv4 or IPv6 address, not {host!r}: names are for connect"
-        ) from None
-    if not 0 <= port <= 65535:
-        raise ValueError(f"{name} must have a port between 0 and 65535, not {port}")
 
 
 _U16 = 2**16 - 1
@@ -860,23 +831,35 @@ def is_complete(option: Option) -> bool:
     return all(getattr(option, field.name) is not None for field in dataclasses.fields(option))
 
 
-def check_options(options: Iterable[Option], *, at_connect: bool = False) -> None:
+def check_options(options: Sequence[Option], *, at_connect: bool = False) -> None:
     """Refuse what is not an option or cannot be set; at connect, also what is not for one
     association that is being set up."""
+    if not isinstance(options, Sequence) or isinstance(options, (str, bytes)):
+        raise TypeError(
+            "options must be a list of options, such as [InitMsg(num_ostreams=5)], not "
+            + shown(options)
+        )
     for option in options:
-        if not isinstance(option, Option):
-            raise TypeError(
-                f"options must be values such as InitMsg(num_ostreams=5), not {option!r}"
-            )
+        check_option(option)
         kind = type(option)
-        if kind.read_only:
-            raise ValueError(f"{kind.__name__} can only be read")
         if not at_connect:
             continue
         if kind.scope is Scope.SOCKET:
-            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}: set it there")
+            raise ValueError(
+                f"{kind.__name__} holds for {kind.scope.value}: set it on the endpoint"
+            )
         if kind is SetPeerPrimaryAddress:
             raise ValueError(f"{kind.__name__} can only be set once the association is up")
+
+
+def check_option(option: Option) -> None:
+    """Refuse what is not an option or cannot be set."""
+    if not isinstance(option, Option) or type(option) is Option:
+        raise TypeError(
+            f"options must be values such as InitMsg(num_ostreams=5), not {shown(option)}"
+        )
+    if option.read_only:
+        raise ValueError(f"{type(option).__name__} can only be read")
 
 
 def needs_peer(option: Option) -> bool:

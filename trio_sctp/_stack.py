@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import trio
 
@@ -170,10 +170,13 @@ class StackSocket(Protocol):
         ...
 
 
+@runtime_checkable
 class Stack(Protocol):
     """An SCTP stack, which opens and adopts sockets."""
 
     name: str
+    peer_udp_port: int
+    """The UDP port of peers, if SCTP packets travel in UDP packets; 0 if they travel in IP."""
 
     def open(
         self,
@@ -199,6 +202,10 @@ class Stack(Protocol):
         None leaves the name to Trio, as on real networks.  Raises `socket.gaierror` if there is
         no such name.
         """
+        ...
+
+    def own_addresses(self) -> list[str]:
+        """The IP addresses that can be bound."""
         ...
 
     def report(self) -> StackReport:

@@ -267,6 +267,7 @@ class FakeStack:
     """A stack of `FakeSocket` objects, which a test finds in ``sockets``."""
 
     name = "fake"
+    peer_udp_port = 0
 
     def __init__(self) -> None:
         self.sockets: list[FakeSocket] = []
@@ -287,6 +288,9 @@ class FakeStack:
 
     def resolve(self, name: str) -> None:
         return None
+
+    def own_addresses(self) -> list[str]:
+        return ["192.0.2.2"]
 
     def report(self) -> StackReport:
         return StackReport(name=self.name, available=True, reason="it is a fake")

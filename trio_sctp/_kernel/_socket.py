@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import trio
 
+from .._addresses import own_addresses
 from .._errors import OptionUnsupported
 from .._options import (
     DefaultSendParams,
@@ -192,17 +193,11 @@ class KernelSocket:
         flags = UNORDERED if unordered else 0
         if address is not None:
             flags |= ADDR_OVER
-        try:
-            packed = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
-            ancillary = [(SOL_SCTP, SNDINFO, packed)]
-            if lifetime or self._default_lifetimes:
-                policy = PR_SCTP_TTL if lifetime else PR_SCTP_NONE
-                ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(policy, lifetime)))
-        except struct.error:
-            raise TypeError(
-                "stream, ppid, context and lifetime must be integers, not "
-                f"{(stream, ppid, context, lifetime)}"
-            ) from None
+        packed = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
+        ancillary = [(SOL_SCTP, SNDINFO, packed)]
+        if lifetime or self._default_lifetimes:
+            policy = PR_SCTP_TTL if lifetime else PR_SCTP_NONE
+            ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(policy, lifetime)))
         if address is None:
             self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
         else:
@@ -250,6 +245,8 @@ class KernelSocket:
     def connect(self, addresses: Sequence[Address]) -> int:
         packed = b"".join(map(pack_address, addresses))
         association_id, number = connectx3(self._sock.fileno(), packed)
+        if number == errno.EADDRNOTAVAIL:
+            number = errno.EISCONN  # so Linux says it of a peer whose association was peeled off
         if number not in (0, errno.EINPROGRESS):
             raise OSError(number, os.strerror(number))
         return association_id
@@ -428,6 +425,7 @@ class KernelStack:
     """The Linux kernel as a source of SCTP sockets."""
 
     name = "kernel"
+    peer_udp_port = 0
 
     def open(
         self,
@@ -465,8 +463,15 @@ class KernelStack:
     def _new_socket(self, family: int, options: Sequence[Option]) -> socket.socket:
         for option in options:
             if isinstance(option, NetworkNamespace):
-                with open(option.path) as there, network_namespace(there.fileno()):
-                    return socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
+                try:
+                    with open(option.path) as there, network_namespace(there.fileno()):
+                        return socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
+                except OSError as error:
+                    raise OSError(
+                        error.errno,
+                        f"cannot open a socket in {option!r}: {error.strerror} (it takes a path, "
+                        "/run/netns/blue for the one that `ip netns` calls blue)",
+                    ) from None
         return socket.socket(family, socket.SOCK_SEQPACKET, SOL_SCTP)
 
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> KernelSocket:
@@ -500,6 +505,9 @@ class KernelStack:
         if isinstance(given, socket.socket):
             given.detach()
         return result
+
+    def own_addresses(self) -> list[str]:
+        return own_addresses()
 
     def report(self) -> StackReport:
         try:

@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._checks import check_integer, shown
 from .._values import Event, Message, Passive, Record
 from .socket import Socket
 from .waiter import Waiter
@@ -54,8 +55,7 @@ class Window:
     size: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or not 1 <= self.size <= MAX_CREDIT:
-            raise ValueError(f"Window.size must be between 1 and {MAX_CREDIT}, not {self.size!r}")
+        check_integer("Window.size", self.size, 1, MAX_CREDIT)
 
 
 Mode: TypeAlias = int | Literal[_Once.ONCE] | Window
@@ -87,8 +87,13 @@ class Delivery:
             self.credit = self._window = mode.size
         elif mode is ONCE:
             self.once()
-        else:
+        elif isinstance(mode, int) and not isinstance(mode, bool):
             self.grant(mode)
+        else:
+            raise TypeError(
+                "mode must be an integer ({active, N}), ONCE ({active, once}) or a Window "
+                f"({{active, true}}), not {shown(mode)}"
+            )
 
     # -- credit ------------------------------------------------------------------------------
 
@@ -96,11 +101,8 @@ class Delivery:
         """Add to the credit; see `Inbox.grant`."""
         if self._window:
             raise ValueError("a Window grants its own credit")
-        if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"credit must be an integer, not {n!r}")
+        check_integer("a grant", n, MIN_GRANT, MAX_CREDIT)
         count = 0 if self._once else self.credit
-        if not MIN_GRANT <= n <= MAX_CREDIT:
-            raise ValueError(f"a grant must be between {MIN_GRANT} and {MAX_CREDIT}, not {n}")
         if count + n > MAX_CREDIT:
             raise ValueError(f"credit must be at most {MAX_CREDIT}, not {count} and {n} more")
         self._once = False

@@ -6,6 +6,8 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from .._checks import check_integer
+from .._errors import cannot_bind
 from .._options import EVENTS, Option, check_options
 from .._stack import Stack
 from .._values import Address, AssociationState
@@ -39,7 +41,8 @@ def open_socket(
     except OSError as error:
         if error.errno == errno.EINVAL and at_open:
             raise ValueError(f"the stack refuses one of {at_open!r}") from None
-        raise
+        hosts = [address[0] for address in local_addresses]
+        raise cannot_bind(error, hosts, port, stack.own_addresses) from None
     socket = Socket(stack, raw, role, max_message_size, make_handle)
     try:
         socket.settings.configure(options)
@@ -86,5 +89,4 @@ def adopt_ended(socket: Socket) -> Tcb | None:
 
 def check_max_message_size(size: int) -> None:
     """Refuse a bound that no message could keep."""
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ValueError(f"max_message_size must be a number of bytes, 1 or more, not {size!r}")
+    check_integer("max_message_size", size, 1)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from .._checks import check_address, check_bytes, check_numbers
 from .._errors import ASSOCIATION_GONE, OptionUnsupported
-from .._options import DefaultSendParams, check_address
+from .._options import DefaultSendParams
 from .._values import Address, SendInfo
 from .tcb import Phase, Tcb
 
@@ -81,9 +82,11 @@ class Sender:
             except OSError:
                 default = NO_DEFAULTS  # the association is gone, as sending will find out
         if address is not None:
-            check_address(address)
+            check_address(address, "address")
         elif stream is ppid is unordered is context is lifetime is None:
             return default
+        streams = tcb.outbound_streams or ANY_STREAM
+        check_numbers(stream, ppid, unordered, context, lifetime, streams)
         return SendInfo(
             default[0] if stream is None else stream,
             default[1] if ppid is None else ppid,
@@ -112,8 +115,7 @@ class Sender:
         association_id: int | None,
     ) -> int:
         """Refuse what cannot be sent, before anything is sent; return the message's size."""
-        if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a message must be bytes, bytearray or memoryview, not {value!r}")
+        check_bytes("a message", value)
         if isinstance(value, memoryview):
             if not value.contiguous:
                 raise ValueError("a message must be contiguous bytes, unlike this memoryview")
@@ -128,15 +130,12 @@ class Sender:
                 f"a message of {size} bytes is larger than the {largest} bytes of the send "
                 f"buffer: {remedy}"
             )
-        stream, ppid, _, context, lifetime, _ = info
+        stream = info[0]
         if not 0 <= stream < streams:
             whose = "the new one" if association_id is None else association_id
             raise ValueError(
                 f"there is no outbound stream {stream!r}: association {whose} has {streams}, from 0"
             )
-        for name, number in (("ppid", ppid), ("context", context), ("lifetime", lifetime)):
-            if not 0 <= number < 2**32:
-                raise ValueError(f"{name} must be between 0 and 2**32 - 1, not {number!r}")
         return size
 
     def _check_sendable(

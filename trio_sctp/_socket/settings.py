@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from .._checks import check_address, shown
 from .._errors import OptionUnsupported
 from .._options import (
     DEFAULTS,
@@ -25,7 +26,7 @@ from .._options import (
     PrimaryAddress,
     RtoInfo,
     Scope,
-    check_address,
+    check_option,
     check_options,
     is_complete,
     merge,
@@ -63,8 +64,8 @@ class Settings:
         """Read an option of an association, or of the socket if ``tcb`` is None."""
         socket = self._socket
         socket.check_not_released()
-        if not isinstance(kind, type) or not issubclass(kind, Option):
-            raise TypeError(f"an option is read by its class, such as InitMsg, not {kind!r}")
+        if not isinstance(kind, type) or not issubclass(kind, Option) or kind is Option:
+            raise TypeError(f"an option is read by its class, such as InitMsg, not {shown(kind)}")
         if kind.write_only:
             raise ValueError(f"{kind.__name__} can only be set")
         id = self._id(kind, tcb)
@@ -82,12 +83,12 @@ class Settings:
         """Set an option of an association, or of the socket if ``tcb`` is None."""
         socket = self._socket
         socket.check_not_released()
-        check_options([option])
+        check_option(option)
         kind = type(option)
         if kind.at_open_only:
             raise ValueError(f"{kind.__name__} is for opening: give it to open_... in options=")
         if kind.scope is Scope.NEW and tcb is not None:
-            raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+            raise self._wrong_scope(kind)
         id = self._id(kind, tcb)
         address = getattr(option, "address", None)
         if isinstance(option, PeerAddressParams) and address is not None:
@@ -173,7 +174,17 @@ class Settings:
             return tcb.id
         if self._socket.role is Role.CHANNEL:
             return None  # the socket is the channel's own, so its options are the channel's too
-        raise ValueError(f"{kind.__name__} holds for {kind.scope.value}")
+        raise self._wrong_scope(kind)
+
+    def _wrong_scope(self, kind: type[Option]) -> ValueError:
+        """The error for an option that one association cannot have, which says what can."""
+        if self._socket.role is Role.CHANNEL:
+            where = "give it to open_association or to the listener, in options="
+        elif kind.scope is Scope.NEW:
+            where = "give it to connect, in options=, or set it on the endpoint"
+        else:
+            where = "set it on the endpoint"
+        return ValueError(f"{kind.__name__} holds for {kind.scope.value}: {where}")
 
     def _error(
         self, error: OSError, what: str, tcb: Tcb | None, address: Address | None
@@ -190,7 +201,7 @@ class Settings:
         if error.errno == errno.EINVAL:
             hint = f": is {address!r} an address of this association?" if address else ""
             return ValueError(f"the stack refuses {what}{hint}")
-        return error
+        return OSError(error.errno, f"the stack refuses {what}: {error.strerror}")
 
 
 def _check_address_of(
@@ -202,7 +213,7 @@ def _check_address_of(
         raise ValueError(f"{kind.__name__} for one address needs the association")
     if address is None:
         raise ValueError(f"{kind.__name__} needs address=, one of the peer's addresses")
-    check_address(address)
+    check_address(address, "address")
 
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._errors import ASSOCIATION_GONE, ConnectFailed, OptionUnsupported
+from .._checks import check_address
+from .._errors import ASSOCIATION_GONE, AlreadyAssociated, ConnectFailed, OptionUnsupported
 from .._options import (
     DEFAULT_EVENTS,
     EventSubscription,
     Option,
-    check_address,
     event_types,
 )
 from .._stack import Stack, StackSocket
@@ -249,7 +249,10 @@ class Socket:
         self.intake.read_ahead()
         with self.settings.temporarily(options, addresses) as set_later:
             timeout = self.settings.handshake_timeout()
-            id = self.raw.connect(addresses)
+            try:
+                id = self.raw.connect(addresses)
+            except OSError as error:
+                raise self._not_started(error, addresses) from None
         tcb = self.add_tcb(id)
         tcb.private = private
         tcb.handshake_timeout = timeout
@@ -259,6 +262,22 @@ class Socket:
             self.discard(tcb)
             raise
         return tcb
+
+    def _not_started(self, error: OSError, addresses: Sequence[Address]) -> OSError:
+        """The error for an INIT that the stack does not send."""
+        peer = _named(addresses)
+        if error.errno not in (errno.EISCONN, errno.EALREADY):
+            if isinstance(error, OptionUnsupported):
+                return error
+            return OSError(error.errno, f"cannot associate with {peer}: {error.strerror}")
+        found = [id for one in addresses if (id := self.raw.association_at(one)) is not None]
+        if not found:
+            text = f"an association with {peer} was peeled off: use its AssociationChannel"
+        elif error.errno == errno.EALREADY:
+            text = f"association {found[0]} with {peer} is being set up: use association_at"
+        else:
+            text = f"there is an association with {peer} already, {found[0]}: use association_at"
+        return AlreadyAssociated(error.errno, text)
 
     async def connect(self, addresses: Sequence[Address], options: Sequence[Option]) -> Tcb:
         """Set up an association, or leave nothing of it."""
@@ -501,8 +520,12 @@ class Socket:
 
 def connect_failed(number: int, addresses: Sequence[Address], tcb: Tcb) -> ConnectFailed:
     """The error for an association that could not be set up, ``number`` being its errno."""
-    peer = " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
-    return ConnectFailed(number, peer, tcb.end_event)
+    return ConnectFailed(number, _named(addresses), tcb.end_event, tcb.socket.stack.peer_udp_port)
+
+
+def _named(addresses: Sequence[Address]) -> str:
+    """A peer, as texts name it."""
+    return " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
 
 
 def refused_or_silent(tcb: Tcb, addresses: Sequence[Address], seconds: float) -> ConnectFailed:

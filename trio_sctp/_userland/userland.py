@@ -19,7 +19,9 @@ from typing import Literal, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._addresses import own_addresses
 from .._background import background
+from .._checks import check_integer
 from .._engine.account import DEFAULT_LIMIT
 from .._engine.engine import Engine
 from .._engine.outlet import Outgoing
@@ -91,7 +93,7 @@ class Userland(UserlandStack):
         )
         self._raw = carrier == "ip"
         self._udp_port = udp_port
-        self._peer_udp_port = peer_udp_port
+        self.peer_udp_port: int = peer_udp_port
         self._client_port = 0
         self._carriers: dict[tuple[str, int], Carrier] = {}  # by address and UDP port
         self._by_source: dict[tuple[str, int], Carrier] = {}  # found before, for a packet's source
@@ -114,6 +116,10 @@ class Userland(UserlandStack):
             if CAN_COUNT_DROPS
             else None,
         )
+
+    def own_addresses(self) -> list[str]:
+        """The IP addresses of this machine."""
+        return own_addresses()
 
     def report(self) -> StackReport:
         """Whether the stack works here, which it always does."""
@@ -154,7 +160,7 @@ class Userland(UserlandStack):
             local = same[0]
         carrier = self._client_carrier(local)
         self._use(engine, carrier)
-        return Route(local, remote, carrier.port, 0 if self._raw else self._peer_udp_port)
+        return Route(local, remote, carrier.port, self.peer_udp_port)
 
     def _client_carrier(self, host: str) -> Carrier:
         """The carrier of endpoints that do not listen: all share one, on any UDP port."""
@@ -305,16 +311,6 @@ class Userland(UserlandStack):
                 self._close(carrier)
 
 
-def own_addresses() -> list[str]:
-    """The loopback addresses, and those addresses of this machine that its name resolves to."""
-    found = {"127.0.0.1": None, "::1": None}
-    with contextlib.suppress(OSError):
-        for family, _, _, _, address in socket.getaddrinfo(socket.gethostname(), None):
-            if family in (socket.AF_INET, socket.AF_INET6):
-                found[str(address[0])] = None
-    return list(found)
-
-
 def report() -> StackReport:
     """Whether the userland stack works here, which it always does."""
     return StackReport(
@@ -331,10 +327,7 @@ def _port(name: str, value: int | None, carrier: str) -> int:
         return 0
     if value is None:
         return UDP_PORT
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if not 1 <= value <= 65535:
-        raise ValueError(f"{name} must be between 1 and 65535, not {value}")
+    check_integer(name, value, 1, 65535)
     return value
 
 
@@ -399,8 +392,7 @@ async def userland(
         _port("udp_port", udp_port, carrier),
         _port("peer_udp_port", peer_udp_port, carrier),
     ]
-    if max_held < 2**20:
-        raise ValueError(f"max_held must be 2**20 at least, not {max_held}")
+    check_integer("max_held", max_held, 2**20)
     if carrier == "ip":
         _check_raw_ip()
     stack = Userland(carrier, ports[0], ports[1], max_held)

@@ -69,6 +69,10 @@ class SimulatedHost(UserlandStack):
         words = dict.fromkeys([self.title, *self._addresses])
         return f"<SimulatedHost {' '.join(words)}>"
 
+    def own_addresses(self) -> list[str]:
+        """The addresses of this host."""
+        return list(self._addresses)
+
     def report(self) -> StackReport:
         """Report that a simulated host works on every machine."""
         return StackReport(name=self.name, available=True, reason="it needs nothing of the kernel")
@@ -189,6 +193,7 @@ class _NoHost:
     """
 
     name = "simulated"
+    peer_udp_port = 0
 
     def open(
         self,
@@ -205,6 +210,9 @@ class _NoHost:
 
     def resolve(self, name: str) -> Sequence[str]:
         raise self._refusal()
+
+    def own_addresses(self) -> list[str]:
+        return []
 
     def report(self) -> StackReport:
         return StackReport(
