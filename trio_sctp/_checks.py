@@ -80,9 +80,10 @@ def check_address(address: object, name: str = "an address") -> None:
     A transport address is a tuple ``(host, port)``, or ``(host, port, flow info, scope id)`` for
     IPv6, whose host is an IP address.
     """
-    parts = cast("tuple[object, ...]", address)
-    if not isinstance(address, tuple) or len(parts) not in (2, 4):
-        raise TypeError(f"{name} must be a tuple (host, port), not {shown(address)}")
+    given = address
+    parts = list(cast("tuple[object, ...]", address)) if isinstance(address, tuple) else []
+    if len(parts) not in (2, 4):
+        raise TypeError(f"{name} must be a tuple (host, port), not {shown(given)}")
     check_ip_address(f"the host of {name}, (host, port),", parts[0])
     port = parts[1]
     if not isinstance(port, int) or isinstance(port, bool):

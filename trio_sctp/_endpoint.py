@@ -66,19 +66,33 @@ _BACKLOG = 128  # Linux enforces none on a one-to-many socket; any number except
 
 
 class _Associations(Mapping[int, Association]):
-    """The live associations of an endpoint by id."""
+    """The live associations of an endpoint by id.
+
+    The stack says which these are: the event of an end may still be unread.
+    """
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
 
+    def _live(self) -> list[int]:
+        socket = self._socket
+        return (
+            [] if socket.released else [i for i in socket.raw.association_ids() if i in socket.tcbs]
+        )
+
     def __getitem__(self, id: int) -> Association:
-        return self._socket.tcbs[id].get_handle()
+        tcb = self._socket.tcbs[id]
+        try:
+            self._socket.raw.status(id)
+        except OSError:
+            raise KeyError(id) from None
+        return tcb.get_handle()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(list(self._socket.tcbs))
+        return iter(self._live())
 
     def __len__(self) -> int:
-        return len(self._socket.tcbs)
+        return len(self._live())
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -158,7 +172,11 @@ class Endpoint(trio.abc.AsyncResource):
 
     @property
     def associations(self) -> Mapping[int, Association]:
-        """The associations by id, incoming and half-open ones included."""
+        """The associations by id, incoming and half-open ones included.
+
+        One that has ended is not among them, even if its last messages, and the event of its end,
+        are still to be received: ``associations.get(id)`` finds out.
+        """
         self._socket.check_open()
         self._socket.adopt_associations()
         return _Associations(self._socket)
@@ -526,13 +544,11 @@ class Endpoint(trio.abc.AsyncResource):
 
     async def _peer_address(self, peer: Peer) -> Address:
         """The address of a peer, its first one if a name has several."""
-        if len(peer) not in (2, 4) or not isinstance(peer[0], str):
-            raise TypeError(f"a peer must be a tuple (host, port), not {shown(peer)}")
-        if is_literal(peer[0]):
-            check_address(peer, "a peer")
-            check_scope(peer)
-            return peer
-        return (await _resolve(self._socket, peer[0], peer[1]))[0][0]
+        if len(peer) == 2 and isinstance(peer[0], str) and not is_literal(peer[0]):
+            return (await _resolve(self._socket, peer[0], peer[1]))[0][0]
+        check_address(peer, "a peer")
+        check_scope(peer)
+        return peer
 
     async def receive(self) -> Message | Notification:
         """Receive the next message or event of any association (gen_sctp ``recv/2``).

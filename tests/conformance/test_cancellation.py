@@ -260,7 +260,7 @@ async def test_connects_cancelled_at_any_moment_leave_nothing(stack: StackUnderT
             while not isinstance(record := await client.receive(), Message):
                 assert record.association_id != association.id
             assert record.data == b"0"
-        assert list(client.associations) == [association.id]
+            assert list(client.associations) == [association.id]
         # Whatever the server saw come up, it saw go, too.
         await until(lambda: not server.associations)
 

@@ -142,7 +142,7 @@ async def test_what_is_no_peer(stack: StackUnderTest) -> None:
                 client.send_nowait(b"x", wrong)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="names are for connect"):
             client.send_nowait(b"x", ("localhost", 2905))
-        with pytest.raises(TypeError, match="options must be values"):
+        with pytest.raises(TypeError, match="init must be an InitMsg, not 7"):
             await client.send(b"x", (stack.host, 2905), init=7)  # type: ignore[arg-type]
 
 

@@ -168,7 +168,8 @@ class Settings:
         """The association to name to the stack; an option that has no such scope is refused."""
         if tcb is None:
             if kind.scope is Scope.ONE_ASSOCIATION:
-                raise ValueError(f"{kind.__name__} belongs to one association: say which")
+                which = "say which" if self._socket.role is Role.ENDPOINT else "a listener has none"
+                raise ValueError(f"{kind.__name__} belongs to one association: {which}")
             return None
         if kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
             return tcb.id

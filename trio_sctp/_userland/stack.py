@@ -195,16 +195,18 @@ class UserlandStack(abc.ABC):
             engine.flush(id, trio.current_time())
             self._hand_out(engine)
 
-    def filling(self) -> bool:
-        """Whether queued messages may wait for others to share their packets.
+    def filling(self) -> int:
+        """Bytes of messages that may wait for others to share their packets; 0 if none may.
 
-        They may while the peer has other data to acknowledge.
+        They may while the peer has other data to acknowledge, which is counted too.
         """
         if self._unflushed is None:
-            return False
+            return 0
         engine, id = self._unflushed
         association = engine.associations.get(id)
-        return association is not None and association.outbound.flight > 0
+        if association is None or not association.outbound.flight:
+            return 0
+        return association.outbound.buffered
 
     def end(self, failure: Exception | None) -> None:
         """Abort all associations that are left, and wake all tasks that wait."""

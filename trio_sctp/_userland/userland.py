@@ -50,6 +50,13 @@ _BATCH = 64
 _FILLING = 0.001
 """Seconds that messages may wait for others of a task that sends in a loop."""
 
+_PATIENCE = 6
+"""Turns of all tasks without a further message, after which those that wait leave.
+
+A task that receives and sends has two or three turns for each message, and as Trio's order is
+random it may seem one more.
+"""
+
 _IP_HEADERS, _UDP_HEADER = 40, 8  # bytes
 
 _logger = logging.getLogger("trio_sctp")
@@ -84,10 +91,6 @@ class Userland(UserlandStack):
         max_held: int = DEFAULT_LIMIT,
     ) -> None:
         """Not for programs to call."""
-        # It imports pytest where that is installed, so not before a program has a use for it.
-        from trio.testing import wait_all_tasks_blocked
-
-        self._wait_all_tasks_blocked = wait_all_tasks_blocked
         super().__init__(
             answer_strangers=carrier == "udp", shares_addresses=True, max_held=max_held
         )
@@ -288,9 +291,12 @@ class Userland(UserlandStack):
 
     async def _fill(self) -> None:
         """Give tasks that send in a loop time to send more, so that messages share packets."""
-        if self.filling():
-            with trio.move_on_after(_FILLING):
-                await self._wait_all_tasks_blocked()
+        until = trio.current_time() + _FILLING
+        waiting, without_more = self.filling(), 0
+        while waiting and without_more < _PATIENCE and trio.current_time() < until:
+            await trio.lowlevel.checkpoint()
+            before, waiting = waiting, self.filling()
+            without_more = without_more + 1 if waiting == before else 0
 
     @enable_ki_protection
     async def run(self) -> None:
