@@ -66,9 +66,10 @@ _BACKLOG = 128  # Linux enforces none on a one-to-many socket; any number except
 
 
 class _Associations(Mapping[int, Association]):
-    """The live associations of an endpoint by id.
+    """The associations of an endpoint by id.
 
-    The stack says which these are: the event of an end may still be unread.
+    The stack says which of them live.  An id is found until the end was read: whoever receives an
+    event of a peer that was quick to leave looks it up.
     """
 
     def __init__(self, socket: Socket) -> None:
@@ -76,17 +77,12 @@ class _Associations(Mapping[int, Association]):
 
     def _live(self) -> list[int]:
         socket = self._socket
-        return (
-            [] if socket.released else [i for i in socket.raw.association_ids() if i in socket.tcbs]
-        )
+        if socket.released:
+            return []
+        return [id for id in socket.raw.association_ids() if id in socket.tcbs]
 
     def __getitem__(self, id: int) -> Association:
-        tcb = self._socket.tcbs[id]
-        try:
-            self._socket.raw.status(id)
-        except OSError:
-            raise KeyError(id) from None
-        return tcb.get_handle()
+        return self._socket.tcbs[id].get_handle()
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._live())
@@ -174,8 +170,8 @@ class Endpoint(trio.abc.AsyncResource):
     def associations(self) -> Mapping[int, Association]:
         """The associations by id, incoming and half-open ones included.
 
-        One that has ended is not among them, even if its last messages, and the event of its end,
-        are still to be received: ``associations.get(id)`` finds out.
+        It lists those that live.  One that has ended, but whose end is still to be received, may
+        still be found by its id.
         """
         self._socket.check_open()
         self._socket.adopt_associations()
@@ -356,8 +352,9 @@ class Endpoint(trio.abc.AsyncResource):
 
         Raises:
           ConnectFailed: ``ECONNREFUSED``, ``ETIMEDOUT`` or, if aborted here, ``ECONNABORTED``.
-          OSError: ``EISCONN`` or ``EALREADY``, there is an association with this peer; a host name
-            is not known; or there is no route to the peer.
+          OSError: ``EISCONN`` or, while it is half-open, ``EALREADY`` (not as a
+            ``BlockingIOError``): there is an association with this peer; a host name is not known;
+            or there is no route to the peer.
           ValueError: an argument is out of range, or an IPv6 address on an IPv4 endpoint.
           trio.ClosedResourceError: you closed the endpoint.
 
