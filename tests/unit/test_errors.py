@@ -273,7 +273,8 @@ async def test_an_option_that_fails_behind_the_init_leaves_no_association() -> N
     endpoint, socket = await endpoint_with()
     socket.option_error = os_error(errno.EPERM)
     option = PeerAddressParams(address=("192.0.2.9", 2905), pathmaxrxt=3)
-    with pytest.raises(PermissionError):
+    said = r"the stack refuses PeerAddressParams\(.*pathmaxrxt=3.*\): Operation not permitted"
+    with pytest.raises(PermissionError, match=said):
         await endpoint.connect("192.0.2.9", 2905, options=[option])
     assert not endpoint.associations
     assert [call for call, _ in socket.calls] == ["connect", "abort"]
