@@ -218,7 +218,7 @@ async def test_listeners_on_all_addresses_and_on_one(wildcard_first: bool) -> No
         ({"carrier": "tcp"}, "carrier must be 'udp' or 'ip', not 'tcp'"),
         ({"udp_port": 0}, "udp_port must be between 1 and 65535, not 0"),
         ({"peer_udp_port": 65536}, "peer_udp_port must be between 1 and 65535, not 65536"),
-        ({"udp_port": "9899"}, "udp_port must be an integer, not '9899'"),
+        ({"udp_port": "9899"}, "udp_port must be an integer from 1 to 65535, not '9899'"),
         ({"carrier": "ip", "udp_port": 9899}, "raw IP has no UDP ports"),
     ],
 )
