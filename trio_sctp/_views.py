@@ -11,8 +11,9 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._background import background
+from ._checks import check_numbers
 from ._interrupts import interrupted_at_checkpoints
-from ._socket.sender import NO_DEFAULTS
+from ._socket.sender import ANY_STREAM, NO_DEFAULTS
 from ._socket.tcb import Phase, Tcb
 from ._values import Event, Notification, SendInfo
 
@@ -302,8 +303,9 @@ def _send_info(channel: AssociationChannel, stream: int, ppid: int) -> SendInfo:
 
     Numbers that are out of range are refused, unless nothing can be sent any more.
     """
-    info = NO_DEFAULTS._replace(stream=stream, ppid=ppid)
     tcb = channel._tcb
+    check_numbers(stream, ppid, None, None, None, tcb.outbound_streams or ANY_STREAM)
+    info = NO_DEFAULTS._replace(stream=stream, ppid=ppid)
     if tcb.phase is Phase.UP and not tcb.socket.closing:
         tcb.socket.sender.check(b"\0", info, tcb.outbound_streams, tcb.id)
     return info

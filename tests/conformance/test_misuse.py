@@ -185,20 +185,26 @@ RIGHT: dict[str, Right] = {
     "Association.eof": nothing,
     "Association.get_option": path,
     "Association.paths": nothing,
+    "Association.ping": lambda w: {"address": (w.stack.host, w.server.port)},
     "Association.send": message,
     "Association.send_nowait": message,
     "Association.set_option": lambda w: {"value": RtoInfo()},
     "Association.status": nothing,
     "Association.wait_ended": nothing,
+    "Association.wait_sent": nothing,
     "Association.while_up": nothing,
     "AssociationChannel.abort": nothing,
     "AssociationChannel.aclose": nothing,
     "AssociationChannel.active": lambda w: {"mode": 1},
+    "AssociationChannel.as_stream": nothing,
     "AssociationChannel.detach": nothing,
     "AssociationChannel.eof": nothing,
+    "AssociationChannel.events": nothing,
     "AssociationChannel.from_socket": lambda w: {"sock": 0},
     "AssociationChannel.get_option": path,
     "AssociationChannel.paths": nothing,
+    "AssociationChannel.payloads": nothing,
+    "AssociationChannel.ping": lambda w: {"address": w.channel.peer_addresses[0]},
     "AssociationChannel.receive": nothing,
     "AssociationChannel.receive_batch": nothing,
     "AssociationChannel.receive_nowait": nothing,
@@ -208,6 +214,7 @@ RIGHT: dict[str, Right] = {
     "AssociationChannel.statistics": nothing,
     "AssociationChannel.status": nothing,
     "AssociationChannel.wait_ended": nothing,
+    "AssociationChannel.wait_sent": nothing,
     "AssociationChannel.while_up": nothing,
 }
 """The arguments with which each function would work; those that have a default are left out."""
@@ -443,6 +450,10 @@ WRONG: dict[str, list[Wrong]] = {
     "code": u32("code"),
 }
 WRONG["local_port"] = WRONG["port"]
+WRONG["ping.address"] = [
+    *WRONG["address"],
+    (("192.0.2.77", 1), ValueError, r"\('192.0.2.77', 1\) is none of the peer's addresses, .*"),
+]
 
 ELSEWHERE = {"handler", "handler_nursery", "task_status"}
 """Arguments that are Trio's business, or that other tests are about."""
@@ -536,6 +547,8 @@ STILL_WORK = {
     "Association.while_up",
     "AssociationChannel.abort",
     "AssociationChannel.aclose",
+    "AssociationChannel.as_stream",
+    "AssociationChannel.payloads",
     "AssociationChannel.statistics",
     "AssociationChannel.while_up",
     "Inbox.aclose",
@@ -545,7 +558,7 @@ STILL_WORK = {
 }
 """What may be called on a closed object: closing again, asking what was, and giving credit."""
 
-UNLIKE = ("from_socket", "wait_ended")
+UNLIKE = ("from_socket", "wait_ended", "wait_sent")
 """What has no object to be closed, or raises only if the end came after the closing."""
 
 

@@ -137,8 +137,8 @@ async def test_cancelled_calls_leave_nothing_behind(
 
 
 async def test_one_path_of_several(autojump_clock: MockClock, network: SimulatedNetwork) -> None:
-    network.network.set_link(OTHER, SERVER, Link(delay=0.4))
     server, client = network.host(CLIENT, OTHER), network.host(SERVER)
+    network.network.set_link(OTHER, SERVER, Link(delay=0.4))
     async with await open_listener(2905, hosts=[CLIENT, OTHER], stack=server) as listener:
         channel = await open_association([CLIENT, OTHER], 2905, stack=client)
         peer = await listener.accept()

@@ -211,7 +211,7 @@ class Socket:
         """Send a heartbeat to one of the peer's addresses; see `StackSocket.ping`."""
         try:
             if address is not None:
-                check_address(address)
+                check_address(address, "address")
                 known = self.raw.peer_addresses(tcb.id)
                 if address[:2] not in [one[:2] for one in known]:
                     raise ValueError(f"{address!r} is none of the peer's addresses, {known!r}")
