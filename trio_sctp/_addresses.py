@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ipaddress
+import itertools
 import socket
 import struct
 import sys
@@ -123,14 +124,14 @@ async def resolve_port(port: Port, *, lowest: int) -> int:
             found = await trio.socket.getaddrinfo(
                 None, port, type=socket.SOCK_STREAM, proto=protocol
             )
-        except socket.gaierror as error:
-            failure = error
-        else:
-            number = found[0][4][1]
+        except socket.gaierror:
+            continue
+        for _, _, _, _, address in found:
+            number = address[1]
             assert isinstance(number, int)
             check_port(number, lowest=lowest)
             return number
-    raise socket.gaierror(failure.errno, f"{port!r} is not a service that this machine knows")
+    raise socket.gaierror(socket.EAI_SERVICE, f"{port!r} is not a service that this machine knows")
 
 
 async def resolve_local(
@@ -153,9 +154,9 @@ def is_literal(host: str) -> bool:
 
 
 async def resolve_peer(hosts: Hosts, port: Port, stack: Stack) -> list[list[Address]]:
-    """The address lists to try, one after the other, to reach one peer.
+    """The address lists to try, in this order, to reach one peer.
 
-    Several hosts are one multi-homed peer.  The addresses of a single name are tried in turn, as
+    Several hosts are one multi-homed peer.  Each address of a single name is tried on its own, as
     they may belong to different machines.
     """
     listed = check_hosts(hosts)
@@ -163,8 +164,20 @@ async def resolve_peer(hosts: Hosts, port: Port, stack: Stack) -> list[list[Addr
         raise ValueError("there is no host to connect to")
     number = await resolve_port(port, lowest=1)
     if len(listed) == 1 and not is_literal(listed[0]):
-        return [[address] for address in await _lookup(listed[0], number, stack)]
+        found = await _lookup(listed[0], number, stack)
+        return [[address] for address in _interleave(found)]
     return [[(await _lookup(host, number, stack))[0] for host in listed]]
+
+
+def _interleave(addresses: Sequence[Address]) -> list[Address]:
+    """Let the families take turns, the first one first, each in its order (RFC 8305 section 4).
+
+    A machine that has no way to one family so loses one delay, not one for each address.
+    """
+    first = [address for address in addresses if is_ipv6(address) is is_ipv6(addresses[0])]
+    second = [address for address in addresses if address not in first]
+    pairs = itertools.zip_longest(first, second)
+    return [address for pair in pairs for address in pair if address is not None]
 
 
 def is_ipv6(address: Address) -> bool:

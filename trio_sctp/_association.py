@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from math import inf
 from types import TracebackType
 from typing import TypeVar, cast, final
 
@@ -12,6 +14,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
+from ._attempts import DEFAULT_ATTEMPT_DELAY, check_attempt_delay, race
 from ._background import background, leaves
 from ._checks import check_bool, check_bytes
 from ._choice import choose_stack
@@ -736,19 +739,26 @@ async def open_association(
     local_hosts: Hosts = (),
     local_port: Port = 0,
     options: Sequence[Option] = (),
+    attempt_delay: float = DEFAULT_ATTEMPT_DELAY,
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
     stack: Stack | str | None = None,
 ) -> AssociationChannel:
     """Connect to one peer.
 
+    If a name has several addresses, they race: the first one to come up wins.  Each attempt has a
+    socket of its own, so that with ``local_port`` they have to follow each other.  A loser that
+    came up in the same moment is aborted: its peer may see it come and go.  Of others nothing is
+    left.
+
     Args:
-      hosts: The peer's name or address, or a list of addresses of one multi-homed peer.  If a name
-        has several addresses, they are tried in turn.
+      hosts: The peer's name or address, or a list of addresses of one multi-homed peer.
       port: The peer's port, 1 to 65535, or the name of a service.
       local_hosts: Addresses to bind; none means any.
       local_port: Port to bind, or the name of a service; 0 means any.
       options: Set before the association is started; those that name the peer's addresses, along
         with it.
+      attempt_delay: Seconds after which the next address of a name is tried as well, 0 or more; it
+        is tried at once when one fails.  ``math.inf`` tries one after the other.
       max_message_size: Bytes of the largest message that the peer may send; the association is
         aborted if it sends a larger one.
       stack: See `stacks`.
@@ -757,30 +767,29 @@ async def open_association(
       An `AssociationChannel` that is up.
 
     Raises:
-      ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``.
+      ConnectFailed: ``ECONNREFUSED`` or ``ETIMEDOUT``.  If all addresses of a name have failed, it
+        is the last one's, and its cause is an ``ExceptionGroup`` of all.
       OSError: a host name is not known, a local address or port cannot be bound, or there is no
         route to the peer.
       ValueError: an argument is out of range.
       StackUnavailable: see `stacks`.
 
-    Cancellation: the half-open association is aborted; nothing is left.  Source: RFC 6458 section
-    9.9; gen_sctp ``connect/5`` and ``peeloff/2`` in one.
+    Cancellation: all half-open associations are aborted; nothing is left.  Source: RFC 6458 section
+    9.9; gen_sctp ``connect/5`` and ``peeloff/2`` in one; RFC 8305.
     """
     check_max_message_size(max_message_size)
+    check_attempt_delay(attempt_delay)
     chosen = choose_stack(stack)
     check_options(options)
     candidates = await resolve_peer(hosts, port, chosen)
     bound = await resolve_port(local_port, lowest=0)
     local = await resolve_local(local_hosts, bound, chosen, "local_hosts")
     await trio.lowlevel.checkpoint_if_cancelled()
-    failure: OSError | None = None
-    for addresses in candidates:
-        try:
-            return await _connect(chosen, addresses, local, bound, options, max_message_size)
-        except OSError as error:
-            failure = error
-    assert failure is not None
-    raise failure
+    attempts = [
+        partial(_connect, chosen, addresses, local, bound, options, max_message_size)
+        for addresses in candidates
+    ]
+    return await race(attempts, inf if bound else attempt_delay, AssociationChannel.abort)
 
 
 async def _connect(
@@ -815,7 +824,7 @@ async def _connect(
                 raise
             parent.intake.read_ahead()  # refused, before we could look
             await trio.lowlevel.checkpoint()
-            raise connect_failed(errno.ECONNREFUSED, addresses, tcb) from None
+            raise connect_failed(errno.ECONNREFUSED, addresses, stack, tcb) from None
     finally:
         parent.release(abort=True)
     try:
@@ -826,5 +835,5 @@ async def _connect(
     if tcb.phase is Phase.FAILED:
         number = own.raw.pending_error() or errno.ECONNREFUSED
         own.release(abort=True)
-        raise connect_failed(number, addresses, tcb)
+        raise connect_failed(number, addresses, stack, tcb)
     return AssociationChannel(tcb)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from math import inf
 from types import TracebackType
 from typing import TypeAlias, TypeVar, final
 
@@ -22,6 +23,7 @@ from ._addresses import (
     resolve_port,
 )
 from ._association import Association, AssociationChannel, check_ends, check_reason, tcb_of
+from ._attempts import DEFAULT_ATTEMPT_DELAY, check_attempt_delay, last_failure
 from ._checks import (
     check_address,
     check_bool,
@@ -44,7 +46,7 @@ from ._socket.opening import (
 )
 from ._socket.queue import Role
 from ._socket.sender import ANY_STREAM
-from ._socket.socket import Socket, SocketStatistics, refused_or_silent
+from ._socket.socket import Socket, SocketStatistics, connect_failed, refused_or_silent
 from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
 from ._values import (
@@ -332,7 +334,12 @@ class Endpoint(trio.abc.AsyncResource):
         self._socket.raw.listen(0)
 
     async def connect(
-        self, hosts: Hosts, port: Port, *, options: Sequence[Option] = ()
+        self,
+        hosts: Hosts,
+        port: Port,
+        *,
+        options: Sequence[Option] = (),
+        attempt_delay: float = DEFAULT_ATTEMPT_DELAY,
     ) -> Association:
         """Set up an association (gen_sctp ``connect/5``).
 
@@ -343,15 +350,21 @@ class Endpoint(trio.abc.AsyncResource):
 
         Args:
           hosts: The peer's name or address, or a list of addresses of one multi-homed peer.
-            If a name has several addresses, they are tried in turn.
+            If a name has several addresses, they are tried in turn, one at a time, as the
+            endpoint has one socket.
           port: The peer's port, 1 to 65535, or the name of a service.
           options: They hold for this association alone; options of the whole socket are refused.
+          attempt_delay: Seconds after which an address of a name is given up for the next one, 0 or
+            more; the last one has all the time that it takes.  ``math.inf`` gives it to each, as a
+            peer whose answers take longer than the delay needs.
 
         Returns:
           The `Association`, which is up.
 
         Raises:
-          ConnectFailed: ``ECONNREFUSED``, ``ETIMEDOUT`` or, if aborted here, ``ECONNABORTED``.
+          ConnectFailed: ``ECONNREFUSED``, ``ETIMEDOUT`` or, if aborted here, ``ECONNABORTED``.  If
+            all addresses of a name have failed, it is the last one's, and its cause is an
+            ``ExceptionGroup`` of all.
           OSError: ``EISCONN`` or, while it is half-open, ``EALREADY`` (not as a
             ``BlockingIOError``): there is an association with this peer; a host name is not known;
             or there is no route to the peer.
@@ -363,15 +376,18 @@ class Endpoint(trio.abc.AsyncResource):
         """
         self._socket.check_open()
         check_options(options, at_connect=True)
-        candidates = await _resolve(self._socket, hosts, port)
-        failure: OSError | None = None
-        for addresses in candidates:
+        check_attempt_delay(attempt_delay)
+        *others, last = await _resolve(self._socket, hosts, port)
+        failures: list[OSError] = []
+        for addresses, patience in [*((one, attempt_delay) for one in others), (last, inf)]:
             try:
-                return (await self._socket.connect(addresses, options)).get_handle()
+                with trio.move_on_after(patience):
+                    return (await self._socket.connect(addresses, options)).get_handle()
+                stack = self._socket.stack
+                failures.append(connect_failed(errno.ETIMEDOUT, addresses, stack, None))
             except OSError as error:
-                failure = error
-        assert failure is not None
-        raise failure
+                failures.append(error)
+        raise last_failure(failures)
 
     async def connect_init(
         self, hosts: Hosts, port: Port, *, options: Sequence[Option] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import Any
 
@@ -11,16 +12,19 @@ import trio.testing
 
 import trio_sctp
 from trio_sctp import (
+    AssociationChange,
     AssociationState,
     ConnectFailed,
+    Endpoint,
     InitMsg,
+    Message,
     RtoInfo,
     open_endpoint,
     open_listener,
 )
 
 from ..support.resolver import Resolver
-from .helpers import StackUnderTest, next_change, raises, take
+from .helpers import StackUnderTest, next_change, raises, take, until
 
 IMPATIENT = [RtoInfo(initial=20, max=40, min=20), InitMsg(max_attempts=2)]
 
@@ -47,6 +51,83 @@ async def test_a_names_addresses_are_tried_in_turn(
         channel = await stack.open_association(server.port, hosts="two.test", options=IMPATIENT)
         assert channel.peer_addresses == [(stack.host, server.port)]
         channel.abort()
+
+
+async def test_a_silent_address_does_not_hold_up_the_next(
+    stack: StackUnderTest, resolver: Resolver, black_hole: str
+) -> None:
+    """With default options, an attempt takes minutes to find out that nobody answers."""
+    async with stack.listening() as server, stack.endpoint(hosts=()) as client:
+        resolver.hosts["two.test"] = [black_hole, stack.host]
+        association = await client.connect("two.test", server.port)
+        assert association.peer_addresses == [(stack.host, server.port)]
+        assert list(client.associations) == [association.id]
+        assert client.statistics().buffered_records == 0
+        channel = await stack.open_association(server.port, hosts="two.test")
+        assert channel.peer_addresses == [(stack.host, server.port)]
+        for _ in range(2):
+            assert (await next_change(server)).state is AssociationState.COMM_UP
+        assert len(server.associations) == 2
+        channel.abort()
+
+
+async def test_addresses_that_race_leave_one_association(
+    stack: StackUnderTest, resolver: Resolver
+) -> None:
+    async with stack.listening(hosts=[stack.host, stack.second_host]) as server:
+        resolver.hosts["two.test"] = [stack.host, stack.second_host]
+        channel = await stack.open_association(server.port, hosts="two.test", attempt_delay=0)
+        await channel.send(b"0")
+        ended = 0
+        while True:
+            match await server.receive():
+                case AssociationChange(state=AssociationState.COMM_LOST):
+                    ended += 1
+                case Message(data=data):
+                    break
+                case _:
+                    pass
+        assert data == b"0"
+        channel.abort()
+        # A loser has come up, and gone, before the winner; or the server never heard of it.
+        assert ended <= 1
+        await until(lambda: not _left(server))
+
+
+def _left(server: Endpoint) -> int:
+    """How many associations an endpoint still has, once it has read all that came."""
+    with contextlib.suppress(trio.WouldBlock):
+        while True:
+            server.receive_nowait()
+    return len(server.associations)
+
+
+async def test_with_a_local_port_they_follow_each_other(
+    stack: StackUnderTest, resolver: Resolver, black_hole: str
+) -> None:
+    async with stack.endpoint(hosts=()) as free:
+        port = free.port
+    async with stack.listening() as server:
+        resolver.hosts["two.test"] = [black_hole, stack.second_host, stack.host]
+        channel = await stack.open_association(
+            server.port, hosts="two.test", local_port=port, options=IMPATIENT, attempt_delay=0
+        )
+        assert channel.local_addresses[0][1] == port
+        channel.abort()
+
+
+async def test_when_all_fail_the_cause_is_a_group_of_all(
+    stack: StackUnderTest, resolver: Resolver, black_hole: str
+) -> None:
+    resolver.hosts["two.test"] = [black_hole, stack.host]
+    with pytest.raises(ConnectFailed) as failed:
+        await stack.open_association(9, hosts="two.test", options=IMPATIENT)
+    group = failed.value.__cause__
+    assert isinstance(group, ExceptionGroup)
+    assert {one.errno for one in group.exceptions if isinstance(one, ConnectFailed)} == {
+        errno.ETIMEDOUT,
+        errno.ECONNREFUSED,
+    }
 
 
 async def test_a_names_addresses_are_never_one_peer(
@@ -107,6 +188,23 @@ async def test_a_host_that_is_not_known_is_named(stack: StackUnderTest, resolver
                 await call()
 
 
+async def test_a_name_without_addresses_is_named(stack: StackUnderTest, resolver: Resolver) -> None:
+    resolver.hosts["empty.test"] = []
+    async with stack.endpoint() as client:
+        for call in (
+            lambda: client.connect("empty.test", 2905),
+            lambda: client.connect_init("empty.test", 2905),
+            lambda: client.send(b"x", ("empty.test", 2905)),
+            lambda: stack.open_endpoint(hosts="empty.test"),
+            lambda: open_listener(0, hosts="empty.test", stack=stack.stack),
+            lambda: stack.open_association(2905, hosts="empty.test"),
+            lambda: stack.open_association(2905, hosts=["empty.test", stack.host]),
+            lambda: stack.open_association(2905, local_hosts="empty.test"),
+        ):
+            with pytest.raises(OSError, match=r"'empty\.test' has no IPv4 and no IPv6 address"):
+                await call()
+
+
 async def test_what_is_no_name(stack: StackUnderTest) -> None:
     async with stack.endpoint() as client:
         for host in "", ".", "a..b":
@@ -155,6 +253,18 @@ async def test_a_service_that_is_not_known_is_named(
                 await call()
         with pytest.raises(ValueError, match="name of a service"):
             await client.connect(stack.host, "")
+
+
+async def test_a_service_without_a_port_is_named(
+    stack: StackUnderTest, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*arguments: Any, **more: Any) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(resolver, "getaddrinfo", nothing)
+    async with stack.endpoint() as client:
+        with pytest.raises(OSError, match="'no-such-service' is not a service"):
+            await client.connect(stack.host, "no-such-service")
 
 
 # -- cancellation ------------------------------------------------------------------------------

@@ -518,9 +518,12 @@ class Socket:
         raise trio.BusyResourceError(f"this socket cannot be detached: {reason}")
 
 
-def connect_failed(number: int, addresses: Sequence[Address], tcb: Tcb) -> ConnectFailed:
+def connect_failed(
+    number: int, addresses: Sequence[Address], stack: Stack, tcb: Tcb | None
+) -> ConnectFailed:
     """The error for an association that could not be set up, ``number`` being its errno."""
-    return ConnectFailed(number, _named(addresses), tcb.end_event, tcb.socket.stack.peer_udp_port)
+    event = None if tcb is None else tcb.end_event
+    return ConnectFailed(number, _named(addresses), event, stack.peer_udp_port)
 
 
 def _named(addresses: Sequence[Address]) -> str:
@@ -536,4 +539,4 @@ def refused_or_silent(tcb: Tcb, addresses: Sequence[Address], seconds: float) ->
         number = errno.ECONNREFUSED  # a refusal comes before the last INIT is given up
     else:
         number = errno.ETIMEDOUT
-    return connect_failed(number, addresses, tcb)
+    return connect_failed(number, addresses, tcb.socket.stack, tcb)
