@@ -16,6 +16,7 @@ from trio_sctp import (
     OptionUnsupported,
     RtoInfo,
     SenderDry,
+    SendFailed,
 )
 
 from .helpers import (
@@ -63,6 +64,18 @@ async def test_it_waits_for_a_peer_that_does_not_read(stack: StackUnderTest) -> 
             for _ in range(sent):
                 await server.receive()
         assert sorted(finished) == [0, 1, 2]
+
+
+async def test_what_was_given_up_is_not_waited_for(stack: StackUnderTest) -> None:
+    async with (
+        stack.channels(client_options=SMALL_BUFFERS, server_options=SMALL_BUFFERS) as (client, _),
+        client.events() as events,
+    ):
+        with trio.move_on_after(0.5):
+            while True:
+                await client.send(bytes(1000), lifetime=200)
+        await client.wait_sent()
+        assert isinstance(await events.receive(), SendFailed)
 
 
 async def test_what_was_acknowledged_before_does_not_count(stack: StackUnderTest) -> None:
