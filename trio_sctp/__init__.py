@@ -17,6 +17,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _interrupts   Ctrl-C waits for the next checkpoint
     _background   runs a task of the library's for the length of an ``async with`` block
     _engine       SCTP as a function of packets and time; no Trio
+    _capture      packets into a pcapng file
     _addresses    host names and ports into addresses, and this machine's addresses
     _errors       errors and cause codes
     _options      the options, the table of events, and the states that `Status` tells of

@@ -30,12 +30,17 @@ def _number(n: int) -> str:
     return str(n)
 
 
-def check_integer(name: str, value: object, low: int, high: int | None = None) -> None:
+def check_integer(
+    name: str, value: object, low: int | None = None, high: int | None = None
+) -> None:
     """Refuse what is no integer from ``low`` to ``high``; True and False are none."""
     if not isinstance(value, int) or isinstance(value, bool):
-        bounds = f"from {_number(low)} to {_number(high)}" if high is not None else ""
-        bounds = bounds or f"of {_number(low)} or more"
-        raise TypeError(f"{name} must be an integer {bounds}, not {shown(value)}")
+        bounds = "" if low is None else f" of {_number(low)} or more"
+        if low is not None and high is not None:
+            bounds = f" from {_number(low)} to {_number(high)}"
+        raise TypeError(f"{name} must be an integer{bounds}, not {shown(value)}")
+    if low is None:
+        return
     if high is None:
         if value < low:
             raise ValueError(f"{name} must be {_number(low)} or more, not {value}")
@@ -43,6 +48,12 @@ def check_integer(name: str, value: object, low: int, high: int | None = None) -
         raise ValueError(
             f"{name} must be between {_number(low)} and {_number(high)}, not {shown(value)}"
         )
+
+
+def check_number(name: str, value: object) -> None:
+    """Refuse what is neither an integer nor a float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, not {shown(value)}")
 
 
 def check_bool(name: str, value: object) -> None:
@@ -61,6 +72,18 @@ def check_bytes(name: str, value: object) -> None:
     """Refuse what holds no bytes."""
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(f"{name} must be bytes, bytearray or memoryview, not {shown(value)}")
+
+
+def check_packet(value: object) -> None:
+    """Refuse what is not the bytes of a packet."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"a packet must be bytes, not {shown(value)}")
+
+
+def ip_address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IP address that a program gave, which has to be one and a str."""
+    check_str("an address", value)
+    return ipaddress.ip_address(cast(str, value))
 
 
 def check_ip_address(name: str, value: object) -> None:

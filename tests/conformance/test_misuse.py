@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import math
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -411,6 +412,11 @@ WRONG: dict[str, list[Wrong]] = {
     "udp_port": number("udp_port", 1, 65535),
     "peer_udp_port": number("peer_udp_port", 1, 65535),
     "max_held": number("max_held", 2**20),
+    "attempt_delay": [
+        *of_type("attempt_delay must be a number of seconds", "1", None, True),
+        *of_value("attempt_delay must be 0 seconds or more, or math.inf", -1, math.nan),
+    ],
+    "capture": of_type("capture must be the path of a file", 5, b"x", True),
     # Receiving.
     "mode": [
         *of_type(

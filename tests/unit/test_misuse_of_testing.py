@@ -156,6 +156,18 @@ NETWORK: dict[str, list[Case]] = {
             "now must be a finite number .* not nan",
         ),
     ],
+    "Capture.write.udp": [
+        (
+            lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, udp=9899),
+            TypeError,
+            "udp must be a tuple of two ports, not 9899",
+        ),
+        (
+            lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, udp=(9899, 65536)),
+            ValueError,
+            "a port of udp must be between 0 and 65535, not 65536",
+        ),
+    ],
     "Capture.write.comment": [
         (
             lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, b"c"),

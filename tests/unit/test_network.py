@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_sctp._capture import ip_packet
 from trio_sctp.testing import Capture, Delivery, Link, LinkStatistics, Network, RoutedPacket
-from trio_sctp.testing._capture import ip_packet
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 A6, B6 = "fd00::1", "fd00::2"
@@ -707,7 +707,7 @@ def test_without_the_library_a_capture_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pcapng", None)
     net = network()
-    with pytest.raises(ImportError, match=r"pip install trio_sctp\[testing\]"):
+    with pytest.raises(ImportError, match=r"pip install trio_sctp\[capture\]"):
         net.capture(tmp_path / "test.pcapng")
     assert not list(tmp_path.iterdir())
     net.transmit(b"x", A, B, 0.0)

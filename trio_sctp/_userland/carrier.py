@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._engine.outlet import Outgoing
@@ -286,6 +286,32 @@ class Carrier:
                 unknown = (number, origin, *what[:2]) == _UNKNOWN_NEXT_HEADER
                 if address and (unknown or (origin in _FROM_ICMP and number in _UNREACHABLE)):
                     yield Unreachable(data, host_of(address))
+
+
+class CapturedCarrier(Carrier):
+    """A carrier all of whose packets are shown to somebody as they pass."""
+
+    def __init__(self, host: str, port: int | None, show: Callable[[bytes, Route, bool], None]):
+        """Open the socket.
+
+        Args:
+          host, port: As for `Carrier`.
+          show: Called with each packet, its route, and whether it leaves.
+        """
+        super().__init__(host, port)
+        self._show = show
+
+    def send(self, packet: Outgoing) -> None:
+        """Send a packet; see `Carrier.send`."""
+        self._show(packet.data, packet.route, True)
+        super().send(packet)
+
+    def receive(self, limit: int) -> Iterator[tuple[bytes, Route] | Unreachable]:
+        """Yield what has come; see `Carrier.receive`."""
+        for arrival in super().receive(limit):
+            if not isinstance(arrival, Unreachable):
+                self._show(*arrival, False)
+            yield arrival
 
 
 def explain(error: OSError, host: str, port: int) -> OSError:

@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, Sequence
 from math import inf
 from typing import Literal, final
@@ -21,7 +22,8 @@ from trio.lowlevel import enable_ki_protection
 
 from .._addresses import own_addresses
 from .._background import background
-from .._checks import check_integer
+from .._capture import Capture
+from .._checks import check_integer, shown
 from .._engine.account import DEFAULT_LIMIT
 from .._engine.engine import Engine
 from .._engine.outlet import Outgoing
@@ -33,6 +35,7 @@ from .carrier import (
     ANY,
     CAN_COUNT_DROPS,
     CAN_TELL_ADDRESSES,
+    CapturedCarrier,
     Carrier,
     Unreachable,
     explain,
@@ -89,12 +92,14 @@ class Userland(UserlandStack):
         udp_port: int,
         peer_udp_port: int,
         max_held: int = DEFAULT_LIMIT,
+        capture: str | os.PathLike[str] | None = None,
     ) -> None:
         """Not for programs to call."""
         super().__init__(
             answer_strangers=carrier == "udp", shares_addresses=True, max_held=max_held
         )
         self._raw = carrier == "ip"
+        self._capture = None if capture is None else _Recorder(capture)
         self._udp_port = udp_port
         self.peer_udp_port: int = peer_udp_port
         self._client_port = 0
@@ -212,7 +217,11 @@ class Userland(UserlandStack):
         return carrier
 
     def _open(self, host: str, port: int) -> Carrier:
-        carrier = Carrier(host, None if self._raw else port)
+        port_or_none = None if self._raw else port
+        if self._capture is None:
+            carrier = Carrier(host, port_or_none)
+        else:
+            carrier = CapturedCarrier(host, port_or_none, self._capture.show)
         self._carriers[host, carrier.port] = carrier
         self._users[carrier] = set()
         self._by_source.clear()
@@ -315,6 +324,38 @@ class Userland(UserlandStack):
             self.end(None)
             for carrier in list(self._carriers.values()):
                 self._close(carrier)
+            if self._capture is not None:
+                self._capture.close()
+
+
+class _Recorder:
+    """Writes packets to a file for as long as that works."""
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        self._file = file
+        self._capture: Capture | None = Capture(file, lambda: None, "userland")
+
+    def show(self, data: bytes, route: Route, leaves: bool) -> None:
+        """Write a packet; if that fails, say so and write no more: the packets matter more."""
+        if self._capture is None:
+            return
+        local, remote, local_port, remote_port = route
+        udp = (local_port, remote_port) if local_port else None
+        if not leaves:
+            local, remote = remote, local
+            udp = udp and (udp[1], udp[0])
+        try:
+            self._capture.write(data, local, remote, time.time(), udp=udp)
+        except (OSError, ValueError) as error:
+            _logger.error("the capture %s ends here: %s", self._file, error)
+            self.close()
+
+    def close(self) -> None:
+        """Write no more."""
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            with contextlib.suppress(OSError):  # what it has not written was told of
+                capture.close()
 
 
 def report() -> StackReport:
@@ -359,6 +400,7 @@ async def userland(
     udp_port: int | None = None,
     peer_udp_port: int | None = None,
     max_held: int = DEFAULT_LIMIT,
+    capture: str | os.PathLike[str] | None = None,
 ) -> AsyncGenerator[Userland, None]:
     """Run SCTP in this process for the length of a block::
 
@@ -380,6 +422,9 @@ async def userland(
         associations themselves.  When it is reached, the IP address that holds most gives way: its
         associations end (COMM_LOST), the largest first, with "Out of Resource" and a text as the
         causes, and a line in the log "trio_sctp".
+      capture: A file to write all packets to, as pcapng, for Wireshark.  It is complete when the
+        block is left, and can be read before.  If it cannot be written any more, a line in the log
+        says so, and the stack goes on.  It needs ``pip install trio_sctp[capture]``.
 
     Yields the stack.
 
@@ -389,6 +434,8 @@ async def userland(
     Raises:
       StackUnavailable: ``carrier="ip"`` is not possible here.
       ValueError: an argument is out of range.
+      OSError: the file for the capture cannot be opened.
+      ImportError: the package that writes captures is missing.
 
     Cancellation: as for any block.
     """
@@ -399,9 +446,11 @@ async def userland(
         _port("peer_udp_port", peer_udp_port, carrier),
     ]
     check_integer("max_held", max_held, 2**20)
+    if not (capture is None or isinstance(capture, (str, os.PathLike))):
+        raise TypeError(f"capture must be the path of a file, not {shown(capture)}")
     if carrier == "ip":
         _check_raw_ip()
-    stack = Userland(carrier, ports[0], ports[1], max_held)
+    stack = Userland(carrier, ports[0], ports[1], max_held, capture)
     token = enter_stack(stack)
     try:
         async with background(stack.run, "trio_sctp userland stack"):

@@ -10,8 +10,6 @@ of an association.
     _hosts    hosts on which programs open their sockets, driven by Trio's clock
     _ladder   packets as text
     _network  links, and the packets on them
-    _capture  packets into a pcapng file
-    _checks   arguments that make no sense, refused
 
 The packets of a capture are for Wireshark and its kin.
 """
@@ -19,7 +17,7 @@ The packets of a capture are for Wireshark and its kin.
 from __future__ import annotations
 
 from .. import _public
-from ._capture import Capture
+from .._capture import Capture
 from ._hosts import SimulatedHost, SimulatedNetwork, association_pair, simulated_network
 from ._network import Delivery, Link, LinkStatistics, Network, RoutedPacket
 

@@ -23,6 +23,7 @@ from trio.lowlevel import enable_ki_protection
 from .._addresses import is_literal
 from .._association import AssociationChannel, open_association
 from .._background import background
+from .._checks import ip_address
 from .._engine import Engine, Outgoing, Route
 from .._errors import StackUnavailable
 from .._listener import open_listener
@@ -30,7 +31,6 @@ from .._options import Option
 from .._stack import StackReport, StackSocket, enter_stack, leave_stack
 from .._userland.stack import UserlandStack
 from .._values import Address
-from ._checks import address_of
 from ._network import Link, Network
 
 
@@ -345,7 +345,7 @@ def _addresses_of_a_host(addresses: Sequence[str]) -> list[str]:
     own: list[str] = []
     for given in addresses:
         try:
-            address = address_of(given)
+            address = ip_address(given)
         except ValueError as error:
             raise ValueError(f"{error}; a name is given as name={given!r}, beside one") from None
         if address.is_multicast or address.is_unspecified:

@@ -29,9 +29,9 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import BinaryIO, NamedTuple, final
 
+from .._capture import Capture
+from .._checks import check_bool, check_integer, check_number, check_packet, ip_address
 from .._engine.wire import SMALLEST_PACKET
-from ._capture import Capture
-from ._checks import address_of, check_bool, check_data, check_integer, check_number
 
 _MAX_PACKET = 65535
 _IP_HEADER = {4: 20, 6: 40}
@@ -300,7 +300,7 @@ class Network:
         """
         # In one line, as each packet comes by here.
         if not (type(data) is bytes and type(now) is float and type(fragment) is bool):
-            check_data(data)
+            check_packet(data)
             check_number("now", now)
             check_bool("fragment", fragment)
         if not -inf < now < inf:
@@ -434,7 +434,7 @@ class Network:
           file: A path, or a binary file open for writing, which stays open.
 
         Raises:
-          ImportError: the package python-pcapng is missing: ``pip install trio_sctp[testing]``.
+          ImportError: the package python-pcapng is missing: ``pip install trio_sctp[capture]``.
           TypeError: ``file`` is neither, or was opened for text.
         """
         capture = Capture(file, lambda: self._writers.remove(capture.write))
@@ -457,8 +457,8 @@ class Network:
 
     def _direction(self, source: str, destination: str) -> _Direction:
         """The direction between two addresses, however they are spelled; a new one if need be."""
-        src = address_of(source)
-        dst = address_of(destination)
+        src = ip_address(source)
+        dst = ip_address(destination)
         if src.version != dst.version:
             raise ValueError(f"nothing leads from {source} (IPv{src.version}) to {destination}")
         addresses = (str(src), str(dst))
@@ -473,7 +473,7 @@ class Network:
         """Raise if an address is no host's: nothing would ever come of what is set for it."""
         if self._hosts is not None:
             for address in addresses:
-                if str(address_of(address)) not in self._hosts:
+                if str(ip_address(address)) not in self._hosts:
                     there_are = ", ".join(self._hosts) or "no hosts yet"
                     raise ValueError(f"no host has the address {address!r}: there are {there_are}")
 
@@ -494,7 +494,7 @@ class Network:
             if not isinstance(one, RoutedPacket):
                 raise TypeError(f"Network.route must return packets, not {one!r}")
             data, source, destination, _, delay, fragment = one
-            check_data(data)
+            check_packet(data)
             check_number("the delay of a packet", delay)
             if not 0 <= delay < inf:
                 raise ValueError(
@@ -602,4 +602,4 @@ def _checked(name: str, link: Link) -> Link:
 def _group(name: str, addresses: Iterable[str]) -> set[str]:
     if isinstance(addresses, str) or not isinstance(addresses, Iterable):
         raise TypeError(f"{name} must be a list of addresses, not {addresses!r}")
-    return {str(address_of(address)) for address in addresses}
+    return {str(ip_address(address)) for address in addresses}
