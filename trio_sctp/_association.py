@@ -16,7 +16,7 @@ from trio.lowlevel import enable_ki_protection
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._attempts import DEFAULT_ATTEMPT_DELAY, check_attempt_delay, race
 from ._background import background, leaves
-from ._checks import check_bool, check_bytes
+from ._checks import check_address, check_bool, check_bytes
 from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
@@ -361,6 +361,8 @@ class Association:
         9260 section 8.3.
         """
         self._check()
+        if address is not None:
+            check_address(address, "address")
         return await self._tcb.ping(address)
 
     @contextlib.asynccontextmanager
@@ -662,6 +664,7 @@ class AssociationChannel(
 
         Raises:
           ValueError: there is no such stream, or the ppid is out of range.
+          trio.ClosedResourceError: you closed or aborted the channel.
         """
         return PayloadChannel(self, stream, ppid)
 
@@ -679,6 +682,7 @@ class AssociationChannel(
 
         Raises:
           ValueError: there is no such stream, or the ppid is out of range.
+          trio.ClosedResourceError: you closed or aborted the channel.
         """
         return ByteStream(self, stream, ppid)
 

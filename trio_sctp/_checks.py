@@ -133,7 +133,7 @@ def check_numbers(
     if not (stream is None or type(stream) is int):
         check_integer("stream", stream, 0, streams - 1)
     if not (ppid is None or (type(ppid) is int and 0 <= ppid <= U32_MAX)):
-        _check_ppid(ppid)
+        check_ppid(ppid)
     if not (unordered is None or unordered is True or unordered is False):
         check_bool("unordered", unordered)
     if not (context is None or (type(context) is int and 0 <= context <= U32_MAX)):
@@ -142,7 +142,8 @@ def check_numbers(
         check_integer("lifetime", lifetime, 0, U32_MAX)
 
 
-def _check_ppid(ppid: object) -> None:
+def check_ppid(ppid: object) -> None:
+    """Refuse what is no payload protocol identifier: an integer of 32 bits."""
     if isinstance(ppid, bytes) and len(ppid) == 4:
         number = int.from_bytes(ppid, "big")
         raise TypeError(f"ppid must be an integer, {number} for {ppid!r}, not bytes")

@@ -11,9 +11,9 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._background import background
-from ._checks import check_numbers
+from ._checks import check_bytes, check_integer, check_ppid
 from ._interrupts import interrupted_at_checkpoints
-from ._socket.sender import ANY_STREAM, NO_DEFAULTS
+from ._socket.sender import NO_DEFAULTS
 from ._socket.tcb import Phase, Tcb
 from ._values import Event, Notification, SendInfo
 
@@ -208,6 +208,7 @@ class ByteStream(trio.abc.Stream):
 
         Cancellation: a part may have been sent.
         """
+        check_bytes("data", data)
         view = memoryview(data)
         if not view.contiguous:
             raise ValueError("data must be contiguous bytes, unlike this memoryview")
@@ -254,10 +255,7 @@ class ByteStream(trio.abc.Stream):
         Cancellation: nothing was taken.
         """
         if max_bytes is not None:
-            if not isinstance(max_bytes, int):
-                raise TypeError(f"max_bytes must be an integer or None, not {max_bytes!r}")
-            if max_bytes < 1:
-                raise ValueError(f"max_bytes must be 1 or more, not {max_bytes!r}")
+            check_integer("max_bytes", max_bytes, 1)
         with self._receives.guard():
             if self._taken < len(self._data):
                 await trio.lowlevel.checkpoint()
@@ -301,11 +299,15 @@ class _OneTask:
 def _send_info(channel: AssociationChannel, stream: int, ppid: int) -> SendInfo:
     """How to send on a stream, in order and for as long as it takes.
 
-    Numbers that are out of range are refused, unless nothing can be sent any more.
+    A stream that there is not is refused, unless the association has ended: there may be something
+    to receive still.
     """
     tcb = channel._tcb
-    check_numbers(stream, ppid, None, None, None, tcb.outbound_streams or ANY_STREAM)
+    tcb.socket.check_open()
+    if type(stream) is not int:
+        check_integer("stream", stream, 0, tcb.outbound_streams - 1)
+    check_ppid(ppid)
     info = NO_DEFAULTS._replace(stream=stream, ppid=ppid)
-    if tcb.phase is Phase.UP and not tcb.socket.closing:
+    if tcb.phase is Phase.UP:
         tcb.socket.sender.check(b"\0", info, tcb.outbound_streams, tcb.id)
     return info

@@ -553,8 +553,6 @@ STILL_WORK = {
     "Association.while_up",
     "AssociationChannel.abort",
     "AssociationChannel.aclose",
-    "AssociationChannel.as_stream",
-    "AssociationChannel.payloads",
     "AssociationChannel.statistics",
     "AssociationChannel.while_up",
     "Inbox.aclose",

@@ -53,10 +53,14 @@ async def test_payloads_end_as_the_channel_does(stack: StackUnderTest) -> None:
 
 async def test_payloads_of_a_lost_association(stack: StackUnderTest) -> None:
     async with stack.channels() as (client, server):
+        payloads = client.payloads()
         client.abort()
         await raises(AssociationLost, server.payloads().receive)
-        await raises(trio.ClosedResourceError, client.payloads().receive)
-        await raises(trio.ClosedResourceError, client.payloads().send, b"x")
+        await raises(trio.ClosedResourceError, payloads.receive)
+        await raises(trio.ClosedResourceError, payloads.send, b"x")
+        for view in client.payloads, client.as_stream:
+            with pytest.raises(trio.ClosedResourceError):
+                view()
 
 
 async def test_payloads_have_the_channels_defaults_for_the_rest(stack: StackUnderTest) -> None:
@@ -77,6 +81,9 @@ async def test_what_cannot_be_sent_on_is_refused_at_once(
         for view in client.payloads, client.as_stream:
             with pytest.raises(ValueError, match=name):
                 view(**arguments)
+            for argument in arguments:
+                with pytest.raises(TypeError, match=f"{argument} must be an integer"):
+                    view(**{argument: None})  # type: ignore[arg-type]
 
 
 # -- a stream of bytes -------------------------------------------------------------------------
@@ -335,6 +342,8 @@ async def test_what_a_stream_refuses(stack: StackUnderTest) -> None:
         for wrong in 0, -1:
             with pytest.raises(ValueError, match=f"max_bytes.*{wrong}"):
                 await stream.receive_some(wrong)
+        with pytest.raises(TypeError, match="data must be bytes"):
+            await stream.send_all("text")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="contiguous"):
             await stream.send_all(memoryview(b"abcd")[::2])
         assert not isinstance(stream, trio.abc.HalfCloseableStream)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._checks import check_address
 from .._errors import ASSOCIATION_GONE, AlreadyAssociated, ConnectFailed, OptionUnsupported
 from .._options import (
     DEFAULT_EVENTS,
@@ -211,7 +210,6 @@ class Socket:
         """Send a heartbeat to one of the peer's addresses; see `StackSocket.ping`."""
         try:
             if address is not None:
-                check_address(address, "address")
                 known = self.raw.peer_addresses(tcb.id)
                 if address[:2] not in [one[:2] for one in known]:
                     raise ValueError(f"{address!r} is none of the peer's addresses, {known!r}")
