@@ -13,6 +13,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _userland     the userland stack: the engine on real sockets
     _kernel       the kernel stack: Linux SCTP sockets
     _stack        the seam: what a stack supplies, and the stack whose block a program is in
+    _handlers     the program's functions that serve runs
     _attempts     the addresses of a name, tried side by side or in turn
     _interrupts   Ctrl-C waits for the next checkpoint
     _background   runs a task of the library's for the length of an ``async with`` block

@@ -578,12 +578,12 @@ class AssociationChannel(
             raise self._tcb.lost_error() from None
 
     def _check_ended(self) -> None:
-        """Raise, in the way in which the association ended, if it has."""
+        """Raise, in the way in which the association ended, if it has, or if it is drained."""
         end = self._tcb.end
-        if end is not None:
-            if end.graceful:
-                raise trio.EndOfChannel
+        if end is not None and not end.graceful:
             raise self._tcb.lost_error()
+        if end is not None or self._socket.drained:
+            raise trio.EndOfChannel
 
     async def receive(self) -> Message:
         """Receive the next message, waiting for it if need be.
@@ -592,7 +592,8 @@ class AssociationChannel(
         shows them.
 
         Raises:
-          trio.EndOfChannel: the association ended gracefully and all messages were taken.
+          trio.EndOfChannel: the association ended gracefully, or its listener is drained
+            (`Listener.drain`), and all messages were taken.
           AssociationLost: it ended in another way and all messages were taken.
           trio.ClosedResourceError: you closed or aborted it.
           trio.BusyResourceError: another task receives, or active mode is on.

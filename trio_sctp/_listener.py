@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar, final
+from weakref import WeakSet
 
 import trio
-from trio.lowlevel import disable_ki_protection, enable_ki_protection
+from trio.lowlevel import enable_ki_protection
 
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import Association, AssociationChannel, adopt_channel
-from ._background import leaves
 from ._checks import check_integer
 from ._choice import choose_stack
-from ._errors import AssociationLost
+from ._handlers import FAILED, call_handler, check_handler, has_failed, is_async, only_lost, tell
 from ._interrupts import interrupted_at_checkpoints
 from ._options import EventSubscription, Option, Status, check_options
 from ._socket.opening import (
@@ -37,6 +39,13 @@ DEFAULT_BACKLOG = 128
 # What accept(2), and peeling off, say of an association that is no longer there.
 _GONE = (errno.EINVAL, errno.ECONNABORTED)
 
+# What accept(2) says when there will be room again, sooner or later.
+_OVERLOADED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_RETRY_ACCEPT = 0.1
+"""Seconds after which `serve` accepts again when descriptors or memory have run out."""
+
+_logger = logging.getLogger("trio_sctp")
+
 
 @final
 @interrupted_at_checkpoints
@@ -47,12 +56,16 @@ class Listener(trio.abc.Listener[AssociationChannel]):
 
     No client is lost: one that connected, sent and left before it was accepted is accepted all the
     same, with its messages and its end.
+
+    ``async for channel in listener:`` accepts one association after the other, until `drain`.
     """
 
     def __init__(self, socket: Socket, backlog: int) -> None:
         """Not for programs to call."""
         self._socket = socket
         self._backlog = backlog
+        self._accepted: WeakSet[Socket] = WeakSet()  # those that programs still hold
+        self._draining = False
 
     @classmethod
     def from_socket(
@@ -117,7 +130,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
           OSError: ``EMFILE``, ``ENFILE``, ``ENOBUFS`` or ``ENOMEM``; the association stays first in
             the queue.
           trio.BusyResourceError: another task accepts.
-          trio.ClosedResourceError: you closed the listener.
+          trio.ClosedResourceError: you closed or drained the listener.
 
         Cancellation: no association was taken.
         """
@@ -126,7 +139,9 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         waiter = socket.queue.begin_receive()
         try:
             if socket.raw.one_to_one:
-                return await self._accept_one_to_one()
+                channel = await self._accept_one_to_one()
+                self._accepted.add(channel._socket)
+                return channel
             unaccepted = socket.queue.unaccepted
             if not unaccepted:
                 socket.intake.read()
@@ -138,10 +153,23 @@ class Listener(trio.abc.Listener[AssociationChannel]):
             socket.check_open()
             channel = self._take(unaccepted[0])
             unaccepted.popleft()
+            self._accepted.add(channel._socket)
             self._refuse_excess()
             return channel
         finally:
             socket.queue.receiver = None
+
+    def __aiter__(self) -> Listener:
+        return self
+
+    async def __anext__(self) -> AssociationChannel:
+        """Accept the next association; `drain` is the end."""
+        try:
+            return await self.accept()
+        except trio.ClosedResourceError:
+            if self._draining:
+                raise StopAsyncIteration from None
+            raise
 
     def _take(self, tcb: Tcb) -> AssociationChannel:
         """Give an association its own socket, or none if it has ended."""
@@ -197,10 +225,54 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         """
         return self._socket.detach()
 
+    async def drain(self) -> None:
+        """Stop listening, and let what was accepted come to its end; for a graceful stop.
+
+        Associations that nobody accepted are aborted.  Each accepted channel's ``receive`` raises
+        ``trio.EndOfChannel`` once what has arrived by now is taken, so that ``async for`` over a
+        channel ends; what arrives later is dropped.  Sending goes on.  An association is shut down
+        when its handler leaves its ``async with``.
+
+        A handler that does not receive notices nothing of this, so limit the time::
+
+            with trio.move_on_after(30):
+                await listener.drain()
+
+        Returns when all accepted associations have ended.  Another call waits for the same.
+        `accept` raises ``trio.ClosedResourceError`` from here on, and ``async for`` over the
+        listener ends.
+
+        Cancellation: the associations that are left are aborted; their handlers get
+        `AssociationLost`.
+        """
+        self._draining = True
+        self._close()
+        left = [socket for socket in self._accepted if socket.tcbs]
+        for socket in left:
+            socket.drain()
+        try:
+            await self._wait_drained()
+        except BaseException:
+            for socket in left:
+                socket.cut_off_all()
+            raise
+
+    async def _wait_drained(self) -> None:
+        """Wait until all accepted associations have ended."""
+        await trio.lowlevel.checkpoint()
+        for socket in list(self._accepted):
+            for tcb in list(socket.tcbs.values()):
+                # If it was closed without waiting, or its stack has ended, it is nobody's now.
+                with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+                    await tcb.wait_ended()
+
     async def aclose(self) -> None:
         """Stop listening; associations that nobody accepted are aborted."""
-        self._socket.release(abort=True)
+        self._close()
         await trio.lowlevel.checkpoint()
+
+    def _close(self) -> None:
+        self._socket.release(abort=True)
 
 
 class EndedSocket:
@@ -380,73 +452,87 @@ async def serve(
     backlog: int = DEFAULT_BACKLOG,
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
     handler_nursery: trio.Nursery | None = None,
+    on_error: Callable[[Exception, AssociationChannel], object] | None = None,
     stack: Stack | str | None = None,
     task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run ``await handler(channel)`` for every association, each in its own task.
 
-    Never returns.  Each handler runs inside ``async with channel``, so an association ends
-    gracefully when its handler returns.
+    Returns when `Listener.drain` has let all associations and handlers come to their end; else
+    never.  Each handler runs inside ``async with channel``, so an association ends gracefully when
+    its handler returns.  If the peer is silent then, that takes minutes, until it is given up;
+    ``options=[Linger(True, 3)]`` makes it three seconds.
 
     Args:
-      handler: Called with an `AssociationChannel`.
+      handler: An async function, called with an `AssociationChannel`.
       handler_nursery: Where the handlers run; by default, in a nursery inside the call.
+      on_error: What to do with a handler's error instead of raising it; see below.
       task_status: ``await nursery.start(serve, handler, 2905)`` returns the `Listener`, which knows
         its port.
       port, hosts, options, backlog, max_message_size, stack: See `open_listener`.
 
     Error handling: a handler that fails only with the `AssociationLost` of its own association ends
-    quietly, since it is no fault of ours if the peer goes away.  Any other exception propagates, as
-    under ``trio.serve_listeners``.  When descriptors run out, it logs that and tries again after
-    100 ms.
+    quietly, since it is no fault of ours if the peer goes away.  At any other error its association
+    is aborted, with the reason ``handler failed``; then the error propagates and ends the server,
+    as under ``trio.serve_listeners``.  If there is an ``on_error``, an ``Exception`` or
+    ``ExceptionGroup`` does not propagate: ``on_error(error, channel)`` is called, which is no async
+    function, and may raise.  When descriptors or memory run out, it logs that and accepts again
+    after 100 ms.
 
-    Cancellation: the listener is closed and all handlers in its nursery are cancelled.
+    Raises:
+      TypeError: ``handler`` is no async function, or ``on_error`` no other function; nothing was
+        opened.
+
+    Cancellation: the listener is closed and all handlers in its nursery are cancelled; their
+    associations are aborted, without a reason.
     """
+    check_handler(handler, "serve")
+    if on_error is not None and (not callable(on_error) or is_async(on_error)):
+        raise TypeError(f"on_error must be a function that is not async, not {on_error!r}")
     listener = await open_listener(
         port,
         hosts=hosts,
         options=options,
         backlog=backlog,
         max_message_size=max_message_size,
-        stack=stack,
+        stack=choose_stack(stack),
     )
 
     @enable_ki_protection
     async def run(channel: AssociationChannel) -> None:
         try:
             async with channel:
-                await _call(handler, channel)
+                try:
+                    await call_handler(handler, channel)
+                except BaseException as error:
+                    if has_failed(error) and not only_lost(error, channel):
+                        channel.abort(FAILED)
+                    raise
         except BaseException as error:
-            if not _only_lost(error, channel):
+            if only_lost(error, channel):
+                return
+            if on_error is None or not isinstance(error, Exception):
                 raise
+            tell(on_error, error, channel)
 
-    await trio.serve_listeners(
-        run, [listener], handler_nursery=handler_nursery, task_status=_Started(task_status)
-    )
-
-
-@disable_ki_protection
-async def _call(
-    handler: Callable[[AssociationChannel], Awaitable[object]], channel: AssociationChannel
-) -> None:
-    """Run the program's own function, which is not protected from KeyboardInterrupt."""
-    await handler(channel)
-
-
-def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
-    """Whether an error says only that the channel's own association was lost."""
-    return all(
-        isinstance(one, AssociationLost) and one.association is channel for one in leaves(error)
-    )
+    async with trio.open_nursery() as nursery:
+        handlers = nursery if handler_nursery is None else handler_nursery
+        try:
+            task_status.started(listener)
+            while (channel := await _accept_until_drained(listener)) is not None:
+                handlers.start_soon(run, channel)
+            await listener._wait_drained()
+        finally:
+            listener._close()
 
 
-@interrupted_at_checkpoints
-class _Started:
-    """Reports the one listener, where ``trio.serve_listeners`` reports a list of them."""
-
-    def __init__(self, task_status: trio.TaskStatus[Listener]) -> None:
-        self._task_status = task_status
-
-    def started(self, value: Sequence[Listener] | None = None) -> None:
-        assert value is not None
-        self._task_status.started(value[0])
+async def _accept_until_drained(listener: Listener) -> AssociationChannel | None:
+    """The next association; None if the listener is drained."""
+    while True:
+        try:
+            return await anext(listener, None)
+        except OSError as error:
+            if error.errno not in _OVERLOADED:
+                raise
+            _logger.error("cannot accept an association: %s; trying again in 100 ms", error)
+        await trio.sleep(_RETRY_ACCEPT)

@@ -69,7 +69,7 @@ async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
 async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
     async def call() -> None:
         with trio.move_on_after(0.01):
-            await trio_sctp.serve(lambda channel: channel.aclose(), 0, stack=stack.stack)
+            await trio_sctp.serve(AssociationChannel.aclose, 0, stack=stack.stack)
 
     yield call
 
@@ -184,24 +184,27 @@ async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
         yield getattr(events, name)
 
 
-@case("Endpoint.aclose", "Listener.aclose")
+@case("Endpoint.aclose", "Listener.aclose", "Listener.drain")
 async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
     async with stack.endpoint() as endpoint, stack.listener() as listener:
 
         async def call() -> None:
+            if name == "drain":
+                await listener.drain()
+                return
             await endpoint.aclose()
             await listener.aclose()
 
         yield call
 
 
-@case("Listener.accept")
+@case("Listener.accept", "Listener.__anext__")
 async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
     async with stack.listener() as listener:
         channel = await stack.open_association(listener.port)
 
         async def call() -> None:
-            (await listener.accept()).abort()
+            (await getattr(listener, name)()).abort()
 
         yield call
         channel.abort()

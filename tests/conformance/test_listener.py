@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import functools
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 import trio
@@ -14,19 +17,23 @@ from trio_sctp import (
     AssociationLost,
     AssociationState,
     InitMsg,
+    Linger,
     Listener,
     RtoInfo,
 )
 
 from .helpers import (
+    SMALL_BUFFERS,
     StackUnderTest,
     blocked,
     collect,
+    fill,
     keep,
     numbers,
     raises,
     send_numbers,
     take,
+    until,
 )
 
 Calls = Callable[..., Awaitable[object]]
@@ -340,7 +347,9 @@ async def echo(channel: AssociationChannel) -> None:
 def serve(stack: StackUnderTest) -> Calls:
     async def serve(
         handler: Calls,
+        on_error: Callable[[Exception, AssociationChannel], object] | None = None,
         *,
+        options: Sequence[Any] = (),
         handler_nursery: trio.Nursery | None = None,
         task_status: trio.TaskStatus[Listener],
     ) -> None:
@@ -348,8 +357,10 @@ def serve(stack: StackUnderTest) -> Calls:
             handler,
             0,
             hosts=stack.host,
+            options=options,
             stack=stack.stack,
             handler_nursery=handler_nursery,
+            on_error=on_error,
             task_status=task_status,
         )
 
@@ -436,8 +447,8 @@ async def test_a_handler_that_answers_a_peer_that_has_left_ends_quietly(
         async with await stack.open_association(listener.port) as client:
             await client.send(b"0")
         await finished.wait()
-        async with await stack.open_association(listener.port):
-            pass
+        async with await stack.open_association(listener.port) as client:
+            await client.send(b"1")  # the server goes on
         nursery.cancel_scope.cancel()
 
 
@@ -476,7 +487,7 @@ async def test_other_errors_of_a_handler_propagate(stack: StackUnderTest, serve:
             await clients[0].send(b"go")
     (client,) = clients
     end = await client.wait_ended()
-    assert end.state is AssociationState.COMM_LOST
+    assert (end.state, end.reason) == (AssociationState.COMM_LOST, b"handler failed")
     await trio.aclose_forcefully(client)
 
 
@@ -529,7 +540,8 @@ async def test_cancelling_serve_aborts_what_its_handlers_hold(
         client = await stack.open_association(listener.port)
         assert await take(client.receive, 1) == [0]
         nursery.cancel_scope.cancel()
-    assert (await client.wait_ended()).state is AssociationState.COMM_LOST
+    end = await client.wait_ended()
+    assert (end.state, end.reason) == (AssociationState.COMM_LOST, b"")
     await trio.aclose_forcefully(client)
 
 
@@ -548,6 +560,223 @@ async def test_handlers_may_run_in_another_nursery(stack: StackUnderTest, serve:
         await client.send(b"1")
         assert await take(client.receive, 1) == [1]
         await client.aclose()
+
+
+Told = tuple[Exception, AssociationChannel]
+
+
+async def test_a_handlers_error_can_be_told_instead_of_raised(
+    stack: StackUnderTest, serve: Calls
+) -> None:
+    told: list[Told] = []
+
+    async def handle(channel: AssociationChannel) -> None:
+        message = await channel.receive()
+        if message.data == b"alone":
+            raise KeyError("mine")
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(fail)
+            tasks.start_soon(fail)
+
+    async def fail() -> None:
+        raise KeyError("mine")
+
+    def on_error(error: Exception, channel: AssociationChannel) -> None:
+        assert channel.ended is not None
+        assert channel.ended.reason == b"handler failed"
+        told.append((error, channel))
+
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(serve, handle, on_error)
+        for data in b"alone", b"together":
+            client = await stack.open_association(listener.port)
+            await client.send(data)
+            assert (await client.wait_ended()).reason == b"handler failed"
+            await client.aclose()
+        await until(lambda: len(told) == 2)
+        nursery.cancel_scope.cancel()
+    (alone, _), (group, _) = told
+    assert isinstance(alone, KeyError)
+    assert isinstance(group, ExceptionGroup)
+    assert len(group.exceptions) == 2
+
+
+async def test_nobody_is_told_of_a_lost_association(stack: StackUnderTest, serve: Calls) -> None:
+    told: list[Told] = []
+    ended = trio.Event()
+
+    async def handle(channel: AssociationChannel) -> None:
+        try:
+            await channel.receive()
+        finally:
+            ended.set()
+
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(serve, handle, lambda *both: told.append(both))
+        client = await stack.open_association(listener.port)
+        client.abort()
+        await ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert not told
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_what_is_no_exception_propagates_all_the_same(
+    stack: StackUnderTest, serve: Calls, kind: type[BaseException]
+) -> None:
+    told: list[Told] = []
+
+    async def handle(channel: AssociationChannel) -> None:
+        await channel.receive()
+        raise kind
+
+    with pytest.RaisesGroup(kind, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            listener = await nursery.start(serve, handle, lambda *both: told.append(both))
+            client = await stack.open_association(listener.port)
+            await client.send(b"go")
+    assert not told
+    assert (await client.wait_ended()).reason == b""
+    await client.aclose()
+
+
+async def test_a_group_with_more_than_exceptions_propagates(
+    stack: StackUnderTest, serve: Calls
+) -> None:
+    told: list[Told] = []
+
+    async def handle(channel: AssociationChannel) -> None:
+        await channel.receive()
+        raise BaseExceptionGroup("both", [KeyError("mine"), KeyboardInterrupt()])
+
+    with pytest.RaisesGroup(KeyError, KeyboardInterrupt, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            listener = await nursery.start(serve, handle, lambda *both: told.append(both))
+            client = await stack.open_association(listener.port)
+            await client.send(b"go")
+    assert not told
+    assert (await client.wait_ended()).reason == b"handler failed"
+    await client.aclose()
+
+
+async def test_what_on_error_raises_propagates(stack: StackUnderTest, serve: Calls) -> None:
+    async def handle(channel: AssociationChannel) -> None:
+        await channel.receive()
+        raise KeyError("mine")
+
+    def on_error(error: Exception, channel: AssociationChannel) -> None:
+        raise OverflowError from error
+
+    with pytest.RaisesGroup(OverflowError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            listener = await nursery.start(serve, handle, on_error)
+            client = await stack.open_association(listener.port)
+            await client.send(b"go")
+    await trio.aclose_forcefully(client)
+
+
+async def test_a_handler_that_returned_does_not_wait_for_a_silent_peer_beyond_linger(
+    stack: StackUnderTest, serve: Calls
+) -> None:
+    """The peer here does not read, which holds the shutdown up as silence does."""
+    full = trio.Event()
+
+    async def handle(channel: AssociationChannel) -> None:
+        assert channel.get_option(Linger) == Linger(True, 1)
+        await fill(channel)
+        full.set()
+
+    options = [Linger(True, 1), *SMALL_BUFFERS]
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(functools.partial(serve, handle, options=options))
+        client = await stack.open_association(listener.port, options=SMALL_BUFFERS)
+        await full.wait()
+        await listener.drain()  # returns when the handler has left
+        await trio.aclose_forcefully(client)
+
+
+async def not_called(channel: AssociationChannel) -> None:
+    raise AssertionError
+
+
+def no_handler(channel: AssociationChannel) -> Awaitable[object]:
+    return not_called(channel)
+
+
+async def generator(channel: AssociationChannel) -> Any:
+    yield channel
+
+
+class Callee:
+    async def __call__(self, channel: AssociationChannel) -> None:
+        await channel.send(b"0")
+
+    async def method(self, channel: AssociationChannel) -> None:
+        await channel.send(b"0")
+
+    async def with_more(self, more: object, channel: AssociationChannel) -> None:
+        await channel.send(b"0")
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (None, "None"),
+        (5, "5"),
+        (no_handler, "one that is not async: <function no_handler"),
+        (generator, "an async generator function: <function generator"),
+        (functools.partial(no_handler), r"one that is not async: functools\.partial"),
+        (Callee, "one that is not async: <class"),
+    ],
+)
+async def test_what_is_no_async_function_is_refused_before_it_listens(
+    stack: StackUnderTest, handler: Any, said: str
+) -> None:
+    async with stack.endpoint() as used:
+        with pytest.raises(TypeError, match=f"serve was expecting an async function.* got {said}"):
+            await trio_sctp.serve(handler, used.port, hosts=stack.host, stack=stack.stack)
+
+
+async def test_a_handler_that_was_called_is_refused(stack: StackUnderTest) -> None:
+    async def handle() -> None:
+        raise AssertionError
+
+    with (
+        warnings.catch_warnings(record=True) as warned,
+        pytest.raises(TypeError, match=r"write serve\(handle, \.\.\.\), not serve\(handle\("),
+    ):
+        await trio_sctp.serve(handle(), 0, stack=stack.stack)  # type: ignore[arg-type]
+    assert not warned
+
+
+@pytest.mark.parametrize("on_error", [5, "print", not_called])
+async def test_an_on_error_that_cannot_be_called_is_refused(
+    stack: StackUnderTest, on_error: Any
+) -> None:
+    with pytest.raises(TypeError, match="on_error must be a function that is not async, not"):
+        await trio_sctp.serve(not_called, 0, on_error=on_error, stack=stack.stack)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        Callee(),
+        Callee().method,
+        functools.partial(Callee().with_more, 5),
+        functools.partial(Callee()),
+    ],
+    ids=["object", "method", "partial", "partial of an object"],
+)
+async def test_whatever_is_called_like_an_async_function_is_a_handler(
+    stack: StackUnderTest, serve: Calls, handler: Calls
+) -> None:
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(serve, handler)
+        client = await stack.open_association(listener.port)
+        assert numbers([message async for message in client]) == [0]
+        await client.aclose()
+        nursery.cancel_scope.cancel()
 
 
 def serve_in(serve: Calls, handlers: trio.Nursery) -> Calls:

@@ -18,6 +18,7 @@ from trio_sctp import (
     InitMsg,
     Linger,
     Message,
+    ReceiveBuffer,
     RtoInfo,
     StackReport,
     Status,
@@ -231,6 +232,8 @@ class FakeSocket:
             option = DefaultSendParams(stream=0, ppid=0, unordered=False, context=0, lifetime=0)
         elif kind is Linger:
             option = Linger(False)
+        elif kind is ReceiveBuffer:
+            option = ReceiveBuffer(1000)
         elif kind is InitMsg:
             option = InitMsg(num_ostreams=10, max_instreams=10, max_attempts=2, max_init_timeo=0)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 
@@ -49,6 +51,29 @@ async def test_without_kernel_sctp_the_default_is_userland_with_one_warning() ->
         await exchange()
     (warning,) = warned
     assert warning.filename == __file__
+
+
+async def not_called(*_: object) -> None:
+    raise AssertionError
+
+
+@pytest.mark.usefixtures("no_kernel_sctp")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: trio_sctp.open_association("127.0.0.1", 2905),
+        lambda: trio_sctp.serve(not_called, 0),
+    ],
+    ids=["open_association", "serve"],
+)
+async def test_the_warning_points_at_the_programs_own_line(
+    call: Callable[[], Awaitable[object]],
+) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        with pytest.warns(RuntimeWarning, match="UDP packets") as warned:
+            await call()
+    assert [warning.filename for warning in warned] == [__file__]
 
 
 @pytest.mark.usefixtures("no_kernel_sctp")

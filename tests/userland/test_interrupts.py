@@ -33,7 +33,7 @@ class Interrupt:
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
         # What calls a handler is as little protected as the handler.
-        if event == "call" and "/trio_sctp/" in code.co_filename and code.co_name != "_call":
+        if event == "call" and "/trio_sctp/" in code.co_filename and code.co_name != "call_handler":
             self.left -= 1
             if self.left == 0:
                 signal.raise_signal(signal.SIGINT)

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._errors import OUT_OF_RESOURCE
-from .._options import NEEDED_EVENTS, EventSubscription, Status, StatusState, event_types, merge
+from .._options import (
+    NEEDED_EVENTS,
+    EventSubscription,
+    ReceiveBuffer,
+    Status,
+    StatusState,
+    event_types,
+    merge,
+)
 from .._values import (
     Arrival,
     AssociationChange,
@@ -79,6 +87,16 @@ class Intake:
         while self._queue.room() and self.read(STORE_RECORDS - len(self._queue.store)):
             pass
 
+    def read_arrived(self) -> None:
+        """Take in all that is there, however far ahead of those who take it.
+
+        That is no more than the receive buffer holds, or somewhat more.  A bound is needed as a
+        peer that keeps sending might never let it be empty.
+        """
+        end = self.received_octets + 2 * self._socket.settings.get(ReceiveBuffer, None).size
+        while self.read() and self.received_octets < end:
+            pass
+
     def read_to_end(self, tcb: Tcb) -> None:
         """Take in what is there, until an association has ended or nothing is left."""
         while tcb.end is None and self.read():
@@ -122,6 +140,7 @@ class Intake:
             or self._ending
             or self._check_size
             or self._socket.closing
+            or self._socket.drained
         ) and set(map(type, arrivals)) == {Message}:
             self._queue.put(arrivals)  # type: ignore[arg-type]
             self.received += len(arrivals)
@@ -148,10 +167,14 @@ class Intake:
         """Whether nobody is to see anything of this association."""
         return self._socket.closing or id in self.discarded
 
+    def _drops_messages(self, id: int) -> bool:
+        """Whether nobody is to see messages of this association."""
+        return self._unwanted(id) or id in self._cut_off or self._socket.drained
+
     def _take_message(self, message: Message) -> None:
         id = message.association_id
         partial = self._queue.partials.pop(id, None)
-        if self._unwanted(id) or id in self._cut_off:
+        if self._drops_messages(id):
             return
         size = len(message.data) + (partial.size if partial else 0)
         if size > self.max_message_size:
@@ -163,7 +186,7 @@ class Intake:
 
     def _take_piece(self, piece: Message) -> None:
         id = piece.association_id
-        if self._unwanted(id) or id in self._cut_off:
+        if self._drops_messages(id):
             return
         partial = self._queue.partials.get(id)
         if partial is None:
@@ -180,11 +203,7 @@ class Intake:
         self._cut_off.add(id)
         tcb = socket.tcbs.get(id) or socket.add_tcb(id)
         reason = b"message larger than %d bytes" % self.max_message_size
-        tcb.our_abort = (OUT_OF_RESOURCE, reason)
-        with contextlib.suppress(OSError):
-            socket.raw.abort(id, reason)
-        if socket.raw.one_to_one:
-            socket.end(tcb, AssociationState.COMM_LOST, OUT_OF_RESOURCE, reason)
+        socket.cut_off(tcb, OUT_OF_RESOURCE, reason)
 
     # -- events ------------------------------------------------------------------------------
 

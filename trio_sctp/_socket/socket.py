@@ -88,6 +88,7 @@ class Socket:
         self.make_handle = make_handle  # makes the object by which a program knows an association
         self.tcbs: dict[int, Tcb] = {}
         self.closing: bool = False  # aclose has begun: arrivals are discarded
+        self.drained: bool = False  # so are messages: the program takes what had arrived, no more
         self.released: bool = False  # and the stack's socket is gone, too
         self.subscription: EventSubscription = DEFAULT_EVENTS
         self.queue: Queue = Queue(role)
@@ -324,6 +325,32 @@ class Socket:
         return other
 
     # -- associations end --------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Let the program take the messages that have arrived by now, and no more of them."""
+        if self.closing or self.drained:
+            return
+        self.intake.read_arrived()
+        self.drained = True
+        self.queue.partials.clear()
+        self.queue.wake_all()
+
+    def cut_off(self, tcb: Tcb, cause: int, reason: bytes) -> None:
+        """Abort an association under its program, which takes it for lost."""
+        tcb.our_abort = (cause, reason)
+        with contextlib.suppress(OSError):
+            self.raw.abort(tcb.id, reason)
+        if self.raw.one_to_one:
+            self.end(tcb, AssociationState.COMM_LOST, cause, reason)
+
+    def cut_off_all(self) -> None:
+        """Abort whatever has not ended yet under the programs that hold it."""
+        for tcb in list(self.tcbs.values()):
+            if tcb.our_abort is None and not self.released:
+                self.cut_off(tcb, USER_INITIATED_ABORT, b"")
+                self.intake.read_to_end(tcb)
+            if tcb.end is None:
+                self.end(tcb, AssociationState.COMM_LOST, USER_INITIATED_ABORT, b"")
 
     async def shut_down(self, tcb: Tcb) -> None:
         """Start the graceful end of an association; a half-open one is awaited first."""

@@ -1,0 +1,74 @@
+"""Handlers: the program's functions that `serve` runs, each for one association."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from trio.lowlevel import disable_ki_protection
+
+from ._background import leaves
+from ._errors import AssociationLost
+
+if TYPE_CHECKING:
+    from ._association import AssociationChannel
+
+FAILED = b"handler failed"
+"""The reason that a peer is given when a handler has failed."""
+
+
+def check_handler(handler: object, caller: str) -> None:
+    """Refuse what is no async function, before anything depends on it."""
+    if is_async(handler):
+        return
+    what = ""
+    if inspect.iscoroutine(handler):
+        handler.close()  # it would warn that nobody has awaited it
+        name = handler.__name__
+        what = f"a coroutine object (write {caller}({name}, ...), not {caller}({name}(...), ...)): "
+    elif inspect.isasyncgenfunction(handler):
+        what = "an async generator function: "
+    elif callable(handler):
+        what = "one that is not async: "
+    raise TypeError(
+        f"{caller} was expecting an async function, but instead it got {what}{handler!r}"
+    )
+
+
+def is_async(function: object) -> bool:
+    """Whether it is an async function, a method, partial or object that is called like one."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )
+
+
+@disable_ki_protection
+async def call_handler(handler: Callable[..., Any], *arguments: object) -> None:
+    """Run the program's own function, which is not protected from KeyboardInterrupt."""
+    await handler(*arguments)
+
+
+@disable_ki_protection
+def tell(
+    on_error: Callable[[Exception, AssociationChannel], object],
+    error: Exception,
+    channel: AssociationChannel,
+) -> None:
+    """Call the program's function for failed handlers, which is not protected either."""
+    on_error(error, channel)
+
+
+def has_failed(error: BaseException) -> bool:
+    """Whether an error means that a handler failed, and was not just cancelled or interrupted."""
+    return any(isinstance(one, Exception) for one in leaves(error))
+
+
+def only_lost(error: BaseException, channel: AssociationChannel) -> bool:
+    """Whether an error says only that the channel's own association was lost."""
+    return all(
+        isinstance(one, AssociationLost) and one.association is channel for one in leaves(error)
+    )
