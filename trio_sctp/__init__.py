@@ -4,6 +4,7 @@ A map of the package; each layer imports only from those below it, annotations a
 
     testing       a simulated network, for tests in virtual time
     _endpoint     Endpoint: many associations, one queue
+    _reconnect    reconnect: a client that comes back
     _listener     Listener and serve
     _association  Association (a handle), AssociationChannel (with a queue of its own)
     _inbox        Inbox: what a program receives from in active mode
@@ -13,7 +14,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _userland     the userland stack: the engine on real sockets
     _kernel       the kernel stack: Linux SCTP sockets
     _stack        the seam: what a stack supplies, and the stack whose block a program is in
-    _handlers     the program's functions that serve runs
+    _handlers     the program's functions that serve and reconnect run
     _attempts     the addresses of a name, tried side by side or in turn
     _interrupts   Ctrl-C waits for the next checkpoint
     _background   runs a task of the library's for the length of an ``async with`` block
@@ -93,6 +94,7 @@ from ._options import (
     TrafficClass,
 )
 from ._ppid import Ppid
+from ._reconnect import Backoff, reconnect
 from ._socket.credit import ONCE, Mode, Window
 from ._socket.socket import SocketStatistics
 from ._stack import Stack, StackReport
@@ -127,6 +129,8 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     # One-to-one: an association with a socket of its own, and servers of such.
     "open_association",
     "AssociationChannel",
+    "reconnect",
+    "Backoff",
     "open_listener",
     "Listener",
     "serve",

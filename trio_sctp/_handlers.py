@@ -1,4 +1,4 @@
-"""Handlers: the program's functions that `serve` runs, each for one association."""
+"""Handlers: the program's functions that `serve` and `reconnect` run, each for one association."""
 
 from __future__ import annotations
 

@@ -74,6 +74,15 @@ async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
     yield call
 
 
+@case("reconnect")
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    async def handle(channel: AssociationChannel, last: object) -> None:
+        channel.abort()
+
+    async with stack.listening() as server:
+        yield lambda: trio_sctp.reconnect(handle, stack.host, server.port, stack=stack.stack)
+
+
 @case("Endpoint.connect", "Endpoint.connect_init")
 async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
     async with stack.listening() as server, stack.endpoint() as client:

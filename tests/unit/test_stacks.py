@@ -63,8 +63,9 @@ async def not_called(*_: object) -> None:
     [
         lambda: trio_sctp.open_association("127.0.0.1", 2905),
         lambda: trio_sctp.serve(not_called, 0),
+        lambda: trio_sctp.reconnect(not_called, "127.0.0.1", 2905),
     ],
-    ids=["open_association", "serve"],
+    ids=["open_association", "serve", "reconnect"],
 )
 async def test_the_warning_points_at_the_programs_own_line(
     call: Callable[[], Awaitable[object]],

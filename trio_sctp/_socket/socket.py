@@ -366,7 +366,7 @@ class Socket:
 
     def start_shutdown(self, tcb: Tcb) -> None:
         """Start the graceful end of an association that is up; abort a half-open one."""
-        tcb.closed_by_us = True
+        tcb.mark_closed()
         try:
             if tcb.phase is Phase.UP:
                 self.raw.shutdown(tcb.id)
@@ -381,7 +381,7 @@ class Socket:
         """End an association at once."""
         if tcb.end is not None or tcb.our_abort is not None or self.released:
             return
-        tcb.closed_by_us = True
+        tcb.mark_closed()
         tcb.our_abort = (USER_INITIATED_ABORT, reason)
         with contextlib.suppress(OSError):
             self.raw.abort(tcb.id, reason)

@@ -52,6 +52,7 @@ class Tcb:
 
     __slots__ = (
         "closed_by_us",
+        "closed_first",
         "default_send",
         "delivered",
         "dry_seen",
@@ -90,6 +91,7 @@ class Tcb:
         self.end: AssociationEnd | None = None  # when ended or failed
         self.private: bool = False  # a connect waits for its first event; nobody else sees that
         self.closed_by_us: bool = False  # by eof, abort or aclose
+        self.closed_first: bool = False  # and the peer had not begun to shut it down
         self.our_abort: tuple[int, bytes] | None = None  # cause and reason of our own abort
         self.peer_shuts_down: bool = False  # the peer takes no more messages
 
@@ -118,6 +120,12 @@ class Tcb:
         self.outbound_streams = outbound_streams
         self.inbound_streams = inbound_streams
         self.wake()
+
+    def mark_closed(self) -> None:
+        """Note that the program ends the association, and whether the peer has done so before."""
+        if not self.closed_by_us:
+            self.closed_by_us = True
+            self.closed_first = not self.peer_shuts_down
 
     def mark_ended(self, end: AssociationEnd) -> None:
         """Note that the association has ended, and how."""
