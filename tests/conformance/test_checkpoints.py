@@ -269,7 +269,7 @@ async def test_ctrl_c_waits_for_a_checkpoint_of_it(stack: StackUnderTest, name: 
 
     def look(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        ours = "/trio_sctp/_" in code.co_filename and code.co_name != "_call"  # of handlers
+        ours = "/trio_sctp/_" in code.co_filename and code.co_name != "call_handler"
         if event == "call" and ours and not trio.lowlevel.currently_ki_protected():
             exposed.add(code.co_qualname)
 

@@ -144,6 +144,11 @@ RIGHT: dict[str, Right] = {
     "open_listener": opening,
     "open_association": lambda w: {**connecting(w), "stack": w.stack.stack},
     "serve": lambda w: {**opening(w), "handler": trio.abc.AsyncResource.aclose},
+    "reconnect": lambda w: {
+        **connecting(w),
+        "handler": trio.abc.AsyncResource.aclose,
+        "stack": w.stack.stack,
+    },
     "Endpoint.abort": association,
     "Endpoint.aclose": nothing,
     "Endpoint.active": lambda w: {"mode": 1},
@@ -179,6 +184,7 @@ RIGHT: dict[str, Right] = {
     "Listener.accept": nothing,
     "Listener.aclose": nothing,
     "Listener.detach": nothing,
+    "Listener.drain": nothing,
     "Listener.from_socket": lambda w: {"sock": 0},
     "Listener.get_option": lambda w: {"kind": RtoInfo},
     "Listener.set_option": lambda w: {"value": RtoInfo()},
@@ -416,6 +422,16 @@ WRONG: dict[str, list[Wrong]] = {
         *of_type("attempt_delay must be a number of seconds", "1", None, True),
         *of_value("attempt_delay must be 0 seconds or more, or math.inf", -1, math.nan),
     ],
+    "backoff": of_type("backoff must be a Backoff", None, 1.5, trio_sctp.Backoff),
+    "handler": [
+        (5, TypeError, ".* was expecting an async function, but instead it got 5"),
+        (
+            print,
+            TypeError,
+            ".* was expecting an async function, .* one that is not async: .*print>",
+        ),
+    ],
+    "on_error": of_type("on_error must be a function that is not async", 5, trio.sleep),
     "capture": of_type("capture must be the path of a file", 5, b"x", True),
     # Receiving.
     "mode": [
@@ -461,7 +477,7 @@ WRONG["ping.address"] = [
     (("192.0.2.77", 1), ValueError, r"\('192.0.2.77', 1\) is none of the peer's addresses, .*"),
 ]
 
-ELSEWHERE = {"handler", "handler_nursery", "task_status"}
+ELSEWHERE = {"handler_nursery", "task_status"}
 """Arguments that are Trio's business, or that other tests are about."""
 
 
@@ -549,6 +565,7 @@ STILL_WORK = {
     "Endpoint.aclose",
     "Endpoint.statistics",
     "Listener.aclose",
+    "Listener.drain",
     "Association.abort",
     "Association.while_up",
     "AssociationChannel.abort",
