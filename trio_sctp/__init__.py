@@ -106,6 +106,7 @@ from ._values import (
     AssociationEnd,
     AssociationReset,
     AssociationState,
+    AssociationStatistics,
     AuthenticationChange,
     Event,
     Message,
@@ -138,6 +139,8 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "open_endpoint",
     "Endpoint",
     "Association",
+    # What went over the network, and what a queue holds.
+    "AssociationStatistics",
     "SocketStatistics",
     # Active mode: delivery against credit.
     "Inbox",

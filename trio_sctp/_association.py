@@ -34,7 +34,7 @@ from ._socket.queue import Role
 from ._socket.socket import Socket, SocketStatistics, connect_failed
 from ._socket.tcb import Phase, Tcb
 from ._stack import Stack, StackSocket
-from ._values import Address, AssociationEnd, Message
+from ._values import Address, AssociationEnd, AssociationStatistics, Message
 from ._views import ByteStream, EventChannel, PayloadChannel, open_events
 
 T = TypeVar("T", bound=Option)
@@ -167,6 +167,18 @@ class Association:
         self._check()
         self._socket.check_not_released()
         return self._socket.settings.paths(self._tcb)
+
+    def statistics(self) -> AssociationStatistics:
+        """Count what has passed between the association and its peer since it began.
+
+        Raises:
+          AssociationLost: it has ended.
+
+        Source: Linux's SCTP_GET_ASSOC_STATS.
+        """
+        self._check()
+        self._socket.check_not_released()
+        return self._socket.settings.statistics(self._tcb)
 
     def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
         """Read an option of this association, all fields filled.
@@ -552,7 +564,7 @@ class AssociationChannel(
         raw = stack.adopt(sock, _check_one_association)
         return adopt_channel(stack, raw, max_message_size)
 
-    def statistics(self) -> SocketStatistics:
+    def queue_statistics(self) -> SocketStatistics:
         """What the channel holds at this moment, and what has gone through it; for monitoring."""
         return self._socket.statistics()
 
@@ -568,7 +580,7 @@ class AssociationChannel(
 
         Raises:
           trio.BusyResourceError: a task uses the channel, or messages were read and not taken, as
-            `statistics` shows; nothing changed.
+            `queue_statistics` shows; nothing changed.
           AssociationLost: the association has ended, and no longer has a socket.
         """
         self._check()

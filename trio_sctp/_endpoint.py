@@ -250,9 +250,14 @@ class Endpoint(trio.abc.AsyncResource):
     def _bound(self) -> list[tuple[str, int]]:
         return [address[:2] for address in self._socket.raw.local_addresses(None)]
 
-    def statistics(self) -> SocketStatistics:
+    def queue_statistics(self) -> SocketStatistics:
         """What the endpoint holds at this moment, and what has gone through it; for monitoring
         (gen_sctp ``inet:getstat/1``)."""
+        return self._socket.statistics()
+
+    def statistics(self) -> SocketStatistics:
+        """The same as `queue_statistics`; what passed over the network is counted for each
+        association, by `Association.statistics`."""
         return self._socket.statistics()
 
     def _tcb(self, association: Association | int) -> Tcb:
@@ -632,7 +637,7 @@ class Endpoint(trio.abc.AsyncResource):
 
         Raises:
           trio.BusyResourceError: a task uses the endpoint, or records were read and not taken, as
-            `statistics` shows; nothing changed.
+            `queue_statistics` shows; nothing changed.
         """
         return self._socket.detach()
 

@@ -30,7 +30,7 @@ from ._socket.queue import Role
 from ._socket.socket import Socket
 from ._socket.tcb import Tcb
 from ._stack import Stack, StackSocket
-from ._values import Address, Arrival, AssociationState, SendInfo
+from ._values import Address, Arrival, AssociationState, AssociationStatistics, SendInfo
 
 T = TypeVar("T", bound=Option)
 
@@ -320,6 +320,9 @@ class EndedSocket:
         return []
 
     def status(self, association_id: int) -> Status:
+        raise self._ended_error()
+
+    def statistics(self, association_id: int) -> AssociationStatistics:
         raise self._ended_error()
 
     def pending_error(self) -> int:

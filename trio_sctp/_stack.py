@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import trio
 
 from ._options import EventSubscription, Option, Status
-from ._values import Address, Arrival, SendInfo
+from ._values import Address, Arrival, AssociationStatistics, SendInfo
 
 T = TypeVar("T", bound=Option)
 
@@ -84,6 +84,10 @@ class StackSocket(Protocol):
 
     def status(self, association_id: int) -> Status:
         """The status of an association; OSError if it does not exist, or no longer exists."""
+        ...
+
+    def statistics(self, association_id: int) -> AssociationStatistics:
+        """What has passed between an association and its peer; OSError if it has ended."""
         ...
 
     def pending_error(self) -> int:

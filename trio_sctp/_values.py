@@ -377,6 +377,47 @@ Record: TypeAlias = Message | Notification
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationStatistics:
+    """What has passed between an association and its peer since the beginning, in numbers.
+
+    Attributes:
+      packets_sent, packets_received: Packets; on Linux without the peer's COOKIE ECHO.
+      data_chunks_sent: DATA chunks, each counted once: a message is one at least.
+      data_chunks_received: DATA chunks that were taken in.
+      control_chunks_sent, control_chunks_received: All other chunks, SACKs included.
+      sacks_sent, sacks_received: SACK chunks.
+      retransmitted: How often DATA chunks were sent again.
+      gaps: Gap blocks that SACKs brought: each tells of chunks that are missing.
+      duplicates: DATA chunks that had arrived before.  Linux counts those that its SACKs report.
+      out_of_order: DATA chunks that arrived before others which precede them.  Linux counts only
+        those that are so far ahead that it drops them.
+      heartbeats_sent: Heartbeats, probes of the path MTU aside; None on Linux.
+      heartbeats_answered: Those of them that the peer has answered in time; None on Linux.
+      max_rto: The largest retransmission timeout that one of the present paths has come to, by
+        measuring or by timeouts, milliseconds; 0 before the first.  None on Linux, which forgets it
+        whenever it is read.
+
+    Source: Linux's SCTP_GET_ASSOC_STATS.
+    """
+
+    packets_sent: int
+    packets_received: int
+    data_chunks_sent: int
+    data_chunks_received: int
+    control_chunks_sent: int
+    control_chunks_received: int
+    sacks_sent: int
+    sacks_received: int
+    retransmitted: int
+    gaps: int
+    duplicates: int
+    out_of_order: int
+    heartbeats_sent: int | None = None
+    heartbeats_answered: int | None = None
+    max_rto: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationEnd:
     """How an association ended.
 

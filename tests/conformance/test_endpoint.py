@@ -945,10 +945,11 @@ async def test_addresses_of_both_sides_match(pair: Pair) -> None:
 
 
 async def test_statistics(pair: Pair) -> None:
-    before = pair.server.statistics()
+    before = pair.server.queue_statistics()
     assert (before.associations, before.credit, before.tasks_waiting_send) == (1, None, 0)
+    assert pair.server.statistics() == before
     async with pair.server.active(7):
-        assert pair.server.statistics().credit == 7
+        assert pair.server.queue_statistics().credit == 7
 
 
 async def test_status(pair: Pair) -> None:

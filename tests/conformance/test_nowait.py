@@ -61,7 +61,7 @@ async def test_what_was_read_ahead_comes_first(stack: StackUnderTest) -> None:
     async with stack.channels() as (client, server):
         await send_numbers(client, range(3))
         async with blocked(server.wait_ended):  # which reads ahead
-            await until(lambda: server.statistics().buffered_bytes == 3)
+            await until(lambda: server.queue_statistics().buffered_bytes == 3)
             assert [int(server.receive_nowait().data) for _ in range(3)] == [0, 1, 2]
             client.abort()
 

@@ -439,6 +439,7 @@ async def test_a_channel_without_a_socket_has_no_options(stack: StackUnderTest) 
         calls: list[Callable[[], object]] = [
             gone.status,
             gone.paths,
+            gone.statistics,
             gone.detach,
             lambda: gone.get_option(InitMsg),
             lambda: gone.peer_addresses,
@@ -447,7 +448,7 @@ async def test_a_channel_without_a_socket_has_no_options(stack: StackUnderTest) 
         for call in calls:
             with pytest.raises(AssociationLost):
                 call()
-        assert gone.statistics().associations == 0
+        assert gone.queue_statistics().associations == 0
         await gone.aclose()
 
 

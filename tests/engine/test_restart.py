@@ -27,6 +27,9 @@ PACKAGE = "trio_sctp._engine."
 
 CHANCE = {"tie_tags", "heartbeat_at", "heartbeat_nonce"}
 """What is drawn by lot."""
+COUNTS = {"packets", "chunks", "alone", "sent", "answered"}
+COUNTS |= {"retransmitted", "gap_blocks", "duplicate_chunks", "overtaking_chunks"}
+"""What goes on to be counted."""
 OWN = {"id", "initiation", "parameters", "unread"}
 """What is not of the new association: the id stays, as does what the program has not taken, and the
 handshake of the old one is over."""
@@ -34,7 +37,7 @@ handshake of the old one is over."""
 
 def fields(thing: object) -> dict[str, Any]:
     """All public attributes of an object, except for its methods."""
-    names = [name for name in dir(thing) if name[0] != "_" and name not in CHANCE | OWN]
+    names = [name for name in dir(thing) if name[0] != "_" and name not in CHANCE | COUNTS | OWN]
     return {name: value for name in names if not callable(value := getattr(thing, name))}
 
 

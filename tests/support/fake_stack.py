@@ -13,6 +13,7 @@ import trio
 from trio_sctp import (
     AssociationChange,
     AssociationState,
+    AssociationStatistics,
     DefaultSendParams,
     EventSubscription,
     InitMsg,
@@ -204,6 +205,9 @@ class FakeSocket:
     def ping(
         self, association_id: int, address: Address | None, answered: Callable[[float], None]
     ) -> Callable[[], None]:
+        raise AssertionError("no test of this stack calls that")
+
+    def statistics(self, association_id: int) -> AssociationStatistics:
         raise AssertionError("no test of this stack calls that")
 
     def pending_error(self) -> int:

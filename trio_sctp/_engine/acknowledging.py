@@ -18,6 +18,7 @@ class Acknowledgements:
     Attributes:
       due: Whether one is to leave now.
       path: Where it goes: where user data came from last; None if that is not known to be the peer.
+      sent: Number of those that were made.
     """
 
     __slots__ = ("_begun", "_inbound", "_packets", "_parameters", "_timers", "due", "path")
@@ -25,10 +26,12 @@ class Acknowledgements:
     def __init__(self, parameters: Parameters, timers: list[float]) -> None:
         self.due: bool = False
         self.path: Path | None = None
+        self.sent: int = 0
         self._parameters: Parameters = parameters
         self._timers: list[float] = timers
         self._inbound: Inbound | None = None
         self._packets: int = 0  # with DATA, since the last SACK
+        self._acknowledged: int = 0  # packets with DATA, before
         self._begun: bool = False  # the first SACK was due
 
     def begin(self, inbound: Inbound) -> None:
@@ -36,9 +39,15 @@ class Acknowledgements:
         self.due = False
         self.path = None
         self._inbound = inbound
+        self._acknowledged += self._packets
         self._packets = 0
         self._begun = False
         self._timers[SACK] = inf
+
+    @property
+    def packets(self) -> int:
+        """The number of packets with user data that have come."""
+        return self._acknowledged + self._packets
 
     @property
     def pending(self) -> bool:
@@ -72,6 +81,8 @@ class Acknowledgements:
             inbound.duplicates = []
             duplicates = duplicates[: blocks - len(gaps)]
         self.due = False
+        self.sent += 1
         self._timers[SACK] = inf
+        self._acknowledged += self._packets
         self._packets = 0
         return wire.sack_chunk(inbound.cumulative & MASK, inbound.advertise(), gaps, duplicates)

@@ -26,6 +26,7 @@ from .._values import (
     Address,
     AssociationChange,
     AssociationState,
+    AssociationStatistics,
     PeerAddressChange,
     PeerAddressState,
     RemoteError,
@@ -117,6 +118,9 @@ class EngineAssociation:
             parameters, self.paths, self.outbound, self.bundler, self.timers
         )
 
+        self._other_packets = 0  # of the peer's, which `acks` has not counted
+        self._sacks = 0  # in them
+        self._other_control = 0  # chunks in them, which are neither DATA nor SACK
         self._primary_chosen = False  # by the program
         self._shutdown_until = inf  # when a shutdown is over, however well it goes
         self._shutdown_tsn = 0  # the peer's cumulative TSN when the guard was renewed last
@@ -315,7 +319,10 @@ class EngineAssociation:
 
     def _begin_inbound(self, tsn: int) -> None:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
+        before = self.inbound
         self.inbound = Inbound(self.parameters, tsn, self.inbound_streams, self.unread)
+        if before is not None:
+            self.inbound.count_on(before)
         self.acks.begin(self.inbound)
 
     def _leave_from_known(self, route: Route) -> None:
@@ -389,6 +396,7 @@ class EngineAssociation:
 
     def acknowledge_cookie(self, route: Route, now: float) -> None:
         """Answer a COOKIE ECHO where it came from, if that is one of the peer's addresses."""
+        self._other_control += 1
         path = self.paths.get(route.remote)
         chunk = wire.chunk(ChunkType.COOKIE_ACK)
         if path is not None and not path.confirmed:
@@ -469,7 +477,9 @@ class EngineAssociation:
                 data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
             elif kind is wire.Sack:
                 sack = chunk  # type: ignore[assignment]
+                self._sacks += 1
             elif kind is wire.ForwardTsn:
+                self._other_control += 1
                 if skips is None:
                     skips = []
                 skips.append(chunk)  # type: ignore[arg-type]
@@ -487,6 +497,8 @@ class EngineAssociation:
             self.acks.packet_arrived(path, now)
             if self.parameters.autoclose or self.state is _SHUTDOWN_SENT:
                 self._acknowledge_further(now)
+        else:
+            self._other_packets += 1
         if self._reports:
             if self.their_tag:  # a stale cookie has it forgotten
                 error = wire.error_chunk(self._reports)
@@ -499,6 +511,7 @@ class EngineAssociation:
         self, chunk: wire.Chunk, route: Route, path: Path | None, now: float
     ) -> bool:
         """Process one chunk; return whether to go on with the packet."""
+        self._other_control += 1
         match chunk:
             case wire.InitAck():
                 self._handle_init_ack(chunk, route, now)
@@ -1084,6 +1097,28 @@ class EngineAssociation:
             outstrms=self.outbound_streams,
             fragmentation_point=self.outbound.payload_limit(self.primary),
             primary=self.path_info(self.primary),
+        )
+
+    def statistics(self) -> AssociationStatistics:
+        """Return what has passed between the association and its peer, as programs see it."""
+        inbound, outbound, bundler = self.inbound, self.outbound, self.bundler
+        chunks = bundler.chunks + bundler.alone
+        return AssociationStatistics(
+            packets_sent=bundler.packets + bundler.alone,
+            packets_received=self.acks.packets + self._other_packets,
+            data_chunks_sent=outbound.chunks,
+            data_chunks_received=0 if inbound is None else inbound.chunks,
+            control_chunks_sent=chunks - outbound.chunks - outbound.retransmitted,
+            control_chunks_received=self._sacks + self._other_control,
+            sacks_sent=self.acks.sent,
+            sacks_received=self._sacks,
+            retransmitted=outbound.retransmitted,
+            gaps=outbound.gap_blocks,
+            duplicates=0 if inbound is None else inbound.duplicate_chunks,
+            out_of_order=0 if inbound is None else inbound.overtaking_chunks,
+            heartbeats_sent=self.heartbeats.sent,
+            heartbeats_answered=self.heartbeats.answered,
+            max_rto=round(max([path.max_rto for path in self.paths.values()], default=0.0) * 1000),
         )
 
 

@@ -61,6 +61,9 @@ class Bundler:
     Attributes:
       their_tag: The verification tag that the peer wants to see; 0 if it is not known.
       control: Chunks that wait for the next packet of their path.
+      packets: Number of packets that have left, but for those of `alone`.
+      chunks: Number of chunks in them.
+      alone: Number of packets that have left with one control chunk and nothing else.
     """
 
     __slots__ = (
@@ -70,7 +73,10 @@ class Bundler:
         "_paths",
         "_peer_port",
         "_recovery",
+        "alone",
+        "chunks",
         "control",
+        "packets",
         "their_tag",
     )
 
@@ -85,6 +91,9 @@ class Bundler:
     ) -> None:
         self.their_tag: int = 0
         self.control: list[tuple[Path, bytes]] = []
+        self.packets: int = 0
+        self.chunks: int = 0
+        self.alone: int = 0
         self._outlet: Outlet = outlet
         self._peer_port: int = peer_port
         self._paths: Paths = paths
@@ -96,11 +105,14 @@ class Bundler:
 
     def send_packet(self, packet: PacketBuilder) -> None:
         """Have a packet leave."""
+        self.packets += 1
+        self.chunks += len(packet.chunks)
         data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, packet.chunks)
         self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
 
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
-        """Send a packet of one chunk; with another tag than the peer's, if one is given."""
+        """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
+        self.alone += 1
         tag = self.their_tag if tag is None else tag
         data = wire.seal(self._outlet.port, self._peer_port, tag, [chunk])
         self._outlet.transmit(data, route)
@@ -123,7 +135,11 @@ class Bundler:
             path = acks.path or self._paths.for_data()
             sack = acks.sack(path.mtu - HEADER_SIZE)
             if not self.control:  # as with nearly every packet that brings data
-                self.send_alone(path.route, sack)
+                # As `send_alone`, without a call.
+                self.alone += 1
+                outlet = self._outlet
+                data = wire.seal(outlet.port, self._peer_port, self.their_tag, [sack])
+                outlet.transmit(data, path.route)
                 return
             behind = self.control[0][1][0] == ChunkType.COOKIE_ACK  # which has to be the first
             self.control.insert(1 if behind else 0, (path, sack))

@@ -28,6 +28,8 @@ class Heartbeats:
     Attributes:
       awaited: Addresses that the peer lists and that are confirmed in other associations, and what
         the answer to a heartbeat there has to contain.
+      sent: Number of those that were sent to addresses of the association.
+      answered: Number of these that the peer has answered in time.
     """
 
     __slots__ = (
@@ -38,11 +40,15 @@ class Heartbeats:
         "_paths",
         "_pings",
         "_timers",
+        "answered",
         "awaited",
+        "sent",
     )
 
     def __init__(self, outlet: Outlet, paths: Paths, bundler: Bundler, timers: list[float]) -> None:
         self.awaited: dict[str, bytes] = {}
+        self.sent: int = 0
+        self.answered: int = 0
         self._outlet: Outlet = outlet
         self._paths: Paths = paths
         self._bundler: Bundler = bundler
@@ -66,6 +72,7 @@ class Heartbeats:
 
     def send(self, path: Path, now: float) -> None:
         """Send one to a path now."""
+        self.sent += 1
         path.heartbeat_nonce = self._outlet.randomness(8)
         path.heartbeat_sent = now
         info = heartbeat_info(path.address, path.heartbeat_nonce, now)
@@ -98,6 +105,7 @@ class Heartbeats:
         """Whether the peer has answered the heartbeat that was sent on a path."""
         if nonce != path.heartbeat_nonce:
             return False
+        self.answered += 1
         path.heartbeat_nonce = b""
         path.heartbeat_deadline = inf
         seconds = max(now - path.heartbeat_sent, 0.0)

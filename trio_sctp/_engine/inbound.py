@@ -53,6 +53,8 @@ class Inbound:
       duplicates: TSNs that arrived again, as they were on the wire, until a SACK reports them.
       held: Bytes of memory that chunks take which are not delivered.
       streams_cost: Bytes that the numbers of the streams take.
+      duplicate_chunks: Number of chunks that had arrived before.
+      overtaking_chunks: Number of chunks that arrived before others that precede them.
     """
 
     def __init__(
@@ -66,10 +68,13 @@ class Inbound:
         self.duplicates: list[int] = []
         self.held: int = 0
         self.streams_cost: int = 0
+        self.duplicate_chunks: int = 0
+        self.overtaking_chunks: int = 0
         # Payload that the peer may still send; below zero if some beyond the edge was taken.
         # After a restart, what the program has not taken still fills the window.
         self._promised: int = max(parameters.first_promise - unread.messages, LEAST_RWND)
         self._payload = self._chunks = 0  # that have arrived; the older ones count less
+        self._older_chunks: int = 0  # those that `_chunks` leaves out
         self._ahead = Intervals()  # TSNs above `cumulative` that have arrived
         self._next_ssns: array[int] = array("H")  # whose turn it is, by stream; 0 if beyond its end
         self._waiting = SortedParts()  # whole messages, by stream and SSN
@@ -82,6 +87,17 @@ class Inbound:
         # It is not in `_runs`.
         self._open_start = -1  # -1 if there is none
         self._open: list[bytes] = []
+
+    @property
+    def chunks(self) -> int:
+        """The number of chunks that were taken in."""
+        return self._older_chunks + self._chunks
+
+    def count_on(self, before: Inbound) -> None:
+        """Add what another one has counted, in whose place this one is."""
+        self._older_chunks += before.chunks
+        self.duplicate_chunks += before.duplicate_chunks
+        self.overtaking_chunks += before.overtaking_chunks
 
     @property
     def memory(self) -> int:
@@ -132,6 +148,7 @@ class Inbound:
         chunks = self._chunks
         if chunks >= _REMEMBERED:
             self._chunks = chunks >> 1
+            self._older_chunks += chunks - self._chunks
             self._payload = self._payload * self._chunks // chunks
         return max(self._promised, 0)
 
@@ -169,6 +186,7 @@ class Inbound:
         return self._ahead.missing_after(self.cumulative)
 
     def _note_duplicate(self, data: Data) -> None:
+        self.duplicate_chunks += 1
         if len(self.duplicates) < self.parameters.max_duplicates:
             self.duplicates.append(data.tsn)
 
@@ -202,6 +220,7 @@ class Inbound:
             return False
         elif self._ahead.add(tsn):
             self.has_gaps = True
+            self.overtaking_chunks += 1
         else:
             self._note_duplicate(data)
             return False

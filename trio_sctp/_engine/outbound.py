@@ -185,6 +185,8 @@ class Outbound:
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       may_skip: Whether the peer knows FORWARD TSN.
+      retransmitted: How often chunks were sent again.
+      gap_blocks: Number of gap blocks that SACKs have brought.
     """
 
     def __init__(self, parameters: Parameters, initial_tsn: int) -> None:
@@ -209,6 +211,9 @@ class Outbound:
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip = False
+        self.retransmitted: int = 0
+        self.gap_blocks: int = 0
+        self._origin: int = initial_tsn  # what `next_tsn` would be if nothing had been sent
         self._gone = 0  # number of messages in the queue that were given up
         # A heap of the messages that may be given up for more urgent ones, the least urgent first
         # and of these the latest, with some that are finished.
@@ -225,6 +230,11 @@ class Outbound:
         # The three highest TSNs below which SACKs reported what is missing, the lowest first.
         self._reports: tuple[int, int, int] = (-1, -1, -1)
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
+
+    @property
+    def chunks(self) -> int:
+        """The number of chunks that were sent, each counted once."""
+        return self.next_tsn - self._origin
 
     # -- what is to be sent ---
 
@@ -428,6 +438,7 @@ class Outbound:
         if chunk.path is not path:
             chunk.path = path
             heapq.heappush(path.moved, chunk.tsn)
+        self.retransmitted += 1
         chunk.sent += 1
         chunk.sent_at = now
         chunk.counted = True
@@ -543,6 +554,7 @@ class Outbound:
 
         Only what they change is looked at: what they newly acknowledge, and what is lost by that.
         """
+        self.gap_blocks += len(sack.gaps)
         if self._gaps and self._gaps[0][0] <= self.cumulative:
             self._forget_gaps()
         blocks = self._blocks(sack)
@@ -834,6 +846,7 @@ class Outbound:
             stand_in = SentChunk(self.next_tsn, b"", 0, message, path, 0.0)
             self.outstanding[stand_in.tsn] = stand_in
             self.next_tsn += 1
+            self._origin += 1
         if message.offset:
             self.advance()
 
@@ -911,6 +924,7 @@ class Outbound:
     def restart(self, initial_tsn: int) -> None:
         """Fail all messages and count anew: the peer lost its state (section 5.2.4, action A)."""
         self.fail_all(0)
+        self._origin = initial_tsn - self.chunks
         self.next_tsn = initial_tsn
         self.cumulative = self.advanced = initial_tsn - 1
         self.flight = 0

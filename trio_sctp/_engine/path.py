@@ -75,6 +75,7 @@ class Path:
       error_count: Errors since the peer last answered on it (8.2).
       max_retrans: The path is unreachable when `error_count` exceeds it (Path.Max.Retrans).
       rto: Retransmission timeout in seconds.
+      max_rto: The largest that it has come to, by measuring or by timeouts; 0 before the first.
       srtt, rttvar: Smoothed round-trip time and its variation, in seconds; 0 before the first.
       earliest, newest: All outstanding chunks that were last sent on it have TSNs between these,
         but those in `moved`.
@@ -112,6 +113,7 @@ class Path:
         "interval",
         "last_sent",
         "max_retrans",
+        "max_rto",
         "moved",
         "mtu",
         "newest",
@@ -145,6 +147,7 @@ class Path:
         self.max_retrans: int = parameters.path_max_retrans
 
         self.rto: float = parameters.rto_initial
+        self.max_rto: float = 0.0
         self.srtt: float = 0.0
         self.rttvar: float = 0.0
         self.timed_tsn: int | None = None
@@ -231,10 +234,13 @@ class Path:
             self.rttvar += _BETA * (abs(self.srtt - seconds) - self.rttvar)
             self.srtt += _ALPHA * (seconds - self.srtt)
         self.rto = self.parameters.rto(self.srtt + 4 * self.rttvar)
+        if self.rto > self.max_rto:
+            self.max_rto = self.rto
 
     def back_off(self) -> None:
         """Double the RTO after a timeout (6.3.3, E2)."""
         self.rto = min(self.rto * 2, self.parameters.rto_max)
+        self.max_rto = max(self.max_rto, self.rto)
 
     # -- congestion (7.2) ---
 

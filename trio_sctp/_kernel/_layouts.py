@@ -43,6 +43,7 @@ class Opt(enum.IntEnum):
     GET_PEER_ADDRS = 108
     GET_LOCAL_ADDRS = 109
     SOCKOPT_CONNECTX3 = 111
+    GET_ASSOC_STATS = 112
     SOCKOPT_PEELOFF_FLAGS = 122
     EVENT = 127
 
@@ -85,6 +86,9 @@ SACK_INFO_STRUCT = struct.Struct("=iII")
 SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
+
+# These are not packed in C: sockaddr_storage is aligned as pointers are ("0P").
+ASSOC_STATS_STRUCT = struct.Struct("@i0P128s15Q")
 
 # A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 means 0, and not "leave it as it is".
 SPP_HB_TIME_IS_ZERO = 0x80

@@ -27,6 +27,7 @@ from .._stack import StackReport, StackSocket
 from .._values import (
     Address,
     Arrival,
+    AssociationStatistics,
     MessageDraft,
     Piece,
     SendInfo,
@@ -38,6 +39,7 @@ from ._layouts import (
     ADDR_OVER,
     ADDRS_STRUCT,
     ALL_ASSOCIATIONS,
+    ASSOC_STATS_STRUCT,
     DATA_IO_EVENT,
     EOF,
     EVENT_STRUCT,
@@ -314,6 +316,41 @@ class KernelSocket:
             errno.EOPNOTSUPP,
             "Linux does not report the answer to a heartbeat: paths() has each path's smoothed "
             "round-trip time, srtt",
+        )
+
+    def statistics(self, association_id: int) -> AssociationStatistics:
+        request = ASSOC_STATS_STRUCT.pack(association_id, b"", *[0] * 15)
+        _, data = getsockopt(self._sock.fileno(), Opt.GET_ASSOC_STATS, request)
+        (
+            *_,  # the largest RTO, and on which path: that is since somebody last asked
+            sacks_received,
+            sacks_sent,
+            packets_sent,
+            packets_received,
+            retransmitted,
+            out_of_order,
+            duplicates,
+            gaps,
+            unordered_sent,
+            unordered_received,
+            ordered_sent,
+            ordered_received,
+            control_sent,
+            control_received,
+        ) = ASSOC_STATS_STRUCT.unpack(data)
+        return AssociationStatistics(
+            packets_sent=packets_sent,
+            packets_received=packets_received,
+            data_chunks_sent=ordered_sent + unordered_sent,
+            data_chunks_received=ordered_received + unordered_received,
+            control_chunks_sent=control_sent,
+            control_chunks_received=control_received,
+            sacks_sent=sacks_sent,
+            sacks_received=sacks_received,
+            retransmitted=retransmitted,
+            gaps=gaps,
+            duplicates=duplicates,
+            out_of_order=out_of_order,
         )
 
     def pending_error(self) -> int:

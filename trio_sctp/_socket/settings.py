@@ -31,7 +31,7 @@ from .._options import (
     is_complete,
     merge,
 )
-from .._values import Address
+from .._values import Address, AssociationStatistics
 from .queue import Role
 from .tcb import Tcb
 
@@ -117,6 +117,13 @@ class Settings:
             ]
         except OSError as error:
             raise self._error(error, "to list the paths", tcb, None) from None
+
+    def statistics(self, tcb: Tcb) -> AssociationStatistics:
+        """What has passed between an association and its peer."""
+        try:
+            return self._socket.raw.statistics(tcb.id)
+        except OSError as error:
+            raise self._error(error, "to tell the statistics", tcb, None) from None
 
     @contextlib.contextmanager
     def temporarily(

@@ -35,6 +35,7 @@ from .._stack import StackReport, StackSocket
 from .._values import (
     Address,
     Arrival,
+    AssociationStatistics,
     SendInfo,
 )
 from .options import ROWS, SocketSettings, Target, path_at, refusal
@@ -523,6 +524,9 @@ class UserlandSocket:
         take_back = self.engine.ping(association_id, path, answered, trio.current_time())
         self.settle()
         return take_back
+
+    def statistics(self, association_id: int) -> AssociationStatistics:
+        return self._association(association_id).statistics()
 
     def pending_error(self) -> int:
         return 0 if self.only is None else self.engine.failure(self.only)
