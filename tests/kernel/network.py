@@ -50,6 +50,12 @@ class Network:
             _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 100%")
         self._cut.add(link)
 
+    def slow(self, link: int, milliseconds: int) -> None:
+        """Delay what is sent on a link, in either direction."""
+        for host in HOSTS:
+            _run(f"tc -n {host} qdisc replace dev link{link} root netem delay {milliseconds}ms")
+        self._cut.add(link)
+
     def up(self, link: int) -> None:
         """Mend a link."""
         for host in HOSTS:

@@ -8,7 +8,10 @@ import struct
 
 import pytest
 
+from trio_sctp import open_association, open_listener
+
 from .conftest import LOOPBACK
+from .network import Network
 
 SOL_SCTP, SNDINFO, EOF = 132, 2, 0x0200
 IP_RECVTOS, IP_RECVTTL = 13, 12
@@ -54,3 +57,22 @@ def test_priority_does_not_set_tos() -> None:
         before = client.getsockopt(socket.IPPROTO_IP, socket.IP_TOS)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)
         assert client.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == before
+
+
+async def test_round_trips_are_told_in_milliseconds(net: Network) -> None:
+    """Linux tells them in jiffies: of 10 ms, of 4 ms or of 1 ms."""
+    net.slow(0, 50)
+    async with await open_listener(0, hosts=net.right_hosts[0], options=[net.right]) as listener:
+        client = await open_association(net.right_hosts[0], listener.port, options=[net.left])
+        server = await listener.accept()
+        for _ in range(3):
+            await client.send(b"there")
+            await server.receive()
+            await server.send(b"back")  # the acknowledgement goes with it
+            await client.receive()
+        (path,) = client.paths()
+        assert path == client.status().primary
+        # At least the round trip, but for the jiffy that has begun; no more than the RTO.
+        assert 90 <= path.srtt < path.rto
+        client.abort()
+        server.abort()

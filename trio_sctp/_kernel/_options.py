@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import socket
 import struct
 from collections.abc import Callable
@@ -105,6 +106,7 @@ class Layout:
 
 
 _INT = struct.Struct("=i")
+_TIMEVAL = struct.Struct("@ll")
 
 
 def _socket_option(number: int, field: str) -> Layout:
@@ -115,13 +117,26 @@ def _storage(address: Address) -> bytes:
     return pack_address(address).ljust(STORAGE_SIZE, b"\0")
 
 
+@functools.cache
+def _tick() -> int:
+    """The length of a jiffy of this kernel, microseconds.
+
+    Linux counts timeouts of sockets in jiffies, and tells by how much it has rounded one up.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(0, 1))
+        timeout = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.size)
+    seconds, microseconds = _TIMEVAL.unpack(timeout)
+    return int(seconds * 1_000_000 + microseconds)
+
+
 def _path(f: Fields, *, primary: bool) -> PeerAddressInfo:
     return PeerAddressInfo(
         address=unpack_address(f["address"])[0],
         state=known(PathState, f["state"]),
         primary=primary,
         cwnd=f["cwnd"],
-        srtt=f["srtt"],
+        srtt=round(f["srtt"] * _tick() / 1000),  # Linux tells this one in jiffies
         rto=f["rto"],
         mtu=f["mtu"],
     )
