@@ -235,6 +235,28 @@ class PeerAddressParams(Option):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class EncapsulationPort(Option):
+    """The peer's UDP port, for SCTP in UDP packets (SCTP_REMOTE_UDP_ENCAPS_PORT).
+
+    It wins over ``peer_udp_port`` of `userland`.  The port that a packet of the peer comes from
+    wins over both.  Only the kernel and userland over UDP have it, and the kernel only from Linux
+    5.11 on and where ``net.sctp.udp_port`` was not 0 when the socket was opened.
+
+    Attributes:
+      port: The UDP port, 0 to 65535; 0 means packets that are not in UDP, on the kernel alone.
+      address: One address of the peer; None means all paths of an association, or, for an endpoint,
+        those of future associations.
+
+    Source: RFC 6951 section 6.1.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    sparse: ClassVar[bool] = True
+    port: int = _required(0, _U16)
+    address: Address | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PrimaryAddress(Option):
     """The address of the peer that we send to (SCTP_PRIMARY_ADDR; gen_sctp ``sctp_primary_addr``).
 
@@ -862,8 +884,12 @@ def check_option(option: Option) -> None:
         raise ValueError(f"{type(option).__name__} can only be read")
 
 
+OF_PATHS = (PeerAddressParams, EncapsulationPort)
+"""Options that can be set for one address of a peer, and for all."""
+
+
 def needs_peer(option: Option) -> bool:
     """Whether an option is for one address of a peer, and can only be set on an association."""
     return option.scope is Scope.ONE_ASSOCIATION or (
-        isinstance(option, PeerAddressParams) and option.address is not None
+        isinstance(option, OF_PATHS) and option.address is not None
     )

@@ -22,6 +22,7 @@ from trio_sctp import (
     DelayedAck,
     DisableFragments,
     DontRoute,
+    EncapsulationPort,
     EventSubscription,
     InitMsg,
     IPv6Only,
@@ -341,6 +342,8 @@ async def test_an_address_where_there_is_none_to_name(pair: Pair) -> None:
         (PeerAddressParams, {"flags": FLAGS.PMTUD_ENABLE | FLAGS.PMTUD_DISABLE}, "contradict"),
         (PeerAddressParams, {"address": ("localhost", 2905)}, "address.*'localhost'"),
         (PrimaryAddress, {"address": ("192.0.2.1", 65536)}, "address.*65536"),
+        (EncapsulationPort, {"port": 65536}, "port must be between 0 and 65535, not 65536"),
+        (EncapsulationPort, {"port": 1, "address": ("localhost", 1)}, "address.*'localhost'"),
         (AdaptationLayer, {"adaptation_ind": 2**32}, "adaptation_ind"),
         (DefaultSendParams, {"stream": 65536}, "stream"),
         (DefaultSendParams, {"ppid": -1}, "ppid"),
@@ -609,6 +612,32 @@ async def test_options_of_the_peers_addresses_are_for_connect(stack: StackUnderT
         channel.abort()
 
 
+async def test_where_packets_are_not_in_udp_a_udp_port_is_refused(
+    stack: StackUnderTest, pair: Pair
+) -> None:
+    """Userland over UDP has tests of its own."""
+    if stack.stack == "kernel":
+        why = r"kernel stack.*EncapsulationPort.*net\.sctp\.udp_port"
+    elif stack.stack.name == "simulated":
+        why = r"simulated stack.*EncapsulationPort"
+    else:
+        return
+    (address,) = pair.association.peer_addresses
+    for call in (
+        lambda: pair.client.set_option(EncapsulationPort(9900)),
+        lambda: pair.client.get_option(EncapsulationPort),
+        lambda: pair.association.set_option(EncapsulationPort(9900)),
+        lambda: pair.association.set_option(EncapsulationPort(9900, address)),
+        lambda: pair.association.get_option(EncapsulationPort),
+    ):
+        with pytest.raises(OptionUnsupported, match=why):
+            call()
+    with pytest.raises(OptionUnsupported, match=why):
+        await stack.open_association(pair.server.port, options=[EncapsulationPort(9900)])
+    with pytest.raises(OptionUnsupported, match=why):
+        await stack.open_association(pair.server.port, options=[EncapsulationPort(9900, address)])
+
+
 @pytest.mark.parametrize("kind", [PrimaryAddress, PeerAddressParams])
 async def test_an_option_for_an_address_that_is_not_connected_to(
     stack: StackUnderTest, kind: Any
@@ -836,6 +865,7 @@ def test_every_option_is_tested_here() -> None:
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value
         for value in vars(trio_sctp).values()

@@ -45,6 +45,7 @@ RANGES: dict[str, dict[str, str]] = {
         "pathmtu": "512 to 65535",
         "sackdelay": "1 to 500",
     },
+    "EncapsulationPort": {"port": U16},
     "AdaptationLayer": {"adaptation_ind": U32},
     "DefaultSendParams": {"stream": U16, "ppid": U32, "context": U32, "lifetime": U32},
     "DelayedAck": {"delay": "1 to 500", "freq": "1 to 2**32 - 1"},

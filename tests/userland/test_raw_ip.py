@@ -22,9 +22,11 @@ import trio
 import trio_sctp
 from trio_sctp import (
     ConnectFailed,
+    EncapsulationPort,
     Endpoint,
     InitMsg,
     Message,
+    OptionUnsupported,
     PathState,
     PeerAddressChange,
     PeerAddressState,
@@ -401,6 +403,17 @@ def test_another_path_takes_over(net: Network, carrier: Literal["ip", "udp"], gi
 
 
 # -- what it needs -----------------------------------------------------------------------------
+
+
+def test_there_are_no_udp_ports(net: Network) -> None:
+    async def test() -> None:
+        async with trio_sctp.userland(carrier="ip"), endpoint(*net.left.hosts) as here:
+            with pytest.raises(OptionUnsupported, match="EncapsulationPort"):
+                here.set_option(EncapsulationPort(9900))
+            with pytest.raises(OptionUnsupported, match="EncapsulationPort"):
+                here.get_option(EncapsulationPort)
+
+    net.left.run(test)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")

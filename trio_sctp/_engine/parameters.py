@@ -57,6 +57,8 @@ class Parameters:
     max_associations: int = 65536  # of an endpoint; checked when a peer wants one more
     max_replies_per_second: int = 100  # to packets out of the blue (8.4); ICMP has such limits
 
+    peer_udp_port: int = 0  # of peers to connect to (RFC 6951); 0 without UDP
+
     no_delay: bool = True
     disable_fragments: bool = False
     max_segment: int = 0

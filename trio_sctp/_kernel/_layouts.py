@@ -46,6 +46,7 @@ class Opt(enum.IntEnum):
     GET_ASSOC_STATS = 112
     SOCKOPT_PEELOFF_FLAGS = 122
     EVENT = 127
+    REMOTE_UDP_ENCAPS_PORT = 132
 
 
 FUTURE_ASSOCIATIONS = 0
@@ -89,6 +90,7 @@ ASSOC_VALUE_STRUCT = struct.Struct("=iI")
 
 # These are not packed in C: sockaddr_storage is aligned as pointers are ("0P").
 ASSOC_STATS_STRUCT = struct.Struct("@i0P128s15Q")
+UDPENCAPS_STRUCT = struct.Struct("@i0P128sH0P")
 
 # A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 means 0, and not "leave it as it is".
 SPP_HB_TIME_IS_ZERO = 0x80

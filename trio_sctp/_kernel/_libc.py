@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import socket
 from collections.abc import Generator
 
-from ._layouts import CONNECTX3_STRUCT, SOL_SCTP, Opt
+from ._layouts import CONNECTX3_STRUCT, SIOCGSKNS, SOL_SCTP, Opt
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,6 +66,17 @@ def network_namespace(descriptor: int) -> Generator[None, None, None]:
             yield
         finally:
             _setns(here.fileno())
+
+
+@contextlib.contextmanager
+def namespace_of(sock: socket.socket) -> Generator[None, None, None]:
+    """Put this thread into the network namespace of a socket, as `network_namespace`."""
+    descriptor = fcntl.ioctl(sock, SIOCGSKNS)
+    try:
+        with network_namespace(descriptor):
+            yield
+    finally:
+        os.close(descriptor)
 
 
 def _setns(descriptor: int) -> None:

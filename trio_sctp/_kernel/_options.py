@@ -21,6 +21,7 @@ from .._options import (
     DelayedAck,
     DisableFragments,
     DontRoute,
+    EncapsulationPort,
     EventSubscription,
     InitMsg,
     IPv6Only,
@@ -66,13 +67,14 @@ from ._layouts import (
     SPP_HB_TIME_IS_ZERO,
     STATUS_STRUCT,
     STORAGE_SIZE,
+    UDPENCAPS_STRUCT,
     UNORDERED,
     Note,
     Opt,
     pack_address,
     unpack_address,
 )
-from ._libc import getsockopt
+from ._libc import getsockopt, namespace_of
 from ._notifications import known
 
 T = TypeVar("T", bound=Option)
@@ -113,8 +115,14 @@ def _socket_option(number: int, field: str) -> Layout:
     return Layout(socket.SOL_SOCKET, number, _INT, (field,))
 
 
-def _storage(address: Address) -> bytes:
-    return pack_address(address).ljust(STORAGE_SIZE, b"\0")
+def _storage(address: Address | None) -> bytes:
+    """The address, or what stands for none."""
+    return (pack_address(address) if address else b"").ljust(STORAGE_SIZE, b"\0")
+
+
+def _address(f: Fields) -> Address | None:
+    """The address that a struct names, if it names one."""
+    return unpack_address(f["address"])[0] if any(f["address"][:2]) else None
 
 
 @functools.cache
@@ -180,7 +188,7 @@ def _paddrparams(option: PeerAddressParams) -> Fields:
     if option.hbinterval == 0:
         flags |= SPP_HB_TIME_IS_ZERO
     return {
-        "address": _storage(option.address) if option.address else bytes(STORAGE_SIZE),
+        "address": _storage(option.address),
         "hbinterval": option.hbinterval or 0,
         "pathmaxrxt": option.pathmaxrxt or 0,
         "pathmtu": option.pathmtu or 0,
@@ -234,7 +242,7 @@ LAYOUTS: dict[type[Any], Layout] = {
             "_dscp",
         ),
         lambda f: PeerAddressParams(
-            address=unpack_address(f["address"])[0] if any(f["address"][:2]) else None,
+            address=_address(f),
             hbinterval=f["hbinterval"],
             pathmaxrxt=f["pathmaxrxt"],
             pathmtu=f["pathmtu"],
@@ -242,6 +250,17 @@ LAYOUTS: dict[type[Any], Layout] = {
             flags=PeerAddressFlags(f["flags"] & _FLAGS),
         ),
         _paddrparams,
+    ),
+    EncapsulationPort: Layout(
+        SOL_SCTP,
+        Opt.REMOTE_UDP_ENCAPS_PORT,
+        UDPENCAPS_STRUCT,
+        (ID, "address", "port"),
+        lambda f: EncapsulationPort(socket.ntohs(f["port"]), _address(f)),
+        lambda option: {
+            "address": _storage(option.address),
+            "port": socket.htons(option.port),
+        },
     ),
     PrimaryAddress: Layout(
         SOL_SCTP,
@@ -343,6 +362,7 @@ LAYOUTS: dict[type[Any], Layout] = {
 }
 
 _NOT_DELIVERED = "Linux accepts it and then delivers nothing"
+_NO_UDP = "net.sctp.udp_port is 0 here; set that sysctl, to 9899, before the socket is opened"
 _UNSUPPORTED: dict[type[Any], str] = {
     ReceiveTos: _NOT_DELIVERED,
     ReceiveTrafficClass: _NOT_DELIVERED,
@@ -357,14 +377,38 @@ NOTES: dict[str, Note] = {row.field: Note[row.notification] for row in EVENTS}
 """Linux's notification for each field of `EventSubscription`."""
 
 
-def _layout(kind: type[Any]) -> Layout:
+def _unsupported(kind: type[Any], reason: str) -> OptionUnsupported:
+    return OptionUnsupported(
+        errno.EOPNOTSUPP, f"the kernel stack cannot do {kind.__name__}: {reason}"
+    )
+
+
+def _layout(kind: type[Any], sock: socket.socket) -> Layout:
     try:
-        return LAYOUTS[kind]
+        layout = LAYOUTS[kind]
     except KeyError:
-        reason = _UNSUPPORTED.get(kind, "it has no such option")
-        raise OptionUnsupported(
-            errno.EOPNOTSUPP, f"the kernel stack cannot do {kind.__name__}: {reason}"
-        ) from None
+        raise _unsupported(kind, _UNSUPPORTED.get(kind, "it has no such option")) from None
+    if kind is EncapsulationPort:
+        try:
+            if not _udp_port(sock):
+                raise _unsupported(kind, _NO_UDP)
+        except FileNotFoundError:
+            raise _unsupported(kind, "it needs Linux 5.11") from None
+    return layout
+
+
+def _udp_port(sock: socket.socket) -> int:
+    """The UDP port to which the kernel takes SCTP in UDP packets, in a socket's namespace."""
+    try:
+        with namespace_of(sock):
+            return _read_udp_port()
+    except PermissionError:
+        return _read_udp_port()  # whoever may not enter another one has opened none there
+
+
+def _read_udp_port() -> int:
+    with open("/proc/sys/net/sctp/udp_port") as file:
+        return int(file.read())
 
 
 def _translated(error: OSError, kind: type[Any]) -> OSError:
@@ -395,7 +439,7 @@ def get_option(
     sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
 ) -> T:
     """Read an option with all its fields."""
-    layout = _layout(kind)
+    layout = _layout(kind, sock)
     request: Fields = {ID: FUTURE_ASSOCIATIONS if association_id is None else association_id}
     if address is not None:
         request["address"] = _storage(address)
@@ -451,7 +495,7 @@ def association_at(sock: socket.socket, address: Address) -> int:
 def set_option(sock: socket.socket, option: Option, association_id: int | None) -> None:
     """Write an option.  All its fields have to be set, unless it is sparse."""
     kind = type(option)
-    layout = _layout(kind)
+    layout = _layout(kind, sock)
     if isinstance(option, PeerAddressParams):
         option = _with_switches(sock, option, association_id)
     if layout.encode is not None:

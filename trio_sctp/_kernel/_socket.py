@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -52,7 +51,6 @@ from ._layouts import (
     PRINFO,
     PRINFO_STRUCT,
     RCVINFO_STRUCT,
-    SIOCGSKNS,
     SNDINFO,
     SNDINFO_STRUCT,
     SOL_SCTP,
@@ -62,7 +60,7 @@ from ._layouts import (
     pack_address,
     unpack_address,
 )
-from ._libc import connectx3, getsockopt, network_namespace
+from ._libc import connectx3, getsockopt, namespace_of, network_namespace
 from ._notifications import parse_notification
 
 T = TypeVar("T", bound=Option)
@@ -268,12 +266,8 @@ class KernelSocket:
             if error.errno != errno.EINVAL or association_id not in self.association_ids():
                 raise
             # Linux does not peel off for a program that is in another network namespace.
-            namespace = fcntl.ioctl(self._sock, SIOCGSKNS)
-            try:
-                with network_namespace(namespace):
-                    descriptor = self._peel_off(association_id)
-            finally:
-                os.close(namespace)
+            with namespace_of(self._sock):
+                descriptor = self._peel_off(association_id)
         sock = socket.socket(fileno=descriptor)
         _options.copy_uninherited(self._sock, sock)
         return self._offspring(sock)

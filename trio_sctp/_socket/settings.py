@@ -15,8 +15,10 @@ from .._checks import check_address, shown
 from .._errors import OptionUnsupported
 from .._options import (
     DEFAULTS,
+    OF_PATHS,
     DefaultSendParams,
     DelayedAck,
+    EncapsulationPort,
     EventSubscription,
     InitMsg,
     Linger,
@@ -91,7 +93,7 @@ class Settings:
             raise self._wrong_scope(kind)
         id = self._id(kind, tcb)
         address = getattr(option, "address", None)
-        if isinstance(option, PeerAddressParams) and address is not None:
+        if isinstance(option, OF_PATHS) and address is not None:
             _check_address_of(kind, id, address)
         if not kind.sparse and not is_complete(option):
             option = merge(option, self.get(kind, tcb))
@@ -136,8 +138,20 @@ class Settings:
         check_options(options, at_connect=True)
         for option in options:
             _check_peer_address(option, addresses)
-        later = [option for option in options if isinstance(option, _SET_ON_ASSOCIATION)]
+        later: list[Option] = [
+            option for option in options if isinstance(option, _SET_ON_ASSOCIATION)
+        ]
         first = [option for option in options if not isinstance(option, _SET_ON_ASSOCIATION)]
+        ports = [option for option in options if isinstance(option, EncapsulationPort)]
+        if any(option.address for option in ports):
+            # The INIT leaves before there are paths, to the first of the addresses.
+            general = [option for option in ports if not option.address]
+            general = general or [self.get(EncapsulationPort, None)]
+            by_host = {option.address[:2]: option for option in ports if option.address}
+            for_init = by_host.get(addresses[0][:2], general[-1])
+            first = [option for option in first if option not in ports]
+            first.append(EncapsulationPort(for_init.port))
+            later += [*general, *by_host.values()]
 
         def set_later(tcb: Tcb) -> None:
             for option in later:
@@ -215,7 +229,7 @@ class Settings:
 def _check_address_of(
     kind: type[Option], association_id: int | None, address: Address | None
 ) -> None:
-    if kind not in (PeerAddressInfo, PeerAddressParams):
+    if kind is not PeerAddressInfo and kind not in OF_PATHS:
         raise ValueError(f"{kind.__name__} takes no address=")
     if association_id is None:
         raise ValueError(f"{kind.__name__} for one address needs the association")
@@ -226,7 +240,7 @@ def _check_address_of(
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:
     """Refuse, before the INIT, an option that names an address we do not connect to."""
-    if isinstance(option, (PrimaryAddress, PeerAddressParams)):
+    if isinstance(option, (PrimaryAddress, *OF_PATHS)):
         address = option.address
         if address is not None and address[:2] not in [known[:2] for known in addresses]:
             raise ValueError(f"{option!r} names none of the peer's addresses, {addresses!r}")

@@ -24,6 +24,7 @@ from .._options import (
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
+    EncapsulationPort,
     InitMsg,
     Linger,
     MaxSegment,
@@ -113,11 +114,13 @@ class Target:
 class Row:
     """How an option type is read, with all its fields, and how it is written.
 
-    Without ``write`` it is read-only.
+    Without ``write`` it is read-only.  ``udp`` says that only a stack has it whose packets travel
+    in UDP packets.
     """
 
     read: Callable[[Target], Option]
     write: Callable[[Target, Any], None] | None = None
+    udp: bool = False
 
 
 def _seconds_to_ms(seconds: float) -> int:
@@ -327,6 +330,34 @@ def _heartbeats_in(flags: PeerAddressFlags) -> bool | None:
     return bool(flags & PeerAddressFlags.HB_ENABLE)
 
 
+def _read_encapsulation_port(target: Target) -> EncapsulationPort:
+    association, path = target.association, target.path
+    if association is None:
+        return EncapsulationPort(target.parameters.peer_udp_port)
+    if path is None:
+        assert association.primary is not None
+        return EncapsulationPort(association.primary.route.remote_udp)
+    return EncapsulationPort(path.route.remote_udp, association.address_of(path.address))
+
+
+def _write_encapsulation_port(target: Target, option: EncapsulationPort) -> None:
+    if not option.port:
+        raise ValueError(
+            "EncapsulationPort.port must be between 1 and 65535, not 0: all packets of this stack "
+            "are in UDP packets"
+        )
+    association = target.association
+    if association is None:
+        target.parameters.peer_udp_port = option.port
+        return
+    if option.address is None:
+        paths = list(association.paths.values())
+    else:
+        paths = [path_at(association, option.address)]
+    for path in paths:
+        path.route = path.route._replace(remote_udp=option.port)
+
+
 def _read_path_info(target: Target) -> PeerAddressInfo:
     assert target.association is not None
     assert target.path is not None
@@ -433,6 +464,7 @@ ROWS: dict[type[Any], Row] = {
     AutoClose: Row(_read_auto_close, _write_auto_close),
     PrimaryAddress: Row(_read_primary, _write_primary),
     PeerAddressParams: Row(_read_path_params, _write_path_params),
+    EncapsulationPort: Row(_read_encapsulation_port, _write_encapsulation_port, udp=True),
     PeerAddressInfo: Row(_read_path_info),
     Status: Row(_read_status),
     DefaultSendParams: Row(_read_default_send, _write_default_send),

@@ -38,7 +38,7 @@ from .._values import (
     AssociationStatistics,
     SendInfo,
 )
-from .options import ROWS, SocketSettings, Target, path_at, refusal
+from .options import ROWS, Row, SocketSettings, Target, path_at, refusal
 
 T = TypeVar("T", bound=Option)
 
@@ -582,17 +582,20 @@ class UserlandSocket:
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
-        row = ROWS.get(kind)
-        if row is None:
-            raise self._stack.unsupported(kind.__name__)
-        return row.read(target)  # type: ignore[return-value]
+        return self._row(kind).read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         target = self._target(association_id)
-        row = ROWS.get(type(option))
-        if row is None or row.write is None:
+        write = self._row(type(option)).write
+        if write is None:
             raise self._stack.unsupported(type(option).__name__)
-        row.write(target, option)
+        write(target, option)
+
+    def _row(self, kind: type[Option]) -> Row:
+        row = ROWS.get(kind)
+        if row is None or (row.udp and not self.engine.parameters.peer_udp_port):
+            raise self._stack.unsupported(kind.__name__)
+        return row
 
     def _target(self, association_id: int | None) -> Target:
         return Target(self, None if association_id is None else self._association(association_id))

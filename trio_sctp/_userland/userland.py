@@ -142,6 +142,7 @@ class Userland(UserlandStack):
             path_mtu=(default.path_mtu - headers) & ~3,
             path_mtu_discovery=True,
             largest_path_mtu=(default.largest_path_mtu - headers) & ~3,
+            peer_udp_port=self._peer_udp_port,
         )
 
     # -- sockets ---
@@ -168,7 +169,7 @@ class Userland(UserlandStack):
             local = same[0]
         carrier = self._client_carrier(local)
         self._use(engine, carrier)
-        return Route(local, remote, carrier.port, self.peer_udp_port)
+        return Route(local, remote, carrier.port, engine.parameters.peer_udp_port)
 
     def _client_carrier(self, host: str) -> Carrier:
         """The carrier of endpoints that do not listen: all share one, on any UDP port."""

@@ -1,0 +1,129 @@
+"""Linux with peers on several UDP ports (RFC 6951, SCTP_REMOTE_UDP_ENCAPS_PORT)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from trio_sctp import (
+    AssociationChannel,
+    ConnectFailed,
+    EncapsulationPort,
+    Listener,
+    Option,
+    OptionUnsupported,
+    open_association,
+    open_endpoint,
+    open_listener,
+    userland,
+)
+
+from ..support.udp_proxy import free_port
+from .network import Network
+
+HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
+
+
+@pytest.fixture(autouse=True)
+def udp(sysctl: Callable[[str, object], None]) -> None:
+    """Linux speaks SCTP in UDP, to peers whose port a program names."""
+    sysctl("net.sctp.encap_port", 0)
+    sysctl("net.sctp.udp_port", 9899)
+
+
+@asynccontextmanager
+async def server(hosts: tuple[str, ...] = (HOST,)) -> AsyncIterator[tuple[Listener, int]]:
+    port = free_port()
+    async with userland(udp_port=port) as stack:
+        listener = await open_listener(0, hosts=hosts, stack=stack)
+        try:
+            yield listener, port
+        finally:
+            await trio.aclose_forcefully(listener)
+
+
+@asynccontextmanager
+async def channels(
+    listener: Listener, *options: Option, hosts: tuple[str, ...] = (HOST,)
+) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
+    there = await open_association(hosts, listener.port, options=options, stack="kernel")
+    here = await listener.accept()
+    try:
+        yield there, here
+    finally:
+        there.abort()
+        here.abort()
+
+
+async def exchange(one: AssociationChannel, other: AssociationChannel) -> None:
+    for sender, receiver in ((one, other), (other, one)):
+        await sender.send(b"there")
+        assert (await receiver.receive()).data == b"there"
+
+
+async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
+    async with (
+        server() as (first, first_udp),
+        server() as (second, second_udp),
+        await open_endpoint(hosts=HOST, stack="kernel") as client,
+    ):
+        for listener, port in ((first, first_udp), (second, second_udp)):
+            association = await client.connect(
+                HOST, listener.port, options=[EncapsulationPort(port)]
+            )
+            channel = await listener.accept()
+            await association.send(b"question")
+            assert (await channel.receive()).data == b"question"
+            assert association.get_option(EncapsulationPort) == EncapsulationPort(port)
+            association.abort()
+        assert client.get_option(EncapsulationPort) == EncapsulationPort(0)
+
+
+async def test_a_channel_in_udp_and_one_that_is_not() -> None:
+    async with server() as (listener, port):
+        async with channels(listener, EncapsulationPort(port)) as (client, accepted):
+            await exchange(client, accepted)
+        for native in ([], [EncapsulationPort(0)]):
+            with pytest.raises(ConnectFailed):
+                await open_association(HOST, listener.port, options=native, stack="kernel")
+
+
+async def test_the_port_that_a_packet_comes_from_wins() -> None:
+    async with (
+        server() as (listener, port),
+        channels(listener, EncapsulationPort(port)) as (client, accepted),
+    ):
+        address = (HOST, listener.port)
+        nobodys = free_port()
+        client.set_option(EncapsulationPort(nobodys))
+        assert client.get_option(EncapsulationPort, address=address).port == nobodys
+        await accepted.send(b"I am here")
+        await client.receive()
+        assert client.get_option(EncapsulationPort, address=address).port == port
+        await exchange(client, accepted)
+
+
+async def test_each_path_may_have_a_port_of_its_own() -> None:
+    hosts = (HOST, OTHER_HOST)
+    nobodys = free_port()
+    async with server(hosts) as (listener, port):
+        first, second = [(host, listener.port) for host in hosts]
+        options = [EncapsulationPort(port, address=first), EncapsulationPort(nobodys)]
+        async with channels(listener, *options, hosts=hosts) as (client, accepted):
+            assert client.get_option(EncapsulationPort, address=first) == options[0]
+            assert client.get_option(EncapsulationPort, address=second).port == nobodys
+            client.set_option(EncapsulationPort(port, address=second))
+            assert client.get_option(EncapsulationPort, address=second).port == port
+            await exchange(client, accepted)
+
+
+async def test_it_is_the_sockets_namespace_that_counts(net: Network) -> None:
+    async with await open_endpoint(options=[net.left], stack="kernel") as elsewhere:
+        with pytest.raises(OptionUnsupported, match=r"net\.sctp\.udp_port"):
+            elsewhere.set_option(EncapsulationPort(9900))
+    async with await open_endpoint(stack="kernel") as here:
+        here.set_option(EncapsulationPort(9900))
+        assert here.get_option(EncapsulationPort) == EncapsulationPort(9900)
