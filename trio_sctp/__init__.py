@@ -22,6 +22,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _capture      packets into a pcapng file
     _addresses    host names and ports into addresses, and this machine's addresses
     _errors       errors and cause codes
+    _timers       options with which failures are noticed soon enough
     _options      the options, the table of events, and the states that `Status` tells of
     _ppid         the registered payload protocol identifiers
     _values       messages, events and enums, and what else crosses the seam
@@ -99,6 +100,7 @@ from ._reconnect import Backoff, reconnect
 from ._socket.credit import ONCE, Mode, Window
 from ._socket.socket import SocketStatistics
 from ._stack import Stack, StackReport
+from ._timers import detection_time, timers
 from ._userland.userland import Userland, UserlandStatistics, userland
 from ._values import (
     AdaptationIndication,
@@ -193,6 +195,9 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "NoDelay",
     "DisableFragments",
     "MappedV4",
+    # How soon failures are noticed.
+    "timers",
+    "detection_time",
     # Options of sockets in general.
     "SendBuffer",
     "ReceiveBuffer",

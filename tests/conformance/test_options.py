@@ -53,6 +53,8 @@ from trio_sctp import (
     StatusState,
     Tos,
     TrafficClass,
+    detection_time,
+    timers,
 )
 
 from .helpers import UNKNOWN_ID, Pair, StackUnderTest, next_change, next_message, take
@@ -239,6 +241,20 @@ async def test_only_the_fields_that_are_given_change(
         value += -1 if value == 65535 or field == "min" else 1
         endpoint.set_option(kind(**{field: value}))
         assert endpoint.get_option(kind) == dataclasses.replace(before, **{field: value})
+
+
+@pytest.mark.parametrize("detect", [1.5, 2.0, 30.0, 1e6])
+async def test_timers_are_options_of_endpoints_and_associations(
+    stack: StackUnderTest, detect: float
+) -> None:
+    options = timers(detect)
+    async with stack.pair(server_options=options) as pair:
+        for option in options:
+            pair.association.set_option(option)
+        for read in pair.association.get_option, pair.peer.get_option, pair.server.get_option:
+            bounds = detection_time([read(type(option)) for option in options])
+            for bound, wanted in zip(bounds, detection_time(options), strict=True):
+                assert wanted <= bound <= 1.05 * wanted  # Linux rounds up to its jiffies
 
 
 async def test_an_aspect_of_paths_that_is_not_given_stays(pair: Pair) -> None:

@@ -21,7 +21,17 @@ class Acknowledgements:
       sent: Number of those that were made.
     """
 
-    __slots__ = ("_begun", "_inbound", "_packets", "_parameters", "_timers", "due", "path")
+    __slots__ = (
+        "_acknowledged",
+        "_begun",
+        "_inbound",
+        "_packets",
+        "_parameters",
+        "_timers",
+        "due",
+        "path",
+        "sent",
+    )
 
     def __init__(self, parameters: Parameters, timers: list[float]) -> None:
         self.due: bool = False
