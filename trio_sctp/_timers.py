@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 from math import inf
 
-from ._options import AssocParams, Option, PeerAddressFlags, PeerAddressParams, RtoInfo
+from ._options import (
+    AssocParams,
+    Option,
+    PeerAddressFlags,
+    PeerAddressParams,
+    RtoInfo,
+    check_options,
+)
 
 # RFC 9260 section 16, times in milliseconds.
 _RTO_INITIAL, _RTO_MIN, _RTO_MAX = 1000, 1000, 60_000
@@ -83,7 +90,7 @@ def timers(detect: float = 2.0) -> list[Option]:
     ]
 
 
-def detection_time(options: Iterable[Option]) -> tuple[float, float]:
+def detection_time(options: Sequence[Option]) -> tuple[float, float]:
     """Compute when failures are noticed at the latest, if nothing but heartbeats is sent.
 
     A path is reported within (pathmaxrxt + 2) (hbinterval + 1.5 rto.max).  The peer is lost within
@@ -102,6 +109,7 @@ def detection_time(options: Iterable[Option]) -> tuple[float, float]:
 
     Source: RFC 9260 sections 8.1 to 8.3 and 16.
     """
+    check_options(options)
     rto_max, interval = _RTO_MAX, _HB_INTERVAL
     path, peer = _PATH_MAX_RETRANS, _ASSOCIATION_MAX_RETRANS
     heartbeats = True

@@ -42,7 +42,7 @@ async def test_events_come_beside_messages(stack: StackUnderTest) -> None:
 async def test_events_come_though_nobody_receives(stack: StackUnderTest) -> None:
     async with stack.channels() as (client, server), server.events() as events:
         await send_numbers(client, range(3))
-        await until(lambda: server.statistics().buffered_bytes == 3)
+        await until(lambda: server.queue_statistics().buffered_bytes == 3)
         client.abort(b"why")
         event = await events.receive()
         assert isinstance(event, AssociationChange)
@@ -117,12 +117,12 @@ async def test_behind_a_full_store_events_wait_for_a_receiver(stack: StackUnderT
     async with stack.channels() as (client, server), server.events() as events:
         await send_numbers(client, range(350))
         await client.wait_sent()
-        await until(lambda: server.statistics().buffered_records == 256)
+        await until(lambda: server.queue_statistics().buffered_records == 256)
         client.abort()
         with trio.move_on_after(0.3) as scope:
             await events.receive()
         assert scope.cancelled_caught
-        assert server.statistics().buffered_records == 256
+        assert server.queue_statistics().buffered_records == 256
         received = await take(server.receive, 350)
         assert received == list(range(350))
         assert isinstance(await events.receive(), AssociationChange)

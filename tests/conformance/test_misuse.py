@@ -139,6 +139,8 @@ def path(world: World) -> dict[str, Any]:
 RIGHT: dict[str, Right] = {
     "error_string": lambda w: {"code": 12},
     "stacks": nothing,
+    "timers": nothing,
+    "detection_time": lambda w: {"options": []},
     "userland": nothing,
     "open_endpoint": opening,
     "open_listener": opening,
@@ -164,6 +166,7 @@ RIGHT: dict[str, Right] = {
     "Endpoint.local_addresses": association,
     "Endpoint.peeloff": association,
     "Endpoint.peer_addresses": association,
+    "Endpoint.queue_statistics": nothing,
     "Endpoint.receive": nothing,
     "Endpoint.receive_batch": nothing,
     "Endpoint.receive_nowait": nothing,
@@ -196,6 +199,7 @@ RIGHT: dict[str, Right] = {
     "Association.send": message,
     "Association.send_nowait": message,
     "Association.set_option": lambda w: {"value": RtoInfo()},
+    "Association.statistics": nothing,
     "Association.status": nothing,
     "Association.wait_ended": nothing,
     "Association.wait_sent": nothing,
@@ -212,6 +216,7 @@ RIGHT: dict[str, Right] = {
     "AssociationChannel.paths": nothing,
     "AssociationChannel.payloads": nothing,
     "AssociationChannel.ping": lambda w: {"address": w.channel.peer_addresses[0]},
+    "AssociationChannel.queue_statistics": nothing,
     "AssociationChannel.receive": nothing,
     "AssociationChannel.receive_batch": nothing,
     "AssociationChannel.receive_nowait": nothing,
@@ -432,6 +437,11 @@ WRONG: dict[str, list[Wrong]] = {
         ),
     ],
     "on_error": of_type("on_error must be a function that is not async", 5, trio.sleep),
+    "detect": [
+        *of_type("detect must be a number of seconds", "2", None, True),
+        (1.4, ValueError, "detect must be 1.5 seconds or more, not 1.4: .*"),
+        (math.nan, ValueError, "detect must be 1.5 seconds or more, not nan: .*"),
+    ],
     "capture": of_type("capture must be the path of a file", 5, b"x", True),
     # Receiving.
     "mode": [
@@ -563,6 +573,7 @@ async def test_what_is_wrong_is_named_and_nothing_is_done(world: World, name: st
 
 STILL_WORK = {
     "Endpoint.aclose",
+    "Endpoint.queue_statistics",
     "Endpoint.statistics",
     "Listener.aclose",
     "Listener.drain",
@@ -570,7 +581,7 @@ STILL_WORK = {
     "Association.while_up",
     "AssociationChannel.abort",
     "AssociationChannel.aclose",
-    "AssociationChannel.statistics",
+    "AssociationChannel.queue_statistics",
     "AssociationChannel.while_up",
     "Inbox.aclose",
     "Inbox.close",

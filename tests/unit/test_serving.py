@@ -40,7 +40,7 @@ async def test_a_message_of_which_only_a_part_has_arrived_is_dropped() -> None:
         socket.arrive(message(ID, b"parts"), message(ID, b"late"), Piece(message(ID, b"later")))
         with pytest.raises(trio.EndOfChannel):
             channel.receive_nowait()
-        assert not channel.statistics().buffered_bytes
+        assert not channel.queue_statistics().buffered_bytes
         socket.arrive(change(ID, DONE))
 
 

@@ -95,7 +95,7 @@ async def test_the_stack_is_asked_while_somebody_waits() -> None:
     assert sorted(finished) == ["first", "second"]
     asked = [name for name, _ in socket.calls]
     assert asked == ["report dry", "report dry", "report dry no more"]
-    assert channel.statistics().buffered_records == 0
+    assert channel.queue_statistics().buffered_records == 0
 
 
 async def test_the_stack_is_asked_again_after_a_restart() -> None:

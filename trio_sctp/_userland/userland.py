@@ -142,7 +142,7 @@ class Userland(UserlandStack):
             path_mtu=(default.path_mtu - headers) & ~3,
             path_mtu_discovery=True,
             largest_path_mtu=(default.largest_path_mtu - headers) & ~3,
-            peer_udp_port=self._peer_udp_port,
+            peer_udp_port=self.peer_udp_port,
         )
 
     # -- sockets ---
