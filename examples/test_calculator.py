@@ -98,6 +98,7 @@ async def test_a_server_that_is_cut_off_is_given_up(
                 sctp_network.network.partition([CLIENT], [SERVER])
                 await asking.ask(3, 4)
         assert lost.value.end.state is AssociationState.COMM_LOST
+        await association.aclose()
 
 
 async def test_a_client_that_restarts_is_served_again(

@@ -33,6 +33,7 @@ from ._socket.opening import (
 from ._socket.queue import Role
 from ._socket.socket import Socket, SocketStatistics, connect_failed
 from ._socket.tcb import Phase, Tcb
+from ._socket.unclosed import forgotten
 from ._stack import Stack, StackSocket
 from ._values import Address, AssociationEnd, AssociationStatistics, Message
 from ._views import ByteStream, EventChannel, PayloadChannel, open_events
@@ -65,7 +66,8 @@ class Association:
     def __repr__(self) -> str:
         tcb = self._tcb
         state = "ended" if tcb.end else tcb.phase.value
-        return f"<{type(self).__name__} {tcb.id} {state}>"
+        peer = f" with {tcb.peer[0]} port {tcb.peer[1]}" if tcb.peer else ""
+        return f"<{type(self).__name__} {tcb.id}{peer} {state}>"
 
     def _check(self) -> None:
         """Raise if the association was peeled off and this handle is no longer the one to use."""
@@ -541,7 +543,10 @@ class AssociationChannel(
     def __init__(self, tcb: Tcb) -> None:
         """Not for programs to call."""
         super().__init__(tcb)
-        tcb.handle = self
+        tcb.set_handle(self)
+
+    def __del__(self) -> None:
+        forgotten(self, getattr(self, "_socket", None))
 
     @classmethod
     def from_socket(
@@ -647,7 +652,7 @@ class AssociationChannel(
           ValueError: the mode is out of range.
           trio.BusyResourceError: a task receives, or active mode is on already.
         """
-        return open_inbox(self._socket, mode, self._check_ended)
+        return open_inbox(self, self._socket, mode, self._check_ended)
 
     def events(self) -> contextlib.AbstractAsyncContextManager[EventChannel]:
         """Copy the association's events to a channel for the length of a block.

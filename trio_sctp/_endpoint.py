@@ -48,6 +48,7 @@ from ._socket.queue import Role
 from ._socket.sender import ANY_STREAM
 from ._socket.socket import Socket, SocketStatistics, connect_failed, refused_or_silent
 from ._socket.tcb import Phase, Tcb
+from ._socket.unclosed import forgotten
 from ._stack import Stack, StackSocket
 from ._values import (
     Address,
@@ -112,6 +113,9 @@ class Endpoint(trio.abc.AsyncResource):
         """Not for programs to call."""
         self._socket = socket
 
+    def __del__(self) -> None:
+        forgotten(self, getattr(self, "_socket", None))
+
     @classmethod
     def from_socket(
         cls, sock: object, *, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
@@ -137,8 +141,8 @@ class Endpoint(trio.abc.AsyncResource):
 
     def __repr__(self) -> str:
         socket = self._socket
-        state = "closed" if socket.released else f"with {len(socket.tcbs)} associations"
-        return f"<Endpoint {state}>"
+        held = "" if socket.released else f" with {len(socket.tcbs)} associations"
+        return f"<Endpoint {socket.whereabouts()}{held}>"
 
     @property
     def stack(self) -> Stack:
@@ -619,7 +623,7 @@ class Endpoint(trio.abc.AsyncResource):
           ValueError: the mode is out of range.
           trio.BusyResourceError: a task receives, or active mode is on already.
         """
-        return open_inbox(self._socket, mode, _never)
+        return open_inbox(self, self._socket, mode, _never)
 
     # -- closing -----------------------------------------------------------------------------
 

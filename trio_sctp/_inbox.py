@@ -164,11 +164,12 @@ def check_limit(limit: int) -> None:
 @contextlib.asynccontextmanager
 @enable_ki_protection
 async def open_inbox(
-    socket: Socket, mode: Mode, ended: Callable[[], None]
+    face: object, socket: Socket, mode: Mode, ended: Callable[[], None]
 ) -> AsyncGenerator[Inbox, None]:
     """Deliver a socket's records to an inbox for the length of a block.
 
-    ``ended`` raises if no record can come any more.
+    ``face`` is the endpoint or channel, which is not forgotten while its inbox is open.  ``ended``
+    raises if no record can come any more.
     """
     socket.check_open()
     queue = socket.queue

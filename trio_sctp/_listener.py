@@ -29,6 +29,7 @@ from ._socket.opening import (
 from ._socket.queue import Role
 from ._socket.socket import Socket
 from ._socket.tcb import Tcb
+from ._socket.unclosed import forgotten
 from ._stack import Stack, StackSocket
 from ._values import Address, Arrival, AssociationState, AssociationStatistics, SendInfo
 
@@ -66,6 +67,12 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         self._backlog = backlog
         self._accepted: WeakSet[Socket] = WeakSet()  # those that programs still hold
         self._draining = False
+
+    def __del__(self) -> None:
+        forgotten(self, getattr(self, "_socket", None))
+
+    def __repr__(self) -> str:
+        return f"<Listener {self._socket.whereabouts()}>"
 
     @classmethod
     def from_socket(
@@ -375,6 +382,9 @@ class EndedSocket:
         raise self._ended_error()
 
     def close(self, *, abort: bool) -> None:
+        pass
+
+    def drop(self) -> None:
         pass
 
     def detach(self) -> int:

@@ -169,6 +169,10 @@ class StackSocket(Protocol):
         """Close the socket; its associations shut down in the background, or are aborted."""
         ...
 
+    def drop(self) -> None:
+        """Close the socket without Trio, whose run is over: nobody waits for it."""
+        ...
+
     def detach(self) -> int:
         """Give up the socket without closing it, and return its descriptor."""
         ...

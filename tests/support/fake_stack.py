@@ -12,12 +12,15 @@ import trio
 
 from trio_sctp import (
     AssociationChange,
+    AssociationChannel,
     AssociationState,
     AssociationStatistics,
     DefaultSendParams,
+    Endpoint,
     EventSubscription,
     InitMsg,
     Linger,
+    Listener,
     Message,
     ReceiveBuffer,
     RtoInfo,
@@ -30,6 +33,7 @@ from trio_sctp._stack import StackSocket
 from trio_sctp._values import Address, Arrival, SendInfo
 
 T = TypeVar("T", bound=Option)
+F = TypeVar("F", Endpoint, Listener, AssociationChannel)
 
 PEER: Address = ("192.0.2.1", 2905)
 
@@ -266,6 +270,9 @@ class FakeSocket:
         self._readable.unpark_all()
         self._writable.unpark_all()
 
+    def drop(self) -> None:
+        self.closed = "abort"
+
     def detach(self) -> int:
         raise AssertionError("no test of this stack calls that")
 
@@ -301,3 +308,19 @@ class FakeStack:
 
     def report(self) -> StackReport:
         return StackReport(name=self.name, available=True, reason="it is a fake")
+
+
+_opened: list[Endpoint | Listener | AssociationChannel] = []
+
+
+def opened(face: F) -> F:
+    """Have `release_all` give up what a test has opened on a fake stack."""
+    _opened.append(face)
+    return face
+
+
+def release_all() -> None:
+    """Give up what was opened, so that it is no object that was forgotten."""
+    for face in _opened:
+        face._socket.release(abort=True)
+    _opened.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import pickle
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -27,7 +28,15 @@ from trio_sctp import (
 from trio_sctp._values import FailedFragment
 from trio_sctp.testing import simulated_network
 
-from ..support.fake_stack import PEER, FakeSocket, FakeStack, change, os_error
+from ..support.fake_stack import (
+    PEER,
+    FakeSocket,
+    FakeStack,
+    change,
+    opened,
+    os_error,
+    release_all,
+)
 
 UP, LOST, CANNOT = (
     AssociationState.COMM_UP,
@@ -37,9 +46,15 @@ UP, LOST, CANNOT = (
 ID = 100
 
 
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    yield
+    release_all()
+
+
 async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
     stack = FakeStack()
-    endpoint = await open_endpoint(stack=stack)
+    endpoint = opened(await open_endpoint(stack=stack))
     for id in ids:
         stack.sockets[0].arrive(change(id, UP))
         await endpoint.receive()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 import trio
@@ -23,7 +23,15 @@ from trio_sctp import (
 )
 
 from ..support.counting import counted
-from ..support.fake_stack import FakeSocket, FakeStack, change, message, os_error
+from ..support.fake_stack import (
+    FakeSocket,
+    FakeStack,
+    change,
+    message,
+    opened,
+    os_error,
+    release_all,
+)
 
 UP, LOST, DONE = (
     AssociationState.COMM_UP,
@@ -33,9 +41,15 @@ UP, LOST, DONE = (
 ID = 100
 
 
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    yield
+    release_all()
+
+
 async def open_endpoint() -> tuple[Endpoint, FakeSocket]:
     stack = FakeStack()
-    endpoint = await trio_sctp.open_endpoint(stack=stack)
+    endpoint = opened(await trio_sctp.open_endpoint(stack=stack))
     return endpoint, stack.sockets[0]
 
 
@@ -380,7 +394,7 @@ async def test_out_of_descriptors_an_association_stays_first_in_the_queue() -> N
         with pytest.raises(OSError, match="Too many open files"):
             await listener.accept()
     socket.peel_off_error = None
-    first, second = await listener.accept(), await listener.accept()
+    first, second = opened(await listener.accept()), opened(await listener.accept())
     assert (first.id, second.id) == (ID, ID + 1)
     assert (await first.receive()).data == b"early"
     await listener.aclose()
@@ -388,10 +402,10 @@ async def test_out_of_descriptors_an_association_stays_first_in_the_queue() -> N
 
 async def test_excess_associations_are_aborted_at_accept() -> None:
     stack = FakeStack()
-    listener = await trio_sctp.open_listener(2905, backlog=2, stack=stack)
+    listener = opened(await trio_sctp.open_listener(2905, backlog=2, stack=stack))
     socket = stack.sockets[0]
     socket.arrive(*(change(ID + n, UP) for n in range(10)))
-    accepted = [(await listener.accept()).id for _ in range(3)]
+    accepted = [opened(await listener.accept()).id for _ in range(3)]
     assert accepted == [ID, ID + 1, ID + 2]
     assert [id for call, id in socket.calls if call == "abort"] == [ID + n for n in range(3, 10)]
     with trio.move_on_after(0.01) as nobody:
@@ -498,7 +512,7 @@ async def test_senders_waiting_for_a_peeled_off_association_go_along() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(endpoint.send, b"moved", ID)
         await wait_all_tasks_blocked()
-        channel = endpoint.peeloff(ID)
+        channel = opened(endpoint.peeloff(ID))
     assert socket.peeled[ID].sent == [(ID, b"moved")]
     assert channel.id == ID
 
@@ -510,7 +524,7 @@ async def test_a_message_of_which_a_part_was_read_goes_along_when_it_is_peeled_o
     record = await endpoint.receive()
     assert isinstance(record, Message)
     assert record.data == b"other"
-    channel = endpoint.peeloff(ID)
+    channel = opened(endpoint.peeloff(ID))
     socket.peeled[ID].arrive(rest)
     assert (await channel.receive()).data == b"first, rest"
 
@@ -529,7 +543,7 @@ async def test_peeling_off_takes_all_records_in_order_from_a_window_and_what_is_
         socket.arrive(message(ID, b"%d" % n), message(ID + 1, b"%d" % n))
     async with endpoint.active(Window(4)) as inbox:
         await wait_all_tasks_blocked()
-        channel = endpoint.peeloff(ID)
+        channel = opened(endpoint.peeloff(ID))
         assert [m.data for m in await channel.receive_batch()] == [b"%d" % n for n in range(10)]
         rest: list[object] = []
         while len(rest) < 10:

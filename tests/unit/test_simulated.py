@@ -124,6 +124,8 @@ async def test_a_partition_is_noticed(autojump_clock: trio.testing.MockClock) ->
                 await trio.sleep_forever()
         assert (lost.value.end.state, lost.value.end.cause) == (AssociationState.COMM_LOST, 0)
         await server.wait_ended()
+        for channel in (client, server):
+            await channel.aclose()
 
 
 async def test_two_paths_of_which_one_fails(autojump_clock: trio.testing.MockClock) -> None:

@@ -85,14 +85,14 @@ async def sending_to_one_that_closes(how: str) -> tuple[float, AssociationEnd]:
         trio.open_nursery() as nursery,
     ):
         client = await connect(hosts, ReceiveBuffer(20_000))
-        server = await listener.accept()
-        for _ in range(128):
-            await server.send(bytes(8192))
-        await trio.sleep(5)  # the window is shut
-        begun = trio.current_time()
-        nursery.start_soon(closing, client)
-        end = await server.wait_ended()
-        return trio.current_time() - begun, end
+        async with await listener.accept() as server:
+            for _ in range(128):
+                await server.send(bytes(8192))
+            await trio.sleep(5)  # the window is shut
+            begun = trio.current_time()
+            nursery.start_soon(closing, client)
+            end = await server.wait_ended()
+            return trio.current_time() - begun, end
 
 
 async def test_a_close_that_nobody_awaits_is_as_fast_as_one_that_is_awaited(

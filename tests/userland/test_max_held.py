@@ -70,6 +70,10 @@ async def test_an_address_that_holds_most_gives_way_and_nobody_else_notices(
                 if isinstance(record, Message) and len(record.data) < 1000:
                     messages.append(record.data)
         assert sorted(messages) == [b"after"] * len(quiet) + [b"before"] * len(quiet)
+        for channel in (*quiet, *greedy):
+            channel.abort()
+        for endpoint in (first, second):
+            await trio.aclose_forcefully(endpoint)
         nursery.cancel_scope.cancel()
 
 

@@ -215,7 +215,7 @@ async def test_a_client_that_restarts_from_another_udp_port(udp_port: int) -> No
                 await old.receive()
             new = await listener.accept()
             assert (await new.receive()).data == b"hello"
-            for channel in (new, other):
+            for channel in (old, new, other):
                 channel.abort()
 
 

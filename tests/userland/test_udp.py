@@ -207,7 +207,7 @@ async def test_listeners_on_all_addresses_and_on_one(wildcard_first: bool) -> No
                     await there.send(b"hello")
                     assert (await here.receive()).data == b"hello"
                     await here.eof()
-                await here.wait_ended()
+                await here.aclose()
             with pytest.raises(ConnectFailed):  # the stack has this address only
                 await open_association(OTHER_HOST, listeners[HOST].port, stack=client)
 
@@ -366,9 +366,10 @@ async def test_a_client_takes_another_udp_port_where_a_program_has_the_one_it_us
             assert ports[HOST] == used
             assert ports[OTHER_HOST] not in (used, 0)
             await second.send(b"works")
-            assert (await (await other.accept()).receive()).data == b"works"
-        first.abort()
-        second.abort()
+            accepted = await other.accept()
+            assert (await accepted.receive()).data == b"works"
+        for channel in (first, second, accepted):
+            channel.abort()
 
 
 SENDING, RECEIVING = ("sendto", "sendmsg"), ("recvfrom", "recvmsg")
@@ -505,6 +506,8 @@ async def test_leaving_the_block_aborts_what_is_left() -> None:
             await there.receive()
         with pytest.raises(trio.BrokenResourceError, match="was left"):
             await open_endpoint(stack=client)
+        for channel in (here, there):
+            await channel.aclose()
 
 
 async def test_leaving_the_block_is_one_bare_error_to_those_who_still_use_it() -> None:
@@ -573,18 +576,21 @@ async def test_leaving_the_block_aborts_what_shuts_down_in_the_background() -> N
 
 async def test_the_end_of_the_run_aborts_what_is_left() -> None:
     """The default stack, which no block runs, does that too."""
+    left: list[AssociationChannel] = []
     async with userland(), await open_listener(0, hosts=HOST) as listener:
 
         async def client() -> None:
-            channel = await open_association(HOST, listener.port, stack="userland")
-            await channel.send(b"bye")
+            left.append(await open_association(HOST, listener.port, stack="userland"))
+            await left[0].send(b"bye")
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, trio.run, client)
-            here = await listener.accept()
-            assert (await here.receive()).data == b"bye"
-            end = await here.wait_ended()
-            assert (end.state, end.cause) == (AssociationState.COMM_LOST, 12)
+            async with await listener.accept() as here:
+                assert (await here.receive()).data == b"bye"
+                end = await here.wait_ended()
+                assert (end.state, end.cause) == (AssociationState.COMM_LOST, 12)
+    with pytest.warns(ResourceWarning, match="unclosed <AssociationChannel"):
+        left.clear()
 
 
 def break_down(stack: Userland) -> None:

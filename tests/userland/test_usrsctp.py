@@ -286,8 +286,8 @@ async def test_large_messages_to_a_program(our_udp: int, their_udp: int) -> None
     async with (
         await open_listener(0, hosts=HOST, options=IMPATIENT) as listener,
         running(TSCTP, *how, "-p", listener.port, HOST),
+        await listener.accept() as channel,
     ):
-        channel = await listener.accept()
         assert [len(message.data) async for message in channel] == [size] * count
         assert (await channel.wait_ended()).graceful
 

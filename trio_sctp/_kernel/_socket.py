@@ -441,11 +441,19 @@ class KernelSocket:
     def close(self, *, abort: bool) -> None:
         if self._sock.fileno() < 0:
             return
+        trio.lowlevel.notify_closing(self._sock)
+        self._close(abort=abort)
+
+    def _close(self, *, abort: bool) -> None:
         # SO_LINGER is for `aclose` to read.  Here its value would make close block, or abort.
         linger = struct.pack("=ii", abort, 0)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
+
+    def drop(self) -> None:
+        if self._sock.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self._close(abort=True)
 
     def detach(self) -> int:
         trio.lowlevel.notify_closing(self._sock)

@@ -1,5 +1,6 @@
 """One SCTP socket under Trio, of which the public objects are faces.
 
+    unclosed  what a program has lost without closing it
     credit    active mode: records are delivered against credit
     opening   how it comes to be: opened by a stack, or taken over from somebody else
     socket    its associations: connecting, peeling off, ending; subscribing and closing

@@ -86,6 +86,7 @@ class Socket:
         self.raw: StackSocket = raw
         self.role: Role = role
         self.make_handle = make_handle  # makes the object by which a program knows an association
+        self.token: trio.lowlevel.TrioToken | None = _token()
         self.tcbs: dict[int, Tcb] = {}
         self.closing: bool = False  # aclose has begun: arrivals are discarded
         self.drained: bool = False  # so are messages: the program takes what had arrived, no more
@@ -108,6 +109,16 @@ class Socket:
         """Refuse to use a socket that is gone; one that is being closed still has its uses."""
         if self.released:
             raise trio.ClosedResourceError("this SCTP socket was closed")
+
+    def whereabouts(self) -> str:
+        """Where the socket is bound, for its object's ``repr``."""
+        if self.released:
+            return "closed"
+        try:
+            (host, port, *_), *more = self.raw.local_addresses(None)
+        except (OSError, ValueError):
+            return "of no address"
+        return f"{host} port {port}" + (f" and {len(more)} more" if more else "")
 
     @property
     def nothing_to_come(self) -> bool:
@@ -541,6 +552,14 @@ class Socket:
         else:
             return
         raise trio.BusyResourceError(f"this socket cannot be detached: {reason}")
+
+
+def _token() -> trio.lowlevel.TrioToken | None:
+    """What posts to this run of Trio; None outside of one, where sockets may be adopted."""
+    try:
+        return trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return None
 
 
 def connect_failed(

@@ -9,6 +9,7 @@ Its phases (RFC 9260 section 4 has more states; these are those that the API sho
 from __future__ import annotations
 
 import enum
+import weakref
 from typing import TYPE_CHECKING
 
 import trio
@@ -51,6 +52,7 @@ class Tcb:
     """
 
     __slots__ = (
+        "_handle",
         "closed_by_us",
         "closed_first",
         "default_send",
@@ -60,7 +62,6 @@ class Tcb:
         "end",
         "end_event",
         "fragments",
-        "handle",
         "handshake_timeout",
         "id",
         "inbound_streams",
@@ -82,7 +83,7 @@ class Tcb:
     def __init__(self, id: int, socket: Socket) -> None:
         self.id: int = id
         self.socket: Socket = socket
-        self.handle: Association | None = None
+        self._handle: weakref.ref[Association] | None = None
         self.waiters: set[Waiter] = set()
         self.watchers: set[Waiter] = set()  # for which the stack is not asked behind a full store
         self.peer: Address | None = None  # one of its addresses; None if it is not known
@@ -222,9 +223,15 @@ class Tcb:
 
     def get_handle(self) -> Association:
         """The object by which the program knows the association."""
-        if self.handle is None:
-            self.handle = self.socket.make_handle(self)
-        return self.handle
+        handle = None if self._handle is None else self._handle()
+        if handle is None:
+            handle = self.socket.make_handle(self)
+            self.set_handle(handle)
+        return handle
+
+    def set_handle(self, handle: Association) -> None:
+        """Have programs know the association by this object, for as long as one has it."""
+        self._handle = weakref.ref(handle)
 
     def check_graceful(self, end: AssociationEnd) -> None:
         """Raise if the association has ended in any other way than gracefully."""

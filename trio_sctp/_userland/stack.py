@@ -637,5 +637,8 @@ class UserlandSocket:
         self.wake_all()
         self.settle()
 
+    def drop(self) -> None:
+        pass  # the stack has ended with its run, and its associations with it
+
     def detach(self) -> int:
         raise self._stack.unsupported("descriptors")
