@@ -32,7 +32,6 @@ from .helpers import (
     raises,
     send_numbers,
     take,
-    until,
 )
 
 Accepted = tuple[Listener, AssociationChannel, AssociationChannel]
@@ -53,7 +52,9 @@ async def accepted(stack: StackUnderTest, **more: object) -> AsyncIterator[Accep
 
 async def all_arrived(client: AssociationChannel) -> None:
     """Wait until the peer's stack has acknowledged all that was sent."""
-    await until(lambda: client.status().unackdata == 0)
+    await trio.testing.wait_all_tasks_blocked(0.001)  # nothing is queued that could leave
+    while client.status().unackdata:
+        await trio.testing.wait_all_tasks_blocked(0.001)
 
 
 # -- accepted channels -------------------------------------------------------------------------
