@@ -1,6 +1,6 @@
 """A client of a multi-homed server that tells of its paths while it receives.
 
-A path that goes silent is given up within two seconds, and so is the server when all are.
+A path that goes silent is given up within three seconds, and so is the server when all are.
 ``python -m examples.failover 2006 127.0.0.1 127.0.0.2``
 """
 
@@ -22,7 +22,7 @@ async def monitor(association: AssociationChannel) -> None:
 
 
 async def main(port: int, *hosts: str) -> None:
-    options = trio_sctp.timers(detect=2)
+    options = trio_sctp.timers(detect=3)
     association = await trio_sctp.open_association(hosts, port, options=options)
     async with association, association.while_up(), trio.open_nursery() as nursery:
         nursery.start_soon(monitor, association)

@@ -26,6 +26,7 @@ PORT, UPSTREAM = 2006, 2007
 EXAMPLES = Path(echo.__file__).parent
 PROGRAMS = "echo", "retrying", "draining", "chat", "resending", "failover", "relay", "test_echo"
 LONGEST = 25
+HUNG = 60
 
 Network = SimulatedNetwork | None
 ON_ALL_STACKS = [
@@ -234,13 +235,13 @@ async def test_failover(
     await trio.sleep(1)
     assert "b'hello'" in capsys.readouterr().out
     network.network.partition(HOSTS, peers[:1])
-    await trio.sleep(2)
+    await trio.sleep(3)
     assert "192.0.2.1: ADDR_UNREACHABLE" in capsys.readouterr().out
     network.network.heal()
-    await trio.sleep(2)
+    await trio.sleep(3)
     assert "192.0.2.1: ADDR_AVAILABLE" in capsys.readouterr().out
     network.network.partition(HOSTS, peers)
-    with trio.fail_after(2):
+    with trio.fail_after(3):
         await lost.wait()
     nursery.cancel_scope.cancel()
 
@@ -292,11 +293,8 @@ async def test_relay_holds_up_who_sends_more_than_is_taken(
         await start_relay(nursery)
         client = await connect()
         sent = await send_all_it_takes(client)
-        taken = 0
-        with trio.move_on_after(0.5):
+        with trio.fail_after(HUNG):
             await take_all(upstream, sent)
-            taken = sent
-        assert taken == sent
         nursery.cancel_scope.cancel()
         client.abort()
 

@@ -6,6 +6,7 @@ import errno
 import functools
 import gc
 import logging
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -15,19 +16,33 @@ import trio_sctp
 from trio_sctp import AssociationChannel, AssociationState, Listener
 from trio_sctp._values import Arrival, Piece
 
-from ..support.fake_stack import FakeSocket, FakeStack, change, message, os_error
+from ..support.fake_stack import (
+    FakeSocket,
+    FakeStack,
+    change,
+    message,
+    opened,
+    os_error,
+    release_all,
+)
 
 UP, DONE = AssociationState.COMM_UP, AssociationState.SHUTDOWN_COMP
 ID = 100
 
 
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    yield
+    release_all()
+
+
 async def accepted() -> tuple[Listener, AssociationChannel, FakeSocket]:
     """A listener, an association that it has accepted, and that association's socket."""
     stack = FakeStack()
-    listener = await trio_sctp.open_listener(2905, stack=stack)
+    listener = opened(await trio_sctp.open_listener(2905, stack=stack))
     (socket,) = stack.sockets
     socket.arrive(change(ID, UP))
-    channel = await listener.accept()
+    channel = opened(await listener.accept())
     return listener, channel, socket.peeled[ID]
 
 

@@ -390,9 +390,10 @@ async def test_addresses_may_be_spelled_in_any_way(sctp_network: SimulatedNetwor
 
 
 async def accept(listener: Listener, received: list[bytes]) -> None:
-    while True:
-        async with await listener.accept() as channel:
-            received.append((await channel.receive()).data)
+    async with listener:
+        while True:
+            async with await listener.accept() as channel:
+                received.append((await channel.receive()).data)
 
 
 async def test_a_host_is_connected_to_by_its_name(
@@ -567,7 +568,7 @@ async def test_a_network_that_was_left_is_over_at_once(
         listener = await open_listener(38412, stack=server)
         endpoint = await open_endpoint(stack=client)
         channel = await open_association("10.0.0.1", 38412, stack=client)
-        await listener.accept()
+        accepted = await listener.accept()
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: open_association("10.0.0.1", 38412, stack=client),
         lambda: open_association("amf", 38412, stack=client),
@@ -588,7 +589,7 @@ async def test_a_network_that_was_left_is_over_at_once(
     for receive in (channel.receive, endpoint.receive, listener.accept):
         with pytest.raises(trio.BrokenResourceError):
             await receive()
-    for resource in (channel, endpoint, listener):
+    for resource in (channel, endpoint, listener, accepted):
         await resource.aclose()
     assert trio.current_time() == 0
 
@@ -607,7 +608,7 @@ async def test_tasks_that_wait_learn_that_the_network_is_over(
         listener = await open_listener(38412, stack=server)
         endpoint = await open_endpoint(stack=client)
         channel = await open_association("10.0.0.1", 38412, stack=client)
-        await listener.accept()
+        accepted = await listener.accept()
         for call in (
             channel.receive,
             listener.accept,
@@ -618,6 +619,8 @@ async def test_tasks_that_wait_learn_that_the_network_is_over(
         await trio.testing.wait_all_tasks_blocked()
         packets = network.network.statistics()
     assert len(woken) == 4
+    for resource in (channel, endpoint, listener, accepted):
+        await resource.aclose()
     assert network.network.statistics() == packets  # nobody is told over a network that is gone
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -17,19 +18,25 @@ from trio_sctp import (
     SenderDry,
 )
 
-from ..support.fake_stack import FakeSocket, FakeStack, change, os_error
+from ..support.fake_stack import FakeSocket, FakeStack, change, opened, os_error, release_all
 
 ID = 100
 LARGE = 600_000
 
 
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    yield
+    release_all()
+
+
 async def channel_of(*options: trio_sctp.Option) -> tuple[AssociationChannel, FakeSocket]:
     stack = FakeStack()
-    endpoint = await trio_sctp.open_endpoint(stack=stack, options=options)
+    endpoint = opened(await trio_sctp.open_endpoint(stack=stack, options=options))
     socket = stack.sockets[0]
     socket.arrive(change(ID, AssociationState.COMM_UP))
     await endpoint.receive()
-    channel = endpoint.peeloff(ID)
+    channel = opened(endpoint.peeloff(ID))
     return channel, socket.peeled[ID]
 
 
