@@ -25,6 +25,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _timers       options with which failures are noticed soon enough
     _options      the options, the table of events, and the states that `Status` tells of
     _ppid         the registered payload protocol identifiers
+    _log          the logger ``trio_sctp``
     _values       messages, events and enums, and what else crosses the seam
     _checks       whether arguments are what they have to be
     _public       claim, which makes public names say that they are the package's

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar, final
@@ -19,7 +18,9 @@ from ._checks import check_integer
 from ._choice import choose_stack
 from ._handlers import FAILED, call_handler, check_handler, has_failed, is_async, only_lost, tell
 from ._interrupts import interrupted_at_checkpoints
+from ._log import logger
 from ._options import EventSubscription, Option, Status, check_options
+from ._socket import journal
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
     adopt,
@@ -44,8 +45,6 @@ _GONE = (errno.EINVAL, errno.ECONNABORTED)
 _OVERLOADED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RETRY_ACCEPT = 0.1
 """Seconds after which `serve` accepts again when descriptors or memory have run out."""
-
-_logger = logging.getLogger("trio_sctp")
 
 
 @final
@@ -205,6 +204,8 @@ class Listener(trio.abc.Listener[AssociationChannel]):
             tcb = socket.intake.find(id) or socket.add_tcb(id)
             if tcb in unaccepted:
                 unaccepted.remove(tcb)
+            backlog = "it was refused, as %d associations wait to be accepted"
+            journal.dropped("backlog", tcb, backlog, self._backlog)
             socket.discard(tcb, b"backlog exceeded")
 
     async def _accept_one_to_one(self) -> AssociationChannel:
@@ -547,5 +548,5 @@ async def _accept_until_drained(listener: Listener) -> AssociationChannel | None
         except OSError as error:
             if error.errno not in _OVERLOADED:
                 raise
-            _logger.error("cannot accept an association: %s; trying again in 100 ms", error)
+            logger.error("cannot accept an association: %s; trying again in 100 ms", error)
         await trio.sleep(_RETRY_ACCEPT)

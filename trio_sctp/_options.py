@@ -482,7 +482,7 @@ class EventType(NamedTuple):
 
 EVENTS: tuple[EventType, ...] = (
     EventType("association_event", AssociationChange, "ASSOC_CHANGE", True, True),
-    EventType("address_event", PeerAddressChange, "PEER_ADDR_CHANGE", True, False),
+    EventType("address_event", PeerAddressChange, "PEER_ADDR_CHANGE", True, True),
     EventType("send_failure_event", SendFailed, "SEND_FAILED_EVENT", True, True),
     EventType("peer_error_event", RemoteError, "REMOTE_ERROR", True, False),
     EventType("shutdown_event", ShutdownReceived, "SHUTDOWN_EVENT", True, True),

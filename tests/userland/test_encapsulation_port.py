@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from trio_sctp import (
+    AssociationChange,
     AssociationChannel,
     ConnectFailed,
     EncapsulationPort,
@@ -94,6 +95,8 @@ async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
             record = await client.receive()
             assert getattr(record, "data", None) == b"answer"
             assert association.get_option(EncapsulationPort) == EncapsulationPort(port)
+            channel.abort()
+            assert isinstance(await client.receive(), AssociationChange)
 
 
 async def test_a_channel_is_opened_to_a_port_that_the_stack_does_not_assume() -> None:
@@ -127,6 +130,7 @@ async def test_an_endpoints_port_is_for_associations_to_come() -> None:
         accepted = await listener.accept()
         await association.send(b"to the old port")
         assert (await accepted.receive()).data == b"to the old port"
+        accepted.abort()
 
 
 async def test_the_port_that_a_packet_comes_from_wins() -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 from typing import Final, Protocol
 
-_LOG: Final = logging.getLogger("trio_sctp")
+from .._log import Drops
 
 DEFAULT_LIMIT: Final = 2**28
 """Bytes that all peers of a stack together can make it hold."""
@@ -90,17 +89,17 @@ class Account:
     Attributes:
       limit: Bytes that may be held.
       held: Bytes that are held.
+      drops: Warns of what was dropped, for lack of memory or as it is no packet.
     """
 
-    __slots__ = ("_addresses", "_levels", "_quiet_until", "_unlogged", "held", "limit")
+    __slots__ = ("_addresses", "_levels", "drops", "held", "limit")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self.limit: int = limit
         self.held: int = 0
         self._addresses: dict[str, _Address] = {}
         self._levels: list[dict[_Address, None]] = [{} for _ in range(64)]
-        self._quiet_until: float = 0.0
-        self._unlogged: int = 0
+        self.drops: Drops = Drops()
 
     def open(self, address: str, holder: Holder, id: int) -> Share:
         """Start to count what is held for an association with a peer at this address."""
@@ -153,7 +152,7 @@ class Account:
         entry = self._addresses.get(_name(address))
         held = 0 if entry is None else entry.held
         reason = f"no memory is left for peers; {address} holds {held} of {self.held} bytes"
-        self._log(f"an association is refused: {reason}", now)
+        self.drops.warn("refused", now, "an association is refused: %s", reason)
         return reason
 
     def make_room(self, now: float) -> list[Holder]:
@@ -180,19 +179,8 @@ class Account:
                 count += 1
                 if self.held <= self.limit:
                     break
-            self._log(f"{reason}; associations ended: {count}", now)
+            self.drops.warn("ended", now, "%s; associations ended: %d", reason, count)
         return list(holders)
-
-    def _log(self, text: str, now: float) -> None:
-        """Write a line to the log, at most one in a second, as peers are the cause."""
-        if now < self._quiet_until:
-            self._unlogged += 1
-            return
-        if self._unlogged:
-            text = f"{text} (lines left out before: {self._unlogged})"
-        self._unlogged = 0
-        self._quiet_until = now + 1.0
-        _LOG.warning("%s", text)
 
     def _largest(self, spared: set[_Address]) -> _Address | None:
         for level in reversed(self._levels):

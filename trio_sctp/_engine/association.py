@@ -15,11 +15,13 @@ its way and does nothing else, `_enter_` changes the state.
 from __future__ import annotations
 
 import errno
+import logging
 import struct
 from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from .._log import logger, transport, whose
 from .._options import PeerAddressInfo, Status, StatusState
 from .._values import (
     AdaptationIndication,
@@ -108,7 +110,7 @@ class EngineAssociation:
         self.outbound: Outbound = Outbound(parameters, our_tsn)
         self.inbound: Inbound | None = None
         self.acks: Acknowledgements = Acknowledgements(parameters, self.timers)
-        self.recovery: Recovery = Recovery(parameters, self.paths, self.outbound, self.timers)
+        self.recovery: Recovery = Recovery(id, parameters, self.paths, self.outbound, self.timers)
         self.bundler: Bundler = Bundler(
             outlet, peer_port, self.paths, self.outbound, self.acks, self.recovery
         )
@@ -193,6 +195,10 @@ class EngineAssociation:
     def _autoclose_expired(self, now: float) -> None:
         self.shutdown(now)
 
+    def __str__(self) -> str:
+        host = next(iter(self.paths), None)
+        return whose(self.id, None if host is None else self.address_of(host))
+
     # -- reports to the program ---
 
     def _report_change(self, change: AssociationState, error: int = 0, info: bytes = b"") -> None:
@@ -258,7 +264,11 @@ class EngineAssociation:
     def _t1_expired(self, now: float) -> None:
         if not self.initiation.may_try_again():
             self._end(AssociationState.CANT_ASSOC)
-        elif self.state is StatusState.COOKIE_WAIT:
+            return
+        if logger.isEnabledFor(logging.DEBUG):
+            cookie_wait = self.state is StatusState.COOKIE_WAIT
+            logger.debug("%s: %s is sent again", self, "INIT" if cookie_wait else "COOKIE ECHO")
+        if self.state is StatusState.COOKIE_WAIT:
             self.initiation.send_init(now)
         else:
             assert self.primary is not None
@@ -696,6 +706,13 @@ class EngineAssociation:
     def _t3_expired(self, path: Path, now: float) -> None:
         """Section 6.3.3."""
         failed = self.recovery.t3_expired(path, now)
+        if self.outbound.marked and logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s: retransmission to %s after a timeout; RTO %.3f s",
+                self,
+                transport(path.peer),
+                path.rto,
+            )
         self._report_failures()
         if failed:
             self._count_error(path, now)

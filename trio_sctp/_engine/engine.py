@@ -410,6 +410,9 @@ class Engine:
             return
         packet = wire.parse_packet_untrusted(data)
         if isinstance(packet, wire.Malformed):
+            self.account.drops.warn(
+                "malformed", now, "%s: a packet was dropped: %s", association, packet.value
+            )
             return
         if packet.plain or self._is_fit(packet, association, route, now):
             association.receive(packet, route, size, now)

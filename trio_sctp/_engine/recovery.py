@@ -7,9 +7,11 @@ program or ends the association is returned.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from math import inf
 
+from .._log import logger, transport, whose
 from . import wire
 from .outbound import Outbound, SentChunk
 from .parameters import Parameters
@@ -21,11 +23,20 @@ from .timers import WINDOW
 class Recovery:
     """The retransmission timers and congestion windows of an association."""
 
-    __slots__ = ("_outbound", "_parameters", "_paths", "_timers", "_window_told", "_window_wait")
+    __slots__ = (
+        "_id",
+        "_outbound",
+        "_parameters",
+        "_paths",
+        "_timers",
+        "_window_told",
+        "_window_wait",
+    )
 
     def __init__(
-        self, parameters: Parameters, paths: Paths, outbound: Outbound, timers: list[float]
+        self, id: int, parameters: Parameters, paths: Paths, outbound: Outbound, timers: list[float]
     ) -> None:
+        self._id: int = id
         self._parameters: Parameters = parameters
         self._paths: Paths = paths
         self._outbound: Outbound = outbound
@@ -61,6 +72,12 @@ class Recovery:
             if not path.fast_recovery:
                 # Section 7.2.4, 3: what is lost later waits for cwnd.
                 outbound.retransmit_one = True
+                if logger.isEnabledFor(logging.DEBUG):
+                    logger.debug(
+                        "%s: fast retransmission to %s",
+                        whose(self._id, path.peer),
+                        transport(path.peer),
+                    )
             path.lost(highest)
         if outbound.probe is None or not self._probe_is_out(sack.rwnd):
             self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)

@@ -8,6 +8,7 @@
     sender    sending on it: what is refused, and which task has its turn
     reader    which waiting task reads the stack, on behalf of all
     intake    what arrives: made into records and changes of associations
+    journal   what the log says of associations
     tcb       what is known of an association
     queue     records that were read and not taken, and the task that takes them
     waiter    a task that waits for records, or for an association's state

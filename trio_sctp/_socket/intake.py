@@ -28,12 +28,14 @@ from .._values import (
     Message,
     Notification,
     PartialDeliveryAborted,
+    PeerAddressChange,
     Piece,
     SenderDry,
     SendFailed,
     ShutdownReceived,
     StreamChange,
 )
+from . import journal
 from .queue import STORE_RECORDS, Partial, Role
 from .tcb import Phase, Tcb
 
@@ -203,6 +205,8 @@ class Intake:
         self._cut_off.add(id)
         tcb = socket.tcbs.get(id) or socket.add_tcb(id)
         reason = b"message larger than %d bytes" % self.max_message_size
+        too_large = "a message larger than %d bytes was dropped, and its sender is aborted"
+        journal.dropped("too large", tcb, too_large, self.max_message_size)
         socket.cut_off(tcb, OUT_OF_RESOURCE, reason)
 
     # -- events ------------------------------------------------------------------------------
@@ -235,6 +239,10 @@ class Intake:
                 self.note_if_dry(tcb)
             case PartialDeliveryAborted():
                 self._queue.partials.pop(event.association_id, None)
+                if tcb is not None:
+                    journal.dropped("partial", tcb, "a message of which a part had come is dropped")
+            case PeerAddressChange() if tcb is not None:
+                journal.path_changed(tcb, event)
             case StreamChange() if tcb is not None:
                 tcb.outbound_streams = event.outbound_streams
                 tcb.inbound_streams = event.inbound_streams
@@ -276,6 +284,7 @@ class Intake:
         tcb.private = False
         tcb.mark_up(event.outbound_streams, event.inbound_streams)
         restarted = event.state is AssociationState.RESTART
+        journal.up(tcb, restarted=restarted)
         if socket.closing or (restarted and tcb.closed_by_us and tcb.our_abort is None):
             socket.start_shutdown(tcb)  # no restart revives what the program has closed
         return tcb
@@ -310,6 +319,9 @@ class Intake:
         )
         if self._ending is tcb:
             tcb.undelivered.append(failed)
+        else:
+            gone = "a message of %d bytes on stream %d was given up"
+            journal.dropped("given up", tcb, gone, len(failed.data), failed.stream)
         self._deliver(failed, tcb)
 
     def _finish_end(self, tcb: Tcb) -> None:

@@ -29,6 +29,7 @@ from .._options import (
 )
 from .._stack import Stack, StackSocket
 from .._values import USER_INITIATED_ABORT, Address, AssociationEnd, AssociationState, Record
+from . import journal
 from .intake import Intake, mark_as_reported, with_needed_events
 from .queue import Queue, Role
 from .reader import Reader
@@ -264,6 +265,7 @@ class Socket:
             except OSError as error:
                 raise self._not_started(error, addresses) from None
         tcb = self.add_tcb(id)
+        journal.connecting(tcb, addresses)
         tcb.private = private
         tcb.handshake_timeout = timeout
         try:
@@ -415,6 +417,9 @@ class Socket:
         self.tcbs.pop(tcb.id, None)
         self.intake.discarded[tcb.id] = tcb
         tcb.closed_by_us = True
+        tcb.our_abort = (USER_INITIATED_ABORT, reason)
+        if tcb.phase is Phase.HALF_OPEN:
+            journal.given_up(tcb)
         self.queue.extract(tcb.id)
         self.queue.partials.pop(tcb.id, None)
         with contextlib.suppress(OSError):
@@ -432,6 +437,7 @@ class Socket:
         )
         self.tcbs.pop(tcb.id, None)
         self.intake.forget(tcb.id)
+        journal.ended(tcb, end)
         tcb.mark_ended(end)
         self.sender.retry(tcb)
         if self.role is Role.CHANNEL:
@@ -516,6 +522,7 @@ class Socket:
         self.released = True
         self.raw.close(abort=abort)
         for tcb in list(self.tcbs.values()):
+            journal.left(tcb, abort=abort)
             tcb.closed_by_us = True
             tcb.wake()
         self.reader.wake_all()

@@ -6,14 +6,13 @@ has of it.  So what a program loses is collected, and says so.
 
 from __future__ import annotations
 
-import logging
 import warnings
 from typing import TYPE_CHECKING
 
+from .._log import logger
+
 if TYPE_CHECKING:
     from .socket import Socket
-
-_logger = logging.getLogger("trio_sctp")
 
 
 def forgotten(face: object, socket: Socket | None) -> None:
@@ -39,7 +38,7 @@ def _release(socket: Socket) -> None:
         socket.release(abort=True)
     except Exception:
         # To raise would end the whole run.
-        _logger.exception("a forgotten socket could not be released")
+        logger.exception("a forgotten socket could not be released")
 
 
 def _drop(socket: Socket) -> None:

@@ -82,15 +82,23 @@ class Unreachable:
         self.remote = remote
 
 
+def _ignore(packet: Outgoing, error: OSError) -> None:
+    """Tell nobody of a packet that was not sent."""
+
+
 class Carrier:
     """One socket of the operating system that carries packets."""
 
-    def __init__(self, host: str, port: int | None) -> None:
+    def __init__(
+        self, host: str, port: int | None, refused: Callable[[Outgoing, OSError], None] = _ignore
+    ) -> None:
         """Open the socket.
 
         Args:
           host: A local address, or the one that stands for all of its family (`ANY`).
           port: UDP port, 0 for any; None for raw IP.
+          refused: Called with a packet that the operating system has not taken.  Those that are too
+            large for the path are not among them, since they are sent to find its MTU.
 
         Raises:
           OSError: EADDRINUSE, EADDRNOTAVAIL; EPERM or EACCES for raw IP.
@@ -100,6 +108,7 @@ class Carrier:
         self.raw = port is None
         self.any = host == ANY[family]
         self.closed = False
+        self._refused = refused
         self.not_sent = 0  # packets that the operating system did not take
         if port is None:
             self.sock = socket.socket(family, socket.SOCK_RAW, IPPROTO_SCTP)
@@ -186,6 +195,8 @@ class Carrier:
                 if not attempt and error.errno not in _NO_ROOM:
                     continue  # it may be the error of an earlier packet
                 self.not_sent += 1
+                if error.errno != errno.EMSGSIZE:
+                    self._refused(packet, error)
             break
         if fragment:
             self._may_fragment(self.sock.family, False)
@@ -291,14 +302,20 @@ class Carrier:
 class CapturedCarrier(Carrier):
     """A carrier all of whose packets are shown to somebody as they pass."""
 
-    def __init__(self, host: str, port: int | None, show: Callable[[bytes, Route, bool], None]):
+    def __init__(
+        self,
+        host: str,
+        port: int | None,
+        refused: Callable[[Outgoing, OSError], None],
+        show: Callable[[bytes, Route, bool], None],
+    ) -> None:
         """Open the socket.
 
         Args:
-          host, port: As for `Carrier`.
+          host, port, refused: As for `Carrier`.
           show: Called with each packet, its route, and whether it leaves.
         """
-        super().__init__(host, port)
+        super().__init__(host, port, refused)
         self._show = show
 
     def send(self, packet: Outgoing) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import logging
 import os
 import socket
 import time
@@ -30,6 +29,7 @@ from .._engine.outlet import Outgoing
 from .._engine.parameters import Parameters
 from .._engine.path import Route
 from .._errors import StackUnavailable
+from .._log import logger
 from .._stack import StackReport, enter_stack, leave_stack
 from .carrier import (
     ANY,
@@ -61,8 +61,6 @@ random it may seem one more.
 """
 
 _IP_HEADERS, _UDP_HEADER = 40, 8  # bytes
-
-_logger = logging.getLogger("trio_sctp")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,9 +218,9 @@ class Userland(UserlandStack):
     def _open(self, host: str, port: int) -> Carrier:
         port_or_none = None if self._raw else port
         if self._capture is None:
-            carrier = Carrier(host, port_or_none)
+            carrier = Carrier(host, port_or_none, self._not_taken)
         else:
-            carrier = CapturedCarrier(host, port_or_none, self._capture.show)
+            carrier = CapturedCarrier(host, port_or_none, self._not_taken, self._capture.show)
         self._carriers[host, carrier.port] = carrier
         self._users[carrier] = set()
         self._by_source.clear()
@@ -262,6 +260,17 @@ class Userland(UserlandStack):
                 return  # no carrier is left that an answer could come to
             self._by_source[source] = carrier
         carrier.send(packet)
+
+    def _not_taken(self, packet: Outgoing, error: OSError) -> None:
+        """Warn of a packet that the operating system has not taken."""
+        self.account.drops.warn(
+            "not sent",
+            trio.current_time(),
+            "a packet from %s to %s was not sent: %s",
+            packet.route.local,
+            packet.route.remote,
+            error.strerror,
+        )
 
     def wake(self) -> None:
         self._woken.set()
@@ -318,7 +327,7 @@ class Userland(UserlandStack):
                     nursery.start_soon(self._read, carrier)
                 await self._watch()
         except Exception as error:
-            _logger.exception("the userland stack has failed; its sockets are broken")
+            logger.exception("the userland stack has failed; its sockets are broken")
             self.end(error)
         finally:
             self._nursery = None
@@ -348,7 +357,7 @@ class _Recorder:
         try:
             self._capture.write(data, local, remote, time.time(), udp=udp)
         except (OSError, ValueError) as error:
-            _logger.error("the capture %s ends here: %s", self._file, error)
+            logger.error("the capture %s ends here: %s", self._file, error)
             self.close()
 
     def close(self) -> None:
