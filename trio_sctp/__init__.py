@@ -28,6 +28,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _log          the logger ``trio_sctp``
     _values       messages, events and enums, and what else crosses the seam
     _checks       whether arguments are what they have to be
+    _frozen       frozen dataclasses that cost little to import
     _public       claim, which makes public names say that they are the package's
 
 A folder lists its own modules in the same way, at the head of its ``__init__.py``.  `_socket` knows

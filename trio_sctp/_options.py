@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from ._checks import check_address, check_bool, check_integer, check_str, shown
+from ._frozen import Frozen, frozen
 from ._values import (
     AdaptationIndication,
     Address,
@@ -46,7 +47,7 @@ class Scope(enum.Enum):
     ONE_ASSOCIATION = "one association"
 
 
-class Option:
+class Option(Frozen):
     """The base of every socket option: a frozen dataclass whose fields are its values.
 
     An option with an ``address`` field may be for one address of a peer.
@@ -101,7 +102,7 @@ _I32 = 2**31 - 1
 # -- SCTP ------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class InitMsg(Option):
     """How associations are set up (SCTP_INITMSG; gen_sctp ``sctp_initmsg``).
 
@@ -123,7 +124,7 @@ class InitMsg(Option):
     max_init_timeo: int | None = _within(0, _U16)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RtoInfo(Option):
     """Bounds of the retransmission timeout (SCTP_RTOINFO; gen_sctp ``sctp_rtoinfo``).
 
@@ -141,7 +142,7 @@ class RtoInfo(Option):
     min: int | None = _within(1, _I32)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class AssocParams(Option):
     """Limits of an association (SCTP_ASSOCINFO; gen_sctp ``sctp_associnfo``).
 
@@ -190,7 +191,7 @@ _CONTRARY = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PeerAddressParams(Option):
     """Parameters of paths (SCTP_PEER_ADDR_PARAMS; gen_sctp ``sctp_peer_addr_params``).
 
@@ -234,7 +235,7 @@ class PeerAddressParams(Option):
                 raise ValueError(f"PeerAddressParams.flags: {pair!r} contradict each other")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class EncapsulationPort(Option):
     """The peer's UDP port, for SCTP in UDP packets (SCTP_REMOTE_UDP_ENCAPS_PORT).
 
@@ -256,7 +257,7 @@ class EncapsulationPort(Option):
     address: Address | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class PrimaryAddress(Option):
     """The address of the peer that we send to (SCTP_PRIMARY_ADDR; gen_sctp ``sctp_primary_addr``).
 
@@ -270,7 +271,7 @@ class PrimaryAddress(Option):
     address: Address
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class SetPeerPrimaryAddress(Option):
     """Ask the peer to send to this address of ours (SCTP_SET_PEER_PRIMARY_ADDR; gen_sctp
     ``sctp_set_peer_primary_addr``).
@@ -289,7 +290,7 @@ class SetPeerPrimaryAddress(Option):
     address: Address
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class AdaptationLayer(Option):
     """What `AdaptationIndication` tells the peer (SCTP_ADAPTATION_LAYER; gen_sctp
     ``sctp_adaptation_layer``).
@@ -304,7 +305,7 @@ class AdaptationLayer(Option):
     adaptation_ind: int = _required(0, _U32)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class DefaultSendParams(Option):
     """What ``send`` uses for an argument that is None (SCTP_DEFAULT_SEND_PARAM; gen_sctp
     ``sctp_default_send_param``).
@@ -330,7 +331,7 @@ class DefaultSendParams(Option):
     lifetime: int | None = _within(0, _U32)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class DelayedAck(Option):
     """How long acknowledgements may wait (SCTP_DELAYED_SACK; gen_sctp ``sctp_delayed_ack_time``).
 
@@ -354,7 +355,7 @@ class DelayedAck(Option):
             )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class AutoClose(Option):
     """When idle associations are shut down (SCTP_AUTOCLOSE; gen_sctp ``sctp_autoclose``).
 
@@ -369,7 +370,7 @@ class AutoClose(Option):
     seconds: int = _required(0, _U32)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class NoDelay(Option):
     """Whether small messages are sent at once (SCTP_NODELAY; gen_sctp ``sctp_nodelay``).
 
@@ -382,7 +383,7 @@ class NoDelay(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class DisableFragments(Option):
     """Whether messages that do not fit into one packet are refused (SCTP_DISABLE_FRAGMENTS;
     gen_sctp ``sctp_disable_fragments``).
@@ -396,7 +397,7 @@ class DisableFragments(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class MappedV4(Option):
     """Whether an IPv6 socket writes IPv4 addresses as IPv6 ones (SCTP_I_WANT_MAPPED_V4_ADDR;
     gen_sctp ``sctp_i_want_mapped_v4_addr``): ``::ffff:192.0.2.1`` for ``192.0.2.1``.
@@ -408,7 +409,7 @@ class MappedV4(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class MaxSegment(Option):
     """Largest part of a message in one packet (SCTP_MAXSEG; gen_sctp ``sctp_maxseg``).
 
@@ -423,7 +424,7 @@ class MaxSegment(Option):
     size: int = _required(0, _U16)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class EventSubscription(Option):
     """Which events are delivered (SCTP_EVENT; gen_sctp ``sctp_events``).
 
@@ -544,7 +545,7 @@ class PathState(NamedInt):
     UNCONFIRMED = 3
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PeerAddressInfo(Option):
     """One path to the peer, read-only (SCTP_GET_PEER_ADDR_INFO; gen_sctp
     ``sctp_get_peer_addr_info``).
@@ -575,7 +576,7 @@ class PeerAddressInfo(Option):
     mtu: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Status(Option):
     """The state of an association, read-only (SCTP_STATUS; gen_sctp ``sctp_status``).
 
@@ -609,7 +610,7 @@ class Status(Option):
 # -- sockets in general ----------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class SendBuffer(Option):
     """Size of the send buffer (SO_SNDBUF; gen_sctp ``sndbuf``).
 
@@ -625,7 +626,7 @@ class SendBuffer(Option):
     size: int = _required(1, 2**30)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class ReceiveBuffer(Option):
     """Size of the receive buffer (SO_RCVBUF; gen_sctp ``recbuf``).
 
@@ -638,7 +639,7 @@ class ReceiveBuffer(Option):
     size: int = _required(1, 2**30)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class Linger(Option):
     """How long ``aclose`` waits for messages to be acknowledged (SO_LINGER; gen_sctp ``linger``).
 
@@ -658,7 +659,7 @@ class Linger(Option):
     seconds: int = _within(0, _U16, 0)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class Tos(Option):
     """Type of service of IPv4 packets (IP_TOS; gen_sctp ``tos``).
 
@@ -671,7 +672,7 @@ class Tos(Option):
     value: int = _required(0, 255)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class TrafficClass(Option):
     """Traffic class of IPv6 packets (IPV6_TCLASS; gen_sctp ``tclass``); needs an IPv6 socket.
 
@@ -683,7 +684,7 @@ class TrafficClass(Option):
     value: int = _required(0, 255)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class Priority(Option):
     """Priority of packets in the queues of this machine (SO_PRIORITY; gen_sctp ``priority``).
 
@@ -697,7 +698,7 @@ class Priority(Option):
     value: int = _required(0, _I32)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class DontRoute(Option):
     """Whether only hosts on our own links are reached (SO_DONTROUTE; gen_sctp ``dontroute``)."""
 
@@ -705,7 +706,7 @@ class DontRoute(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class ReuseAddress(Option):
     """Whether another socket may be bound to the same port while neither listens (SO_REUSEADDR;
     gen_sctp ``reuseaddr``).  It is for opening."""
@@ -715,7 +716,7 @@ class ReuseAddress(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class ReusePort(Option):
     """Whether sockets that all set it may listen on the same port, each for some of the peers
     (SO_REUSEPORT; gen_sctp ``reuseport``).  It is for opening."""
@@ -725,7 +726,7 @@ class ReusePort(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class IPv6Only(Option):
     """Whether an IPv6 socket is for IPv6 peers alone (IPV6_V6ONLY; gen_sctp ``ipv6_v6only``).
     It is for opening, and off by default."""
@@ -735,7 +736,7 @@ class IPv6Only(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class BindToDevice(Option):
     """Send and receive through one network interface (SO_BINDTODEVICE; gen_sctp
     ``bind_to_device``).
@@ -755,7 +756,7 @@ class BindToDevice(Option):
             )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class NetworkNamespace(Option):
     """Open the socket in another network namespace (gen_sctp ``netns``).  It is for opening and
     write-only, and needs CAP_SYS_ADMIN.
@@ -772,7 +773,7 @@ class NetworkNamespace(Option):
     path: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class ReceiveTos(Option):
     """Report the type of service with each message (gen_sctp ``recvtos``): Linux cannot."""
 
@@ -780,7 +781,7 @@ class ReceiveTos(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class ReceiveTrafficClass(Option):
     """Report the traffic class with each message (gen_sctp ``recvtclass``): Linux cannot."""
 
@@ -788,7 +789,7 @@ class ReceiveTrafficClass(Option):
     enabled: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen()
 class ReceiveTtl(Option):
     """Report the time to live with each message (gen_sctp ``recvttl``): Linux cannot."""
 
@@ -799,8 +800,8 @@ class ReceiveTtl(Option):
 # -- defaults --------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Default:
+@frozen()
+class Default(Frozen):
     """One row of the table of defaults: an option that every socket of this library starts with,
     the reason, and what gen_sctp does."""
 

@@ -8,12 +8,12 @@ Everything else that the library promises is built on these calls, once, for all
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import trio
 
+from ._frozen import Frozen, frozen
 from ._options import EventSubscription, Option, Status
 from ._values import Address, Arrival, AssociationStatistics, SendInfo
 
@@ -221,8 +221,8 @@ class Stack(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StackReport:
+@frozen(kw_only=True)
+class StackReport(Frozen):
     """Whether an SCTP stack works on this machine.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from math import inf
 
 from ._options import (
@@ -73,7 +72,8 @@ def timers(detect: float = 2.0) -> list[Option]:
             "be delayed, so a timeout below 300 milliseconds is no sign of a failure"
         )
     slowest, _ = detection_time([])
-    total = int(Fraction(min(detect, slowest)) * 1000)  # exact: floats could round it up
+    numerator, denominator = min(detect, slowest).as_integer_ratio()
+    total = numerator * 1000 // denominator  # exact: a product of floats could be rounded up
     # The peer gets as many retransmissions as a path: more than all paths together have would keep
     # an association alive that no path is left for (section 8.2).
     retransmissions = min(_PATH_MAX_RETRANS, total // _LEAST_ROUND - 2)

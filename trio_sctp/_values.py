@@ -1,6 +1,7 @@
 """What a program receives: messages, events, and how an association ended.
 
-This module imports nothing of ours.  Field names are those of RFC 6458 without their C prefixes.
+This module imports nothing of ours but `_frozen`.  Field names are those of RFC 6458 without their
+C prefixes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import dataclasses
 import enum
 import struct
 from typing import Final, NamedTuple, TypeAlias
+
+from ._frozen import Frozen, frozen
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """A transport address as the standard library writes it: ``(host, port)`` for IPv4,
@@ -57,6 +60,7 @@ class PeerAddressState(NamedInt):
     ADDR_POTENTIALLY_FAILED = 6
 
 
+# Not `Frozen`: its draft, below, has to have the same base.
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One whole user message (gen_sctp: data with its ``#sctp_sndrcvinfo``).
@@ -130,8 +134,8 @@ def freeze(draft: MessageDraft) -> Message:
     return draft  # type: ignore[return-value]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationChange:
+@frozen(kw_only=True)
+class AssociationChange(Frozen):
     """An association came up, restarted or ended (gen_sctp ``#sctp_assoc_change``).
 
     Attributes:
@@ -172,8 +176,8 @@ def abort_reason_untrusted(causes: bytes) -> bytes:
     return b""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PeerAddressChange:
+@frozen(kw_only=True)
+class PeerAddressChange(Frozen):
     """A path to the peer changed its state (gen_sctp ``#sctp_paddr_change``).
 
     Attributes:
@@ -191,8 +195,8 @@ class PeerAddressChange:
     error: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteError:
+@frozen(kw_only=True)
+class RemoteError(Frozen):
     """The peer sent an ERROR chunk (gen_sctp ``#sctp_remote_error``).
 
     Attributes:
@@ -209,8 +213,8 @@ class RemoteError:
     data: bytes
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SendFailed:
+@frozen(kw_only=True)
+class SendFailed(Frozen):
     """A message of ours will never be acknowledged (gen_sctp ``#sctp_send_failed``).
 
     There is one event for each message, even where the stack reports each of its fragments.
@@ -238,8 +242,8 @@ class SendFailed:
     context: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ShutdownReceived:
+@frozen(kw_only=True)
+class ShutdownReceived(Frozen):
     """The peer is shutting down and takes no more messages (gen_sctp ``#sctp_shutdown_event``).
 
     Messages that it sent earlier may still follow.  Source: RFC 6458 section 6.1.5.
@@ -248,8 +252,8 @@ class ShutdownReceived:
     association_id: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptationIndication:
+@frozen(kw_only=True)
+class AdaptationIndication(Frozen):
     """The peer's adaptation layer indication (gen_sctp ``#sctp_adaptation_event``).
 
     ``adaptation_ind`` is a host-order integer, 0 to 2**32 - 1.  Source: RFC 6458 section 6.1.6.
@@ -259,8 +263,8 @@ class AdaptationIndication:
     adaptation_ind: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PartialDeliveryAborted:
+@frozen(kw_only=True)
+class PartialDeliveryAborted(Frozen):
     """A message whose first part had arrived will never be whole (gen_sctp ``#sctp_pdapi_event``).
 
     The part was discarded.  Source: RFC 6458 section 6.1.7.
@@ -272,8 +276,8 @@ class PartialDeliveryAborted:
     ssn: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticationChange:
+@frozen(kw_only=True)
+class AuthenticationChange(Frozen):
     """A shared key came into use, or the peer does not authenticate.
 
     Source: RFC 6458 section 6.1.8.
@@ -285,15 +289,15 @@ class AuthenticationChange:
     indication: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SenderDry:
+@frozen(kw_only=True)
+class SenderDry(Frozen):
     """Everything that was sent has been acknowledged.  Source: RFC 6458 section 6.1.9."""
 
     association_id: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StreamReset:
+@frozen(kw_only=True)
+class StreamReset(Frozen):
     """Streams begin again at sequence number 0.  Source: RFC 6525 section 6.1.1.
 
     ``flags``: 1 incoming, 2 outgoing, 4 denied, 8 failed.  ``streams``: empty means all.
@@ -304,8 +308,8 @@ class StreamReset:
     streams: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationReset:
+@frozen(kw_only=True)
+class AssociationReset(Frozen):
     """TSNs and streams begin again.  Source: RFC 6525 section 6.1.2.
 
     ``flags``: 4 denied, 8 failed.
@@ -317,8 +321,8 @@ class AssociationReset:
     remote_tsn: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StreamChange:
+@frozen(kw_only=True)
+class StreamChange(Frozen):
     """Streams were added.  Source: RFC 6525 section 6.1.3.  ``flags``: 4 denied, 8 failed."""
 
     association_id: int
@@ -327,8 +331,8 @@ class StreamChange:
     outbound_streams: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEvent:
+@frozen(kw_only=True)
+class UnknownEvent(Frozen):
     """A notification whose type or layout this version does not know.
 
     Attributes:
@@ -344,8 +348,8 @@ class UnknownEvent:
     data: bytes
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Passive:
+@frozen()
+class Passive(Frozen):
     """The credit of an inbox is used up (gen_sctp ``{sctp_passive, Socket}``).
 
     It takes no credit, and comes directly after the record that took the last one.
@@ -376,8 +380,8 @@ Record: TypeAlias = Message | Notification
 """What a socket's queue holds."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationStatistics:
+@frozen(kw_only=True)
+class AssociationStatistics(Frozen):
     """What has passed between an association and its peer since the beginning, in numbers.
 
     Attributes:
@@ -417,8 +421,8 @@ class AssociationStatistics:
     max_rto: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationEnd:
+@frozen(kw_only=True)
+class AssociationEnd(Frozen):
     """How an association ended.
 
     Attributes:

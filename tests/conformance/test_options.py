@@ -496,7 +496,7 @@ async def test_an_option_for_opening(stack: StackUnderTest, option: Option) -> N
         with pytest.raises(ValueError, match=f"{name(option)} is for opening"):
             endpoint.set_option(option)
     async with stack.endpoint() as endpoint:
-        assert endpoint.get_option(type(option)) == type(option)(False)  # type: ignore[call-arg]
+        assert endpoint.get_option(type(option)) == type(option)(False)
 
 
 @linux

@@ -16,7 +16,7 @@ FOLDERS = [PACKAGE, *sorted(init.parent for init in PACKAGE.glob("*/__init__.py"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The engine is compiled and driven without Trio; nothing of ours that it imports may bring it in.
-WITHOUT_TRIO = {"_checks", "_engine", "_log", "_options", "_values"}
+WITHOUT_TRIO = {"_checks", "_engine", "_frozen", "_log", "_options", "_values"}
 
 
 # They meet at the seam only: what one of them needs of another has to go there.

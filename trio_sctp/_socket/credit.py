@@ -15,7 +15,6 @@ between.  The pump only reads: whoever takes in what was read makes the move (`D
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._checks import check_integer, shown
+from .._frozen import Frozen, frozen
 from .._values import Event, Message, Passive, Record
 from .socket import Socket
 from .waiter import Waiter
@@ -45,8 +45,8 @@ ONCE: Final = _Once.ONCE
 (gen_sctp ``{active, once}``)."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Window:
+@frozen()
+class Window(Frozen):
     """Mode of an inbox that never holds more than ``size`` records, 1 to 32767.
 
     Taking a record gives its credit back.  The safe form of gen_sctp's ``{active, true}``.

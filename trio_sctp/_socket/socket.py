@@ -13,7 +13,6 @@ Its rules:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from .._errors import ASSOCIATION_GONE, AlreadyAssociated, ConnectFailed, OptionUnsupported
+from .._frozen import Frozen, frozen
 from .._options import (
     DEFAULT_EVENTS,
     EventSubscription,
@@ -45,8 +45,8 @@ _LAST_READS = 1000
 """Bound on the batches that a cancelled close discards, for peers that outpace it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SocketStatistics:
+@frozen(kw_only=True)
+class SocketStatistics(Frozen):
     """What an endpoint or channel holds at this moment, and what has gone through it.
 
     Attributes:

@@ -7,7 +7,6 @@ have queued.  They run in the block of `userland`, or in a system task for the d
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import socket
@@ -29,6 +28,7 @@ from .._engine.outlet import Outgoing
 from .._engine.parameters import Parameters
 from .._engine.path import Route
 from .._errors import StackUnavailable
+from .._frozen import Frozen, frozen
 from .._log import logger
 from .._stack import StackReport, enter_stack, leave_stack
 from .carrier import (
@@ -63,8 +63,8 @@ random it may seem one more.
 _IP_HEADERS, _UDP_HEADER = 40, 8  # bytes
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class UserlandStatistics:
+@frozen(kw_only=True)
+class UserlandStatistics(Frozen):
     """Packets that were lost between this process and the operating system, since the start.
 
     SCTP sends them again, but slows down.
