@@ -14,10 +14,14 @@ import enum
 import ipaddress
 import socket
 import struct
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-import google_crc32c
+with warnings.catch_warnings():
+    # Where it has no compiled part it warns of that, which `python -W error` would make fatal.
+    warnings.simplefilter("ignore", RuntimeWarning)
+    import google_crc32c
 
 HEADER_SIZE: Final = 12
 SMALLEST_PACKET: Final = HEADER_SIZE + 4
