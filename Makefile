@@ -9,13 +9,16 @@ IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test check bench mutants soak clean kernel-sctp peers
+.PHONY: help run test test-oldest-trio check package bench mutants soak clean kernel-sctp peers
 
 help:
 	@echo 'make run     the demonstration, on the stack that works here;'
 	@echo '             make run STACK=kernel, on a kernel with SCTP'
 	@echo 'make test    all tests: those of every stack here, then the Linux kernel stack'
+	@echo 'make test-oldest-trio'
+	@echo '             those that need no kernel, on the oldest Trio that is promised'
 	@echo 'make check   lint, formatting and types'
+	@echo 'make package the distributions, in dist, and whether they can be installed'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
 	@echo '             they write docs/speed.md'
 	@echo 'make mutants how many changes to the engine its tests notice, of COUNT=200 drawn by SEED=1;'
@@ -32,10 +35,18 @@ run: .venv/ready
 endif
 
 test: .venv/ready kernel-sctp peers
-	$(BIN)/python -m pytest -m 'not kernel' --junitxml=.venv/test-here.xml
+	$(BIN)/python -m pytest -m 'not kernel and not package' --junitxml=.venv/test-here.xml
 	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
 	  --junitxml=.venv/test-kernel.xml
 	@$(BIN)/python -m tests.summary .venv/test-here.xml .venv/test-kernel.xml
+
+OLDEST := .venv/oldest-trio/bin/python
+test-oldest-trio: .venv/ready
+	$(BIN)/python -m venv --clear .venv/oldest-trio
+	$(OLDEST) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(OLDEST) -m pip install --quiet --editable . --group test --group bench \
+	  "trio==$$(sed -n 's/.*"trio>=\([0-9.]*\)".*/\1/p' pyproject.toml).*"
+	$(OLDEST) -m pytest -m 'not kernel and not package' tests/unit tests/userland tests/conformance examples
 
 check: .venv/ready
 	$(BIN)/ruff check
@@ -43,6 +54,13 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/pyright
 	PATH="$$PWD/$(BIN):$$PATH" pyright --verifytypes trio_sctp --ignoreexternal
+
+package: .venv/ready
+	$(BIN)/python -m pip install --quiet --group package
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	TRIO_SCTP_DIST=dist $(BIN)/python -m pytest -m package tests/packaging
 
 bench: .venv/ready kernel-sctp
 	$(BIN)/python -m benchmarks native --page

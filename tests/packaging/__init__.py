@@ -1,0 +1,1 @@
+"""What is installed, and where it can be: `make package` runs these tests."""
