@@ -64,6 +64,8 @@ class Option(Frozen):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __post_init__(self) -> None:
+        if type(self) is Option:
+            raise TypeError("Option is what all options have in common: make one such as InitMsg")
         _check(self)
 
 
@@ -877,7 +879,7 @@ def check_options(options: Sequence[Option], *, at_connect: bool = False) -> Non
 
 def check_option(option: Option) -> None:
     """Refuse what is not an option or cannot be set."""
-    if not isinstance(option, Option) or type(option) is Option:
+    if not isinstance(option, Option):
         raise TypeError(
             f"options must be values such as InitMsg(num_ostreams=5), not {shown(option)}"
         )

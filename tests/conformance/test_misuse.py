@@ -315,7 +315,7 @@ def hosts(name: str) -> list[Wrong]:
 
 
 OPTION_VALUES: list[Wrong] = [
-    *of_type(OPTION, None, 5, InitMsg, Option()),
+    *of_type(OPTION, None, 5, InitMsg, Option),
     (lambda w: w.channel.status, TypeError, f"{OPTION}, not <bound method .*status.*"),
     (lambda w: w.channel.status(), ValueError, "Status can only be read"),
     (ReuseAddress(True), ValueError, r"ReuseAddress is for opening: give it to open_\.\.\. in .*"),

@@ -197,3 +197,15 @@ async def test_ports_and_addresses_that_make_no_sense() -> None:
         with pytest.raises(ValueError, match="needs the association"):
             client.set_option(EncapsulationPort(1, (HOST, listener.port)))
         assert association.get_option(EncapsulationPort) == EncapsulationPort(port)
+
+
+async def test_a_failed_connect_names_the_port_that_was_asked() -> None:
+    port = free_port()
+    async with client_stack() as (stack, nobodys):
+        with pytest.raises(ConnectFailed, match=f"over UDP port {nobodys}:"):
+            await open_association(HOST, 2905, stack=stack)
+        with pytest.raises(ConnectFailed, match=f"over UDP port {port}:"):
+            await open_association(HOST, 2905, options=[EncapsulationPort(port)], stack=stack)
+        async with endpoint(stack) as client:
+            with pytest.raises(ConnectFailed, match=f"over UDP port {port}:"):
+                await client.connect(HOST, 2905, options=[EncapsulationPort(port)])

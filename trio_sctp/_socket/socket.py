@@ -23,6 +23,7 @@ from .._errors import ASSOCIATION_GONE, AlreadyAssociated, ConnectFailed, Option
 from .._frozen import Frozen, frozen
 from .._options import (
     DEFAULT_EVENTS,
+    EncapsulationPort,
     EventSubscription,
     Option,
     event_types,
@@ -260,6 +261,7 @@ class Socket:
         self.intake.read_ahead()
         with self.settings.temporarily(options, addresses) as set_later:
             timeout = self.settings.handshake_timeout()
+            udp_port = self._peer_udp_port()
             try:
                 id = self.raw.connect(addresses)
             except OSError as error:
@@ -268,12 +270,22 @@ class Socket:
         journal.connecting(tcb, addresses)
         tcb.private = private
         tcb.handshake_timeout = timeout
+        tcb.udp_port = udp_port
         try:
             set_later(tcb)
         except BaseException:
             self.discard(tcb)
             raise
         return tcb
+
+    def _peer_udp_port(self) -> int:
+        """The UDP port that an INIT is sent to now, 0 if it is not sent in UDP."""
+        if not self.stack.peer_udp_port:
+            return 0
+        try:
+            return self.raw.get_option(EncapsulationPort, None).port
+        except OSError:  # a stack that has no such option
+            return self.stack.peer_udp_port
 
     def _not_started(self, error: OSError, addresses: Sequence[Address]) -> OSError:
         """The error for an INIT that the stack does not send."""
@@ -573,8 +585,9 @@ def connect_failed(
     number: int, addresses: Sequence[Address], stack: Stack, tcb: Tcb | None
 ) -> ConnectFailed:
     """The error for an association that could not be set up, ``number`` being its errno."""
-    event = None if tcb is None else tcb.end_event
-    return ConnectFailed(number, _named(addresses), event, stack.peer_udp_port)
+    if tcb is None:
+        return ConnectFailed(number, _named(addresses), None, stack.peer_udp_port)
+    return ConnectFailed(number, _named(addresses), tcb.end_event, tcb.udp_port)
 
 
 def _named(addresses: Sequence[Address]) -> str:

@@ -75,6 +75,7 @@ class Tcb:
         "send_lock",
         "socket",
         "subscription",
+        "udp_port",
         "undelivered",
         "waiters",
         "watchers",
@@ -99,6 +100,7 @@ class Tcb:
         self.outbound_streams: int = 0  # 0 while half-open
         self.inbound_streams: int = 0
         self.handshake_timeout: float = 0.0  # seconds before the stack gives up an unanswered INIT
+        self.udp_port: int = 0  # that the INIT was sent to; 0 without UDP
         self.send_lock: trio.StrictFIFOLock | None = None
         self.room_wait: trio.CancelScope | None = None  # of the sender that waits for the stack
         self.default_send: SendInfo | None = None  # once it was read from the stack
