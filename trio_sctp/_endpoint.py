@@ -783,8 +783,8 @@ async def _send_first(
         return
     try:
         await socket.shut_down(tcb)
-    except trio.Cancelled:
-        socket.discard(tcb)
+    except BaseException:
+        socket.discard(tcb)  # which does nothing if it has ended
         raise
 
 
