@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
 import textwrap
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,20 @@ from trio_sctp._engine.wire import ChunkType, Tlv
 from trio_sctp.testing._ladder import CapturedPacket, ladder
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Tests that fail inside a test close nothing; that is nothing for the tests after this one."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+        gc.enable()
+
 
 ROOT = Path(__file__).parents[2]
 A, B, C, B2 = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.1.0.2"
