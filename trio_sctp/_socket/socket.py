@@ -267,6 +267,7 @@ class Socket:
             except OSError as error:
                 raise self._not_started(error, addresses) from None
         tcb = self.add_tcb(id)
+        tcb.peer = tcb.peer or addresses[0]  # one that has refused at once tells nothing any more
         journal.connecting(tcb, addresses)
         tcb.private = private
         tcb.handshake_timeout = timeout
