@@ -16,7 +16,7 @@ import socket
 import struct
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 with warnings.catch_warnings():
     # Where it has no compiled part it warns of that, which `python -W error` would make fatal.
@@ -117,8 +117,24 @@ class Tlv(NamedTuple):
     value: bytes
 
 
-@dataclasses.dataclass(slots=True)
-class Data:
+class _Shown:
+    """What dataclasses compile anew for each class whenever a program starts, here once."""
+
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__match_args__)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__qualname__}({values})"
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Data(_Shown):
     """A DATA chunk (section 3.3.1); ``raw`` is all of it, without padding."""
 
     tsn: int
@@ -154,8 +170,8 @@ class Data:
         return self.raw[DATA_OVERHEAD:]
 
 
-@dataclasses.dataclass(slots=True)
-class Init:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Init(_Shown):
     """An INIT chunk (section 3.3.2); `InitAck` has the same fields."""
 
     tag: int
@@ -166,13 +182,13 @@ class Init:
     parameters: list[Tlv]
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class InitAck(Init):
     """An INIT ACK chunk (section 3.3.3)."""
 
 
-@dataclasses.dataclass(slots=True)
-class Sack:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Sack(_Shown):
     """A SACK chunk (section 3.3.4).
 
     ``gaps`` are pairs of offsets from the cumulative TSN, of the first and of the last TSN that has
@@ -185,22 +201,22 @@ class Sack:
     duplicates: list[int]
 
 
-@dataclasses.dataclass(slots=True)
-class Heartbeat:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Heartbeat(_Shown):
     """A HEARTBEAT chunk (section 3.3.5); ``info`` is the value of its Heartbeat Info parameter."""
 
     info: bytes
 
 
-@dataclasses.dataclass(slots=True)
-class HeartbeatAck:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class HeartbeatAck(_Shown):
     """A HEARTBEAT ACK chunk (section 3.3.6), with the ``info`` of the HEARTBEAT."""
 
     info: bytes
 
 
-@dataclasses.dataclass(slots=True)
-class Abort:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Abort(_Shown):
     """An ABORT chunk (section 3.3.7).
 
     ``reflected`` is the T bit: the packet has the verification tag that its sender received.
@@ -212,46 +228,46 @@ class Abort:
     raw_causes: bytes = b""
 
 
-@dataclasses.dataclass(slots=True)
-class Shutdown:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Shutdown(_Shown):
     """A SHUTDOWN chunk (section 3.3.8)."""
 
     cumulative_tsn: int
 
 
-@dataclasses.dataclass(slots=True)
-class ShutdownAck:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class ShutdownAck(_Shown):
     """A SHUTDOWN ACK chunk (section 3.3.9)."""
 
 
-@dataclasses.dataclass(slots=True)
-class Error:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Error(_Shown):
     """An ERROR chunk (section 3.3.10)."""
 
     causes: list[Tlv]
 
 
-@dataclasses.dataclass(slots=True)
-class CookieEcho:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class CookieEcho(_Shown):
     """A COOKIE ECHO chunk (section 3.3.11)."""
 
     cookie: bytes
 
 
-@dataclasses.dataclass(slots=True)
-class CookieAck:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class CookieAck(_Shown):
     """A COOKIE ACK chunk (section 3.3.12)."""
 
 
-@dataclasses.dataclass(slots=True)
-class ShutdownComplete:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class ShutdownComplete(_Shown):
     """A SHUTDOWN COMPLETE chunk (section 3.3.13); ``reflected`` is the T bit, as in `Abort`."""
 
     reflected: bool = False
 
 
-@dataclasses.dataclass(slots=True)
-class ForwardTsn:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class ForwardTsn(_Shown):
     """A FORWARD TSN chunk (RFC 3758 section 3.2).
 
     ``streams`` are pairs of stream and SSN, of the ordered messages that were skipped.
@@ -261,8 +277,8 @@ class ForwardTsn:
     streams: list[tuple[int, int]]
 
 
-@dataclasses.dataclass(slots=True)
-class UnknownChunk:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
     type: int
@@ -279,8 +295,8 @@ class UnknownChunk:
         return bool(self.type & 0x40)
 
 
-@dataclasses.dataclass(slots=True)
-class BadChunk:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class BadChunk(_Shown):
     """A chunk of a known type whose contents make no sense; ``reason`` is for the peer to read."""
 
     type: int
@@ -308,8 +324,8 @@ Chunk = (
 )
 
 
-@dataclasses.dataclass(slots=True)
-class Packet:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Packet(_Shown):
     """A packet whose checksum is right.
 
     ``truncated`` says that its chunks are followed by bytes that form no chunk, ``plain`` that all

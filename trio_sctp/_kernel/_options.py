@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .._errors import OptionUnsupported
+from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
     AdaptationLayer,
@@ -84,8 +85,8 @@ ID = "association id"
 """Stands for the association id among the fields of a struct."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
+@frozen()
+class Layout(Frozen):
     """How one option type is a socket option: its number, its struct, and the struct's fields.
 
     The fields are named as those of the option type.  A field that the option type lacks has a name

@@ -17,6 +17,7 @@ import trio
 from .._engine.association import EngineAssociation
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
+from .._frozen import Frozen, frozen
 from .._options import (
     AdaptationLayer,
     AssocParams,
@@ -110,8 +111,8 @@ class Target:
         return self.socket.engine.parameters if association is None else association.parameters
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Row:
+@frozen()
+class Row(Frozen):
     """How an option type is read, with all its fields, and how it is written.
 
     Without ``write`` it is read-only.  ``udp`` says that only a stack has it whose packets travel
