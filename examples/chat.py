@@ -1,7 +1,9 @@
 """A chat room on one socket: what one member says, all others hear.
 
-The window is credit: no more than 64 records are read ahead of this program.  A member whose buffer
-is full is put out, so that nobody waits for it.  ``python -m examples.chat 2006``
+`Window` is credit: no more than 64 records are read ahead of this program.  A member that does not
+read shuts its window, and is put out, so that nobody waits for it.
+
+``python -m examples.chat 2006``
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from trio_sctp import (
     AssociationState,
     Endpoint,
     Message,
+    Status,
     Window,
 )
 
@@ -33,9 +36,10 @@ async def chat(room: Endpoint) -> None:
                 case Message(association_id=speaker, data=text):
                     for id in members - {speaker}:
                         try:
-                            room.send_nowait(text, id)
-                        except trio.WouldBlock:
-                            room.abort(id, b"too slow")
+                            if room.get_option(Status, id).rwnd < len(text):
+                                room.abort(id, b"too slow")
+                            else:
+                                await room.send(text, id)
                         except AssociationLost:
                             pass  # the event of its end is on the way
 

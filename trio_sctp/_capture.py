@@ -92,7 +92,12 @@ class Capture:
         self._file: BinaryIO = file
         self._block = io.BytesIO()
         self._writer: Any = pcapng.FileWriter(self._block, self._section)
-        self._flush()
+        try:
+            self._flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # it says the same
+                self._own.close()
+            raise OSError(error.errno, error.strerror, getattr(file, "name", None)) from None
 
     def write(
         self,

@@ -79,6 +79,7 @@ async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
             assert (await channel.receive()).data == b"question"
             assert association.get_option(EncapsulationPort) == EncapsulationPort(port)
             association.abort()
+            channel.abort()
         assert client.get_option(EncapsulationPort) == EncapsulationPort(0)
 
 

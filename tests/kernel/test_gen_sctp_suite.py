@@ -309,10 +309,10 @@ async def test_api_listen() -> None:
     """Listening needs an open socket; a client can connect once the server listens.
 
     The refusal is a `ConnectFailed` with its event, never an event that comes by itself.  Names
-    that are no names are a ValueError before anybody is asked.
+    that are no numbers are a TypeError before anybody is asked.
     """
     not_a_backlog: Any = "not_allowed_for_listen"
-    with pytest.raises(ValueError, match="backlog"):
+    with pytest.raises(TypeError, match="backlog"):
         await open_listener(0, backlog=not_a_backlog)
     closed = await open_endpoint()
     port = closed.port

@@ -99,6 +99,11 @@ async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
         await talk(capture=tmp_path / "nowhere" / "test.pcapng")
 
 
+async def test_a_disk_that_is_full_from_the_beginning() -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        await talk(capture="/dev/full")
+
+
 async def test_a_full_disk_ends_the_capture_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
