@@ -40,7 +40,7 @@ class Frozen:
     """The base of every `frozen` class: the methods that a dataclass would have of its own."""
 
     __slots__ = ()
-    __signature__ = _Signature()
+    __signature__: ClassVar[_Signature] = _Signature()
     __dataclass_fields__: ClassVar[dict[str, Any]]
     __match_args__: ClassVar[tuple[str, ...]] = ()
     _fields: ClassVar[dict[str, dataclasses.Field[Any]]] = {}

@@ -61,7 +61,7 @@ class SimulatedHost(UserlandStack):
         """
         super().__init__(randomness)
         self._addresses = addresses
-        self.title = name or addresses[0]
+        self.title: str = name or addresses[0]
         self._driver = driver
         self._tokens: dict[trio.lowlevel.Task, list[Token[Any]]] = {}
 
