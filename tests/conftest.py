@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ IPPROTO_SCTP = 132
 
 HUNG = 180
 """Seconds, on a machine that does other work besides, after which a test has surely hung."""
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C raise: a shell that starts a job in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)  # Once -m has taken out what will not run.
