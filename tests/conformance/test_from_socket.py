@@ -45,9 +45,10 @@ def new_socket(kind: int = socket.SOCK_SEQPACKET) -> socket.socket:
 @pytest.fixture(params=["stdlib", "trio", "descriptor", "pysctp"])
 def wrap(request: pytest.FixtureRequest) -> Any:
     """Give a standard socket the form of another library's."""
+    sctp = pytest.importorskip("sctp") if request.param == "pysctp" else None
 
     def pysctp(sock: socket.socket) -> object:
-        sctp = pytest.importorskip("sctp")
+        assert sctp
         one_to_one = sock.type == socket.SOCK_STREAM
         kind = sctp.sctpsocket_tcp if one_to_one else sctp.sctpsocket_udp
         return kind(socket.AF_INET, sk=sock)
