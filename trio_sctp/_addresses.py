@@ -192,7 +192,7 @@ _IFREQ_SIZE = 16 + struct.calcsize("LLHBBB0L")  # a name, and a union whose larg
 
 
 def own_addresses() -> list[str]:
-    """The IP addresses of this machine.
+    """The IP addresses of this machine; a link-local one has the number of its link behind a %.
 
     Outside of Linux: the loopback addresses, and those that its name resolves to.
     """
@@ -218,7 +218,7 @@ if sys.platform == "linux":
         found = [socket.inet_ntoa(room[at + 20 : at + 24]) for at in range(0, used, _IFREQ_SIZE)]
         with contextlib.suppress(FileNotFoundError), open("/proc/net/if_inet6") as file:
             for line in file:
-                digits, *_, interface = line.split()
+                digits, index, *_ = line.split()
                 host = ipaddress.IPv6Address(bytes.fromhex(digits))
-                found.append(f"{host}%{interface}" if host.is_link_local else str(host))
+                found.append(f"{host}%{int(index, 16)}" if host.is_link_local else str(host))
         return found
