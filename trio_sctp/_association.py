@@ -21,6 +21,7 @@ from ._choice import choose_stack
 from ._errors import AssociationLost
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._interrupts import interrupted_at_checkpoints
+from ._log import transport
 from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
 from ._socket.credit import Mode
 from ._socket.opening import (
@@ -66,7 +67,7 @@ class Association:
     def __repr__(self) -> str:
         tcb = self._tcb
         state = "ended" if tcb.end else tcb.phase.value
-        peer = f" with {tcb.peer[0]} port {tcb.peer[1]}" if tcb.peer else ""
+        peer = f" with {transport(tcb.peer)}" if tcb.peer else ""
         return f"<{type(self).__name__} {tcb.id}{peer} {state}>"
 
     def _check(self) -> None:

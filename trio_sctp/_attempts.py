@@ -11,6 +11,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._background import background
+from ._checks import check_number
 from ._errors import ConnectFailed
 
 T = TypeVar("T")
@@ -21,8 +22,7 @@ DEFAULT_ATTEMPT_DELAY = 0.25
 
 def check_attempt_delay(delay: float) -> None:
     """Refuse a delay that is no number of seconds."""
-    if not isinstance(delay, (int, float)) or isinstance(delay, bool):
-        raise TypeError(f"attempt_delay must be a number of seconds, not {delay!r}")
+    check_number("attempt_delay", delay, "a number of seconds")
     if math.isnan(delay) or delay < 0:
         raise ValueError(f"attempt_delay must be 0 seconds or more, or math.inf, not {delay}")
 

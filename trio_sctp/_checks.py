@@ -50,10 +50,10 @@ def check_integer(
         )
 
 
-def check_number(name: str, value: object) -> None:
-    """Refuse what is neither an integer nor a float."""
+def check_number(name: str, value: object, what: str = "a number") -> None:
+    """Refuse what is neither an integer nor a float; ``what`` says what would be right."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, not {shown(value)}")
+        raise TypeError(f"{name} must be {what}, not {shown(value)}")
 
 
 def check_bool(name: str, value: object) -> None:

@@ -54,10 +54,10 @@ def choose_stack(stack: Stack | str | None) -> Stack:
     if stack is None:
         stack = enclosing_stack()
     if stack is None:
-        stack = os.environ.get("TRIO_SCTP_STACK")
         whose = "the environment variable TRIO_SCTP_STACK"
-    if not stack and whose != "stack":
-        return _first_that_works()
+        stack = os.environ.get("TRIO_SCTP_STACK")
+        if not stack:
+            return _first_that_works()
     if stack == "kernel":
         report = _kernel_report()
         if not report.available:

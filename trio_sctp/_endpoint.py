@@ -262,7 +262,7 @@ class Endpoint(trio.abc.AsyncResource):
     def statistics(self) -> SocketStatistics:
         """The same as `queue_statistics`; what passed over the network is counted for each
         association, by `Association.statistics`."""
-        return self._socket.statistics()
+        return self.queue_statistics()
 
     def _tcb(self, association: Association | int) -> Tcb:
         """The association meant; raises if it is not one of this endpoint's, or has ended."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._checks import check_integer
+from ._log import whose
 from ._values import USER_INITIATED_ABORT
 
 if TYPE_CHECKING:
@@ -57,26 +58,41 @@ class AssociationLost(trio.BrokenResourceError):
 
 def how_it_ended(end: AssociationEnd, peer: Address | None, *, by_us: bool) -> str:
     """Say how an association ended, and by whom."""
-    whose = f"association {end.association_id}"
-    if peer is not None:
-        whose += f" with {peer[0]} port {peer[1]}"
+    association = whose(end.association_id, peer)
     if end.graceful:
-        return f"{whose} was shut down by the peer: nothing can be sent"
-    if by_us:
-        text = f"{whose} was aborted here"
-    elif end.cause == USER_INITIATED_ABORT:
-        text = f"{whose} was aborted by the peer"
-    elif end.cause:
-        text = f"{whose} was aborted"
-    else:
-        text = f"{whose} was lost: the peer did not answer, or aborted it without a reason"
-    if end.reason:
-        text += f": {end.reason!r}"
-    if end.cause:
-        text += f" ({error_string(end.cause)}, cause {end.cause})"
+        return f"{association} was shut down by the peer: nothing can be sent"
+    silent = "was lost: the peer did not answer, or aborted it without a reason"
+    text = f"{association} {why_it_ended(end, 'was', silent, repr, by_us=by_us)}"
     count = len(end.undelivered)
     if count:
         text += f"; {count} message{'s' if count > 1 else ''} not delivered"
+    return text
+
+
+def why_it_ended(
+    end: AssociationEnd, was: str, silent: str, show: Callable[[bytes], str], *, by_us: bool
+) -> str:
+    """Say by whom an association was aborted, and why.
+
+    Args:
+      end: Its end, which was not graceful.
+      was: What stands before ``aborted``.
+      silent: What is said instead if no abort is known.
+      show: Makes the text of the reason.
+      by_us: Whether it was aborted here.
+    """
+    if by_us:
+        text = f"{was} aborted here"
+    elif end.cause == USER_INITIATED_ABORT:
+        text = f"{was} aborted by the peer"
+    elif end.cause:
+        text = f"{was} aborted"
+    else:
+        text = silent
+    if end.reason:
+        text += f": {show(end.reason)}"
+    if end.cause:
+        text += f" ({error_string(end.cause)}, cause {end.cause})"
     return text
 
 
@@ -199,6 +215,9 @@ def error_string(code: int) -> str:
     check_integer("code", code, 0, 2**32 - 1)
     return _CAUSES.get(code, f"unknown error {code}")
 
+
+# What a system call says when there will be room again, sooner or later.
+OVERLOADED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 # The errnos with which a system call says that an association no longer exists.
 ASSOCIATION_GONE = frozenset(

@@ -46,6 +46,18 @@ def is_async(function: object) -> bool:
     )
 
 
+async def run_handler(
+    handler: Callable[..., Any], channel: AssociationChannel, *more: object
+) -> None:
+    """Run a handler; if it fails by itself, its association is aborted with a reason."""
+    try:
+        await call_handler(handler, channel, *more)
+    except BaseException as error:
+        if not only_lost(error, channel) and _has_failed(error):
+            channel.abort(FAILED)
+        raise
+
+
 @disable_ki_protection
 async def call_handler(handler: Callable[..., Any], *arguments: object) -> None:
     """Run the program's own function, which is not protected from KeyboardInterrupt."""
@@ -62,7 +74,7 @@ def tell(
     on_error(error, channel)
 
 
-def has_failed(error: BaseException) -> bool:
+def _has_failed(error: BaseException) -> bool:
     """Whether an error means that a handler failed, and was not just cancelled or interrupted."""
     return any(isinstance(one, Exception) for one in leaves(error))
 

@@ -16,7 +16,8 @@ from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_port
 from ._association import Association, AssociationChannel, adopt_channel
 from ._checks import check_integer
 from ._choice import choose_stack
-from ._handlers import FAILED, call_handler, check_handler, has_failed, is_async, only_lost, tell
+from ._errors import OVERLOADED
+from ._handlers import check_handler, is_async, only_lost, run_handler, tell
 from ._interrupts import interrupted_at_checkpoints
 from ._log import logger
 from ._options import EventSubscription, Option, Status, check_options
@@ -41,8 +42,6 @@ DEFAULT_BACKLOG = 128
 # What accept(2), and peeling off, say of an association that is no longer there.
 _GONE = (errno.EINVAL, errno.ECONNABORTED)
 
-# What accept(2) says when there will be room again, sooner or later.
-_OVERLOADED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RETRY_ACCEPT = 0.1
 """Seconds after which `serve` accepts again when descriptors or memory have run out."""
 
@@ -516,12 +515,7 @@ async def serve(
     async def run(channel: AssociationChannel) -> None:
         try:
             async with channel:
-                try:
-                    await call_handler(handler, channel)
-                except BaseException as error:
-                    if has_failed(error) and not only_lost(error, channel):
-                        channel.abort(FAILED)
-                    raise
+                await run_handler(handler, channel)
         except BaseException as error:
             if only_lost(error, channel):
                 return
@@ -546,7 +540,7 @@ async def _accept_until_drained(listener: Listener) -> AssociationChannel | None
         try:
             return await anext(listener, None)
         except OSError as error:
-            if error.errno not in _OVERLOADED:
+            if error.errno not in OVERLOADED:
                 raise
             logger.error("cannot accept an association: %s; trying again in 100 ms", error)
         await trio.sleep(_RETRY_ACCEPT)

@@ -15,9 +15,10 @@ from trio.lowlevel import enable_ki_protection
 from ._addresses import Hosts, Port
 from ._association import AssociationChannel, open_association
 from ._attempts import DEFAULT_ATTEMPT_DELAY
+from ._checks import check_number
 from ._choice import choose_stack
-from ._errors import ConnectFailed
-from ._handlers import FAILED, call_handler, check_handler, has_failed, only_lost
+from ._errors import OVERLOADED, ConnectFailed
+from ._handlers import check_handler, only_lost, run_handler
 from ._options import Option
 from ._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
 from ._stack import Stack
@@ -28,10 +29,7 @@ _PASSING = (
     errno.ENETUNREACH,
     errno.EHOSTUNREACH,
     errno.ENETDOWN,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOBUFS,
-    errno.ENOMEM,
+    *OVERLOADED,
 )
 
 
@@ -59,9 +57,7 @@ class Backoff:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
-                raise TypeError(f"Backoff.{field.name} must be a number, not {value!r}")
+            check_number(f"Backoff.{field.name}", getattr(self, field.name))
         for name, value, right, text in (
             ("initial", self.initial, 0 < self.initial < math.inf, "more than 0"),
             ("factor", self.factor, 1 <= self.factor < math.inf, "1 or more"),
@@ -169,11 +165,9 @@ async def _run(
 ) -> bool:
     """Run the handler; returns whether the association's end is ours."""
     try:
-        await call_handler(handler, association, last)
+        await run_handler(handler, association, last)
     except BaseException as error:
         if not only_lost(error, association):
-            if has_failed(error):
-                association.abort(FAILED)
             raise
         return association._tcb.closed_first
     return association._tcb.closed_first or association.up

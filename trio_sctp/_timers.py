@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
+from ._checks import check_number
 from ._options import (
     AssocParams,
     Option,
@@ -64,8 +65,7 @@ def timers(detect: float = 2.0) -> list[Option]:
 
     Source: RFC 9260 sections 8.1 to 8.3 and 16.
     """
-    if not isinstance(detect, (int, float)) or isinstance(detect, bool):
-        raise TypeError(f"detect must be a number of seconds, not {detect!r}")
+    check_number("detect", detect, "a number of seconds")
     if not detect >= _LEAST_DETECT:
         raise ValueError(
             f"detect must be {_LEAST_DETECT} seconds or more, not {detect}: acknowledgements may "

@@ -235,7 +235,7 @@ class ByteStream(trio.abc.Stream):
 
     def _check_sendable(self) -> None:
         self._tcb.socket.check_open()  # first: who closes a stream need not know how it ended
-        self._tcb.socket.sender._check_alive(self._tcb)
+        self._tcb.socket.sender.check_alive(self._tcb)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive some bytes, waiting for them if need be.

@@ -135,11 +135,7 @@ class Bundler:
             path = acks.path or self._paths.for_data()
             sack = acks.sack(path.mtu - HEADER_SIZE)
             if not self.control:  # as with nearly every packet that brings data
-                # As `send_alone`, without a call.
-                self.alone += 1
-                outlet = self._outlet
-                data = wire.seal(outlet.port, self._peer_port, self.their_tag, [sack])
-                outlet.transmit(data, path.route)
+                self.send_alone(path.route, sack)
                 return
             behind = self.control[0][1][0] == ChunkType.COOKIE_ACK  # which has to be the first
             self.control.insert(1 if behind else 0, (path, sack))

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import trio
 
-from .._errors import error_string
+from .._errors import why_it_ended
 from .._log import Drops, logger, shown, transport, whose
 from .._values import (
-    USER_INITIATED_ABORT,
     Address,
     AssociationEnd,
     PeerAddressChange,
@@ -67,29 +66,13 @@ def ended(tcb: Tcb, end: AssociationEnd) -> None:
     if end.graceful:
         by = "here" if tcb.closed_by_us else "by the peer"
         text = f"ended: it was shut down {by}"
-    elif was_up:
-        text = f"was lost: {_why(end, by_us=tcb.our_abort is not None)}"
     else:
-        text = f"could not be set up: {_why(end, by_us=tcb.our_abort is not None)}"
+        silent = "the peer did not answer, or refused without a reason"
+        why = why_it_ended(end, "it was", silent, shown, by_us=tcb.our_abort is not None)
+        text = f"{'was lost' if was_up else 'could not be set up'}: {why}"
     if end.undelivered:
         text += f"; messages not delivered: {len(end.undelivered)}"
     logger.log(level, "%s %s", name(tcb), text)
-
-
-def _why(end: AssociationEnd, *, by_us: bool) -> str:
-    if by_us:
-        text = "it was aborted here"
-    elif end.cause == USER_INITIATED_ABORT:
-        text = "it was aborted by the peer"
-    elif end.cause:
-        text = "it was aborted"
-    else:
-        text = "the peer did not answer, or refused without a reason"
-    if end.reason:
-        text += f": {shown(end.reason)}"
-    if end.cause:
-        text += f" ({error_string(end.cause)}, cause {end.cause})"
-    return text
 
 
 def left(tcb: Tcb, *, abort: bool) -> None:

@@ -76,7 +76,7 @@ class Sender:
         """How to send a message: what is None is as in the association's defaults."""
         default = tcb.default_send
         if default is None:
-            self._check_alive(tcb)
+            self.check_alive(tcb)
             try:
                 default = tcb.default_send = self.default_info(tcb.id)
             except OSError:
@@ -141,10 +141,10 @@ class Sender:
     def _check_sendable(
         self, tcb: Tcb, value: bytes | bytearray | memoryview, info: SendInfo
     ) -> int:
-        self._check_alive(tcb)
+        self.check_alive(tcb)
         return self.check(value, info, tcb.outbound_streams or ANY_STREAM, tcb.id)
 
-    def _check_alive(self, tcb: Tcb) -> None:
+    def check_alive(self, tcb: Tcb) -> None:
         """Raise if nothing can be sent on an association any more."""
         if tcb.closed_by_us:
             raise trio.ClosedResourceError(
@@ -163,7 +163,7 @@ class Sender:
         eof: bool,
     ) -> None:
         """Hand one message to the stack; raise BlockingIOError if it has no room."""
-        self._check_alive(tcb)
+        self.check_alive(tcb)
         try:
             self._socket.raw.send(value, tcb.id, info)
         except BlockingIOError:
@@ -259,16 +259,16 @@ class Sender:
             try:
                 while not await sender.wait_for_room(tcb):
                     sender = tcb.socket.sender  # another, if it was peeled off meanwhile
-                    sender._check_alive(tcb)
+                    sender.check_alive(tcb)
             finally:
                 sender._blocked.unpark()
 
-    async def wait_for_room(self, tcb: Tcb | None) -> bool:
-        """Wait until a message may be taken on an association; None stands for a new one.
+    async def wait_for_room(self, tcb: Tcb) -> bool:
+        """Wait until a message may be taken on an association.
 
         Returns whether the stack says so; else it is only time to look again.
         """
-        if tcb is not None and not self._socket.raw.room_is_shared:
+        if not self._socket.raw.room_is_shared:
             with trio.CancelScope() as tcb.room_wait:
                 try:
                     await self._socket.raw.wait_writable(tcb.id)

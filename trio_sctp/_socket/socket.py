@@ -21,6 +21,7 @@ import trio
 
 from .._errors import ASSOCIATION_GONE, AlreadyAssociated, ConnectFailed, OptionUnsupported
 from .._frozen import Frozen, frozen
+from .._log import transport
 from .._options import (
     DEFAULT_EVENTS,
     EncapsulationPort,
@@ -117,10 +118,10 @@ class Socket:
         if self.released:
             return "closed"
         try:
-            (host, port, *_), *more = self.raw.local_addresses(None)
+            first, *more = self.raw.local_addresses(None)
         except (OSError, ValueError):
             return "of no address"
-        return f"{host} port {port}" + (f" and {len(more)} more" if more else "")
+        return transport(first) + (f" and {len(more)} more" if more else "")
 
     @property
     def nothing_to_come(self) -> bool:
@@ -593,7 +594,7 @@ def connect_failed(
 
 def _named(addresses: Sequence[Address]) -> str:
     """A peer, as texts name it."""
-    return " / ".join(f"{a[0]} port {a[1]}" for a in addresses)
+    return " / ".join(map(transport, addresses))
 
 
 def refused_or_silent(tcb: Tcb, addresses: Sequence[Address], seconds: float) -> ConnectFailed:

@@ -195,11 +195,11 @@ class Tcb:
     async def ping(self, address: Address | None) -> float:
         """Measure one heartbeat's round trip in seconds."""
         socket = self.socket
-        socket.sender._check_alive(self)
+        socket.sender.check_alive(self)
         await trio.lowlevel.checkpoint_if_cancelled()
         await self.wait_set_up()
         socket = self.socket  # another, if it was peeled off meanwhile
-        socket.sender._check_alive(self)
+        socket.sender.check_alive(self)
         answer: float | None = None
         waiter = Waiter(state_only=True)
 
@@ -213,7 +213,7 @@ class Tcb:
         try:
             while answer is None:
                 if self.end is not None:
-                    self.socket.sender._check_alive(self)
+                    self.socket.sender.check_alive(self)
                 self.socket.check_not_released()
                 await self.socket.reader.wait(waiter)
             return answer

@@ -252,8 +252,8 @@ class SimulatedNetwork:
 
         Args:
           addresses: One or more IPv4 or IPv6 addresses that no other host has.
-          name: What programs on this network may call it.  They get all of its addresses, and try
-            them in turn.  Upper and lower case are the same.
+          name: What programs on this network may call it.  It stands for all of its addresses,
+            which race.  Upper and lower case are the same.
 
         Raises:
           TypeError: an address or the name is not a str.
