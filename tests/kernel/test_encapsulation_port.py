@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
-import trio
 
 from trio_sctp import (
-    AssociationChannel,
     ConnectFailed,
     EncapsulationPort,
-    Listener,
-    Option,
     OptionUnsupported,
     open_association,
     open_endpoint,
-    open_listener,
-    userland,
 )
 
+from ..support.udp_peers import HOST, OTHER_HOST, channels, exchange, server
 from ..support.udp_proxy import free_port
 from .network import Network
-
-HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
 
 
 @pytest.fixture(autouse=True)
@@ -32,36 +24,6 @@ def udp(sysctl: Callable[[str, object], None]) -> None:
     """Linux speaks SCTP in UDP, to peers whose port a program names."""
     sysctl("net.sctp.encap_port", 0)
     sysctl("net.sctp.udp_port", 9899)
-
-
-@asynccontextmanager
-async def server(hosts: tuple[str, ...] = (HOST,)) -> AsyncIterator[tuple[Listener, int]]:
-    port = free_port()
-    async with userland(udp_port=port) as stack:
-        listener = await open_listener(0, hosts=hosts, stack=stack)
-        try:
-            yield listener, port
-        finally:
-            await trio.aclose_forcefully(listener)
-
-
-@asynccontextmanager
-async def channels(
-    listener: Listener, *options: Option, hosts: tuple[str, ...] = (HOST,)
-) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
-    there = await open_association(hosts, listener.port, options=options, stack="kernel")
-    here = await listener.accept()
-    try:
-        yield there, here
-    finally:
-        there.abort()
-        here.abort()
-
-
-async def exchange(one: AssociationChannel, other: AssociationChannel) -> None:
-    for sender, receiver in ((one, other), (other, one)):
-        await sender.send(b"there")
-        assert (await receiver.receive()).data == b"there"
 
 
 async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
@@ -85,7 +47,7 @@ async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
 
 async def test_a_channel_in_udp_and_one_that_is_not() -> None:
     async with server() as (listener, port):
-        async with channels(listener, EncapsulationPort(port)) as (client, accepted):
+        async with channels(listener, "kernel", EncapsulationPort(port)) as (client, accepted):
             await exchange(client, accepted)
         for native in ([], [EncapsulationPort(0)]):
             with pytest.raises(ConnectFailed):
@@ -95,7 +57,7 @@ async def test_a_channel_in_udp_and_one_that_is_not() -> None:
 async def test_the_port_that_a_packet_comes_from_wins() -> None:
     async with (
         server() as (listener, port),
-        channels(listener, EncapsulationPort(port)) as (client, accepted),
+        channels(listener, "kernel", EncapsulationPort(port)) as (client, accepted),
     ):
         address = (HOST, listener.port)
         nobodys = free_port()
@@ -113,7 +75,7 @@ async def test_each_path_may_have_a_port_of_its_own() -> None:
     async with server(hosts) as (listener, port):
         first, second = [(host, listener.port) for host in hosts]
         options = [EncapsulationPort(port, address=first), EncapsulationPort(nobodys)]
-        async with channels(listener, *options, hosts=hosts) as (client, accepted):
+        async with channels(listener, "kernel", *options, hosts=hosts) as (client, accepted):
             assert client.get_option(EncapsulationPort, address=first) == options[0]
             assert client.get_option(EncapsulationPort, address=second).port == nobodys
             client.set_option(EncapsulationPort(port, address=second))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Awaitable, Callable
 
 import trio
+import trio.testing
+
+from trio_sctp._background import leaves
 
 
 class InterruptAtStep(trio.abc.Instrument):
@@ -30,3 +34,18 @@ class InterruptAtStep(trio.abc.Instrument):
         if self._left == 0:
             self.sent = True
             signal.raise_signal(signal.SIGINT)
+
+
+def interrupted(main: Callable[[InterruptAtStep], Awaitable[None]], nth: int) -> bool:
+    """Run a program in virtual time, with Ctrl-C at the nth step from where it arms the interrupt.
+
+    All that may leave it is the KeyboardInterrupt.  Returns whether that still came in time.
+    """
+    interrupt = InterruptAtStep(nth)
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    try:
+        trio.run(main, interrupt, clock=clock, instruments=[interrupt])
+    except BaseException as error:
+        if {type(one) for one in leaves(error)} != {KeyboardInterrupt}:
+            raise
+    return interrupt.sent

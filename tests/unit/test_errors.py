@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import pickle
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -35,7 +34,6 @@ from ..support.fake_stack import (
     change,
     opened,
     os_error,
-    release_all,
 )
 
 UP, LOST, CANNOT = (
@@ -44,12 +42,6 @@ UP, LOST, CANNOT = (
     AssociationState.CANT_ASSOC,
 )
 ID = 100
-
-
-@pytest.fixture(autouse=True)
-def released() -> Iterator[None]:
-    yield
-    release_all()
 
 
 async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
@@ -30,7 +30,6 @@ from ..support.fake_stack import (
     message,
     opened,
     os_error,
-    release_all,
 )
 
 UP, LOST, DONE = (
@@ -39,12 +38,6 @@ UP, LOST, DONE = (
     AssociationState.SHUTDOWN_COMP,
 )
 ID = 100
-
-
-@pytest.fixture(autouse=True)
-def released() -> Iterator[None]:
-    yield
-    release_all()
 
 
 async def open_endpoint() -> tuple[Endpoint, FakeSocket]:

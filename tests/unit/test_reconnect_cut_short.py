@@ -20,12 +20,11 @@ from trio_sctp import (
     open_endpoint,
     reconnect,
 )
-from trio_sctp._background import leaves
 from trio_sctp.testing import simulated_network
 from trio_sctp.testing._hosts import SimulatedHost
 
 from ..support import virtual_time
-from ..support.interrupting import InterruptAtStep
+from ..support.interrupting import InterruptAtStep, interrupted
 
 PORT = 2905
 SERVER = "192.0.2.2"
@@ -82,33 +81,21 @@ async def test_cancelled_at_any_point_nothing_is_left() -> None:
                 break
 
 
-def interrupted(nth: int) -> bool:
-    """Send Ctrl-C at the nth step; returns whether it still came in time."""
-    interrupt = InterruptAtStep(nth)
-
-    async def main() -> None:
-        async with hosts() as (client, server):
-            interrupt.arm()
-            try:
-                await come_and_go(client)
-            finally:
-                interrupt.disarm()
-                with trio.CancelScope(shield=True):
-                    with contextlib.suppress(KeyboardInterrupt):
-                        await trio.lowlevel.checkpoint()  # one that came too late
-                    await nothing_is_left(client, server)
-
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    try:
-        trio.run(main, clock=clock, instruments=[interrupt])
-    except BaseException as error:
-        if {type(one) for one in leaves(error)} != {KeyboardInterrupt}:
-            raise
-    return interrupt.sent
+async def come_and_be_interrupted(interrupt: InterruptAtStep) -> None:
+    async with hosts() as (client, server):
+        interrupt.arm()
+        try:
+            await come_and_go(client)
+        finally:
+            interrupt.disarm()
+            with trio.CancelScope(shield=True):
+                with contextlib.suppress(KeyboardInterrupt):
+                    await trio.lowlevel.checkpoint()  # one that came too late
+                await nothing_is_left(client, server)
 
 
 def test_ctrl_c_at_any_step_leaves_nothing() -> None:
     nth = 1
-    while interrupted(nth):
+    while interrupted(come_and_be_interrupted, nth):
         nth += 1
     assert nth > 30

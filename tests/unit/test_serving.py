@@ -6,7 +6,6 @@ import errno
 import functools
 import gc
 import logging
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -23,17 +22,10 @@ from ..support.fake_stack import (
     message,
     opened,
     os_error,
-    release_all,
 )
 
 UP, DONE = AssociationState.COMM_UP, AssociationState.SHUTDOWN_COMP
 ID = 100
-
-
-@pytest.fixture(autouse=True)
-def released() -> Iterator[None]:
-    yield
-    release_all()
 
 
 async def accepted() -> tuple[Listener, AssociationChannel, FakeSocket]:

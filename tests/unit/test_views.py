@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -18,16 +17,10 @@ from trio_sctp import (
     SenderDry,
 )
 
-from ..support.fake_stack import FakeSocket, FakeStack, change, opened, os_error, release_all
+from ..support.fake_stack import FakeSocket, FakeStack, change, opened, os_error
 
 ID = 100
 LARGE = 600_000
-
-
-@pytest.fixture(autouse=True)
-def released() -> Iterator[None]:
-    yield
-    release_all()
 
 
 async def channel_of(*options: trio_sctp.Option) -> tuple[AssociationChannel, FakeSocket]:

@@ -10,35 +10,18 @@ import trio
 
 from trio_sctp import (
     AssociationChange,
-    AssociationChannel,
     ConnectFailed,
     EncapsulationPort,
     Endpoint,
-    Listener,
     Option,
     Userland,
     open_association,
     open_endpoint,
-    open_listener,
     userland,
 )
 
+from ..support.udp_peers import HOST, OTHER_HOST, channels, exchange, server
 from ..support.udp_proxy import free_port
-
-HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
-
-
-@contextlib.asynccontextmanager
-async def server(
-    *, udp_port: int, hosts: tuple[str, ...] = (HOST,)
-) -> AsyncIterator[tuple[Listener, int]]:
-    """A server with a stack of its own, as if in another process; yields its UDP port, too."""
-    async with userland(udp_port=udp_port) as stack:
-        listener = await open_listener(0, hosts=hosts, stack=stack)
-        try:
-            yield listener, udp_port
-        finally:
-            await trio.aclose_forcefully(listener)
 
 
 @contextlib.asynccontextmanager
@@ -58,29 +41,10 @@ async def endpoint(stack: Userland, *options: Option) -> AsyncIterator[Endpoint]
         await trio.aclose_forcefully(endpoint)
 
 
-@contextlib.asynccontextmanager
-async def channels(
-    listener: Listener, stack: Userland, *options: Option, hosts: tuple[str, ...] = (HOST,)
-) -> AsyncIterator[tuple[AssociationChannel, AssociationChannel]]:
-    there = await open_association(hosts, listener.port, options=options, stack=stack)
-    here = await listener.accept()
-    try:
-        yield there, here
-    finally:
-        there.abort()
-        here.abort()
-
-
-async def exchange(one: AssociationChannel, other: AssociationChannel) -> None:
-    for sender, receiver in ((one, other), (other, one)):
-        await sender.send(b"there")
-        assert (await receiver.receive()).data == b"there"
-
-
 async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
     async with (
-        server(udp_port=free_port()) as (first, first_udp),
-        server(udp_port=free_port()) as (second, second_udp),
+        server() as (first, first_udp),
+        server() as (second, second_udp),
         client_stack() as (stack, _),
         endpoint(stack) as client,
     ):
@@ -100,7 +64,7 @@ async def test_one_endpoint_has_peers_on_two_udp_ports() -> None:
 
 
 async def test_a_channel_is_opened_to_a_port_that_the_stack_does_not_assume() -> None:
-    async with server(udp_port=free_port()) as (listener, port), client_stack() as (stack, _):
+    async with server() as (listener, port), client_stack() as (stack, _):
         async with channels(listener, stack, EncapsulationPort(port)) as (client, accepted):
             await exchange(client, accepted)
         with pytest.raises(ConnectFailed):
@@ -109,7 +73,7 @@ async def test_a_channel_is_opened_to_a_port_that_the_stack_does_not_assume() ->
 
 async def test_the_option_of_a_connect_is_that_associations_alone() -> None:
     async with (
-        server(udp_port=free_port()) as (listener, port),
+        server() as (listener, port),
         client_stack() as (stack, nobodys),
         endpoint(stack) as client,
     ):
@@ -119,7 +83,7 @@ async def test_the_option_of_a_connect_is_that_associations_alone() -> None:
 
 async def test_an_endpoints_port_is_for_associations_to_come() -> None:
     async with (
-        server(udp_port=free_port()) as (listener, port),
+        server() as (listener, port),
         client_stack() as (stack, nobodys),
         endpoint(stack, EncapsulationPort(port)) as client,
     ):
@@ -135,7 +99,7 @@ async def test_an_endpoints_port_is_for_associations_to_come() -> None:
 
 async def test_the_port_that_a_packet_comes_from_wins() -> None:
     async with (
-        server(udp_port=free_port()) as (listener, port),
+        server() as (listener, port),
         client_stack() as (stack, nobodys),
         channels(listener, stack, EncapsulationPort(port)) as (client, accepted),
     ):
@@ -149,7 +113,7 @@ async def test_the_port_that_a_packet_comes_from_wins() -> None:
 
 async def test_those_who_are_connected_to_know_the_port() -> None:
     async with (
-        server(udp_port=free_port()) as (listener, port),
+        server() as (listener, port),
         client_stack() as (stack, _),
         channels(listener, stack, EncapsulationPort(port)) as (client, accepted),
     ):
@@ -163,7 +127,7 @@ async def test_those_who_are_connected_to_know_the_port() -> None:
 async def test_each_path_may_have_a_port_of_its_own() -> None:
     hosts = (HOST, OTHER_HOST)
     async with (
-        server(udp_port=free_port(), hosts=hosts) as (listener, port),
+        server(hosts) as (listener, port),
         client_stack() as (stack, nobodys),
     ):
         first, second = [(host, listener.port) for host in hosts]
@@ -182,7 +146,7 @@ async def test_each_path_may_have_a_port_of_its_own() -> None:
 
 async def test_ports_and_addresses_that_make_no_sense() -> None:
     async with (
-        server(udp_port=free_port()) as (listener, port),
+        server() as (listener, port),
         client_stack() as (stack, _),
         endpoint(stack) as client,
     ):

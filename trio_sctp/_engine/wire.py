@@ -118,7 +118,11 @@ class Tlv(NamedTuple):
 
 
 class _Shown:
-    """What dataclasses compile anew for each class whenever a program starts, here once."""
+    """What dataclasses compile anew for each class whenever a program starts, here once.
+
+    `Frozen` has the same, but the engine can be compiled, and a compiled class cannot inherit from
+    one that is not.
+    """
 
     __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]] = ()
