@@ -1419,3 +1419,21 @@ async def test_others_are_not_harmed_by_a_peer_that_exceeds_it(stack: StackUnder
 async def test_a_max_message_size_out_of_range(stack: StackUnderTest, size: int) -> None:
     with pytest.raises(ValueError, match=str(size)):
         await stack.open_endpoint(max_message_size=size)
+
+
+async def test_leaving_the_block_of_an_association_whose_endpoint_was_closed(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.pair() as pair, pair.association:
+        await pair.client.aclose()
+
+
+async def test_leaving_the_block_of_an_association_that_was_peeled_off(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.pair() as pair:
+        async with pair.association:
+            channel = pair.client.peeloff(pair.association)
+        await channel.send(b"still up")
+        assert (await next_message(pair.server)).data == b"still up"
+        channel.abort()

@@ -79,6 +79,7 @@ class FakeSocket:
         self.peel_off_error: OSError | None = None
         self.receive_error: OSError | None = None
         self.option_error: OSError | None = None
+        self.send_error: OSError | None = None
         self.refuses = False  # the peer, each INIT at once
         self.peeled: dict[int, FakeSocket] = {}
         self.closed: str | None = None
@@ -122,6 +123,8 @@ class FakeSocket:
     ) -> None:
         if association_id not in self.states:
             raise os_error(errno.EPIPE)
+        if self.send_error is not None:
+            raise self.send_error
         if not self.room:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self.room -= 1
