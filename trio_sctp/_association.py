@@ -483,10 +483,12 @@ def _own_failure(
 ) -> BaseException | None:
     """Return the one error that says all that a block's failure says: its association is gone.
 
-    None if the block has failed with anything else.
+    None if the block has failed with anything else, or was only cancelled.
     """
     found: BaseException | None = None
     for one in leaves(error):
+        if isinstance(one, trio.Cancelled):
+            continue  # a program's scope would take it out of the group, and leave the group
         if isinstance(one, AssociationLost):
             own = one.association._tcb is tcb
         elif isinstance(one, trio.ClosedResourceError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, cast
 
+import trio
 from trio.lowlevel import disable_ki_protection
 
 from ._background import leaves
@@ -14,6 +16,8 @@ from ._errors import AssociationLost
 
 if TYPE_CHECKING:
     from ._association import AssociationChannel
+
+    OnError = Callable[[Exception, AssociationChannel], object]
 
 FAILED = b"handler failed"
 """The reason that a peer is given when a handler has failed."""
@@ -53,7 +57,8 @@ async def run_handler(
     try:
         await call_handler(handler, channel, *more)
     except BaseException as error:
-        if not only_lost(error, channel) and _has_failed(error):
+        _, failed = _split(error)
+        if failed is not None and not _only_lost(failed, channel) and _has_failed(failed):
             channel.abort(FAILED)
         raise
 
@@ -64,22 +69,46 @@ async def call_handler(handler: Callable[..., Any], *arguments: object) -> None:
     await handler(*arguments)
 
 
+@contextlib.contextmanager
+def judged(channel: AssociationChannel, on_error: OnError | None = None) -> Generator[None]:
+    """A block that runs a handler, and keeps its error if it is no fault of ours or was told.
+
+    So it does when the handler was cancelled at that moment: the program's cancel scope takes
+    Trio's part out of a group, and what is left would leave that scope as a failure.
+    """
+    try:
+        yield
+    except BaseException as error:
+        cancelled, failed = _split(error)
+        if failed is None:
+            raise
+        if not _only_lost(failed, channel):
+            if on_error is None or not isinstance(failed, Exception):
+                raise
+            _tell(on_error, failed, channel)
+        if cancelled is not None:
+            raise cancelled from None
+
+
 @disable_ki_protection
-def tell(
-    on_error: Callable[[Exception, AssociationChannel], object],
-    error: Exception,
-    channel: AssociationChannel,
-) -> None:
+def _tell(on_error: OnError, error: Exception, channel: AssociationChannel) -> None:
     """Call the program's function for failed handlers, which is not protected either."""
     on_error(error, channel)
 
 
+def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Part an error into what says that the handler was cancelled, and all else."""
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)
+    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
+
+
 def _has_failed(error: BaseException) -> bool:
-    """Whether an error means that a handler failed, and was not just cancelled or interrupted."""
+    """Whether an error means that a handler failed, and was not just interrupted."""
     return any(isinstance(one, Exception) for one in leaves(error))
 
 
-def only_lost(error: BaseException, channel: AssociationChannel) -> bool:
+def _only_lost(error: BaseException, channel: AssociationChannel) -> bool:
     """Whether an error says only that the channel's own association was lost."""
     return all(
         isinstance(one, AssociationLost) and one.association is channel for one in leaves(error)

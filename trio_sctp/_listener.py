@@ -17,7 +17,7 @@ from ._association import Association, AssociationChannel, adopt_channel
 from ._checks import check_integer
 from ._choice import choose_stack
 from ._errors import OVERLOADED
-from ._handlers import check_handler, is_async, only_lost, run_handler, tell
+from ._handlers import check_handler, is_async, judged, run_handler
 from ._interrupts import interrupted_at_checkpoints
 from ._log import logger
 from ._options import EventSubscription, Option, Status, check_options
@@ -489,8 +489,8 @@ async def serve(
     is aborted, with the reason ``handler failed``; then the error propagates and ends the server,
     as under ``trio.serve_listeners``.  If there is an ``on_error``, an ``Exception`` or
     ``ExceptionGroup`` does not propagate: ``on_error(error, channel)`` is called, which is no async
-    function, and may raise.  When descriptors or memory run out, it logs that and accepts again
-    after 100 ms.
+    function, and may raise.  All this holds for a handler that is cancelled at that moment, too.
+    When descriptors or memory run out, it logs that and accepts again after 100 ms.
 
     Raises:
       TypeError: ``handler`` is no async function, or ``on_error`` no other function; nothing was
@@ -513,15 +513,9 @@ async def serve(
 
     @enable_ki_protection
     async def run(channel: AssociationChannel) -> None:
-        try:
+        with judged(channel, on_error):
             async with channel:
                 await run_handler(handler, channel)
-        except BaseException as error:
-            if only_lost(error, channel):
-                return
-            if on_error is None or not isinstance(error, Exception):
-                raise
-            tell(on_error, error, channel)
 
     async with trio.open_nursery() as nursery:
         handlers = nursery if handler_nursery is None else handler_nursery

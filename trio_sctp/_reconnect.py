@@ -18,7 +18,7 @@ from ._attempts import DEFAULT_ATTEMPT_DELAY
 from ._checks import check_number
 from ._choice import choose_stack
 from ._errors import OVERLOADED, ConnectFailed
-from ._handlers import check_handler, only_lost, run_handler
+from ._handlers import check_handler, judged, run_handler
 from ._options import Option
 from ._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
 from ._stack import Stack
@@ -164,10 +164,7 @@ async def _run(
     last: AssociationEnd | None,
 ) -> bool:
     """Run the handler; returns whether the association's end is ours."""
-    try:
+    with judged(association):
         await run_handler(handler, association, last)
-    except BaseException as error:
-        if not only_lost(error, association):
-            raise
-        return association._tcb.closed_first
-    return association._tcb.closed_first or association.up
+        return association._tcb.closed_first or association.up
+    return association._tcb.closed_first

@@ -252,3 +252,13 @@ async def collect(channel: AssociationChannel, received: list[object]) -> None:
     """Take all numbers until the channel's end; an end that is not graceful is an error."""
     async for message in channel:
         received += numbers([message])
+
+
+async def cancelled_when_lost(channel: AssociationChannel) -> None:
+    """Be cancelled, and fail at that moment with the end that the association has had."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        try:
+            await trio.sleep_forever()
+        finally:
+            channel.receive_nowait()

@@ -34,6 +34,7 @@ from .helpers import (
     Pair,
     StackUnderTest,
     blocked,
+    cancelled_when_lost,
     collect,
     fill,
     keep,
@@ -792,6 +793,18 @@ async def test_after_our_own_abort_the_error_of_while_up_is_one_too(channels: Ch
             nursery.start_soon(send_all, server)
             await client.receive()
             server.abort()
+
+
+async def test_a_loss_in_a_while_up_that_is_cancelled_is_one_error_too(channels: Channels) -> None:
+    client, server = channels
+    client.abort()
+    await server.wait_ended()
+    with trio.CancelScope() as scope:
+        with pytest.raises(AssociationLost) as caught:
+            async with server.while_up(drain=True):
+                scope.cancel()
+                await cancelled_when_lost(server)
+        assert caught.value.association is server
 
 
 async def test_the_loss_of_another_association_passes_while_up_unchanged(

@@ -26,6 +26,7 @@ from .helpers import (
     SMALL_BUFFERS,
     StackUnderTest,
     blocked,
+    cancelled_when_lost,
     collect,
     fill,
     keep,
@@ -694,6 +695,52 @@ async def test_a_handler_that_returned_does_not_wait_for_a_silent_peer_beyond_li
         await full.wait()
         await listener.drain()  # returns when the handler has left
         await trio.aclose_forcefully(client)
+
+
+async def test_a_handler_that_is_cancelled_and_learns_of_its_loss_ends_quietly(
+    stack: StackUnderTest, serve: Calls
+) -> None:
+    handled: list[AssociationChannel] = []
+
+    async def handle(channel: AssociationChannel) -> None:
+        handled.append(channel)
+        await cancelled_when_lost(channel)
+
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(serve, handle)
+        client = await stack.open_association(listener.port)
+        client.abort()
+        await until(lambda: bool(handled))
+        await handled[0].wait_ended()
+        nursery.cancel_scope.cancel()
+
+
+async def test_on_error_is_told_of_a_handler_that_is_cancelled_and_fails(
+    stack: StackUnderTest, serve: Calls
+) -> None:
+    told: list[Told] = []
+    started = trio.Event()
+
+    async def handle(channel: AssociationChannel) -> None:
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(trio.sleep_forever)
+            started.set()
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyError("mine")
+
+    async with trio.open_nursery() as nursery:
+        listener = await nursery.start(serve, handle, lambda *both: told.append(both))
+        client = await stack.open_association(listener.port)
+        await started.wait()
+        nursery.cancel_scope.cancel()
+    ((error, channel),) = told
+    with pytest.RaisesGroup(KeyError):
+        raise error
+    assert channel.ended is not None
+    assert (await client.wait_ended()).reason == b"handler failed"
+    await client.aclose()
 
 
 async def not_called(channel: AssociationChannel) -> None:

@@ -11,7 +11,7 @@ import trio.testing
 import trio_sctp
 from trio_sctp import AssociationChannel, AssociationEnd, Backoff
 
-from .helpers import StackUnderTest, take, until
+from .helpers import StackUnderTest, cancelled_when_lost, take, until
 
 SOON = Backoff(initial=0.01, jitter=0)
 Last = AssociationEnd | None
@@ -66,6 +66,19 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(stack: StackUnderTest
         await trio.testing.wait_all_tasks_blocked(0.01)  # refused, once at least
         async with stack.listener(port=port) as listener, await listener.accept() as server:
             assert await take(server.receive, 1) == [0]
+
+
+async def test_cancelled_when_the_association_is_lost_it_raises_nothing(
+    stack: StackUnderTest,
+) -> None:
+    async def handle(channel: AssociationChannel, last: Last) -> None:
+        await cancelled_when_lost(channel)
+
+    async with stack.listener() as listener, trio.open_nursery() as nursery:
+        channel = await nursery.start(reconnecting(stack, handle, listener.port))
+        (await listener.accept()).abort()
+        await channel.wait_ended()
+        nursery.cancel_scope.cancel()
 
 
 async def test_cancelled_it_leaves_nothing(stack: StackUnderTest, black_hole: str) -> None:
