@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import typing
@@ -25,10 +26,13 @@ def claim(module_name: str) -> None:
             annotations = inspect.get_annotations(value)
             for field, text in annotations.items():
                 if isinstance(text, str):
-                    annotations[field] = typing.ForwardRef(
-                        text, module=value.__module__, is_class=True
-                    )
+                    annotations[field] = _reference(text, value.__module__)
             value.__annotations__ = annotations
             value.__module__ = module_name
         elif inspect.isfunction(value):
             value.__module__ = module_name
+
+
+@functools.cache  # each is compiled, and there are hundreds, most of them ``int``
+def _reference(text: str, module_name: str) -> typing.ForwardRef:
+    return typing.ForwardRef(text, module=module_name, is_class=True)

@@ -18,6 +18,7 @@ from ._attempts import DEFAULT_ATTEMPT_DELAY
 from ._checks import check_number
 from ._choice import choose_stack
 from ._errors import OVERLOADED, ConnectFailed
+from ._frozen import Frozen, frozen
 from ._handlers import check_handler, judged, run_handler
 from ._options import Option
 from ._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
@@ -33,8 +34,8 @@ _PASSING = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+@frozen(kw_only=True)
+class Backoff(Frozen):
     """How long `reconnect` waits between two attempts, and for one.
 
     The delay grows from ``initial`` by ``factor`` to ``max``, and begins anew once an association
@@ -69,13 +70,16 @@ class Backoff:
                 raise ValueError(f"Backoff.{name} must be {text}, not {value}")
 
 
+_DEFAULT_BACKOFF = Backoff()
+
+
 @enable_ki_protection
 async def reconnect(
     handler: Callable[[AssociationChannel, AssociationEnd | None], Awaitable[object]],
     hosts: Hosts,
     port: Port,
     *,
-    backoff: Backoff = Backoff(),
+    backoff: Backoff = _DEFAULT_BACKOFF,
     local_hosts: Hosts = (),
     local_port: Port = 0,
     options: Sequence[Option] = (),

@@ -65,7 +65,7 @@ def path_at(association: EngineAssociation, address: Address) -> Path:
     return path
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class SocketSettings:
     """The options that a socket keeps itself; the others are parameters of its engine.
 
@@ -89,7 +89,7 @@ class SocketSettings:
         return dataclasses.replace(self, own_default_send=kept)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Target:
     """What an option is read from or written to.
 
