@@ -5,11 +5,14 @@ BIN := .venv/bin
 SIDE ?= engine
 COUNT ?= 200
 SEED ?= 1
+# What is tested with the compiled engine and with the pure one; all else runs with the compiled one.
+BOTH_FORMS := tests/engine tests/etsi tests/nplab tests/conformance tests/userland/test_interrupts.py
 IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test test-oldest-trio check package bench mutants soak clean kernel-sctp peers
+.PHONY: help run test test-oldest-trio check package bench mutants soak clean compiled compiler kernel-sctp \
+  peers
 
 help:
 	@echo 'make run     the demonstration, on the stack that works here;'
@@ -17,6 +20,8 @@ help:
 	@echo 'make test    all tests: those of every stack here, then the Linux kernel stack'
 	@echo 'make test-oldest-trio'
 	@echo '             those that need no kernel, on the oldest Trio that is promised'
+	@echo 'make compiled'
+	@echo '             the engine, compiled, in this tree; TRIO_SCTP_PURE=1 goes on running the pure one'
 	@echo 'make check   lint, formatting and types'
 	@echo 'make package the distributions, in dist, and whether they can be installed'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
@@ -34,11 +39,13 @@ run: .venv/ready
 	TRIO_SCTP_STACK=$(STACK) $(BIN)/python -m examples.demo
 endif
 
-test: .venv/ready kernel-sctp peers
+test: .venv/compiled kernel-sctp peers
 	$(BIN)/python -m pytest -m 'not kernel and not package' --junitxml=.venv/test-here.xml
+	TRIO_SCTP_PURE=1 $(BIN)/python -m pytest -m 'not kernel and not package' \
+	  --junitxml=.venv/test-pure.xml $(BOTH_FORMS)
 	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
 	  --junitxml=.venv/test-kernel.xml
-	@$(BIN)/python -m tests.summary .venv/test-here.xml .venv/test-kernel.xml
+	@$(BIN)/python -m tests.summary .venv/test-here.xml .venv/test-pure.xml .venv/test-kernel.xml
 
 OLDEST := .venv/oldest-trio/bin/python
 test-oldest-trio: .venv/ready
@@ -55,14 +62,14 @@ check: .venv/ready
 	$(BIN)/pyright
 	PATH="$$PWD/$(BIN):$$PATH" pyright --verifytypes trio_sctp --ignoreexternal
 
-package: .venv/ready
+package: .venv/ready compiler
 	$(BIN)/python -m pip install --quiet --group package
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 	TRIO_SCTP_DIST=dist $(BIN)/python -m pytest -m package tests/packaging
 
-bench: .venv/ready kernel-sctp
+bench: .venv/compiled kernel-sctp
 	$(BIN)/python -m benchmarks native --page
 	$(BIN)/python -m pip install --quiet --group rivals
 	$(BIN)/python -m benchmarks engine --page
@@ -72,13 +79,13 @@ bench: .venv/ready kernel-sctp
 
 mutants: .venv/ready
 	$(BIN)/python -m pip install --quiet --group mutants
-	$(BIN)/python tools/mutants.py $(SIDE) --count $(COUNT) --seed $(SEED)
+	TRIO_SCTP_PURE=1 $(BIN)/python tools/mutants.py $(SIDE) --count $(COUNT) --seed $(SEED)
 
 soak: .venv/ready
 	$(BIN)/python -m tools.soak $(MINUTES)
 
 clean:
-	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache trio_sctp/_engine/compiled
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml
@@ -91,6 +98,22 @@ clean:
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
+
+compiled: .venv/compiled
+
+.venv/compiled: .venv/ready tools/compile_engine.py $(wildcard trio_sctp/_engine/*.py)
+	@$(MAKE) --no-print-directory compiler
+	@echo 'Compiling the engine, which takes a minute'
+	TRIO_SCTP_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+# A C compiler, and the headers of this Python if it is the system's.
+compiler: .venv/ready
+	@echo '#include <stdio.h>' | cc -x c -c -o /dev/null - 2> /dev/null || \
+	  tools/install-packages 'to compile the engine' gcc: libc6-dev:
+	@$(BIN)/python -c 'import pathlib, sys, sysconfig; \
+	  sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || \
+	  tools/install-packages 'to compile the engine' python3-dev:
 
 # A kernel with SCTP: the running one, or the means to run another.
 kernel-sctp: .venv/ready

@@ -6,11 +6,15 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import trio_sctp
+
 from .support.limits import limit
 
+ROOT = Path(__file__).parents[1]
 IPPROTO_SCTP = 132
 
 HUNG = 180
@@ -20,6 +24,14 @@ HUNG = 180
 def pytest_configure() -> None:
     """Have Ctrl-C raise: a shell that starts a job in the background has it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sources, compiled = ROOT.glob("trio_sctp/_engine/*.py"), ROOT / "trio_sctp/_engine/compiled"
+    if trio_sctp.__compiled__ and compiled.exists():
+        built = compiled.stat().st_mtime
+        if any(path.stat().st_mtime > built for path in sources):
+            raise pytest.UsageError(
+                "the engine was changed after it was compiled: run `make compiled`, or set "
+                "TRIO_SCTP_PURE=1"
+            )
 
 
 @pytest.hookimpl(trylast=True)  # Once -m has taken out what will not run.

@@ -1,6 +1,6 @@
 """Say how many tests passed where, and how many of the conformance suite on each stack.
 
-    python -m tests.summary HERE.xml KERNEL.xml
+    python -m tests.summary HERE.xml PURE.xml KERNEL.xml
 
 It fails if the conformance suite ran on none of its tests for a stack.
 """
@@ -11,12 +11,13 @@ import sys
 import xml.etree.ElementTree as tree
 from collections import Counter
 
+WHERE = "here", "with the engine as pure Python", "on a kernel with SCTP"
 STACKS = "kernel", "userland", "simulated"
 
 
 def main() -> None:
     passed: Counter[str] = Counter()
-    for where, file in zip(("here", "on a kernel with SCTP"), sys.argv[1:], strict=True):
+    for where, file in zip(WHERE, sys.argv[1:], strict=True):
         suite = tree.parse(file).find("testsuite")
         assert suite is not None
         skipped = int(suite.attrib["skipped"])

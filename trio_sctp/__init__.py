@@ -44,7 +44,7 @@ and from either, by `StackSocket.receive`, through
 
 from __future__ import annotations
 
-from . import _public
+from . import _engine, _public
 from ._addresses import Hosts, Port
 from ._association import Association, AssociationChannel, open_association
 from ._choice import stacks
@@ -130,6 +130,9 @@ from ._values import (
 )
 
 __version__ = "0.1.0"
+
+# Whether the userland stack's engine runs compiled, or as pure Python.
+__compiled__: bool = _engine.COMPILED
 
 __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     # One-to-one: an association with a socket of its own, and servers of such.

@@ -463,14 +463,14 @@ class SendInfo(NamedTuple):
     address: Address | None = None
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
+@dataclasses.dataclass(slots=True)
 class Piece:
     """Part of a message, of which more will follow; the last part is a plain `Message`."""
 
     message: Message
 
 
-@dataclasses.dataclass(slots=True, kw_only=True, repr=False)
+@dataclasses.dataclass(slots=True, kw_only=True)
 class FailedFragment:
     """One fragment of a message that could not be delivered; `SendFailed` is made of them."""
 

@@ -47,7 +47,14 @@ _MAY_SEND = (StatusState.ESTABLISHED, StatusState.SHUTDOWN_PENDING, StatusState.
 class Bench:
     """Two engines, virtual time, and a record of what the target was sent."""
 
-    def __init__(self, seed: int, *, homes: int = 1, window: int = 2**16) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        homes: int = 1,
+        window: int = 2**16,
+        make_engine: Callable[..., Engine] = Engine,
+    ) -> None:
         self.random = Random(seed)
         self.now = 0.0
         parameters = Parameters(
@@ -57,8 +64,8 @@ class Bench:
         here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
         there = [address[:-1] + "2" for address in here]
         randomness = self.random.randbytes
-        self.target = Engine(PORT, here, parameters=parameters, randomness=randomness)
-        self.peer = Engine(PEER_PORT, there, parameters=parameters, randomness=randomness)
+        self.target = make_engine(PORT, here, parameters=parameters, randomness=randomness)
+        self.peer = make_engine(PEER_PORT, there, parameters=parameters, randomness=randomness)
         self.routes = [Route(a, b) for a, b in zip(here, there, strict=True)]
         self.recorded: list[tuple[int, list[bytes]]] = []
         self.quiet = 0  # packets since the last thorough check
@@ -728,9 +735,13 @@ SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
 """Each situation, with the state that it leaves the target's association in."""
 
 
-def benches(seed: int) -> list[Bench]:
+def benches(seed: int, make_engine: Callable[..., Engine] = Engine) -> list[Bench]:
     """A plain bench, one with a small window, and one with several addresses."""
-    return [Bench(seed), Bench(seed + 1, window=8000), Bench(seed + 2, homes=4)]
+    return [
+        Bench(seed, make_engine=make_engine),
+        Bench(seed + 1, window=8000, make_engine=make_engine),
+        Bench(seed + 2, homes=4, make_engine=make_engine),
+    ]
 
 
 def state_of(bench: Bench) -> StatusState | None:

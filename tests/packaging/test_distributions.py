@@ -68,7 +68,7 @@ def metadata(wheel: Path) -> email.message.Message:
 
 def run(*command: str | Path, cwd: Path, variables: Mapping[str, str] = {}) -> str:
     """Run it away from the sources, as somebody who has only what is installed."""
-    unset = {"PYTHONPATH", "TRIO_SCTP_STACK"}
+    unset = {"PYTHONPATH", "TRIO_SCTP_STACK", "TRIO_SCTP_PURE", "TRIO_SCTP_COMPILE"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= variables
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
@@ -114,11 +114,23 @@ def test_a_wheel_has_types_and_licences_and_no_tests(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"trio_sctp"}
 
 
+def test_the_wheel_is_for_every_machine(wheel: Path) -> None:
+    """Although the tree that it was built in may hold compiled modules."""
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert {Path(name).suffix for name in archive.namelist() if "_engine" in name} == {".py"}
+
+
 def test_an_sdist_has_all_that_its_readme_speaks_of(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = ["trio_sctp/py.typed", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "Makefile"]
-    wanted += ["docs/index.md", "examples/demo.py", "tests/packaging/round_trip.py"]
+    wanted += [
+        "tools/compile_engine.py",
+        "docs/index.md",
+        "examples/demo.py",
+        "tests/packaging/round_trip.py",
+    ]
     assert {*wanted} <= names
 
 
@@ -143,6 +155,28 @@ def test_it_installs_and_works_without_a_compiler(wheel: Path, tmp_path: Path) -
     code = "import google_crc32c; print(google_crc32c.implementation)"
     assert "python" in run(python, "-W", "ignore", "-c", code, cwd=tmp_path)
     run(python, "-W", "error", "-X", "dev", ROUND_TRIP, cwd=tmp_path)
+
+
+def test_the_engine_can_be_had_compiled(sdist: Path, tmp_path: Path) -> None:
+    python = fresh_environment(tmp_path / "fresh")
+    wanted = {"TRIO_SCTP_COMPILE": "1"}
+    pip = python, "-m", "pip", "install", "--quiet"
+    run(*pip, "--no-cache-dir", sdist, cwd=tmp_path, variables=wanted)
+    for variables, compiled in ({}, "True"), ({"TRIO_SCTP_PURE": "1"}, "False"):
+        code = "import trio_sctp; print(trio_sctp.__compiled__)"
+        assert run(python, "-c", code, cwd=tmp_path, variables=variables).strip() == compiled
+        run(python, "-W", "error", "-X", "dev", ROUND_TRIP, cwd=tmp_path, variables=variables)
+
+
+def test_a_compilation_that_was_asked_for_and_fails_is_an_error(
+    sdist: Path, tmp_path: Path
+) -> None:
+    python = fresh_environment(tmp_path / "fresh")
+    broken = {"TRIO_SCTP_COMPILE": "1", "CC": "false"}
+    pip = python, "-m", "pip", "install", "--quiet", "--no-cache-dir"
+    with pytest.raises(AssertionError, match="command 'false' failed"):
+        run(*pip, sdist, cwd=tmp_path, variables=broken)
+    assert "trio_sctp" not in run(python, "-m", "pip", "list", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("version", PYTHONS)

@@ -36,7 +36,19 @@ was written by anybody have names that end in ``_untrusted``.
 
 from __future__ import annotations
 
+import os
+from typing import Final
+
+# Compiled modules, if there are any, stand in a folder of their own and are imported under the same
+# names.  One that was compiled for another Python is not found there.
+if os.environ.get("TRIO_SCTP_PURE", "0") in ("", "0"):
+    __path__.insert(0, os.path.join(os.path.dirname(__file__), "compiled"))
+
+from . import engine
 from .engine import Engine as Engine
 from .outlet import Outgoing as Outgoing
 from .parameters import Parameters as Parameters
 from .path import Route as Route
+
+COMPILED: Final = not engine.__file__.endswith(".py")
+"""Whether the compiled form runs."""

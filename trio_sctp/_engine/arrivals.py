@@ -148,7 +148,7 @@ class Unread:
         """
         if self.closed:
             return
-        if type(event) is AssociationChange and event.state is AssociationState.RESTART:
+        if type(event) is AssociationChange and event.state == AssociationState.RESTART:
             if self._restarted:
                 return
             self._restarted = True
@@ -211,7 +211,7 @@ class Unread:
         if type(event) is RemoteError:
             self.errors -= cost
         elif type(event) is AssociationChange:
-            if event.state is AssociationState.RESTART:
+            if event.state == AssociationState.RESTART:
                 self._restarted = False
             elif event.info:
                 # The reason is a part of the causes, and may be long: it is not kept twice.
@@ -226,7 +226,7 @@ class Unread:
         If the program has not even heard of the association, nothing is: it never will.
         """
         first = self._items[0] if self._items else None
-        if type(first) is AssociationChange and first.state is AssociationState.COMM_UP:
+        if type(first) is AssociationChange and first.state == AssociationState.COMM_UP:
             self.close()
             return
         kept: deque[_Item] = deque()

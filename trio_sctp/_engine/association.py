@@ -976,7 +976,9 @@ class EngineAssociation:
     def abort(self, *causes: Tlv) -> None:
         """End it at once, for these causes (9.1); the first counts."""
         self._send_abort(*causes)
-        self._end(self._lost(), causes[0].type, b"".join([wire.tlv(*cause) for cause in causes]))
+        self._end(
+            self._lost(), int(causes[0].type), b"".join([wire.tlv(*cause) for cause in causes])
+        )
 
     def _send_abort(self, *causes: Tlv) -> None:
         if self.their_tag and self.paths:

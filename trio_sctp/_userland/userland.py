@@ -22,6 +22,7 @@ from .._addresses import own_addresses
 from .._background import background
 from .._capture import Capture
 from .._checks import check_integer, shown
+from .._engine import COMPILED
 from .._engine.account import DEFAULT_LIMIT
 from .._engine.engine import Engine
 from .._engine.outlet import Outgoing
@@ -373,7 +374,8 @@ def report() -> StackReport:
     return StackReport(
         name="userland",
         available=True,
-        reason="SCTP in UDP packets (RFC 6951), which the peer has to understand",
+        reason="SCTP in UDP packets (RFC 6951), which the peer has to understand; the engine "
+        + ("is compiled" if COMPILED else "runs as pure Python"),
     )
 
 
