@@ -280,24 +280,3 @@ async def test_no_blocked_sender_waits_for_that_of_another_association(
     alone, beside = [await sending_beside_blocked_senders(blocked) for blocked in (0, 2)]
     assert alone > 0.1
     assert beside == pytest.approx(alone)
-
-
-async def test_a_slow_reader_makes_nobody_else_wait_for_it(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Packets are taken singly, to let programs catch up, but not for one that does not."""
-    async with two_hosts() as hosts, await open_listener(PORT, stack=hosts.server) as listener:
-        slow, quick = await connect(hosts), await connect(hosts)
-        there, here = await listener.accept(), await listener.accept()
-        for _ in range(300):
-            await slow.send(b"unread")
-        await trio.sleep(1)
-        assert hosts.server.crowded
-        hosts.server.crowded = False
-        for _ in range(100):
-            await slow.send(b"unread too")
-            await quick.send(b"read")
-            await here.receive()
-            assert not hosts.server.crowded
-        for channel in (slow, quick, there, here):
-            channel.abort()

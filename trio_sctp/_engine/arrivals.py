@@ -120,6 +120,7 @@ class Unread:
         self._restarted = False
         # As in `report`, without a call for each message.
         arrivals = self._arrivals
+        arrivals.fresh_count += 1
         if self.own:
             arrivals.fresh.add(self.id)
         else:
@@ -159,6 +160,7 @@ class Unread:
         self._items.append(event)
         self.count += 1
         arrivals = self._arrivals
+        arrivals.fresh_count += 1
         if self.own:
             arrivals.fresh.add(self.id)
         else:
@@ -264,16 +266,18 @@ class Arrivals:
     Attributes:
       fresh: For which associations that were peeled off something has come, and None for the
         others; whoever looks puts an empty set there.
+      fresh_count: How many have come since then.
       order: Whose the next one is, for each that is to be taken; some entries are stale, because
         their association was peeled off or has nothing left.
       shared: How many can be taken of those that are not peeled off.
     """
 
-    __slots__ = ("_unread", "fresh", "order", "shared")
+    __slots__ = ("_unread", "fresh", "fresh_count", "order", "shared")
 
     def __init__(self) -> None:
         self._unread: dict[int, Unread] = {}
         self.fresh: set[int | None] = set()
+        self.fresh_count: int = 0
         self.order: deque[Unread] = deque()
         self.shared: int = 0
 

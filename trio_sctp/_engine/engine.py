@@ -297,10 +297,14 @@ class Engine:
         """Return how many messages and events `receive` could return."""
         return self._arrivals.count(id)
 
+    def fresh_records(self) -> int:
+        """Return how many messages and events have come since the last call of `take_news`."""
+        return self._arrivals.fresh_count
+
     def take_news(self) -> set[int | None]:
         """Return for which arguments of `has_events` something has come since the last call."""
         arrivals = self._arrivals
-        fresh, arrivals.fresh = arrivals.fresh, set()
+        fresh, arrivals.fresh, arrivals.fresh_count = arrivals.fresh, set(), 0
         return fresh
 
     def peel_off(self, id: int) -> None:

@@ -3,17 +3,25 @@
 There is one for each local address, or one for all of them.  The latter has to know which address a
 packet came to, because the answer has to leave from there: IP_PKTINFO says so, and also chooses the
 address to leave from (RFC 3542 section 6 for IPv6).
+
+Linux takes and gives UDP packets of one size in trains, many in one system call, which is most of
+what a packet costs there (UDP_SEGMENT, UDP_GRO).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import itertools
 import os
+import platform
+import re
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._engine.outlet import Outgoing
@@ -42,7 +50,24 @@ _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _FROM_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENOPROTOOPT})  # port, protocol
 _UNKNOWN_NEXT_HEADER = (errno.EPROTO, 3, 4, 1)  # ICMPv6's protocol unreachable (RFC 4443)
-_NO_ROOM = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EMSGSIZE})
+_NO_ROOM = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
+
+_NO_TRAINS = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE})
+"""What a route says that takes no trains: a tunnel, for example, cannot take them apart."""
+
+_SOL_UDP, _UDP_SEGMENT, _UDP_GRO = 17, 103, 104
+_SEGMENT_SIZE = struct.Struct("=H")
+_TRAIN_SIZE = struct.Struct("=i")
+_TRAIN_PACKETS, _TRAIN_BYTES = 64, 65_000
+_TRAINS_ARRIVE_WHOLE = (5, 12)  # the version of Linux from which on recvmsg keeps to UDP_GRO
+_ANCILLARY = 128  # bytes: IPV6_PKTINFO and UDP_GRO need 64 and what aligns them
+
+_MOST_WAITING = 1024
+"""Packets of a route that wait for room in a buffer, at most; beyond, they are lost."""
+
+_PATIENCE = 100
+"""How often they are tried in vain, before they are lost: the device may be down, which looks like
+a full buffer."""
 
 _ROUTES = 4096
 """Number of routes that a carrier remembers, so as not to compute them for each packet."""
@@ -82,6 +107,20 @@ class Unreachable:
         self.remote = remote
 
 
+class _Waiting:
+    """Packets of a route for which there was no room, and how often that was so in a row."""
+
+    __slots__ = ("packets", "tries")
+
+    def __init__(self) -> None:
+        self.packets: list[Outgoing] = []
+        self.tries = 0
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+
 def _ignore(packet: Outgoing, error: OSError) -> None:
     """Tell nobody of a packet that was not sent."""
 
@@ -110,6 +149,8 @@ class Carrier:
         self.closed = False
         self._refused = refused
         self.not_sent = 0  # packets that the operating system did not take
+        self.received: deque[tuple[bytes, Route] | Unreachable] = deque()
+        self.waiting: dict[Route, _Waiting] = {}  # what is to leave once there is room
         if port is None:
             self.sock = socket.socket(family, socket.SOCK_RAW, IPPROTO_SCTP)
         else:
@@ -128,6 +169,7 @@ class Carrier:
         # takes them.
         self._destinations: dict[Route, tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]] = {}
         self._tos = 0
+        self._alone: set[Route] = set()  # routes on which the system takes no trains
         # Not for raw IPv4 sockets: with each packet they return its IP header, which says it.
         self._pktinfo = self.any and CAN_TELL_ADDRESSES and not (self.raw and not self._six)
 
@@ -149,6 +191,15 @@ class Carrier:
                 if (level == socket.IPPROTO_IPV6) == (family == socket.AF_INET6):
                     sock.setsockopt(level, option, 1)
         self._may_fragment(family, False)
+        self._leave_in_trains = self._come_in_trains = False
+        if _LINUX and not self.raw:
+            with contextlib.suppress(OSError):
+                sock.getsockopt(_SOL_UDP, _UDP_SEGMENT)  # an older Linux does not know it
+                self._leave_in_trains = True
+            if _linux_version() >= _TRAINS_ARRIVE_WHOLE:
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+                    self._come_in_trains = True
 
     def _may_fragment(self, family: int, allowed: bool) -> None:
         six = family == socket.AF_INET6
@@ -177,14 +228,104 @@ class Carrier:
 
     # -- out ---
 
-    def send(self, packet: Outgoing) -> None:
-        """Send a packet.  One that the operating system does not take is lost, like others."""
+    def send(self, route: Route, packets: Sequence[Outgoing]) -> None:
+        """Send packets of one route, in their order.
+
+        They wait in ``waiting`` while there is no room in a buffer: call `send_waiting` when the
+        socket is writable.  What the operating system does not take for another reason is lost.
+        """
+        waiting = self.waiting.get(route)
+        if waiting is not None:
+            self._wait(waiting, packets)
+            return
+        taken = self._send(route, packets)
+        if taken < len(packets):
+            waiting = self.waiting[route] = _Waiting()
+            self._wait(waiting, packets[taken:])
+
+    def send_waiting(self) -> bool:
+        """Send what waits, as far as there is room; returns whether any has left."""
+        any_left = False
+        for route, waiting in list(self.waiting.items()):
+            taken = self._send(route, waiting.packets)
+            del waiting.packets[:taken]
+            waiting.tries = 0 if taken else waiting.tries + 1
+            if waiting.tries > _PATIENCE:
+                for packet in waiting.packets:
+                    self._lost(packet, _full())
+                waiting.packets.clear()
+            if not waiting.packets:
+                del self.waiting[route]
+            any_left |= taken > 0
+        return any_left
+
+    def _wait(self, waiting: _Waiting, packets: Sequence[Outgoing]) -> None:
+        """Keep packets until there is room; they are lost if too many wait."""
+        room = _MOST_WAITING - len(waiting.packets)
+        waiting.packets += packets[:room]
+        for packet in packets[room:]:
+            self._lost(packet, _full())
+
+    def _lost(self, packet: Outgoing, error: OSError) -> None:
+        self.not_sent += 1
+        if error.errno != errno.EMSGSIZE:
+            self._refused(packet, error)
+
+    def _send(self, route: Route, packets: Sequence[Outgoing]) -> int:
+        """Send packets of one route; returns how many there was room for."""
+        count, at = len(packets), 0
+        while at < count:
+            end = at + 1
+            if end < count and self._leave_in_trains and route not in self._alone:
+                end = _end_of_train(packets, at)
+            if end - at > 1:
+                at += self._send_train(route, packets[at:end])
+            elif self._send_one(packets[at]):
+                at = end
+            if at < end:
+                break
+        return at
+
+    def _send_train(self, route: Route, packets: Sequence[Outgoing]) -> int:
+        """Send packets of which all but the last have one size.
+
+        Returns how many there was room for.
+        """
+        if packets[0].tos != self._tos:
+            self._set_tos(packets[0].tos)
+        address, ancillary = self._destinations.get(route) or self._destination(route)
+        size = _SEGMENT_SIZE.pack(len(packets[0].data))
+        ancillary = [*ancillary, (_SOL_UDP, _UDP_SEGMENT, size)]
+        data = [packet.data for packet in packets]
+        refused = False
+        for _ in range(2):  # the first error may be that of an earlier packet
+            try:
+                self.sock.sendmsg(data, ancillary, 0, address)
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    return 0
+                refused = error.errno in _NO_TRAINS
+            else:
+                return len(packets)
+        before = self.not_sent
+        for taken, packet in enumerate(packets):
+            if not self._send_one(packet):
+                return taken
+        # If one of them was too large, as a probe of the path MTU may be, that was the reason.
+        if refused and self.not_sent == before:
+            self._alone.add(route)
+            self._leave_in_trains = len(self._alone) < _ROUTES
+        return len(packets)
+
+    def _send_one(self, packet: Outgoing) -> bool:
+        """Send a packet; returns whether there was room."""
         data, route, tos, fragment = packet
         if tos != self._tos:
             self._set_tos(tos)
         if fragment:
             self._may_fragment(self.sock.family, True)
         address, source = self._destinations.get(route) or self._destination(route)
+        room = True
         for attempt in range(2):
             try:
                 if source:
@@ -192,14 +333,16 @@ class Carrier:
                 else:
                     self.sock.sendto(data, address)
             except OSError as error:
-                if not attempt and error.errno not in _NO_ROOM:
+                if error.errno in _NO_ROOM:
+                    room = False
+                elif not attempt:
                     continue  # it may be the error of an earlier packet
-                self.not_sent += 1
-                if error.errno != errno.EMSGSIZE:
-                    self._refused(packet, error)
+                else:
+                    self._lost(packet, error)
             break
         if fragment:
             self._may_fragment(self.sock.family, False)
+        return room
 
     def _destination(self, route: Route) -> tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]:
         """The destination of a route, and the ancillary data that choose its source."""
@@ -230,17 +373,24 @@ class Carrier:
 
     # -- in ---
 
-    def receive(self, limit: int) -> Iterator[tuple[bytes, Route] | Unreachable]:
-        """Yield packets that have come, and ICMP errors; at most ``limit`` packets."""
-        sock = self.sock
-        local = b""
-        for count in range(limit):
-            if self.closed:
-                return  # the packet before made its receiver close this socket
+    def receive(self, limit: int) -> None:
+        """Read packets and ICMP errors into ``received``, until it has ``limit`` or none come."""
+        sock, received = self.sock, self.received
+        trains = self._come_in_trains
+        with_ancillary = trains or self._pktinfo
+        local, size = b"", 0
+        for attempt in range(limit):
+            if len(received) >= limit:
+                return
             try:
-                if self._pktinfo:
-                    data, ancillary, _, address = sock.recvmsg(65536, 64)
-                    local = ancillary[0][2] if ancillary else b""
+                if with_ancillary:
+                    data, ancillary, _, address = sock.recvmsg(65536, _ANCILLARY)
+                    size = 0
+                    for level, kind, value in ancillary:
+                        if level != _SOL_UDP:
+                            local = value
+                        elif kind == _UDP_GRO:
+                            (size,) = _TRAIN_SIZE.unpack(value)
                 else:
                     data, address = sock.recvfrom(65536)
                     if self.raw and not self._six:
@@ -249,19 +399,22 @@ class Carrier:
                         local = data[16:20]
                         data = data[(data[0] & 15) * 4 :]
             except BlockingIOError:
-                if not count and _LINUX:
-                    yield from self._errors()  # no packet has come: errors made it readable
+                if not attempt and _LINUX:
+                    received.extend(self._errors())  # no packet: errors made it readable
                 return
             except OSError:
                 # The error of an earlier packet, such as port unreachable or host unreachable.  The
                 # socket goes on, and the error queue has the details.
                 if _LINUX:
-                    yield from self._errors()
+                    received.extend(self._errors())
                 continue
             route = self._routes.get((address, local))
             if route is None:
                 route = self._route(address, local)
-            yield data, route
+            if 0 < size < len(data):
+                received.extend([(data[at : at + size], route) for at in range(0, len(data), size)])
+            else:
+                received.append((data, route))
 
     def _route(self, address: tuple[Any, ...], local: bytes) -> Route:
         """The route of a packet from ``address`` that came to ``local``."""
@@ -318,17 +471,46 @@ class CapturedCarrier(Carrier):
         super().__init__(host, port, refused)
         self._show = show
 
-    def send(self, packet: Outgoing) -> None:
-        """Send a packet; see `Carrier.send`."""
-        self._show(packet.data, packet.route, True)
-        super().send(packet)
+    def send(self, route: Route, packets: Sequence[Outgoing]) -> None:
+        """Send packets; see `Carrier.send`."""
+        for packet in packets:
+            self._show(packet.data, route, True)
+        super().send(route, packets)
 
-    def receive(self, limit: int) -> Iterator[tuple[bytes, Route] | Unreachable]:
-        """Yield what has come; see `Carrier.receive`."""
-        for arrival in super().receive(limit):
+    def receive(self, limit: int) -> None:
+        """Read what has come; see `Carrier.receive`."""
+        before = len(self.received)
+        super().receive(limit)
+        for arrival in itertools.islice(self.received, before, None):
             if not isinstance(arrival, Unreachable):
                 self._show(*arrival, False)
-            yield arrival
+
+
+def _end_of_train(packets: Sequence[Outgoing], start: int) -> int:
+    """Where a train ends whose first packet is at ``start``: behind the first smaller packet, or
+    before one that must not be part of it."""
+    data, _, tos, fragment = packets[start]
+    size = len(data)
+    room = _TRAIN_BYTES - size
+    end = start + 1
+    if fragment:
+        return end
+    for data, _, its_tos, fragment in packets[end : start + _TRAIN_PACKETS]:
+        length = len(data)
+        if length > size or length > room or its_tos != tos or fragment:
+            break
+        end += 1
+        room -= length
+        if length < size:
+            break
+    return end
+
+
+@functools.cache
+def _linux_version() -> tuple[int, ...]:
+    """The first two numbers of the running Linux's version."""
+    found = re.match(r"(\d+)\.(\d+)", platform.release())
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def explain(error: OSError, host: str, port: int) -> OSError:

@@ -2,8 +2,8 @@
 
 `UserlandStack` knows nothing of how packets travel.  Its subclasses do: `Userland`, with a
 `Carrier` for each socket of the operating system, and the hosts of a simulated network.  They hand
-in what arrives (`packet_arrived`), call `handle_timeouts` when `next_deadline` has come, and send
-what leaves (`transmit`).
+in what arrives (`packet_arrived`, or `take_packet` for many at once), call `handle_timeouts` when
+`next_deadline` has come, and send what leaves (`transmit`).
 """
 
 from __future__ import annotations
@@ -44,9 +44,6 @@ T = TypeVar("T", bound=Option)
 
 _EPHEMERAL = range(49152, 65536)
 
-_CROWD = 256
-"""Unread records with which a socket counts as crowded: as many as are taken from it at once."""
-
 
 class UserlandStack(abc.ABC):
     """The endpoints of one host, whose packets a carrier takes and brings."""
@@ -81,7 +78,7 @@ class UserlandStack(abc.ABC):
         self.engines: dict[int, Engine] = {}  # by port
         self._sockets: dict[Engine, dict[int | None, UserlandSocket]] = {}  # by their association
         self._deadlines = Deadlines(self._deadline_of)
-        self.crowded: bool = False  # more has come for a socket than its program takes at once
+        self._given: dict[Engine, None] = {}  # what has packets, and was not handed out since
         self._unflushed: tuple[Engine, int] | None = None  # an association with messages queued
         self._next_port = _EPHEMERAL.start
         if shares_addresses:
@@ -119,8 +116,8 @@ class UserlandStack(abc.ABC):
         """Give up what was held for an endpoint that is gone with all of its associations."""
 
     @abc.abstractmethod
-    def transmit(self, packet: Outgoing) -> None:
-        """Send a packet."""
+    def transmit(self, packets: Sequence[Outgoing]) -> None:
+        """Send packets: those of a route in their order."""
 
     @abc.abstractmethod
     def wake(self) -> None:
@@ -143,20 +140,35 @@ class UserlandStack(abc.ABC):
     # -- what a carrier calls ---
 
     def packet_arrived(self, data: bytes, route: Route) -> None:
-        """Take a packet that has come."""
+        """Take a packet that has come, and let follow from it what does."""
+        self.take_packet(data, route)
+        self.packets_taken()
+
+    def take_packet(self, data: bytes, route: Route) -> int:
+        """Take one of several packets that have come, before `packets_taken`.
+
+        Returns how many records have come of them for the programs of its endpoint.
+        """
         if len(data) < 4:
-            return
+            return 0
         port = int.from_bytes(data[2:4], "big")
         engine = self.engines.get(port)
         if engine is None or (engine.addresses and route.local not in engine.addresses):
             if not self._answer_strangers:
-                return
+                return 0
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
             engine.use_port(port)
         engine.receive_packet(data, route, trio.current_time())
-        self._hand_out(engine)
+        self._given[engine] = None
         if self.account.held > self.account.limit:
             self._make_room()
+        return engine.fresh_records()
+
+    def packets_taken(self) -> None:
+        """Let follow what does from the packets that were taken: others leave, programs wake up."""
+        given, self._given = self._given, {}
+        for engine in given:
+            self._hand_out(engine)
 
     def _make_room(self) -> None:
         """Peers make us hold more than they may: those that hold most give way."""
@@ -258,8 +270,7 @@ class UserlandStack(abc.ABC):
         """
         packets = engine.packets_to_send()
         if packets:
-            for packet in packets:
-                self.transmit(packet)
+            self.transmit(packets)
             if engine.port in self.engines:
                 self._deadlines.changed.add(engine.port)
 
@@ -274,8 +285,9 @@ class UserlandStack(abc.ABC):
         Packets go to the carrier, news to the sockets, and room to those that wait for it.  An
         engine that nobody uses any more is released.
         """
-        for packet in engine.packets_to_send():
-            self.transmit(packet)
+        packets = engine.packets_to_send()
+        if packets:
+            self.transmit(packets)
         sockets = self._sockets.get(engine)
         for id in engine.take_news():
             if sockets is not None and id in sockets:
@@ -377,18 +389,13 @@ class UserlandSocket:
         self._closed = False
         self._readable = trio.lowlevel.ParkingLot()
         self._senders: dict[int, trio.lowlevel.ParkingLot] = {}  # that wait for room
-        self._crowd_at = _CROWD
 
     # -- what the stack calls ---
 
     def readable(self) -> None:
         """Wake the tasks that wait for records, if there are any records."""
-        unread = self.engine.unread(self.only)
-        if unread and self._readable:
+        if self._readable and self.engine.has_events(self.only):
             self._readable.unpark_all()
-        if unread >= self._crowd_at:
-            self._crowd_at = 2 * unread
-            self._stack.crowded = True
 
     def writable(self, id: int) -> None:
         """Wake the tasks that wait to send on an association."""
@@ -408,7 +415,6 @@ class UserlandSocket:
         if self._closed or not self.engine.has_events(self.only):
             return []
         arrivals = self.engine.receive(limit, trio.current_time(), self.only)
-        self._crowd_at = _CROWD
         self._stack.send_packets(self.engine)
         return arrivals
 

@@ -49,7 +49,14 @@ UDP_PORT = 9899
 """The UDP port for SCTP in UDP packets (RFC 6951 section 6)."""
 
 _BATCH = 64
-"""Number of packets that are read before other tasks have their turn."""
+"""Number of packets that are taken before other tasks have their turn."""
+
+_CROWD = 256
+"""Records that come of packets before other tasks have their turn: as many as a program takes at
+once, and a packet may bring dozens."""
+
+_NO_BUFFERS = 0.001
+"""Seconds after which to try again what a network card has no room for: the socket has."""
 
 _FILLING = 0.001
 """Seconds that messages may wait for others of a task that sends in a loop."""
@@ -105,6 +112,7 @@ class Userland(UserlandStack):
         self._carriers: dict[tuple[str, int], Carrier] = {}  # by address and UDP port
         self._by_source: dict[tuple[str, int], Carrier] = {}  # found before, for a packet's source
         self._users: dict[Carrier, set[Engine]] = {}
+        self._draining: set[Carrier] = set()
         self._not_sent = self._not_received = 0  # the counts of carriers that were closed
         self._nursery: trio.Nursery | None = None
         self._woken = trio.Event()
@@ -252,15 +260,48 @@ class Userland(UserlandStack):
 
     # -- packets and time ---
 
-    def transmit(self, packet: Outgoing) -> None:
-        source = packet.route.local, packet.route.local_udp
+    def transmit(self, packets: Sequence[Outgoing]) -> None:
+        if len(packets) == 1:
+            self._transmit(packets[0].route, packets)
+            return
+        by_route: dict[Route, list[Outgoing]] = {}
+        for packet in packets:
+            group = by_route.get(packet.route)
+            if group is None:
+                by_route[packet.route] = group = []
+            group.append(packet)
+        for route, group in by_route.items():
+            self._transmit(route, group)
+
+    def _transmit(self, route: Route, packets: Sequence[Outgoing]) -> None:
+        source = route.local, route.local_udp
         carrier = self._by_source.get(source)
         if carrier is None:
             carrier = self._find(*source)
             if carrier is None:
                 return  # no carrier is left that an answer could come to
             self._by_source[source] = carrier
-        carrier.send(packet)
+        carrier.send(route, packets)
+        if carrier.waiting:
+            self._drain_soon(carrier)
+
+    def _drain_soon(self, carrier: Carrier) -> None:
+        """Send what waits in a carrier once there is room in its socket's buffer."""
+        if self._nursery is not None and carrier not in self._draining:
+            self._draining.add(carrier)
+            self._nursery.start_soon(self._drain, carrier)
+
+    @enable_ki_protection
+    async def _drain(self, carrier: Carrier) -> None:
+        try:
+            while carrier.waiting:
+                await trio.lowlevel.wait_writable(carrier.sock)
+                if not carrier.send_waiting():
+                    await trio.sleep(_NO_BUFFERS)
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            self._draining.discard(carrier)
 
     def _not_taken(self, packet: Outgoing, error: OSError) -> None:
         """Warn of a packet that the operating system has not taken."""
@@ -285,18 +326,26 @@ class Userland(UserlandStack):
     async def _read(self, carrier: Carrier) -> None:
         try:
             while not carrier.closed:
-                await trio.lowlevel.wait_readable(carrier.sock)
-                self.crowded = False
-                for arrival in carrier.receive(_BATCH):
-                    if isinstance(arrival, Unreachable):
-                        self.unreachable(arrival.data, arrival.remote)
-                    else:
-                        self.packet_arrived(*arrival)
-                    if self.crowded:
-                        break  # let the program catch up, or its window would overflow
+                if carrier.received:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(carrier.sock)
+                self._take_from(carrier)
                 self.timers_changed()
         except trio.ClosedResourceError:
             pass
+
+    def _take_from(self, carrier: Carrier) -> None:
+        """Take packets that have come, before anything leaves: the answers share system calls."""
+        carrier.receive(_BATCH)
+        received = carrier.received
+        for _ in range(min(len(received), _BATCH)):
+            arrival = received.popleft()
+            if isinstance(arrival, Unreachable):
+                self.unreachable(arrival.data, arrival.remote)
+            elif self.take_packet(*arrival) >= _CROWD:
+                break  # let the program catch up
+        self.packets_taken()
 
     @enable_ki_protection
     async def _watch(self) -> None:
@@ -326,6 +375,8 @@ class Userland(UserlandStack):
                 self._nursery = nursery
                 for carrier in self._carriers.values():
                     nursery.start_soon(self._read, carrier)
+                    if carrier.waiting:
+                        self._drain_soon(carrier)
                 await self._watch()
         except Exception as error:
             logger.exception("the userland stack has failed; its sockets are broken")

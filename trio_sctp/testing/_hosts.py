@@ -111,17 +111,18 @@ class SimulatedHost(UserlandStack):
     def release(self, engine: Engine) -> None:
         """Do nothing: a host holds nothing for an endpoint."""
 
-    def transmit(self, packet: Outgoing) -> None:
-        """Put a packet on the network."""
+    def transmit(self, packets: Sequence[Outgoing]) -> None:
+        """Put packets on the network."""
         if self.ended:
             return  # the network is over, and would deliver nothing
-        self._driver.network.transmit(
-            packet.data,
-            packet.route.local,
-            packet.route.remote,
-            trio.current_time(),
-            fragment=packet.fragment,
-        )
+        for packet in packets:
+            self._driver.network.transmit(
+                packet.data,
+                packet.route.local,
+                packet.route.remote,
+                trio.current_time(),
+                fragment=packet.fragment,
+            )
         self._driver.wake()
 
     def wake(self) -> None:
