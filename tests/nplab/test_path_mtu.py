@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trio_sctp._engine import Route, wire
+import trio
+
+from trio_sctp._engine import Parameters, Route, wire
 from trio_sctp._engine.path import Path
 from trio_sctp._engine.path_mtu import MAX_PROBES, RAISE_AFTER
 from trio_sctp._engine.wire import ChunkType
@@ -280,10 +282,14 @@ def test_the_probes_of_a_peer_are_answered() -> None:
     peer.works()
 
 
+async def _parameters_over_udp() -> Parameters:
+    return Userland("udp", 0, 0).parameters()
+
+
 @for_each({"plpmtud/ipv4_udp_1500_optbinary_1500": 4, "plpmtud/ipv6_udp_1500_optbinary_1500": 6})
 def test_in_udp_its_header_takes_room(variant: Version) -> None:
     """The largest packet fits Ethernet; the userland stack leaves room for an IPv6 header."""
-    udp = Userland("udp", 0, 0).parameters()
+    udp = trio.run(_parameters_over_udp)
     assert udp.path_mtu == BASE - HEADERS[6] - 8
     assert udp.largest_path_mtu == ETHERNET - HEADERS[6] - 8
     assert udp.path_mtu_discovery

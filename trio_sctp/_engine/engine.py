@@ -297,10 +297,6 @@ class Engine:
         """Return how many messages and events `receive` could return."""
         return self._arrivals.count(id)
 
-    def fresh_records(self) -> int:
-        """Return how many messages and events have come since the last call of `take_news`."""
-        return self._arrivals.fresh_count
-
     def take_news(self) -> set[int | None]:
         """Return for which arguments of `has_events` something has come since the last call."""
         arrivals = self._arrivals
@@ -388,6 +384,29 @@ class Engine:
         outlet = self._outlet
         packets, outlet.packets = outlet.packets, []
         return packets
+
+    def receive_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
+        """Process packets that have come one behind the other, as far as they are for this port.
+
+        Args:
+          packets: Those of one route.
+          route: As for `receive_packet`.
+          now: Seconds.
+          most: The messages and events for programs, since the last call of `take_news`, after
+            which no further packet is processed.
+
+        Returns:
+          How many were processed, from the first on.
+        """
+        port = self.port.to_bytes(2, "big")
+        arrivals = self._arrivals
+        count = 0
+        for data in packets:
+            if data[2:4] != port or arrivals.fresh_count >= most:
+                break
+            self.receive_packet(data, route, now)
+            count += 1
+        return count
 
     def receive_packet(self, data: bytes, route: Route, now: float) -> None:
         """Process what has arrived, whatever it is; never raises for it.

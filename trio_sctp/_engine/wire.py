@@ -137,7 +137,9 @@ class _Shown:
         return f"{type(self).__qualname__}({values})"
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
+# The `__init__` of this class and of some others is written out: mypyc does not compile one that
+# `dataclasses` makes.
+@dataclasses.dataclass(slots=True, init=False, eq=False, repr=False)
 class Data(_Shown):
     """A DATA chunk (section 3.3.1); ``raw`` is all of it, without padding."""
 
@@ -147,6 +149,14 @@ class Data(_Shown):
     ppid: int
     raw: bytes
     flags: int
+
+    def __init__(self, tsn: int, stream: int, ssn: int, ppid: int, raw: bytes, flags: int) -> None:
+        self.tsn = tsn
+        self.stream = stream
+        self.ssn = ssn
+        self.ppid = ppid
+        self.raw = raw
+        self.flags = flags
 
     @property
     def first(self) -> bool:
@@ -191,7 +201,7 @@ class InitAck(Init):
     """An INIT ACK chunk (section 3.3.3)."""
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
+@dataclasses.dataclass(slots=True, init=False, eq=False, repr=False)
 class Sack(_Shown):
     """A SACK chunk (section 3.3.4).
 
@@ -203,6 +213,18 @@ class Sack(_Shown):
     rwnd: int
     gaps: list[tuple[int, int]]
     duplicates: list[int]
+
+    def __init__(
+        self,
+        cumulative_tsn: int,
+        rwnd: int,
+        gaps: list[tuple[int, int]],
+        duplicates: list[int],
+    ) -> None:
+        self.cumulative_tsn = cumulative_tsn
+        self.rwnd = rwnd
+        self.gaps = gaps
+        self.duplicates = duplicates
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
@@ -328,7 +350,7 @@ Chunk = (
 )
 
 
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
+@dataclasses.dataclass(slots=True, init=False, eq=False, repr=False)
 class Packet(_Shown):
     """A packet whose checksum is right.
 
@@ -343,6 +365,22 @@ class Packet(_Shown):
     truncated: bool = False
     plain: bool = False
 
+    def __init__(
+        self,
+        source_port: int,
+        destination_port: int,
+        tag: int,
+        chunks: list[Chunk],
+        truncated: bool = False,
+        plain: bool = False,
+    ) -> None:
+        self.source_port = source_port
+        self.destination_port = destination_port
+        self.tag = tag
+        self.chunks = chunks
+        self.truncated = truncated
+        self.plain = plain
+
 
 class Malformed(enum.Enum):
     """The reason why bytes are no packet; they are dropped silently."""
@@ -354,17 +392,17 @@ class Malformed(enum.Enum):
 
 HEADER: Final = struct.Struct("!HHI")
 """Source port, destination port and verification tag; the checksum follows."""
-_CHECKSUM = struct.Struct("<I")
-_CHUNK = struct.Struct("!BBH")
-_DATA = struct.Struct("!IHHI")
+_CHECKSUM: Final = struct.Struct("<I")
+_CHUNK: Final = struct.Struct("!BBH")
+_DATA: Final = struct.Struct("!IHHI")
 DATA_CHUNK: Final = struct.Struct("!BBHIHHI")
 """Type, flags, length, TSN, stream, SSN and PPID; the payload follows."""
-_INIT = struct.Struct("!IIHHI")
-_SACK = struct.Struct("!IIHH")
-_PLAIN_SACK = struct.Struct("!BBHIII")  # with its header, and nothing behind its fields
-_TLV = struct.Struct("!HH")
-_U32 = struct.Struct("!I")
-_PAIR = struct.Struct("!HH")
+_INIT: Final = struct.Struct("!IIHHI")
+_SACK: Final = struct.Struct("!IIHH")
+_PLAIN_SACK: Final = struct.Struct("!BBHIII")  # with its header, and nothing behind its fields
+_TLV: Final = struct.Struct("!HH")
+_U32: Final = struct.Struct("!I")
+_PAIR: Final = struct.Struct("!HH")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 _crc32c: Callable[[bytes], int] = google_crc32c.value  # pyright: ignore

@@ -162,8 +162,7 @@ class Sender:
         info: SendInfo,
         eof: bool,
     ) -> None:
-        """Hand one message to the stack; raise BlockingIOError if it has no room."""
-        self.check_alive(tcb)
+        """Hand a message that may be sent to the stack; BlockingIOError if it has no room."""
         try:
             self._socket.raw.send(value, tcb.id, info)
         except BlockingIOError:
@@ -208,6 +207,7 @@ class Sender:
         if eof and tcb.phase is Phase.HALF_OPEN:
             await tcb.wait_set_up()  # see Socket.shut_down
             sender = tcb.socket.sender
+            sender.check_alive(tcb)
         if tcb.send_lock is None or not tcb.send_lock.locked():
             try:
                 sender._send_now(tcb, value, size, info, eof)
@@ -222,6 +222,7 @@ class Sender:
             try:
                 while True:
                     sender = tcb.socket.sender  # another, if it was peeled off meanwhile
+                    sender.check_alive(tcb)
                     try:
                         sender._send_now(tcb, value, size, info, eof)
                     except BlockingIOError:

@@ -149,7 +149,7 @@ class Carrier:
         self.closed = False
         self._refused = refused
         self.not_sent = 0  # packets that the operating system did not take
-        self.received: deque[tuple[bytes, Route] | Unreachable] = deque()
+        self.received: deque[tuple[list[bytes], Route] | Unreachable] = deque()  # trains
         self.waiting: dict[Route, _Waiting] = {}  # what is to leave once there is room
         if port is None:
             self.sock = socket.socket(family, socket.SOCK_RAW, IPPROTO_SCTP)
@@ -374,13 +374,14 @@ class Carrier:
     # -- in ---
 
     def receive(self, limit: int) -> None:
-        """Read packets and ICMP errors into ``received``, until it has ``limit`` or none come."""
+        """Read packets and ICMP errors into ``received``, about ``limit`` of them at most."""
         sock, received = self.sock, self.received
         trains = self._come_in_trains
         with_ancillary = trains or self._pktinfo
         local, size = b"", 0
+        count = 0
         for attempt in range(limit):
-            if len(received) >= limit:
+            if count >= limit:
                 return
             try:
                 if with_ancillary:
@@ -412,9 +413,11 @@ class Carrier:
             if route is None:
                 route = self._route(address, local)
             if 0 < size < len(data):
-                received.extend([(data[at : at + size], route) for at in range(0, len(data), size)])
+                packets = [data[at : at + size] for at in range(0, len(data), size)]
             else:
-                received.append((data, route))
+                packets = [data]
+            count += len(packets)
+            received.append((packets, route))
 
     def _route(self, address: tuple[Any, ...], local: bytes) -> Route:
         """The route of a packet from ``address`` that came to ``local``."""
@@ -483,7 +486,9 @@ class CapturedCarrier(Carrier):
         super().receive(limit)
         for arrival in itertools.islice(self.received, before, None):
             if not isinstance(arrival, Unreachable):
-                self._show(*arrival, False)
+                packets, route = arrival
+                for packet in packets:
+                    self._show(packet, route, False)
 
 
 def _end_of_train(packets: Sequence[Outgoing], start: int) -> int:

@@ -2,7 +2,7 @@
 
 `UserlandStack` knows nothing of how packets travel.  Its subclasses do: `Userland`, with a
 `Carrier` for each socket of the operating system, and the hosts of a simulated network.  They hand
-in what arrives (`packet_arrived`, or `take_packet` for many at once), call `handle_timeouts` when
+in what arrives (`packet_arrived`, or `take_packets` for many at once), call `handle_timeouts` when
 `next_deadline` has come, and send what leaves (`transmit`).
 """
 
@@ -71,6 +71,8 @@ class UserlandStack(abc.ABC):
           max_held: Bytes of memory that all peers together may make it hold.
         """
         self.account: Account = Account(max_held)
+        # `trio.current_time` of the run, without its look for the run.
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._randomness = randomness
         self._answer_strangers = answer_strangers
         self.ended: bool = False
@@ -141,28 +143,30 @@ class UserlandStack(abc.ABC):
 
     def packet_arrived(self, data: bytes, route: Route) -> None:
         """Take a packet that has come, and let follow from it what does."""
-        self.take_packet(data, route)
+        self.take_packets([data], route, self.now(), 1)
         self.packets_taken()
 
-    def take_packet(self, data: bytes, route: Route) -> int:
-        """Take one of several packets that have come, before `packets_taken`.
+    def take_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
+        """Take packets of one route that have come, before `packets_taken`.
 
-        Returns how many records have come of them for the programs of its endpoint.
+        Returns how many of them, from the first on, were taken: fewer than there are if the next
+        is for another port, or ``most`` messages and events have come for the programs of one.
         """
-        if len(data) < 4:
-            return 0
-        port = int.from_bytes(data[2:4], "big")
+        first = packets[0]
+        if len(first) < 4:
+            return 1
+        port = int.from_bytes(first[2:4], "big")
         engine = self.engines.get(port)
         if engine is None or (engine.addresses and route.local not in engine.addresses):
             if not self._answer_strangers:
-                return 0
+                return 1
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
             engine.use_port(port)
-        engine.receive_packet(data, route, trio.current_time())
+        taken = engine.receive_packets(packets, route, now, most)
         self._given[engine] = None
         if self.account.held > self.account.limit:
             self._make_room()
-        return engine.fresh_records()
+        return taken
 
     def packets_taken(self) -> None:
         """Let follow what does from the packets that were taken: others leave, programs wake up."""
@@ -172,7 +176,7 @@ class UserlandStack(abc.ABC):
 
     def _make_room(self) -> None:
         """Peers make us hold more than they may: those that hold most give way."""
-        for holder in self.account.make_room(trio.current_time()):
+        for holder in self.account.make_room(self.now()):
             assert isinstance(holder, Engine)
             self._hand_out(holder)
 
@@ -180,7 +184,7 @@ class UserlandStack(abc.ABC):
         """Take what ICMP says: nobody at ``remote`` takes packets like this one of ours."""
         engine = self.engines.get(int.from_bytes(data[:2], "big"))
         if engine is not None:
-            engine.unreachable(data, remote, trio.current_time())
+            engine.unreachable(data, remote, self.now())
             self._hand_out(engine)
 
     def next_deadline(self) -> float | None:
@@ -194,7 +198,7 @@ class UserlandStack(abc.ABC):
 
     def handle_timeouts(self) -> None:
         """Let all timers that have run out take effect."""
-        now = trio.current_time()
+        now = self.now()
         while (port := self._deadlines.due(now)) is not None:
             engine = self.engines[port]
             engine.handle_timeout(now)
@@ -205,7 +209,7 @@ class UserlandStack(abc.ABC):
         if self._unflushed is not None:
             engine, id = self._unflushed
             self._unflushed = None
-            engine.flush(id, trio.current_time())
+            engine.flush(id, self.now())
             self._hand_out(engine)
 
     def filling(self) -> int:
@@ -254,11 +258,12 @@ class UserlandStack(abc.ABC):
         Messages that are queued on the same association directly after it share its packets, up to
         some bursts of them.  Messages on other associations do not overtake it.
         """
-        self.check_running()
-        latest = (engine, association.id)
-        if self._unflushed != latest:
+        if self.ended:
+            self.check_running()
+        latest = self._unflushed
+        if latest is None or latest[1] != association.id or latest[0] is not engine:
             self.flush()
-            self._unflushed = latest
+            self._unflushed = (engine, association.id)
             self.wake()
         elif association.has_bursts():
             self.flush()
@@ -414,7 +419,7 @@ class UserlandSocket:
     def receive(self, limit: int) -> list[Arrival]:
         if self._closed or not self.engine.has_events(self.only):
             return []
-        arrivals = self.engine.receive(limit, trio.current_time(), self.only)
+        arrivals = self.engine.receive(limit, self._stack.now(), self.only)
         self._stack.send_packets(self.engine)
         return arrivals
 
@@ -432,20 +437,23 @@ class UserlandSocket:
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
-        association = self._association(association_id, errno.EPIPE)
-        if info.address is not None and (
-            host_of(info.address) not in association.paths
-            or info.address[1] != association.peer_port
+        engine, stack = self.engine, self._stack
+        association = engine.associations.get(association_id)
+        if association is None:
+            raise refusal(errno.EPIPE)
+        address = info.address
+        if address is not None and (
+            host_of(address) not in association.paths or address[1] != association.peer_port
         ):
             raise ValueError(
-                f"{info.address!r} is not an address of the peer of association {association_id}"
+                f"{address!r} is not an address of the peer of association {association_id}"
             )
         if association.parameters.disable_fragments:
             limit = association.outbound.payload_limit(association.paths.for_data())
             if len(data) > limit:
                 raise refusal(errno.EMSGSIZE)
-        self.engine.queue(association_id, bytes(data), info, trio.current_time())
-        self._stack.queued(self.engine, association)
+        engine.queue(association_id, bytes(data), info, stack.now())
+        stack.queued(engine, association)
 
     async def wait_writable(self, association_id: int | None) -> None:
         self._check_open()
@@ -509,11 +517,11 @@ class UserlandSocket:
             return [self.only] if self.only in self.engine.associations else []
         return self.engine.shared.keys()
 
-    def _association(self, id: int, otherwise: int = errno.EINVAL) -> EngineAssociation:
-        """The association with this id; OSError with the errno ``otherwise`` if there is none."""
+    def _association(self, id: int) -> EngineAssociation:
+        """The association with this id; EINVAL if there is none."""
         association = self.engine.associations.get(id)
         if association is None:
-            raise refusal(otherwise)
+            raise refusal(errno.EINVAL)
         return association
 
     def status(self, association_id: int) -> Status:

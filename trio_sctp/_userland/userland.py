@@ -68,6 +68,9 @@ A task that receives and sends has two or three turns for each message, and as T
 random it may seem one more.
 """
 
+_LOOPING = 4
+"""Turns with a further message, after which the task will send more until it is through."""
+
 _IP_HEADERS, _UDP_HEADER = 40, 8  # bytes
 
 
@@ -294,7 +297,7 @@ class Userland(UserlandStack):
     @enable_ki_protection
     async def _drain(self, carrier: Carrier) -> None:
         try:
-            while carrier.waiting:
+            while carrier.waiting and not carrier.closed:
                 await trio.lowlevel.wait_writable(carrier.sock)
                 if not carrier.send_waiting():
                     await trio.sleep(_NO_BUFFERS)
@@ -337,14 +340,26 @@ class Userland(UserlandStack):
 
     def _take_from(self, carrier: Carrier) -> None:
         """Take packets that have come, before anything leaves: the answers share system calls."""
-        carrier.receive(_BATCH)
         received = carrier.received
-        for _ in range(min(len(received), _BATCH)):
-            arrival = received.popleft()
+        if not received:
+            carrier.receive(_BATCH)
+        now = self.now()
+        count = 0
+        while received and count < _BATCH:
+            arrival = received[0]
             if isinstance(arrival, Unreachable):
+                received.popleft()
                 self.unreachable(arrival.data, arrival.remote)
-            elif self.take_packet(*arrival) >= _CROWD:
-                break  # let the program catch up
+                continue
+            packets, route = arrival
+            taken = self.take_packets(packets, route, now, _CROWD)
+            count += taken
+            if taken == len(packets):
+                received.popleft()
+            else:
+                del packets[:taken]
+                if not taken:
+                    break  # let the program catch up
         self.packets_taken()
 
     @enable_ki_protection
@@ -360,12 +375,19 @@ class Userland(UserlandStack):
 
     async def _fill(self) -> None:
         """Give tasks that send in a loop time to send more, so that messages share packets."""
-        until = trio.current_time() + _FILLING
-        waiting, without_more = self.filling(), 0
-        while waiting and without_more < _PATIENCE and trio.current_time() < until:
+        until = self.now() + _FILLING
+        waiting, more, without_more = self.filling(), 0, 0
+        while waiting and without_more < _PATIENCE and self.now() < until:
+            if more == _LOOPING:
+                await trio.sleep_until(until)  # looking at every turn costs as much as sending
+                return
             await trio.lowlevel.checkpoint()
             before, waiting = waiting, self.filling()
-            without_more = without_more + 1 if waiting == before else 0
+            if waiting == before:
+                without_more += 1
+            else:
+                without_more = 0
+                more += 1
 
     @enable_ki_protection
     async def run(self) -> None:
