@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import trio
 
 from trio_sctp import (
+    AssociationChannel,
     ConnectFailed,
     EncapsulationPort,
+    MaxSegment,
     OptionUnsupported,
     open_association,
     open_endpoint,
@@ -90,3 +93,27 @@ async def test_it_is_the_sockets_namespace_that_counts(net: Network) -> None:
     async with await open_endpoint(stack="kernel") as here:
         here.set_option(EncapsulationPort(9900))
         assert here.get_option(EncapsulationPort) == EncapsulationPort(9900)
+
+
+async def test_much_goes_either_way_to_the_userland_stack() -> None:
+    """Elsewhere packets leave in trains there, any of which would end this kernel."""
+    count, data = 3_000, bytes(1000)
+
+    async def send(channel: AssociationChannel) -> None:
+        for _ in range(count):
+            await channel.send(data)
+
+    async def receive(channel: AssociationChannel) -> None:
+        left = count
+        while left:
+            left -= len(await channel.receive_batch())
+
+    # Linux would leave packets to the device to cut up, which loses them when they are in UDP.
+    options = [EncapsulationPort(0), MaxSegment(1100)]
+    async with server() as (listener, port):
+        options[0] = EncapsulationPort(port)
+        async with channels(listener, "kernel", *options) as ends:
+            for sender, receiver in (ends, ends[::-1]):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(send, sender)
+                    nursery.start_soon(receive, receiver)

@@ -82,6 +82,11 @@ CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
 """Whether a socket for all addresses can tell which one a packet came to; on Windows it cannot."""
 
 
+def kernel_has_sctp() -> bool:
+    """Whether the kernel has SCTP itself, loaded or built in."""
+    return os.path.exists("/proc/net/sctp")
+
+
 def family_of(host: str) -> socket.AddressFamily:
     """The address family of an IP address."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -195,7 +200,9 @@ class Carrier:
         if _LINUX and not self.raw:
             with contextlib.suppress(OSError):
                 sock.getsockopt(_SOL_UDP, _UDP_SEGMENT)  # an older Linux does not know it
-                self._leave_in_trains = True
+                # Linux 6.1 stops with a panic when a train comes, through loopback or from a
+                # container, to the SCTP over UDP that it has itself.
+                self._leave_in_trains = not kernel_has_sctp()
             if _linux_version() >= _TRAINS_ARRIVE_WHOLE:
                 with contextlib.suppress(OSError):
                     sock.setsockopt(_SOL_UDP, _UDP_GRO, 1)

@@ -41,6 +41,7 @@ from .carrier import (
     Unreachable,
     explain,
     family_of,
+    kernel_has_sctp,
     source_for,
 )
 from .stack import UserlandStack
@@ -464,7 +465,7 @@ def _port(name: str, value: int | None, carrier: str) -> int:
 
 
 def _check_raw_ip() -> None:
-    if os.path.exists("/proc/net/sctp"):
+    if kernel_has_sctp():
         raise StackUnavailable(
             "raw IP cannot be used beside the kernel's SCTP, which would abort the associations: "
             "use stack='kernel', or carrier='udp'"
