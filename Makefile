@@ -5,8 +5,11 @@ BIN := .venv/bin
 SIDE ?= engine
 COUNT ?= 200
 SEED ?= 1
-# What is tested with the compiled engine and with the pure one; all else runs with the compiled one.
-BOTH_FORMS := tests/engine tests/etsi tests/nplab tests/conformance tests/userland/test_interrupts.py
+TESTS = $(BIN)/python -m pytest -m 'not kernel and not package'
+# These need no sockets, so they can run beside each other.
+ENGINE := tests/engine tests/etsi tests/nplab
+# What else runs with both forms of the engine; all the rest, with the compiled one.
+BOTH_FORMS := tests/conformance tests/userland/test_interrupts.py
 IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
@@ -40,12 +43,14 @@ run: .venv/ready
 endif
 
 test: .venv/compiled kernel-sctp peers
-	$(BIN)/python -m pytest -m 'not kernel and not package' --junitxml=.venv/test-here.xml
-	TRIO_SCTP_PURE=1 $(BIN)/python -m pytest -m 'not kernel and not package' \
-	  --junitxml=.venv/test-pure.xml $(BOTH_FORMS)
+	$(TESTS) -n auto --junitxml=.venv/test-engine.xml $(ENGINE)
+	$(TESTS) --junitxml=.venv/test-here.xml $(addprefix --ignore=,$(ENGINE))
+	TRIO_SCTP_PURE=1 $(TESTS) -n auto --junitxml=.venv/test-pure-engine.xml $(ENGINE)
+	TRIO_SCTP_PURE=1 $(TESTS) --junitxml=.venv/test-pure.xml $(BOTH_FORMS)
 	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
 	  --junitxml=.venv/test-kernel.xml
-	@$(BIN)/python -m tests.summary .venv/test-here.xml .venv/test-pure.xml .venv/test-kernel.xml
+	@$(BIN)/python -m tests.summary .venv/test-engine.xml .venv/test-here.xml \
+	  .venv/test-pure-engine.xml .venv/test-pure.xml .venv/test-kernel.xml
 
 OLDEST := .venv/oldest-trio/bin/python
 test-oldest-trio: .venv/ready

@@ -1,6 +1,6 @@
 """Say how many tests passed where, and how many of the conformance suite on each stack.
 
-    python -m tests.summary HERE.xml PURE.xml KERNEL.xml
+    python -m tests.summary ENGINE.xml HERE.xml PURE-ENGINE.xml PURE.xml KERNEL.xml
 
 It fails if the conformance suite ran on none of its tests for a stack.
 """
@@ -11,7 +11,13 @@ import sys
 import xml.etree.ElementTree as tree
 from collections import Counter
 
-WHERE = "here", "with the engine as pure Python", "on a kernel with SCTP"
+WHERE = (
+    "of the compiled engine",
+    "of all else here",
+    "of the engine as pure Python",
+    "of all else with that",
+    "on a kernel with SCTP",
+)
 STACKS = "kernel", "userland", "simulated"
 
 

@@ -385,6 +385,10 @@ class Engine:
         packets, outlet.packets = outlet.packets, []
         return packets
 
+    def packets_waiting(self) -> int:
+        """Return how many packets `packets_to_send` would return."""
+        return len(self._outlet.packets)
+
     def receive_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
         """Process packets that have come one behind the other, as far as they are for this port.
 

@@ -115,13 +115,16 @@ class Sender:
         association_id: int | None,
     ) -> int:
         """Refuse what cannot be sent, before anything is sent; return the message's size."""
-        check_bytes("a message", value)
-        if isinstance(value, memoryview):
-            if not value.contiguous:
-                raise ValueError("a message must be contiguous bytes, unlike this memoryview")
-            size = value.nbytes
-        else:
+        if type(value) is bytes:
             size = len(value)
+        else:
+            check_bytes("a message", value)
+            if isinstance(value, memoryview):
+                if not value.contiguous:
+                    raise ValueError("a message must be contiguous bytes, unlike this memoryview")
+                size = value.nbytes
+            else:
+                size = len(value)
         if size == 0:
             raise ValueError("a message cannot be empty: SCTP has no DATA chunk without data")
         largest, remedy = self._max_send or self.size_limit()
@@ -152,7 +155,8 @@ class Sender:
             )
         if tcb.end is not None:
             raise tcb.lost_error()
-        self._socket.check_open()
+        if self._socket.closing:
+            self._socket.check_open()
 
     def _send_now(
         self,

@@ -44,6 +44,9 @@ T = TypeVar("T", bound=Option)
 
 _EPHEMERAL = range(49152, 65536)
 
+_TRAIN = 16
+"""Packets of a program that sends in a loop which leave together."""
+
 
 class UserlandStack(abc.ABC):
     """The endpoints of one host, whose packets a carrier takes and brings."""
@@ -256,7 +259,8 @@ class UserlandStack(abc.ABC):
         """Have a message that was queued leave soon.
 
         Messages that are queued on the same association directly after it share its packets, up to
-        some bursts of them.  Messages on other associations do not overtake it.
+        some bursts of them, and these share a system call.  Messages on other associations do not
+        overtake it.
         """
         if self.ended:
             self.check_running()
@@ -266,7 +270,9 @@ class UserlandStack(abc.ABC):
             self._unflushed = (engine, association.id)
             self.wake()
         elif association.has_bursts():
-            self.flush()
+            engine.flush(association.id, self.now())
+            if engine.packets_waiting() >= _TRAIN:
+                self._hand_out(engine)
 
     def send_packets(self, engine: Engine) -> None:
         """Send an engine's packets after messages were taken from it: SACKs that open the window.
