@@ -28,7 +28,7 @@ from trio_sctp import (
     Status,
     StatusState,
 )
-from trio_sctp._options import Option, PathState, PeerAddressInfo
+from trio_sctp._options import EVENTS, Option, PathState, PeerAddressInfo
 from trio_sctp._stack import StackSocket
 from trio_sctp._values import Address, Arrival, SendInfo
 
@@ -36,6 +36,11 @@ T = TypeVar("T", bound=Option)
 F = TypeVar("F", Endpoint, Listener, AssociationChannel)
 
 PEER: Address = ("192.0.2.1", 2905)
+DESCRIPTOR = 1000
+"""What a `FakeSocket` that is given up leaves."""
+
+NO_EVENTS = EventSubscription(**{row.field: False for row in EVENTS})
+"""What no socket of this library is left with."""
 
 
 def os_error(number: int) -> OSError:
@@ -70,6 +75,14 @@ class FakeSocket:
     room_is_shared = True
 
     def __init__(self) -> None:
+        self.subscriptions: dict[int | None, EventSubscription] = {}  # as they were set last
+        self.options: list[tuple[Option, int | None]] = []  # that were set, in order
+        self.own: dict[type[Option], Option] = {}  # what options read as, if not as below
+        self.bound: list[Address] = [("192.0.2.2", 2905)]
+        self.bind_error: OSError | None = None
+        self.to_accept: deque[FakeSocket | OSError] = deque()  # of a one-to-one socket
+        self.failed_with = 0  # what `pending_error` says
+        self.infos: list[SendInfo] = []  # of what was sent
         self.arrivals: deque[Arrival] = deque()
         self.states: dict[int, StatusState] = {}
         self.dry: set[int] = set()  # ids of associations of which all is acknowledged
@@ -97,6 +110,11 @@ class FakeSocket:
                     self.states[arrival.association_id] = StatusState.ESTABLISHED
                 else:
                     self.states.pop(arrival.association_id, None)
+        self._readable.unpark_all()
+
+    def let_in(self, *accepted: FakeSocket | OSError) -> None:
+        """Have `accept` return these sockets, or raise these errors."""
+        self.to_accept.extend(accepted)
         self._readable.unpark_all()
 
     def fail(self, error: OSError) -> None:
@@ -129,9 +147,10 @@ class FakeSocket:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self.room -= 1
         self.sent.append((association_id, bytes(data)))
+        self.infos.append(info)
 
     async def wait_readable(self) -> None:
-        if self.arrivals or self.receive_error is not None:
+        if self.arrivals or self.to_accept or self.receive_error is not None:
             await trio.lowlevel.checkpoint()
         else:
             await self._readable.park()
@@ -172,7 +191,13 @@ class FakeSocket:
         self.calls.append(("listen", backlog))
 
     def accept(self) -> FakeSocket:
-        raise AssertionError("not a one-to-one socket")
+        assert self.one_to_one
+        if not self.to_accept:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        accepted = self.to_accept.popleft()
+        if isinstance(accepted, OSError):
+            raise accepted
+        return accepted
 
     def peel_off(self, association_id: int) -> FakeSocket:
         if self.peel_off_error is not None:
@@ -218,10 +243,10 @@ class FakeSocket:
         raise AssertionError("no test of this stack calls that")
 
     def pending_error(self) -> int:
-        return 0
+        return self.failed_with
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
-        return [("192.0.2.2", 2905)]
+        return list(self.bound)
 
     def peer_addresses(self, association_id: int) -> list[Address]:
         return [PEER]
@@ -230,16 +255,22 @@ class FakeSocket:
         return None
 
     def bind(self, address: Address) -> None:
-        raise AssertionError("no test of this stack calls that")
+        if self.bind_error is not None:
+            raise self.bind_error
+        self.bound.append(address)
 
     def unbind(self, address: Address) -> None:
-        raise AssertionError("no test of this stack calls that")
+        if self.bind_error is not None:
+            raise self.bind_error
+        self.bound.remove(address)
 
     def get_option(
         self, kind: type[T], association_id: int | None, address: Address | None = None
     ) -> T:
         option: object
-        if kind is DefaultSendParams:
+        if kind in self.own:
+            option = self.own[kind]
+        elif kind is DefaultSendParams:
             option = DefaultSendParams(stream=0, ppid=0, unordered=False, context=0, lifetime=0)
         elif kind is Linger:
             option = Linger(False)
@@ -255,12 +286,15 @@ class FakeSocket:
     def set_option(self, option: Option, association_id: int | None) -> None:
         if self.option_error is not None and association_id is not None:
             raise self.option_error
+        self.options.append((option, association_id))
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
-        pass
+        self.subscriptions[association_id] = events
+        if association_id is None:
+            self.subscriptions.update(dict.fromkeys(self.states, events))
 
     def subscription(self, association_id: int | None) -> EventSubscription:
-        raise AssertionError("no test of this stack calls that")
+        return self.subscriptions.get(association_id) or self.subscriptions.get(None, NO_EVENTS)
 
     def report_dry(self, association_id: int, on: bool) -> None:
         self.calls.append(("report dry" if on else "report dry no more", association_id))
@@ -277,7 +311,8 @@ class FakeSocket:
         self.closed = "abort"
 
     def detach(self) -> int:
-        raise AssertionError("no test of this stack calls that")
+        self.closed = "detached"
+        return DESCRIPTOR
 
 
 class FakeStack:
@@ -288,6 +323,8 @@ class FakeStack:
 
     def __init__(self) -> None:
         self.sockets: list[FakeSocket] = []
+        self.open_error: OSError | None = None
+        self.addresses = ["192.0.2.2"]
 
     def open(
         self,
@@ -297,17 +334,21 @@ class FakeStack:
         ipv6: bool,
         options: Sequence[Option],
     ) -> FakeSocket:
+        if self.open_error is not None:
+            raise self.open_error
         self.sockets.append(FakeSocket())
         return self.sockets[-1]
 
     def adopt(self, sock: object, check: Callable[[StackSocket], None]) -> FakeSocket:
-        raise AssertionError("nothing to adopt")
+        assert isinstance(sock, FakeSocket)
+        check(sock)
+        return sock
 
     def resolve(self, name: str) -> None:
         return None
 
     def own_addresses(self) -> list[str]:
-        return ["192.0.2.2"]
+        return self.addresses
 
     def report(self) -> StackReport:
         return StackReport(name=self.name, available=True, reason="it is a fake")

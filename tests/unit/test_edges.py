@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_sctp
 from trio_sctp import (
     AssociationLost,
     AssociationState,
+    DefaultSendParams,
+    EncapsulationPort,
     Endpoint,
     Message,
     OptionUnsupported,
     PartialDeliveryAborted,
+    StatusState,
     StreamChange,
     open_association,
     open_listener,
 )
-from trio_sctp._values import Piece
+from trio_sctp._values import Arrival, Piece, SendInfo
 from trio_sctp.testing import simulated_network
 
 from ..support.fake_stack import PEER, FakeSocket, FakeStack, change, message, opened, os_error
 
-UP, LOST = AssociationState.COMM_UP, AssociationState.COMM_LOST
+UP, LOST, DONE, RESTART = (
+    AssociationState.COMM_UP,
+    AssociationState.COMM_LOST,
+    AssociationState.SHUTDOWN_COMP,
+    AssociationState.RESTART,
+)
 ID = 100
 
 
@@ -97,6 +106,131 @@ async def test_a_last_message_now_of_an_association_that_is_not_up() -> None:
     assert socket.sent == []
 
 
+@pytest.mark.parametrize("to", [ID, PEER], ids=["an association", "a new peer"])
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("stream", 1),
+        ("ppid", 2),
+        ("unordered", False),
+        ("context", 3),
+        ("lifetime", 4),
+        ("address", PEER),
+        (None, None),
+    ],
+)
+async def test_each_argument_of_a_send_stands_in_for_its_own_default_alone(
+    to: int | tuple[str, int], field: str | None, given: object
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.own[DefaultSendParams] = DefaultSendParams(
+        stream=5, ppid=6, unordered=True, context=7, lifetime=8
+    )
+    how: dict[str, Any] = {} if field is None else {field: given}
+    await endpoint.send(b"x", to, **how)
+    endpoint.send_nowait(b"y", to, **how)
+    defaults = SendInfo(stream=5, ppid=6, unordered=True, context=7, lifetime=8)
+    assert socket.infos == [defaults._replace(**how)] * 2
+
+
+async def test_an_argument_for_an_association_that_ended_unseen() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    del socket.states[ID]
+    socket.option_error = os_error(errno.EPIPE)
+    with pytest.raises(AssociationLost):
+        await endpoint.send(b"x", ID, ppid=5)
+    assert socket.sent == []
+
+
+# -- local addresses -----------------------------------------------------------------------------
+
+
+async def test_local_addresses_come_and_go_but_for_the_last() -> None:
+    endpoint, socket = await endpoint_with()
+    endpoint.add_address("192.0.2.3")
+    assert socket.bound == [("192.0.2.2", 2905), ("192.0.2.3", 2905)]
+    with pytest.raises(ValueError, match=r"'192\.0\.2\.3' is bound already"):
+        endpoint.add_address("192.0.2.3")
+    listed = r"'192\.0\.2\.9' is none of the addresses that are bound, .*192\.0\.2\.3', 2905"
+    with pytest.raises(ValueError, match=listed):
+        endpoint.remove_address("192.0.2.9")
+    endpoint.remove_address("192.0.2.2")
+    with pytest.raises(ValueError, match=r"'192\.0\.2\.3' is the last address that is bound"):
+        endpoint.remove_address("192.0.2.3")
+    assert endpoint.local_addresses() == socket.bound == [("192.0.2.3", 2905)]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [
+        (errno.EINVAL, ValueError, r"the stack refuses '192\.0\.2\.9': an endpoint that is bound"),
+        (errno.EADDRNOTAVAIL, OSError, r"cannot bind 192\.0\.2\.9 port 2905: .*192\.0\.2\.2"),
+        (errno.EPERM, PermissionError, "not permitted"),
+    ],
+)
+async def test_a_local_address_that_the_stack_refuses(
+    number: int, kind: type[Exception], text: str
+) -> None:
+    endpoint, socket = await endpoint_with()
+    socket.bound.append(("192.0.2.9", 2905))
+    socket.bind_error = os_error(number)
+    with pytest.raises(kind, match=text):
+        endpoint.remove_address("192.0.2.9")
+    socket.bound.pop()
+    with pytest.raises(kind, match=text):
+        endpoint.add_address("192.0.2.9")
+
+
+# -- connecting ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ports", "for_init", "set_later"),
+    [
+        ([], None, []),
+        ([(1, None)], 1, []),
+        ([(1, None), (2, 0)], 2, [(1, None), (2, 0)]),
+        ([(2, 0), (1, None)], 2, [(1, None), (2, 0)]),
+        ([(1, None), (2, 1)], 1, [(1, None), (2, 1)]),
+        ([(1, None), (3, None), (2, 1)], 3, [(1, None), (3, None), (2, 1)]),
+        ([(2, 1)], 9, [(9, None), (2, 1)]),
+        ([(2, 0), (3, 1)], 2, [(9, None), (2, 0), (3, 1)]),
+        ([(2, 0), (3, 0)], 3, [(9, None), (3, 0)]),
+    ],
+)
+async def test_the_init_goes_to_the_udp_port_of_its_own_address(
+    ports: list[tuple[int, int | None]],
+    for_init: int | None,
+    set_later: list[tuple[int, int | None]],
+) -> None:
+    """To the first of the peer's addresses; the socket then has the port that it had before."""
+    endpoint, socket = await endpoint_with()
+    hosts = ["192.0.2.8", "192.0.2.9"]
+    was = socket.own[EncapsulationPort] = EncapsulationPort(9)
+
+    def port(number: int, host: int | None) -> EncapsulationPort:
+        return EncapsulationPort(number, None if host is None else (hosts[host], 2905))
+
+    socket.options.clear()
+    options = [port(number, host) for number, host in ports]
+    association = await endpoint.connect_init(hosts, 2905, options=options)
+    assert socket.options == [
+        *([] if for_init is None else [(EncapsulationPort(for_init), None), (was, None)]),
+        *((port(number, host), association.id) for number, host in set_later),
+    ]
+
+
+async def test_a_cancelled_attempt_is_aborted_and_its_socket_too() -> None:
+    """Its shutdown would go on in the background."""
+    stack = FakeStack()
+    with trio.move_on_after(0.01) as scope:
+        await open_association("192.0.2.1", 2905, stack=stack)
+    assert scope.cancelled_caught
+    (parent,) = stack.sockets
+    (own,) = parent.peeled.values()
+    assert (parent.closed, own.closed) == ("abort", "abort")
+
+
 # -- events --------------------------------------------------------------------------------------
 
 
@@ -117,6 +251,99 @@ async def test_a_message_that_the_peer_has_given_up_in_its_midst_is_dropped() ->
     record = await endpoint.receive()
     assert isinstance(record, Message)
     assert record.data == b"whole"
+
+
+async def test_whoever_was_up_behind_a_full_store_is_known_to_shut_down(
+    autojump_clock: MockClock,
+) -> None:
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    ours, theirs = endpoint.associations[ID], endpoint.associations[ID + 1]
+    await ours.eof()
+    socket.arrive(*(message(ID) for _ in range(300)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.wait_ended)
+        nursery.start_soon(theirs.wait_ended)
+        await trio.sleep(1)
+        assert (ours.up, theirs.up) == (True, True)
+        socket.states[ID] = StatusState.SHUTDOWN_SENT
+        socket.states[ID + 1] = StatusState.SHUTDOWN_RECEIVED
+        await trio.sleep(1)
+        assert (ours.up, theirs.up) == (True, False)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("pieces", "is_cut_off"), [([3, 3, 1], False), ([3, 3, 2], True)])
+async def test_the_bound_is_that_of_all_the_pieces_of_a_message(
+    pieces: list[int], is_cut_off: bool
+) -> None:
+    stack = FakeStack()
+    endpoint = opened(await trio_sctp.open_endpoint(stack=stack, max_message_size=7))
+    socket = stack.sockets[0]
+    socket.arrive(change(ID, UP))
+    await endpoint.receive()
+    *first, last = pieces
+    socket.arrive(*(Piece(message(ID, bytes(size))) for size in first), message(ID, bytes(last)))
+    record = await endpoint.receive()
+    assert record == (change(ID, LOST, 12) if is_cut_off else message(ID, bytes(7)))
+    statistics = endpoint.queue_statistics()
+    received = (statistics.messages_received, statistics.octets_received)
+    assert received == ((0, 0) if is_cut_off else (1, 7))
+
+
+# -- closing -------------------------------------------------------------------------------------
+
+
+async def test_while_it_closes_an_endpoint_lets_nobody_in() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.aclose)
+        await wait_all_tasks_blocked()
+        assert socket.calls == [("listen", 0), ("shutdown", ID)]
+        socket.arrive(change(ID + 1, UP))  # it was on its way
+        await wait_all_tasks_blocked()
+        assert socket.calls[2:] == [("shutdown", ID + 1)]
+        socket.arrive(change(ID, DONE))
+        await wait_all_tasks_blocked()
+        assert socket.closed is None
+        socket.arrive(change(ID + 1, DONE))
+    assert socket.closed == "graceful"
+
+
+@pytest.mark.parametrize(("end", "again"), [("eof", [("shutdown", ID)]), ("abort", []), (None, [])])
+async def test_a_restart_does_not_revive_what_was_closed(
+    end: str | None, again: list[tuple[str, int]]
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    if end == "eof":
+        await association.eof()
+    elif end == "abort":
+        association.abort()
+        socket.arrivals.clear()  # it was too late
+    before = list(socket.calls)
+    socket.arrive(change(ID, RESTART))
+    assert await endpoint.receive() == change(ID, RESTART)
+    assert socket.calls[len(before) :] == again
+
+
+async def test_a_cancelled_close_reads_what_there_is_and_no_more() -> None:
+    """What is unread would make Linux abort; to read on and on would hold up everybody."""
+    endpoint, socket = await endpoint_with(ID)
+    reads: list[int] = []
+    receive = socket.receive
+
+    def counted(limit: int) -> list[Arrival]:
+        reads.append(limit)
+        return receive(limit)
+
+    socket.receive = counted  # type: ignore[method-assign]
+    socket.arrive(*(message(ID) for _ in range(1000)))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await endpoint.aclose()
+    assert not socket.arrivals
+    assert len(reads) == 5
+    assert socket.closed == "graceful"
 
 
 # -- ends that nobody has read --------------------------------------------------------------------
