@@ -567,7 +567,8 @@ class Endpoint(trio.abc.AsyncResource):
     async def _peer_address(self, peer: Peer) -> Address:
         """The address of a peer, its first one if a name has several."""
         if len(peer) == 2 and isinstance(peer[0], str) and not is_literal(peer[0]):
-            return (await _resolve(self._socket, peer[0], peer[1]))[0][0]
+            [address], *_ = await _resolve(self._socket, peer[0], peer[1])
+            return address
         check_address(peer, "a peer")
         check_scope(peer)
         return peer

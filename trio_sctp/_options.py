@@ -233,7 +233,7 @@ class PeerAddressParams(Option):
         if not isinstance(self.flags, PeerAddressFlags):
             raise TypeError(f"PeerAddressParams.flags must be PeerAddressFlags, not {self.flags!r}")
         for pair in _CONTRARY:
-            if self.flags & pair == pair:
+            if pair in self.flags:
                 raise ValueError(f"PeerAddressParams.flags: {pair!r} contradict each other")
 
 

@@ -306,16 +306,17 @@ class Intake:
         fragments = tcb.fragments.pop(key, None)
         if fragments is None:
             return
+        stream, ppid, unordered, context = key
         failed = SendFailed(
             association_id=tcb.id,
             data=b"".join(fragment.data for fragment in fragments),
             complete=fragments[0].first and fragments[-1].last,
             sent=any(fragment.sent for fragment in fragments),
             error=fragments[0].error,
-            stream=fragments[0].stream,
-            ppid=fragments[0].ppid,
-            unordered=fragments[0].unordered,
-            context=fragments[0].context,
+            stream=stream,
+            ppid=ppid,
+            unordered=unordered,
+            context=context,
         )
         if self._ending is tcb:
             tcb.undelivered.append(failed)
