@@ -350,6 +350,17 @@ async def test_send_after_own_eof(channels: Channels) -> None:
         client.send_nowait(b"x")
 
 
+async def test_the_peers_abort_after_own_eof_is_a_loss(narrow: Channels) -> None:
+    """It was shut down here, and not aborted here."""
+    client, server = narrow
+    await fill(client)
+    await client.eof()
+    async with blocked(raises, AssociationLost, client.wait_sent):
+        server.abort()
+    await raises(AssociationLost, client.eof)
+    await raises(AssociationLost, client.wait_sent)
+
+
 async def test_own_eof_wakes_a_blocked_send(narrow: Channels) -> None:
     client, _ = narrow
     await fill(client)

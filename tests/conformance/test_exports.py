@@ -202,6 +202,47 @@ def test_values_are_keyword_only_beyond_two_fields(name: str) -> None:
     assert len(positional) <= 2
 
 
+@pytest.mark.parametrize(
+    ("name", "positional"),
+    [
+        ("InitMsg", []),
+        ("RtoInfo", []),
+        ("AssocParams", []),
+        ("PeerAddressParams", []),
+        ("PeerAddressInfo", []),
+        ("Status", []),
+        ("DefaultSendParams", []),
+        ("EventSubscription", []),
+        ("EncapsulationPort", ["port", "address"]),
+        ("DelayedAck", ["delay", "freq"]),
+        ("Linger", ["enabled", "seconds"]),
+        ("StackReport", []),
+        ("AssociationEnd", []),
+        ("AssociationStatistics", []),
+        ("UserlandStatistics", []),
+        ("SocketStatistics", []),
+        ("Backoff", []),
+        ("Window", ["size"]),
+    ],
+)
+def test_which_fields_may_be_given_by_position(name: str, positional: list[str]) -> None:
+    kind = getattr(trio_sctp, name)
+    assert [f.name for f in dataclasses.fields(kind) if not f.kw_only] == positional
+    parameters = inspect.signature(kind).parameters.values()
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == positional
+
+
+@each_class_and_function
+def test_type_checkers_refuse_subclasses_of_what_the_library_makes(
+    module: ModuleType, name: str
+) -> None:
+    value = getattr(module, name)
+    doc = getattr(value.__init__, "__doc__", None) if inspect.isclass(value) else None
+    if doc != "Not for programs to call." or issubclass(value, Exception):
+        return
+    assert getattr(value, "__final__", False) is (value is not trio_sctp.Association)
+
+
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_event_tells_its_association(name: str) -> None:
     assert "association_id" in {f.name for f in dataclasses.fields(getattr(trio_sctp, name))}

@@ -23,6 +23,7 @@ from trio_sctp import (
 )
 
 from .helpers import (
+    Pair,
     StackUnderTest,
     blocked,
     keep,
@@ -661,6 +662,22 @@ async def test_closed_events_are_dropped_and_take_no_credit(stack: StackUnderTes
         association = await client.connect(stack.host, server.port)
         await association.send(b"0")
         assert await take(messages.receive, 2) == [0, PASSIVE]
+
+
+async def test_an_end_that_closed_events_drop_has_been_taken(pair: Pair) -> None:
+    """``while_up`` waits for what is still to be taken, and that is not."""
+    async with pair.server.active(0) as inbox:
+        messages, events = inbox.split()
+        await events.aclose()
+        assert await messages.receive() == PASSIVE
+        async with pair.peer.while_up():
+            await pair.association.eof()
+            await pair.peer.wait_ended()
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            inbox.grant(5)
+            assert inbox.credit == 5
+            await messages.receive()  # the call after the last record was taken
+            pytest.fail("the block was left")
 
 
 async def test_events_are_closed_for_good(stack: StackUnderTest) -> None:

@@ -243,6 +243,16 @@ async def test_only_the_fields_that_are_given_change(
         assert endpoint.get_option(kind) == dataclasses.replace(before, **{field: value})
 
 
+async def test_a_delay_of_acknowledgements_ends_that_they_come_at_once(pair: Pair) -> None:
+    """What is not given is not what was read: with ``freq=1`` there would be no delay."""
+    pair.association.set_option(DelayedAck(freq=1))
+    assert pair.association.get_option(DelayedAck) == DelayedAck(0, 1)
+    pair.association.set_option(DelayedAck(delay=100))
+    assert pair.association.get_option(DelayedAck) == DelayedAck(100, 2)
+    pair.association.set_option(DelayedAck(freq=5))
+    assert pair.association.get_option(DelayedAck) == DelayedAck(100, 5)
+
+
 @pytest.mark.parametrize("detect", [1.5, 2.0, 30.0, 1e6])
 async def test_timers_are_options_of_endpoints_and_associations(
     stack: StackUnderTest, detect: float

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import pickle
+import re
+from typing import Any
 
 import pytest
 import trio
@@ -17,8 +19,10 @@ from trio_sctp import (
     ConnectFailed,
     Endpoint,
     MaxSegment,
+    NoDelay,
     OptionUnsupported,
     PeerAddressParams,
+    ReusePort,
     SendFailed,
     StackUnavailable,
     open_association,
@@ -53,19 +57,10 @@ async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
     return endpoint, stack.sockets[0]
 
 
-def failed(data: bytes, *, first: bool = True, last: bool = True) -> FailedFragment:
-    return FailedFragment(
-        association_id=ID,
-        data=data,
-        first=first,
-        last=last,
-        sent=True,
-        error=0,
-        stream=0,
-        ppid=0,
-        unordered=False,
-        context=0,
-    )
+def failed(data: bytes, **how: Any) -> FailedFragment:
+    usual = {"first": True, "last": True, "sent": True, "error": 0}
+    message = {"stream": 0, "ppid": 0, "unordered": False, "context": 0}
+    return FailedFragment(association_id=ID, data=data, **usual | message | how)
 
 
 WHOSE = f"association {ID} with {PEER[0]} port {PEER[1]}"
@@ -149,6 +144,80 @@ async def test_errors_can_be_pickled() -> None:
     )
     for error in (StackUnavailable("why"), OptionUnsupported("which")):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+# -- what cannot be bound ----------------------------------------------------------------------
+
+
+def machine_with(count: int) -> list[str]:
+    return [f"192.0.2.{number}" for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(1, ""), (16, ""), (17, " and 1 more"), (40, " and 24 more")]
+)
+async def test_an_address_that_is_not_ours_is_told_with_those_that_are(
+    count: int, more: str
+) -> None:
+    stack = FakeStack()
+    stack.addresses = machine_with(count)
+    stack.open_error = os_error(errno.EADDRNOTAVAIL)
+    with pytest.raises(OSError, match="cannot bind") as refused:
+        await open_endpoint(7, hosts=["192.0.2.1", "192.0.2.99"], stack=stack)
+    assert refused.value.errno == errno.EADDRNOTAVAIL
+    assert str(refused.value) == (
+        f"[Errno {errno.EADDRNOTAVAIL}] cannot bind 192.0.2.99 port 7: "
+        "Cannot assign requested address: this machine has "
+        + ", ".join(machine_with(min(count, 16)))
+        + more
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "hosts", "port", "text"),
+    [
+        (
+            errno.EADDRINUSE,
+            ["192.0.2.1"],
+            7,
+            "cannot bind 192.0.2.1 port 7: Address already in use",
+        ),
+        (
+            errno.EADDRINUSE,
+            ["192.0.2.1", "192.0.2.2"],
+            7,
+            "cannot bind 192.0.2.1 / 192.0.2.2 port 7: Address already in use",
+        ),
+        (errno.EACCES, [], 7, "cannot bind port 7: Permission denied"),
+        (errno.EADDRINUSE, [], 0, "cannot bind a port: Address already in use"),
+        (errno.EADDRINUSE, ["192.0.2.1"], 0, "cannot bind 192.0.2.1: Address already in use"),
+        (
+            errno.EADDRNOTAVAIL,
+            ["192.0.2.1"],
+            0,
+            "cannot bind 192.0.2.1: Cannot assign requested address: this machine has 192.0.2.1",
+        ),
+        (errno.ENOMEM, ["192.0.2.1"], 7, "Cannot allocate memory"),
+    ],
+)
+async def test_what_cannot_be_bound_is_told(
+    number: int, hosts: list[str], port: int, text: str
+) -> None:
+    stack = FakeStack()
+    stack.addresses = machine_with(1)
+    stack.open_error = os_error(number)
+    with pytest.raises(OSError, match=re.escape(text)) as refused:
+        await open_endpoint(port, hosts=hosts, stack=stack)
+    assert str(refused.value) == f"[Errno {number}] {text}"
+
+
+async def test_an_option_for_opening_that_is_refused_is_named() -> None:
+    stack = FakeStack()
+    stack.open_error = os_error(errno.EINVAL)
+    with pytest.raises(ValueError, match=r"refuses one of \[ReusePort\(enabled=True\)\]"):
+        await open_endpoint(options=[NoDelay(False), ReusePort(True)], stack=stack)
+    with pytest.raises(OSError, match="Invalid argument"):
+        await open_endpoint(options=[NoDelay(False)], stack=stack)
 
 
 # -- a first message that sets an association up -----------------------------------------------
@@ -358,3 +427,28 @@ async def test_a_message_is_complete_if_none_of_its_fragments_was_acknowledged(
     event = await endpoint.receive()
     assert isinstance(event, SendFailed)
     assert (event.data, event.complete) == (b"ab", first and last)
+
+
+@pytest.mark.parametrize("with_the_end", [True, False])
+async def test_a_message_that_failed_is_told_as_it_was_sent(with_the_end: bool) -> None:
+    """Fragments of several messages may be mixed; those of one are told once they are all there."""
+    endpoint, socket = await endpoint_with(ID)
+    one = {"stream": 1, "ppid": 2, "unordered": True, "context": 3}
+    other = {"stream": 1, "ppid": 2, "unordered": True, "context": 4}
+    fragments = [
+        failed(b"a", last=False, error=7, **one),
+        failed(b"A", last=False, sent=False, **other),
+        failed(b"b", first=False, last=False, sent=False, error=8, **one),
+        failed(b"B", first=False, sent=False, **other),
+        failed(b"c", first=False, sent=False, error=9, **one),
+        failed(b"!", last=False, sent=False, **other),  # of which no more is told
+    ]
+    socket.arrive(*([change(ID, LOST)] if with_the_end else []), *fragments, change(ID + 1, UP))
+    first = SendFailed(association_id=ID, data=b"abc", complete=True, sent=True, error=7, **one)
+    second = SendFailed(association_id=ID, data=b"AB", complete=True, sent=False, error=0, **other)
+    third = SendFailed(association_id=ID, data=b"!", complete=False, sent=False, error=0, **other)
+    records = await endpoint.receive_batch()
+    if with_the_end:
+        assert records == [change(ID, LOST), second, first, third, change(ID + 1, UP)]
+    else:
+        assert records == [second, first, change(ID + 1, UP)]

@@ -15,12 +15,19 @@ import trio
 
 import trio_sctp
 from trio_sctp import (
+    AdaptationLayer,
     AssociationLost,
     AssociationState,
+    DelayedAck,
     Endpoint,
+    Linger,
     Message,
+    NoDelay,
     Passive,
     PrimaryAddress,
+    RtoInfo,
+    SendBuffer,
+    Tos,
     Window,
 )
 from trio_sctp._options import Option
@@ -274,6 +281,36 @@ async def test_the_largest_message_that_is_received(size: int, cut_off: bool) ->
             record = await here.receive()
             assert isinstance(record, Message)
         assert (("abort", ID) in socket.calls) is cut_off
+
+
+@pytest.mark.parametrize(("size", "cut"), [(199, False), (200, False), (201, True)])
+def test_how_much_of_a_wrong_value_an_error_repeats(size: int, cut: bool) -> None:
+    value = "x" * (size - 2)  # and its quotation marks
+    with pytest.raises(TypeError) as refused:
+        NoDelay(value)  # type: ignore[arg-type]
+    wanted = f"{value!r}"[:200] + "..." if cut else repr(value)
+    assert str(refused.value) == f"NoDelay.enabled must be True or False, not {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "text"),
+    [
+        (Tos, {"value": 256}, "Tos.value must be between 0 and 255, not 256"),
+        (Linger, {"enabled": True, "seconds": 2**16}, "seconds must be between 0 and 65535, not"),
+        (AdaptationLayer, {"adaptation_ind": -1}, r"must be between 0 and 2\*\*32 - 1, not -1"),
+        (RtoInfo, {"max": 0}, r"RtoInfo\.max must be between 1 and 2\*\*31 - 1, not 0"),
+        (SendBuffer, {"size": 0}, r"SendBuffer\.size must be between 1 and 2\*\*30, not 0"),
+        (Window, {"size": 32768}, r"Window\.size must be between 1 and 32767, not 32768"),
+        (Tos, {"value": "x"}, "must be an integer from 0 to 255, not 'x'"),
+        (SendBuffer, {"size": True}, r"must be an integer from 1 to 2\*\*30, not True"),
+        (DelayedAck, {"delay": 0}, "must be between 1 and 500, not 0; freq=1 means no delay"),
+    ],
+)
+def test_bounds_are_written_as_the_documentation_writes_them(
+    kind: Callable[..., object], values: dict[str, Any], text: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=text):
+        kind(**values)
 
 
 OPENING: dict[str, tuple[Callable[[int], Any], int, int | None]] = {

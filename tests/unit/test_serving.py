@@ -9,7 +9,7 @@ import logging
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_sctp
 from trio_sctp import AssociationChannel, AssociationState, Listener
@@ -126,3 +126,27 @@ async def test_a_listener_that_is_closed_ends_serve_with_an_error() -> None:
             serve = functools.partial(trio_sctp.serve, no_handler, 0, stack=stack)
             listener = await nursery.start(serve)
             await listener.aclose()
+
+
+async def test_ctrl_c_may_interrupt_what_a_server_calls() -> None:
+    """The library's own code waits for a checkpoint with it; the program's need not."""
+    protected: dict[str, bool] = {}
+
+    async def handler(channel: AssociationChannel) -> None:
+        protected["handler"] = trio.lowlevel.currently_ki_protected()
+        raise ValueError
+
+    def on_error(error: Exception, channel: AssociationChannel) -> None:
+        protected["on_error"] = trio.lowlevel.currently_ki_protected()
+
+    stack = FakeStack()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(
+            functools.partial(trio_sctp.serve, handler, 2905, stack=stack, on_error=on_error)
+        )
+        (socket,) = stack.sockets
+        socket.arrive(change(ID, UP))
+        await wait_all_tasks_blocked()
+        assert protected == {"handler": False, "on_error": False}
+        assert socket.peeled[ID].closed == "abort"
+        nursery.cancel_scope.cancel()

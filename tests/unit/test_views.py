@@ -12,10 +12,12 @@ import trio_sctp
 from trio_sctp import (
     AssociationChannel,
     AssociationState,
+    DefaultSendParams,
     EventSubscription,
     RemoteError,
     SenderDry,
 )
+from trio_sctp._values import SendInfo
 
 from ..support.fake_stack import FakeSocket, FakeStack, change, opened, os_error
 
@@ -52,6 +54,17 @@ async def test_a_mebibyte_of_events_is_kept() -> None:
         assert events.dropped == 2
         with pytest.raises(trio.WouldBlock):
             events.receive_nowait()
+
+
+async def test_an_event_that_has_just_come_is_taken_without_waiting() -> None:
+    """The task that reads ahead has had no turn yet."""
+    channel, socket = await channel_of()
+    async with channel.events() as events:
+        await wait_all_tasks_blocked()
+        socket.arrive(error(1), error(2))
+        assert events.receive_nowait() == error(1)
+        socket.arrive(error(3))
+        assert [events.receive_nowait() for _ in range(2)] == [error(2), error(3)]
 
 
 async def test_an_error_of_reading_goes_to_who_receives_events() -> None:
@@ -120,3 +133,20 @@ async def test_the_stack_is_not_told_of_a_program_that_is_told_anyway() -> None:
         socket.dry.add(ID)
         socket.arrive(SenderDry(association_id=ID))
     assert socket.calls == []
+
+
+async def test_views_send_on_stream_0_without_an_identifier_unless_told_otherwise() -> None:
+    channel, socket = await channel_of()
+    socket.own[DefaultSendParams] = DefaultSendParams(
+        stream=3, ppid=5, unordered=True, context=7, lifetime=8
+    )
+    await channel.payloads().send(b"a")
+    await channel.payloads(1, 2).send(b"b")
+    await channel.as_stream().send_all(b"c")
+    await channel.as_stream(1, 2).send_all(b"d")
+    assert socket.infos == [
+        SendInfo(stream=0, ppid=0, unordered=True, context=7, lifetime=8),
+        SendInfo(stream=1, ppid=2, unordered=True, context=7, lifetime=8),
+        SendInfo(stream=0, ppid=0, unordered=False, context=0, lifetime=0),
+        SendInfo(stream=1, ppid=2, unordered=False, context=0, lifetime=0),
+    ]
