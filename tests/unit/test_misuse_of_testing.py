@@ -121,7 +121,6 @@ NETWORK: dict[str, list[Case]] = {
     ],
     "Network.capture.file": [
         (lambda n: n.capture(5), TypeError, "file must be a path or .* binary mode, not 5"),
-        (lambda n: n.capture(io.StringIO()), TypeError, "file must be .* binary mode"),
     ],
     "Capture.write.data": [
         (
@@ -150,22 +149,12 @@ NETWORK: dict[str, list[Case]] = {
             ValueError,
             "now must be .* at least 0, not -1.0",
         ),
-        (
-            lambda n: n.capture(io.BytesIO()).write(b"x", A, B, nan),
-            ValueError,
-            "now must be a finite number .* not nan",
-        ),
     ],
     "Capture.write.udp": [
         (
             lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, udp=9899),
             TypeError,
             "udp must be a tuple of two ports, not 9899",
-        ),
-        (
-            lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, udp=(9899, 65536)),
-            ValueError,
-            "a port of udp must be between 0 and 65535, not 65536",
         ),
     ],
     "Capture.write.comment": [
@@ -309,13 +298,6 @@ async def test_blocks(misuse: Callable[[], Any], error: type[Exception], text: s
     with pytest.raises(error, match=text):
         async with misuse():
             pass
-
-
-def test_a_capture_that_was_closed() -> None:
-    capture = Network().capture(io.BytesIO())
-    capture.close()
-    with pytest.raises(ValueError, match="the capture was closed"):
-        capture.write(b"x", A, B, 0.0)
 
 
 # -- nothing is left out -------------------------------------------------------------------------

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import io
-import struct
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_sctp._capture import ip_packet
-from trio_sctp.testing import Capture, Delivery, Link, LinkStatistics, Network, RoutedPacket
+from trio_sctp.testing import Delivery, Link, LinkStatistics, Network, RoutedPacket
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 A6, B6 = "fd00::1", "fd00::2"
@@ -585,129 +580,3 @@ def test_without_faults_the_order_is_kept(
     for delivery in everything(net):
         arrived.setdefault(delivery[1:3], []).append(delivery.data)
     assert arrived == sent
-
-
-# -- capture -----------------------------------------------------------------------------------
-
-
-def sctp_init() -> bytes:
-    """An SCTP packet with an INIT chunk and the right checksum."""
-    init = struct.pack("!BBHIIHHI", 1, 0, 20, 0x1234, 65536, 10, 10, 1)
-    zeroed = struct.pack("!HHII", 2905, 2906, 0, 0) + init
-    checksum = google_crc32c.value(zeroed)
-    return zeroed[:8] + struct.pack("<I", checksum) + init
-
-
-def captured(file: Path | io.BytesIO) -> list[tuple[bytes, float, str]]:
-    """The packets of a pcapng file: data, seconds, comment."""
-    pcapng: Any = importlib.import_module("pcapng")
-    blocks: Any = importlib.import_module("pcapng.blocks")
-    stream = io.BytesIO(file.read_bytes()) if isinstance(file, Path) else file
-    packets: list[tuple[bytes, float, str]] = []
-    for block in pcapng.FileScanner(stream):
-        if isinstance(block, blocks.EnhancedPacket):
-            assert block.interface.link_type == 101
-            comment = block.options.get("opt_comment", "")
-            packets.append((block.packet_data, round(block.timestamp, 6), comment))
-    return packets
-
-
-def test_a_capture_is_what_was_sent_when(tmp_path: Path) -> None:
-    file = tmp_path / "test.pcapng"
-    net = network(delay=1.0)
-    net.transmit(b"before", A, B, 0.0)
-    with net.capture(file) as capture:
-        assert isinstance(capture, Capture)
-        net.transmit(b"x" * 33, A, B, 1.000001)
-        net.transmit(b"y", B6, A6, 5000.5)
-    net.transmit(b"after", A, B, 6000.0)
-    assert captured(file) == [
-        (ip_packet(b"x" * 33, A, B), 1.000001, ""),
-        (ip_packet(b"y", B6, A6), 5000.5, ""),
-    ]
-
-
-def test_the_ip_headers() -> None:
-    data = sctp_init()
-    v4 = ip_packet(data, A, B)
-    version, length, protocol = v4[0], int.from_bytes(v4[2:4], "big"), v4[9]
-    assert (version, length, protocol) == (0x45, IP + len(data), 132)
-    assert v4[12:] == bytes([10, 0, 0, 1, 10, 0, 0, 2]) + data
-    words = struct.unpack("!10H", v4[:20])
-    total = sum(words)
-    assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
-
-    v6 = ip_packet(data, A6, B6)
-    assert v6[:8] == struct.pack("!IHBB", 0x60000000, len(data), 132, 64)
-    assert v6[8:24].hex() == "fd00" + "0" * 27 + "1"
-    assert v6[24:] == bytes.fromhex("fd00" + "0" * 27 + "2") + data
-
-
-def test_comments_tell_what_happened(tmp_path: Path) -> None:
-    net = network(bandwidth=8e3, queue=0, mtu=1000)
-    link = net.default_link
-    file = tmp_path / "test.pcapng"
-    expected: list[str] = []
-
-    def transmit(comment: str, size: int = 10, now: float = 0.0) -> None:
-        net.transmit(bytes(size), A, B, now)
-        expected.append(comment)
-
-    with net.capture(str(file)):
-        transmit("")
-        transmit("dropped: the queue is full")
-        transmit("dropped: larger than the MTU", size=1000)
-        link.bandwidth = None
-        link.loss = 1.0
-        transmit("dropped: lost")
-        link.loss = 0.0
-        link.duplication = 1.0
-        transmit("duplicated")
-        link.duplication = 0.0
-        link.corruption = link.reordering = 1.0
-        transmit("corrupted, reordered")
-        link.up = False
-        transmit("dropped: the link is down")
-        net.route = lambda packet: []
-        transmit("dropped: by the route hook")
-        net.route = lambda packet: None
-        link.up = True
-        link.corruption = link.reordering = 0.0
-        transmit("")
-    assert [comment for _, _, comment in captured(file)] == expected
-
-
-@pytest.mark.parametrize(("source", "destination"), [(A, B), (A6, B6)])
-def test_a_packet_too_large_for_ip_is_captured(source: str, destination: str) -> None:
-    net = network()
-    file = io.BytesIO()
-    with net.capture(file):
-        net.transmit(bytes(70_000), source, destination, 0.0)
-    file.seek(0)
-    assert [comment for _, _, comment in captured(file)] == ["dropped: larger than the MTU"]
-
-
-def test_a_file_that_was_given_open_stays_open() -> None:
-    net = network()
-    first, second = io.BytesIO(), io.BytesIO()
-    capture = net.capture(first)
-    with net.capture(second):
-        net.transmit(b"1", A, B, 0.0)
-        capture.close()
-        capture.close()
-        net.transmit(b"2", A, B, 0.0)
-    first.seek(0)
-    second.seek(0)
-    assert len(captured(first)) == 1
-    assert len(captured(second)) == 2
-
-
-def test_without_the_library_a_capture_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "pcapng", None)
-    net = network()
-    with pytest.raises(ImportError, match=r"pip install trio_sctp\[capture\]"):
-        net.capture(tmp_path / "test.pcapng")
-    assert not list(tmp_path.iterdir())
-    net.transmit(b"x", A, B, 0.0)

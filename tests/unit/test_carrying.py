@@ -1,0 +1,106 @@
+"""The stack of an engine as what carries its packets sees it: ports, and when to wait.
+
+These calls are between a `UserlandStack` and its carrier, here that of a simulated network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import AsyncIterator
+
+import pytest
+from trio.testing import MockClock
+
+from trio_sctp import AssociationChannel, open_association, open_endpoint, open_listener
+from trio_sctp._userland import stack as stack_module
+from trio_sctp.testing import SimulatedHost, simulated_network
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+@contextlib.asynccontextmanager
+async def channels() -> AsyncIterator[tuple[SimulatedHost, AssociationChannel, AssociationChannel]]:
+    """The client's host, and both ends of an association."""
+    async with simulated_network() as network:
+        network.network.default_link.delay = 0.1
+        here, there = network.host(HERE), network.host(THERE)
+        async with await open_listener(2905, stack=there) as listener:
+            client = await open_association(THERE, 2905, stack=here)
+            server = await listener.accept()
+        try:
+            yield here, client, server
+        finally:
+            client.abort()
+            server.abort()
+
+
+async def test_messages_wait_for_others_while_the_peer_has_some_to_acknowledge(
+    autojump_clock: MockClock,
+) -> None:
+    async with channels() as (here, client, _):
+        assert here.filling() == 0
+        client.send_nowait(b"first")
+        assert here.filling() == 0  # it is not on its way, so nothing would be acknowledged
+        here.flush()
+        assert here.filling() == 0
+        client.send_nowait(b"other")
+        assert here.filling() == len(b"first" + b"other")
+        client.send_nowait(b"and another")
+        assert here.filling() == len(b"first" + b"other" + b"and another")
+        await client.wait_sent()
+        assert here.filling() == 0
+
+
+async def test_messages_of_what_has_ended_wait_for_nobody(autojump_clock: MockClock) -> None:
+    async with channels() as (here, client, _):
+        client.send_nowait(b"first")
+        here.flush()
+        client.send_nowait(b"other")
+        client.abort()
+        assert here.filling() == 0
+
+
+async def test_as_much_as_is_taken_at_once_is_a_crowd(autojump_clock: MockClock) -> None:
+    """And twice as much is one again: what a program leaves alone may become more and more."""
+    async with channels() as (here, client, server):
+
+        async def arrive(messages: int) -> bool:
+            """Whether these messages have made a crowd of what is unread."""
+            here.crowded = False
+            for _ in range(messages):
+                await server.send(b"x")
+            await server.wait_sent()
+            return here.crowded
+
+        for _ in range(2):
+            assert not await arrive(255)
+            assert await arrive(1)
+            assert not await arrive(255)
+            assert await arrive(1)
+            assert not await arrive(511)
+            assert await arrive(1)
+            for _ in range(4):
+                assert len(await client.receive_batch()) == 256
+
+
+async def test_ports_are_given_out_in_their_order_and_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stack_module, "_EPHEMERAL", range(49152, 49156))
+    async with simulated_network() as network, contextlib.AsyncExitStack() as opened:
+        host = network.host(HERE)
+
+        async def open_port(port: int = 0) -> int:
+            endpoint = await opened.enter_async_context(await open_endpoint(port, stack=host))
+            return endpoint.port
+
+        first = await open_endpoint(stack=host)
+        assert first.port == 49152
+        assert await open_port(49154) == 49154
+        assert [await open_port() for _ in range(2)] == [49153, 49155]
+        with pytest.raises(OSError, match="Address already in use") as refused:
+            await open_endpoint(stack=host)
+        assert refused.value.errno == errno.EADDRINUSE
+        await first.aclose()
+        assert await open_port() == 49152
