@@ -324,6 +324,7 @@ class FakeStack:
     def __init__(self) -> None:
         self.sockets: list[FakeSocket] = []
         self.open_error: OSError | None = None
+        self.opened_with: list[Option] = []
         self.addresses = ["192.0.2.2"]
 
     def open(
@@ -336,6 +337,7 @@ class FakeStack:
     ) -> FakeSocket:
         if self.open_error is not None:
             raise self.open_error
+        self.opened_with = list(options)
         self.sockets.append(FakeSocket())
         return self.sockets[-1]
 

@@ -232,7 +232,7 @@ def test_what_is_no_packet_is_not_written(
     wrong: dict[str, Any], kind: type[Exception], text: str
 ) -> None:
     file = io.BytesIO()
-    right = {"data": b"x", "source": A, "destination": B, "now": 0.0}
+    right: dict[str, Any] = {"data": b"x", "source": A, "destination": B, "now": 0.0}
     with network().capture(file) as capture:
         before = file.getvalue()
         with pytest.raises(kind, match=text):

@@ -58,8 +58,8 @@ async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
 
 
 def failed(data: bytes, **how: Any) -> FailedFragment:
-    usual = {"first": True, "last": True, "sent": True, "error": 0}
-    message = {"stream": 0, "ppid": 0, "unordered": False, "context": 0}
+    usual: dict[str, Any] = {"first": True, "last": True, "sent": True, "error": 0}
+    message: dict[str, Any] = {"stream": 0, "ppid": 0, "unordered": False, "context": 0}
     return FailedFragment(association_id=ID, data=data, **usual | message | how)
 
 
@@ -433,8 +433,8 @@ async def test_a_message_is_complete_if_none_of_its_fragments_was_acknowledged(
 async def test_a_message_that_failed_is_told_as_it_was_sent(with_the_end: bool) -> None:
     """Fragments of several messages may be mixed; those of one are told once they are all there."""
     endpoint, socket = await endpoint_with(ID)
-    one = {"stream": 1, "ppid": 2, "unordered": True, "context": 3}
-    other = {"stream": 1, "ppid": 2, "unordered": True, "context": 4}
+    one: dict[str, Any] = {"stream": 1, "ppid": 2, "unordered": True, "context": 3}
+    other: dict[str, Any] = {"stream": 1, "ppid": 2, "unordered": True, "context": 4}
     fragments = [
         failed(b"a", last=False, error=7, **one),
         failed(b"A", last=False, sent=False, **other),

@@ -487,6 +487,40 @@ async def test_a_blocked_sender_behind_another_may_be_cancelled_or_lose_its_asso
     assert socket.sent == [(ID, b"x")]
 
 
+async def test_blocked_senders_try_again_unasked_and_less_often_the_more_there_are(
+    autojump_clock: MockClock,
+) -> None:
+    """The kernel does not tell each time that there is room."""
+    endpoint, socket = await endpoint_with(*range(ID, ID + 12))
+    socket.room = 0
+    waits: list[float] = []
+    wait_writable = socket.wait_writable
+
+    async def timed(id: int | None) -> None:
+        began = trio.current_time()
+        try:
+            await wait_writable(id)
+        finally:
+            waits.append(round(trio.current_time() - began, 6))
+
+    socket.wait_writable = timed  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        for id in range(ID, ID + 12):
+            nursery.start_soon(endpoint.send, b"x", id)
+        await wait_all_tasks_blocked()
+        socket.make_room(1)  # one sends, and wakes one of the others
+        await wait_all_tasks_blocked()
+        assert len(socket.sent) == 1
+        assert endpoint.statistics().tasks_waiting_send == 11
+        socket.room = 3
+        await trio.sleep(0.05)
+        assert len(socket.sent) == 1
+        await trio.sleep(0.02)
+        assert len(socket.sent) == 4
+        assert waits[1] == 0.06
+        nursery.cancel_scope.cancel()
+
+
 async def test_eof_with_a_message_on_a_half_open_association_waits_until_it_is_up() -> None:
     endpoint, socket = await open_endpoint()
     association = await endpoint.connect_init("192.0.2.9", 2905)

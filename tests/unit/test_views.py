@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 import trio_sctp
 from trio_sctp import (
     AssociationChannel,
+    AssociationLost,
     AssociationState,
     DefaultSendParams,
     EventSubscription,
@@ -150,3 +151,51 @@ async def test_views_send_on_stream_0_without_an_identifier_unless_told_otherwis
         SendInfo(stream=0, ppid=0, unordered=False, context=0, lifetime=0),
         SendInfo(stream=1, ppid=2, unordered=False, context=0, lifetime=0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [("close", trio.ClosedResourceError), ("lose", AssociationLost), ("make room", None)],
+)
+@pytest.mark.parametrize("behind_another", [False, True])
+async def test_who_waits_for_room_that_is_shared_is_told_of_the_end(
+    how: str, error: type[Exception] | None, behind_another: bool
+) -> None:
+    channel, socket = await channel_of()
+    stream = channel.as_stream()
+    socket.room = 0
+    done: list[bool] = []
+
+    async def wait() -> None:
+        if error is None:
+            await stream.wait_send_all_might_not_block()
+        else:
+            with pytest.raises(error):
+                await stream.wait_send_all_might_not_block()
+        done.append(True)
+
+    async def send() -> None:
+        if error is None:
+            await channel.send(b"x")
+        else:
+            with pytest.raises(error):
+                await channel.send(b"x")
+
+    async with trio.open_nursery() as nursery:
+        if behind_another:
+            nursery.start_soon(send)
+            await wait_all_tasks_blocked()
+        nursery.start_soon(wait)
+        nursery.start_soon(channel.wait_ended)
+        await wait_all_tasks_blocked()
+        assert not done
+        if how == "close":
+            channel.abort()
+        elif how == "lose":
+            socket.arrive(change(ID, AssociationState.COMM_LOST))
+        else:
+            socket.make_room(2)
+            await wait_all_tasks_blocked()
+            assert done
+            nursery.cancel_scope.cancel()
+    assert done
