@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_sctp
 from trio_sctp import (
+    Association,
     AssociationLost,
     AssociationState,
     DefaultSendParams,
@@ -23,8 +25,11 @@ from trio_sctp import (
     StreamChange,
     open_association,
     open_listener,
+    testing,
 )
+from trio_sctp._inbox import Half
 from trio_sctp._values import Arrival, Piece, SendInfo
+from trio_sctp._views import ByteStream, EventChannel, PayloadChannel
 from trio_sctp.testing import simulated_network
 
 from ..support.fake_stack import PEER, FakeSocket, FakeStack, change, message, opened, os_error
@@ -374,3 +379,21 @@ async def test_closed_objects_say_so() -> None:
     await trio.aclose_forcefully(endpoint)
     assert repr(endpoint) == "<Endpoint closed>"
     assert list(associations) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(getattr(module, name) for module in (trio_sctp, testing) for name in module.__all__),
+        ByteStream,
+        EventChannel,
+        Half,
+        PayloadChannel,
+    ],
+    ids=lambda kind: getattr(kind, "__name__", repr(kind)),
+)
+def test_type_checkers_refuse_subclasses_of_what_the_library_makes(kind: Any) -> None:
+    """All but handles, of which a channel is one, and errors."""
+    doc = kind.__init__.__doc__ if inspect.isclass(kind) else None
+    if kind is Half or (doc == "Not for programs to call." and not issubclass(kind, Exception)):
+        assert getattr(kind, "__final__", False) is (kind is not Association)

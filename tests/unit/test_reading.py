@@ -487,6 +487,31 @@ async def test_a_blocked_sender_behind_another_may_be_cancelled_or_lose_its_asso
     assert socket.sent == [(ID, b"x")]
 
 
+async def test_a_blocked_sender_behind_another_finds_out_by_itself_too(
+    autojump_clock: MockClock,
+) -> None:
+    """The one that waits for the stack goes on waiting."""
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    socket.room = 0
+    lost: list[float] = []
+
+    async def lose() -> None:
+        with pytest.raises(AssociationLost):
+            await endpoint.send(b"x", ID + 1)
+        lost.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.send, b"x", ID)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(lose)
+        await trio.sleep(1)
+        socket.arrive(change(ID + 1, LOST))
+        await trio.sleep(1)
+        assert 0 <= lost[0] - (trio.current_time() - 1) <= 0.052
+        nursery.cancel_scope.cancel()
+    assert socket.sent == []
+
+
 async def test_blocked_senders_try_again_unasked_and_less_often_the_more_there_are(
     autojump_clock: MockClock,
 ) -> None:
