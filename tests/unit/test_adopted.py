@@ -119,6 +119,13 @@ async def test_a_channel_of_an_association_that_has_ended_has_what_it_left_and_i
         await channel.receive()
 
 
+async def test_a_channel_that_was_left_one_long_message() -> None:
+    socket = socket_with()
+    socket.arrive(*[Piece(message(ID, b"part "))] * 999, message(ID, b"end"))
+    channel = opened(AssociationChannel.from_socket(socket))
+    assert (await channel.receive()).data == b"part " * 999 + b"end"
+
+
 async def test_a_channel_of_which_nothing_is_left_is_refused_and_closed() -> None:
     socket = socket_with()
     socket.arrive(Piece(message(ID)))  # of which the rest will never come

@@ -10,11 +10,13 @@ import errno
 from collections.abc import AsyncIterator
 
 import pytest
-from trio.testing import MockClock
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_sctp import AssociationChannel, open_association, open_endpoint, open_listener
+from trio_sctp._engine import Route
 from trio_sctp._userland import stack as stack_module
-from trio_sctp.testing import SimulatedHost, simulated_network
+from trio_sctp.testing import RoutedPacket, SimulatedHost, simulated_network
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
@@ -61,27 +63,37 @@ async def test_messages_of_what_has_ended_wait_for_nobody(autojump_clock: MockCl
         assert here.filling() == 0
 
 
-async def test_as_much_as_is_taken_at_once_is_a_crowd(autojump_clock: MockClock) -> None:
-    """And twice as much is one again: what a program leaves alone may become more and more."""
+async def test_as_many_packets_are_taken_as_the_program_is_to_have_messages_of(
+    autojump_clock: MockClock,
+) -> None:
     async with channels() as (here, client, server):
+        held: list[bytes] = []
 
-        async def arrive(messages: int) -> bool:
-            """Whether these messages have made a crowd of what is unread."""
-            here.crowded = False
-            for _ in range(messages):
-                await server.send(b"x")
-            await server.wait_sent()
-            return here.crowded
+        def hold(packet: RoutedPacket) -> list[RoutedPacket] | None:
+            if packet.source != THERE:
+                return None
+            held.append(packet.data)
+            return []
 
-        for _ in range(2):
-            assert not await arrive(255)
-            assert await arrive(1)
-            assert not await arrive(255)
-            assert await arrive(1)
-            assert not await arrive(511)
-            assert await arrive(1)
-            for _ in range(4):
-                assert len(await client.receive_batch()) == 256
+        here._driver.network.route = hold
+        for number in range(5):
+            await server.send(b"%d" % number)
+            await wait_all_tasks_blocked()
+        assert len(held) == 5
+        route, now = Route(HERE, THERE), trio.current_time()
+        for count in 3, 2:
+            assert here.take_packets(held, route, now, 3) == count
+            here.packets_taken()
+            received = [message.data for message in await client.receive_batch()]
+            assert received == [packet[28:29] for packet in held[:count]]
+            del held[:count]
+
+
+@pytest.mark.parametrize("packet", [b"", b"\x0b\x59\x00"])
+async def test_a_packet_that_is_too_short_for_a_port_is_taken_alone(packet: bytes) -> None:
+    async with simulated_network() as network:
+        host = network.host(HERE)
+        assert host.take_packets([packet] * 3, Route(HERE, THERE), 0.0, 3) == 1
 
 
 async def test_ports_are_given_out_in_their_order_and_each_once(

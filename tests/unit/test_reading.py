@@ -528,7 +528,7 @@ async def test_blocked_senders_try_again_unasked_and_less_often_the_more_there_a
         finally:
             waits.append(round(trio.current_time() - began, 6))
 
-    socket.wait_writable = timed  # type: ignore[method-assign]
+    socket.wait_writable = timed  # type: ignore[method-assign, assignment]
     async with trio.open_nursery() as nursery:
         for id in range(ID, ID + 12):
             nursery.start_soon(endpoint.send, b"x", id)
