@@ -13,7 +13,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import AssociationChannel, open_association, open_endpoint, open_listener
+from trio_sctp import (
+    AssociationChannel,
+    ConnectFailed,
+    open_association,
+    open_endpoint,
+    open_listener,
+)
 from trio_sctp._engine import Route
 from trio_sctp._userland import stack as stack_module
 from trio_sctp.testing import RoutedPacket, SimulatedHost, simulated_network
@@ -94,6 +100,31 @@ async def test_a_packet_that_is_too_short_for_a_port_is_taken_alone(packet: byte
     async with simulated_network() as network:
         host = network.host(HERE)
         assert host.take_packets([packet] * 3, Route(HERE, THERE), 0.0, 3) == 1
+
+
+async def test_whoever_cannot_be_reached_refuses_at_once(autojump_clock: MockClock) -> None:
+    """ICMP says so of the INIT; of a packet that no endpoint here has sent it says nothing."""
+    async with simulated_network() as network:
+        here = network.host(HERE)
+        held: list[bytes] = []
+        network.network.route = lambda packet: held.append(packet.data)
+
+        async def connect() -> None:
+            with pytest.raises(ConnectFailed) as refused:
+                await open_association(THERE, 2905, stack=here)
+            assert refused.value.errno == errno.ECONNREFUSED
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connect)
+            await wait_all_tasks_blocked()
+            (init,) = held
+            here.unreachable(bytes(2) + init[2:], THERE)
+            here.unreachable(init, "192.0.2.3")
+            await wait_all_tasks_blocked()
+            assert nursery.child_tasks
+            here.unreachable(init, THERE)
+            await wait_all_tasks_blocked()
+            assert not nursery.child_tasks
 
 
 async def test_ports_are_given_out_in_their_order_and_each_once(
