@@ -16,8 +16,11 @@ from trio_sctp import (
     AssociationState,
     ConnectFailed,
     Endpoint,
+    InitMsg,
     Message,
     Passive,
+    RtoInfo,
+    Status,
     StatusState,
     Window,
 )
@@ -164,6 +167,37 @@ async def test_behind_a_full_store_an_end_is_learnt_at_once_after_however_long(
     assert 0 <= ended[0] - over <= 0.05
 
 
+async def test_behind_a_full_store_the_stack_is_asked_less_and_less_often(
+    autojump_clock: MockClock,
+) -> None:
+    """Whoever begins to wait soon afterwards goes on in the same way."""
+    endpoint, socket = await endpoint_with(ID, ID + 1)
+    socket.arrive(*(message(ID + 1) for _ in range(300)))
+    association = endpoint.associations[ID]
+    asked: list[float] = []
+    status = socket.status
+
+    def timed(id: int) -> Status:
+        asked.append(round(trio.current_time(), 6))
+        return status(id)
+
+    socket.status = timed  # type: ignore[method-assign]
+
+    async def wait(seconds: float) -> list[float]:
+        """When the stack is asked, in seconds from the beginning."""
+        asked.clear()
+        began = trio.current_time()
+        with trio.move_on_after(seconds):
+            await association.wait_ended()
+        return [round(when - began, 6) for when in asked]
+
+    assert await wait(0.12) == [0.002, 0.006, 0.014, 0.03, 0.062, 0.112]
+    await trio.sleep(0.01)  # it would have been asked 0.162 seconds after the beginning
+    assert await wait(0.1) == [0.032, 0.082]
+    await trio.sleep(1)
+    assert await wait(0.01) == [0.002, 0.006]
+
+
 async def test_whoever_polls_a_full_store_is_relieved_by_the_next_who_waits_for_a_state(
     autojump_clock: MockClock,
 ) -> None:
@@ -256,6 +290,52 @@ async def test_behind_a_full_store_connect_completes(autojump_clock: MockClock) 
     event = await endpoint.receive()
     assert isinstance(event, AssociationChange)
     assert event.state is DONE  # its COMM_UP was connect's own
+
+
+@pytest.mark.parametrize(
+    ("rto", "attempts", "longest", "seconds"),
+    [
+        ((3000, 60_000), 2, 0, 9),
+        ((1000, 60_000), 4, 0, 15),
+        ((1000, 3000), 4, 0, 9),
+        ((1000, 60_000), 4, 2500, 8),
+        ((1000, 60_000), 1, 500, 0.5),
+        ((1000, 60_000), 0, 0, None),
+    ],
+)
+async def test_a_refusal_comes_before_the_stack_can_have_given_up(
+    rto: tuple[int, int],
+    attempts: int,
+    longest: int,
+    seconds: float | None,
+    autojump_clock: MockClock,
+) -> None:
+    """A one-to-many socket does not say which it was."""
+    endpoint, socket = await open_endpoint()
+    socket.own[RtoInfo] = RtoInfo(initial=rto[0], max=rto[1], min=100)
+    socket.own[InitMsg] = InitMsg(
+        num_ostreams=1, max_instreams=1, max_attempts=attempts, max_init_timeo=longest
+    )
+
+    async def fail_after(seconds: float) -> int | None:
+        async with trio.open_nursery() as nursery:
+            failures: list[int | None] = []
+
+            async def connect() -> None:
+                with pytest.raises(ConnectFailed) as failed:
+                    await endpoint.connect("192.0.2.9", 2905)
+                failures.append(failed.value.errno)
+
+            nursery.start_soon(connect)
+            await trio.sleep(seconds)
+            socket.arrive(change(socket.calls[-1][1], AssociationState.CANT_ASSOC))
+        return failures[0]
+
+    if seconds is None:
+        assert await fail_after(1e6) == errno.ECONNREFUSED
+    else:
+        assert await fail_after(seconds - 0.25) == errno.ECONNREFUSED
+        assert await fail_after(seconds) == errno.ETIMEDOUT
 
 
 async def test_connect_returns_an_association_that_came_up_and_ended_before_it_could_look() -> None:
