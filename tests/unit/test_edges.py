@@ -147,6 +147,34 @@ async def test_an_argument_for_an_association_that_ended_unseen() -> None:
     assert socket.sent == []
 
 
+@pytest.mark.parametrize(
+    ("peer", "kind", "text"),
+    [
+        (("a.name", 7, 0, 0), ValueError, "the host of a peer, .* must be an IPv4 or IPv6 address"),
+        (("192.0.2.1", 7, 0), TypeError, r"a peer must be a tuple \(host, port\)"),
+        (("192.0.2.1",), TypeError, r"a peer must be a tuple \(host, port\)"),
+        ((7, 7), TypeError, "the host of a peer, .* must be a str, not 7"),
+        (("fe80::1", 7), ValueError, "'fe80::1' is a link-local address: say the interface"),
+        (("fe80::1", 7, 0, 0), ValueError, "'fe80::1' is a link-local address"),
+    ],
+)
+async def test_what_is_no_peer(peer: Any, kind: type[Exception], text: str) -> None:
+    endpoint, socket = await endpoint_with()
+    with pytest.raises(kind, match=text):
+        await endpoint.send(b"x", peer)
+    with pytest.raises(kind, match=text):
+        endpoint.send_nowait(b"x", peer)
+    assert socket.calls == []
+
+
+@pytest.mark.parametrize("peer", [("fe80::1%1", 7), ("fe80::1", 7, 0, 1), ("::1", 7)])
+async def test_an_address_of_a_link_that_is_named(peer: tuple[str, int]) -> None:
+    endpoint, socket = await endpoint_with()
+    await endpoint.send(b"x", peer)
+    endpoint.send_nowait(b"x", peer)
+    assert len(socket.sent) == 2
+
+
 # -- local addresses -----------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import dataclasses
 import inspect
+import math
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -281,6 +282,33 @@ async def test_the_largest_message_that_is_received(size: int, cut_off: bool) ->
             record = await here.receive()
             assert isinstance(record, Message)
         assert (("abort", ID) in socket.calls) is cut_off
+
+
+@pytest.mark.parametrize("bound", [2**16, 2**17 - 1])
+async def test_the_largest_message_that_comes_in_one_piece_is_checked(bound: int) -> None:
+    async with endpoint(max_message_size=bound) as (here, socket):
+        socket.arrive(message(ID, bytes(bound)), message(ID, bytes(bound + 1)))
+        record = await here.receive()
+        assert isinstance(record, Message)
+        assert len(record.data) == bound
+        assert ("abort", ID) in socket.calls
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"initial": 1e-9},
+        {"initial": 30, "max": 30},
+        {"factor": 1},
+        {"jitter": 0},
+        {"jitter": 1},
+        {"attempt": 1e-9},
+        {"attempt": math.inf},
+    ],
+)
+def test_a_backoff_at_its_bounds(values: dict[str, Any]) -> None:
+    backoff = trio_sctp.Backoff(**values)
+    assert {name: getattr(backoff, name) for name in values} == values
 
 
 @pytest.mark.parametrize(("size", "cut"), [(199, False), (200, False), (201, True)])

@@ -63,7 +63,7 @@ async def test_a_peer_that_never_stops_sending_cannot_hold_up_the_beginning(
         patch.setattr(socket, "receive", more)
         channel._socket.drain()
     # What the receive buffer may have held, and not much more.
-    assert 1000 <= channel._socket.intake.received_octets <= 3000
+    assert 1000 <= channel._socket.intake.received_octets <= 2000
 
 
 async def test_associations_that_are_gone_are_not_kept() -> None:

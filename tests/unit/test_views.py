@@ -126,6 +126,21 @@ async def test_the_stack_is_asked_again_after_a_restart() -> None:
     assert socket.calls[-1] == ("report dry no more", ID)
 
 
+async def test_the_stack_is_asked_nothing_of_what_is_closed() -> None:
+    channel, socket = await channel_of()
+    async with trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await channel.wait_sent()
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        await trio.aclose_forcefully(channel)
+    assert "report dry" in (names := [name for name, _ in socket.calls])
+    assert "report dry no more" not in names
+
+
 async def test_the_stack_is_not_told_of_a_program_that_is_told_anyway() -> None:
     channel, socket = await channel_of(EventSubscription(sender_dry_event=True))
     async with trio.open_nursery() as nursery:
