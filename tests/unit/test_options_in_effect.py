@@ -1,0 +1,146 @@
+"""Options of the engine's associations: what they read as, and that they take effect at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_sctp import (
+    AssociationChannel,
+    AssocParams,
+    Endpoint,
+    InitMsg,
+    PeerAddressFlags,
+    PeerAddressParams,
+    ReceiveBuffer,
+    RtoInfo,
+    open_association,
+    open_endpoint,
+)
+from trio_sctp.testing import simulated_network
+
+FLAGS = PeerAddressFlags
+HERE, OTHER, THERE = "192.0.2.1", "198.51.100.1", "192.0.2.2"
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[AssociationChannel, Endpoint]]:
+    """A channel to an endpoint with one address, and that endpoint, whose peer has two."""
+    async with simulated_network() as network:
+        here, there = network.host(HERE, OTHER), network.host(THERE)
+        async with await open_endpoint(2905, stack=there) as endpoint:
+            endpoint.listen()
+            options = [ReceiveBuffer(54_321)]
+            channel = await open_association(
+                THERE, 2905, local_hosts=[HERE, OTHER], stack=here, options=options
+            )
+            yield channel, endpoint
+            channel.abort()
+
+
+async def test_the_longest_wait_between_two_inits(
+    pair: tuple[AssociationChannel, Endpoint],
+) -> None:
+    _, endpoint = pair
+    for milliseconds in 0, 1, 65534, 65535:
+        endpoint.set_option(InitMsg(max_init_timeo=milliseconds))
+        assert endpoint.get_option(InitMsg).max_init_timeo == milliseconds
+
+
+async def test_an_attempt_that_counts_0_is_as_many_as_by_default(
+    pair: tuple[AssociationChannel, Endpoint],
+) -> None:
+    _, endpoint = pair
+    default = endpoint.get_option(InitMsg).max_attempts
+    endpoint.set_option(InitMsg(max_attempts=3))
+    assert endpoint.get_option(InitMsg).max_attempts == 3
+    endpoint.set_option(InitMsg(max_attempts=0))
+    assert endpoint.get_option(InitMsg).max_attempts == default
+
+
+async def test_what_is_told_of_an_association_is_not_known_of_those_to_come(
+    pair: tuple[AssociationChannel, Endpoint],
+) -> None:
+    channel, endpoint = pair
+    (association,) = endpoint.associations.values()
+    to_come, own = endpoint.get_option(AssocParams), association.get_option(AssocParams)
+    assert (to_come.number_peer_destinations, to_come.peer_rwnd) == (0, 0)
+    assert (own.number_peer_destinations, own.peer_rwnd) == (2, 54_321)
+    assert to_come.local_rwnd == own.local_rwnd == endpoint.get_option(ReceiveBuffer).size
+    assert channel.get_option(AssocParams).number_peer_destinations == 1
+
+
+async def test_a_limit_of_0_leaves_what_there_was(
+    pair: tuple[AssociationChannel, Endpoint],
+) -> None:
+    channel, _ = pair
+    channel.set_option(AssocParams(asocmaxrxt=4, cookie_life=7000))
+    channel.set_option(AssocParams(asocmaxrxt=0, cookie_life=0))
+    limits = channel.get_option(AssocParams)
+    assert (limits.asocmaxrxt, limits.cookie_life) == (4, 7000)
+    channel.set_option(PeerAddressParams(pathmaxrxt=3, flags=FLAGS.PMTUD_DISABLE, pathmtu=1000))
+    channel.set_option(PeerAddressParams(pathmaxrxt=0, pathmtu=0, sackdelay=0))
+    (address,) = channel.peer_addresses
+    for of in None, address:
+        path = channel.get_option(PeerAddressParams, address=of)
+        assert (path.pathmaxrxt, path.pathmtu, path.sackdelay) == (3, 1000, 200)
+
+
+@pytest.mark.parametrize(
+    "same", [(1000, 1000, 1000), (1, 1, 1), (500, 500, 501), (499, 500, 500)], ids=str
+)
+async def test_bounds_of_the_timeout_may_be_the_same(
+    pair: tuple[AssociationChannel, Endpoint], same: tuple[int, int, int]
+) -> None:
+    channel, _ = pair
+    low, first, high = same
+    option = RtoInfo(min=low, initial=first, max=high)
+    channel.set_option(option)
+    assert channel.get_option(RtoInfo) == option
+
+
+@pytest.mark.parametrize("wrong", [(501, 500, 600), (400, 500, 499)], ids=str)
+async def test_bounds_of_the_timeout_in_the_wrong_order(
+    pair: tuple[AssociationChannel, Endpoint], wrong: tuple[int, int, int]
+) -> None:
+    channel, _ = pair
+    before = channel.get_option(RtoInfo)
+    low, first, high = wrong
+    with pytest.raises(ValueError, match="refuses RtoInfo"):
+        channel.set_option(RtoInfo(min=low, initial=first, max=high))
+    assert channel.get_option(RtoInfo) == before
+
+
+async def heartbeats(channel: AssociationChannel, seconds: float) -> int:
+    """How many are sent in that time."""
+    before = channel.statistics().heartbeats_sent
+    await trio.sleep(seconds)
+    after = channel.statistics().heartbeats_sent
+    assert before is not None
+    assert after is not None
+    return after - before
+
+
+async def test_heartbeats_follow_what_is_set(
+    pair: tuple[AssociationChannel, Endpoint], autojump_clock: MockClock
+) -> None:
+    """From then on: what was to come later, or not at all, comes in time."""
+    channel, _ = pair
+    (address,) = channel.peer_addresses
+    for of in None, address:
+        channel.set_option(PeerAddressParams(address=of, hbinterval=100_000))
+        assert await heartbeats(channel, 90) == 0
+        channel.set_option(PeerAddressParams(address=of, hbinterval=1000))
+        assert 3 <= await heartbeats(channel, 10) <= 8
+        channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_DISABLE))
+        assert await heartbeats(channel, 100) == 0
+        channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_ENABLE))
+        assert 3 <= await heartbeats(channel, 10) <= 8
+        channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_DISABLE))
+        channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_DEMAND))
+        assert await heartbeats(channel, 1) == 0  # it was sent at once
+        assert await heartbeats(channel, 100) == 0
+        channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_ENABLE))
