@@ -806,6 +806,25 @@ async def test_after_our_own_abort_the_error_of_while_up_is_one_too(channels: Ch
             server.abort()
 
 
+async def test_after_our_own_abort_of_a_handle_too(pair: Pair) -> None:
+    """Its endpoint is open."""
+    with pytest.raises(trio.ClosedResourceError):
+        async with pair.association.while_up(), trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            pair.association.abort()
+            await pair.association.send(b"x")
+    assert pair.client.port
+
+
+async def test_what_else_is_broken_or_closed_passes_while_up_unchanged(
+    channels: Channels,
+) -> None:
+    for error in trio.BrokenResourceError, trio.ClosedResourceError:
+        with pytest.RaisesGroup(error):
+            async with channels[0].while_up(), trio.open_nursery():
+                raise error
+
+
 async def test_a_loss_in_a_while_up_that_is_cancelled_is_one_error_too(channels: Channels) -> None:
     client, server = channels
     client.abort()

@@ -6,17 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_sctp import (
     AssociationChannel,
     AssocParams,
     Endpoint,
+    EventSubscription,
     InitMsg,
     PeerAddressFlags,
     PeerAddressParams,
     ReceiveBuffer,
     RtoInfo,
+    SenderDry,
     open_association,
     open_endpoint,
 )
@@ -124,6 +126,16 @@ async def heartbeats(channel: AssociationChannel, seconds: float) -> int:
     return after - before
 
 
+def heartbeats_sent(channel: AssociationChannel, option: PeerAddressParams) -> int:
+    """How many are sent at once when an option is set."""
+    before = channel.statistics().heartbeats_sent
+    channel.set_option(option)
+    after = channel.statistics().heartbeats_sent
+    assert before is not None
+    assert after is not None
+    return after - before
+
+
 async def test_heartbeats_follow_what_is_set(
     pair: tuple[AssociationChannel, Endpoint], autojump_clock: MockClock
 ) -> None:
@@ -140,7 +152,34 @@ async def test_heartbeats_follow_what_is_set(
         channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_ENABLE))
         assert 3 <= await heartbeats(channel, 10) <= 8
         channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_DISABLE))
-        channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_DEMAND))
-        assert await heartbeats(channel, 1) == 0  # it was sent at once
+        assert heartbeats_sent(channel, PeerAddressParams(address=of, pathmaxrxt=9)) == 0
+        demand = PeerAddressParams(address=of, flags=FLAGS.HB_DEMAND)
+        assert heartbeats_sent(channel, demand) == 1
         assert await heartbeats(channel, 100) == 0
         channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_ENABLE))
+
+
+async def test_who_begins_to_see_that_all_is_acknowledged_sees_it_at_once(
+    pair: tuple[AssociationChannel, Endpoint],
+) -> None:
+    """And who sees it already does not see it again, unless for one association alone."""
+    _, endpoint = pair
+    (id,) = endpoint.associations
+    dry = SenderDry(association_id=id)
+
+    async def seen(subscription: EventSubscription, *of: int) -> list[object]:
+        endpoint.set_option(subscription, *of)
+        await wait_all_tasks_blocked()
+        records: list[object] = []
+        with pytest.raises(trio.WouldBlock):
+            while True:
+                records.append(endpoint.receive_nowait())
+        return records
+
+    shown, hidden = (EventSubscription(sender_dry_event=on) for on in (True, False))
+    await seen(hidden)  # and all that has come before
+    assert await seen(shown) == [dry]
+    assert await seen(shown) == []
+    assert await seen(shown, id) == [dry]
+    assert await seen(hidden, id) == []
+    assert await seen(shown) == []  # the association has a choice of its own

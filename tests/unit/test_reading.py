@@ -177,9 +177,9 @@ async def test_behind_a_full_store_the_stack_is_asked_less_and_less_often(
     asked: list[float] = []
     status = socket.status
 
-    def timed(id: int) -> Status:
+    def timed(association_id: int) -> Status:
         asked.append(round(trio.current_time(), 6))
-        return status(id)
+        return status(association_id)
 
     socket.status = timed  # type: ignore[method-assign]
 
