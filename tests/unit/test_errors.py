@@ -17,6 +17,7 @@ from trio_sctp import (
     AssociationLost,
     AssociationState,
     ConnectFailed,
+    EncapsulationPort,
     Endpoint,
     MaxSegment,
     NoDelay,
@@ -218,6 +219,52 @@ async def test_an_option_for_opening_that_is_refused_is_named() -> None:
         await open_endpoint(options=[NoDelay(False), ReusePort(True)], stack=stack)
     with pytest.raises(OSError, match="Invalid argument"):
         await open_endpoint(options=[NoDelay(False)], stack=stack)
+
+
+# -- whom nobody could reach over UDP ----------------------------------------------------------
+
+HINT = (
+    " (a peer that uses its kernel's SCTP does not listen on UDP unless told to, on Linux by "
+    "sysctl net.sctp.udp_port=7 net.sctp.encap_port=7)"
+)
+
+
+@pytest.mark.parametrize(
+    ("aborted", "error", "text"),
+    [
+        (False, 0, f"Connection refused{HINT}"),
+        (False, 3, "Connection refused (stale cookie)"),
+        (True, 0, "Software caused connection abort"),
+        (True, 12, "Software caused connection abort (user-initiated abort)"),
+    ],
+)
+async def test_a_peer_that_could_not_be_reached_over_udp(
+    aborted: bool, error: int, text: str
+) -> None:
+    """What its kernel would need to hear us there is only told where that may be the reason."""
+    stack = FakeStack()
+    stack.peer_udp_port = 9899
+    endpoint = opened(await open_endpoint(stack=stack))
+    (socket,) = stack.sockets
+    socket.own[EncapsulationPort] = EncapsulationPort(7)
+
+    async def connect() -> None:
+        with pytest.raises(ConnectFailed) as failed:
+            await endpoint.connect(*PEER[:2])
+        assert failed.value.strerror == (
+            f"cannot associate with 192.0.2.1 port 2905 over UDP port 7: {text}"
+        )
+        copy = pickle.loads(pickle.dumps(failed.value))
+        assert str(copy) == str(failed.value)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect)
+        await wait_all_tasks_blocked()
+        (association,) = endpoint.associations.values()
+        if aborted:
+            association.abort()
+            socket.arrivals.clear()
+        socket.arrive(change(association.id, CANNOT, error))
 
 
 # -- a first message that sets an association up -----------------------------------------------

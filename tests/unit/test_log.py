@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from trio_sctp import (
     AssociationLost,
+    AssociationState,
     PeerAddressParams,
     RtoInfo,
     open_association,
@@ -19,6 +20,7 @@ from trio_sctp import (
 from trio_sctp._log import Drops, shown
 from trio_sctp.testing import Link, SimulatedNetwork
 
+from ..support.fake_stack import PEER, FakeStack, change
 from ..support.log import Log
 from ..support.log import log as log
 
@@ -198,3 +200,36 @@ async def test_messages_that_are_given_up(
         for _ in range(3):
             await client.receive()
         log.find(rf"{ONE}: a message of 5 bytes on stream 0 was given up", WARNING)
+
+
+@pytest.mark.parametrize(
+    ("half_open", "fails", "level", "end"),
+    [
+        (True, True, DEBUG, "the attempt to connect was given up here"),
+        (False, True, INFO, "was lost: it was aborted here, as its socket was closed"),
+        (False, False, INFO, "ends: its socket was closed while it shut down"),
+    ],
+)
+async def test_associations_that_are_left_with_their_socket(
+    half_open: bool, fails: bool, level: int, end: str, log: Log
+) -> None:
+    """Nothing will be heard of them any more."""
+    stack = FakeStack()
+    endpoint = await open_endpoint(stack=stack)
+    if half_open:
+        association = await endpoint.connect_init(*PEER[:2])
+        whose = f"association {association.id} with 192.0.2.1 port 2905"
+    else:
+        stack.sockets[0].arrive(change(7, AssociationState.COMM_UP))
+        await endpoint.receive()
+        whose = "association 7 with 192.0.2.1 port 2905"
+    log.clear()
+    if fails:
+        with pytest.raises(KeyError):
+            async with endpoint:
+                raise KeyError
+    else:
+        await trio.aclose_forcefully(endpoint)
+    colon = ":" if half_open else ""
+    assert log.lines(level) == [f"{whose}{colon} {end}"]
+    assert log.lines(INFO if level == DEBUG else DEBUG) == []
