@@ -233,3 +233,16 @@ async def test_associations_that_are_left_with_their_socket(
     colon = ":" if half_open else ""
     assert log.lines(level) == [f"{whose}{colon} {end}"]
     assert log.lines(INFO if level == DEBUG else DEBUG) == []
+
+
+async def test_an_attempt_that_is_closed_with_its_endpoint_is_aborted_here(
+    sctp_network: SimulatedNetwork, autojump_clock: MockClock, log: Log
+) -> None:
+    here = sctp_network.host("10.1.0.1")
+    async with await open_endpoint(stack=here) as endpoint:
+        association = await endpoint.connect_init("10.1.0.2", 2905)
+        assert not association.up
+    line = log.find(rf"{ONE} could not be set up: .*", DEBUG)
+    assert line.endswith("it was aborted here (user-initiated abort, cause 12)")
+    with pytest.raises(trio.ClosedResourceError):
+        await association.wait_sent()

@@ -398,6 +398,7 @@ class Socket:
             if tcb.phase is Phase.UP:
                 self.raw.shutdown(tcb.id)
             else:
+                tcb.our_abort = (USER_INITIATED_ABORT, b"")
                 self.raw.abort(tcb.id, b"")
         except OSError as error:
             if error.errno not in ASSOCIATION_GONE and error.errno != errno.EINVAL:
