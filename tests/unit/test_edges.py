@@ -28,7 +28,7 @@ from trio_sctp import (
     testing,
 )
 from trio_sctp._inbox import Half
-from trio_sctp._values import Arrival, Piece, SendInfo
+from trio_sctp._values import Address, Arrival, Piece, SendInfo
 from trio_sctp._views import ByteStream, EventChannel, PayloadChannel
 from trio_sctp.testing import simulated_network
 
@@ -323,6 +323,22 @@ async def test_the_bound_is_that_of_all_the_pieces_of_a_message(
     assert received == ((0, 0) if is_cut_off else (1, 7))
 
 
+@pytest.mark.parametrize(("pieces", "is_cut_off"), [([4, 3], False), ([4, 4], True)])
+async def test_the_sender_of_too_large_a_message_is_cut_off_before_its_end(
+    pieces: list[int], is_cut_off: bool
+) -> None:
+    stack = FakeStack()
+    endpoint = opened(await trio_sctp.open_endpoint(stack=stack, max_message_size=7))
+    socket = stack.sockets[0]
+    socket.arrive(change(ID, UP))
+    await endpoint.receive()
+    socket.arrive(*(Piece(message(ID, bytes(size))) for size in pieces))
+    with trio.move_on_after(0.01):
+        await endpoint.receive()
+    assert (("abort", ID) in socket.calls) is is_cut_off
+    assert endpoint.queue_statistics().buffered_bytes == (0 if is_cut_off else 7)
+
+
 # -- closing -------------------------------------------------------------------------------------
 
 
@@ -397,6 +413,21 @@ async def test_a_ping_on_an_association_that_has_ended_unseen() -> None:
 
 
 # -- what objects say of themselves ----------------------------------------------------------------
+
+
+async def test_open_objects_say_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint, socket = await endpoint_with()
+    socket.bound += [("192.0.2.3", 2905), ("192.0.2.4", 2905)]
+    assert repr(endpoint) == "<Endpoint 192.0.2.2 port 2905 and 2 more with 0 associations>"
+    socket.bound.clear()
+    assert repr(endpoint) == "<Endpoint of no address with 0 associations>"
+    assert endpoint.port == 0
+
+    def fail(association_id: int | None) -> list[Address]:
+        raise os_error(errno.EBADF)
+
+    monkeypatch.setattr(socket, "local_addresses", fail)
+    assert repr(endpoint) == "<Endpoint of no address with 0 associations>"
 
 
 async def test_closed_objects_say_so() -> None:
