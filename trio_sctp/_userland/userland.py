@@ -380,7 +380,10 @@ class Userland(UserlandStack):
         waiting, more, without_more = self.filling(), 0, 0
         while waiting and without_more < _PATIENCE and self.now() < until:
             if more == _LOOPING:
-                await trio.sleep_until(until)  # looking at every turn costs as much as sending
+                # To look at every turn costs as much as sending.
+                self._woken = trio.Event()
+                with trio.move_on_at(until):
+                    await self._woken.wait()  # for messages on another association
                 return
             await trio.lowlevel.checkpoint()
             before, waiting = waiting, self.filling()
@@ -388,7 +391,7 @@ class Userland(UserlandStack):
                 without_more += 1
             else:
                 without_more = 0
-                more += 1
+                more += waiting > before
 
     @enable_ki_protection
     async def run(self) -> None:
