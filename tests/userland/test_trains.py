@@ -277,3 +277,22 @@ async def test_a_link_that_is_down_holds_up_no_other() -> None:
             while carrier.waiting:  # noqa: ASYNC110 - it is given up in the end
                 await trio.sleep(0.001)
             assert client.statistics().packets_not_sent == 1
+
+
+@pytest.mark.parametrize(("name", "calls"), [("EAGAIN", 1), ("ENOBUFS", 50)])
+def test_a_full_socket_is_tried_once_however_many_routes_wait(name: str, calls: int) -> None:
+    """Its buffer has no room for any of them, whereas a device may be that of one route alone."""
+    carrier = Carrier(HOST, 0)
+    try:
+        watched = Watched(carrier.sock)
+        watched.fail = lambda train: getattr(errno, name)
+        carrier.sock = watched  # type: ignore[assignment]
+        for port in range(1, 51):
+            route = Route(HOST, HOST, carrier.port, port)
+            carrier.send(route, [Outgoing(b"x", route, 0, False)])
+        watched.calls.clear()
+        assert not carrier.send_waiting()
+        assert watched.calls["send"] == calls
+        assert len(carrier.waiting) == 50
+    finally:
+        carrier.close()

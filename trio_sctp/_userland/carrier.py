@@ -174,6 +174,7 @@ class Carrier:
         # takes them.
         self._destinations: dict[Route, tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]] = {}
         self._tos = 0
+        self._full = False  # whether it was the socket's buffer that last had no room
         self._alone: set[Route] = set()  # routes on which the system takes no trains
         # Not for raw IPv4 sockets: with each packet they return its IP header, which says it.
         self._pktinfo = self.any and CAN_TELL_ADDRESSES and not (self.raw and not self._six)
@@ -256,6 +257,9 @@ class Carrier:
         for route, waiting in list(self.waiting.items()):
             taken = self._send(route, waiting.packets)
             del waiting.packets[:taken]
+            any_left |= taken > 0
+            if waiting.packets and self._full:
+                break  # the socket's own buffer: there is no room for other routes either
             waiting.tries = 0 if taken else waiting.tries + 1
             if waiting.tries > _PATIENCE:
                 for packet in waiting.packets:
@@ -263,7 +267,6 @@ class Carrier:
                 waiting.packets.clear()
             if not waiting.packets:
                 del self.waiting[route]
-            any_left |= taken > 0
         return any_left
 
     def _wait(self, waiting: _Waiting, packets: Sequence[Outgoing]) -> None:
@@ -310,6 +313,7 @@ class Carrier:
                 self.sock.sendmsg(data, ancillary, 0, address)
             except OSError as error:
                 if error.errno in _NO_ROOM:
+                    self._full = error.errno != errno.ENOBUFS
                     return 0
                 refused = error.errno in _NO_TRAINS
             else:
@@ -341,6 +345,7 @@ class Carrier:
                     self.sock.sendto(data, address)
             except OSError as error:
                 if error.errno in _NO_ROOM:
+                    self._full = error.errno != errno.ENOBUFS
                     room = False
                 elif not attempt:
                     continue  # it may be the error of an earlier packet
