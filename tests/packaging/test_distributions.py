@@ -174,7 +174,7 @@ def test_a_compilation_that_was_asked_for_and_fails_is_an_error(
     python = fresh_environment(tmp_path / "fresh")
     broken = {"TRIO_SCTP_COMPILE": "1", "CC": "false"}
     pip = python, "-m", "pip", "install", "--quiet", "--no-cache-dir"
-    with pytest.raises(AssertionError, match="command 'false' failed"):
+    with pytest.raises(AssertionError, match="CompileError"):
         run(*pip, sdist, cwd=tmp_path, variables=broken)
     assert "trio_sctp" not in run(python, "-m", "pip", "list", cwd=tmp_path)
 
