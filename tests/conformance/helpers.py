@@ -255,10 +255,21 @@ async def collect(channel: AssociationChannel, received: list[object]) -> None:
 
 
 async def cancelled_when_lost(channel: AssociationChannel) -> None:
-    """Be cancelled, and fail at that moment with the end that the association has had."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.sleep_forever)
+    """Be cancelled, and fail then with the end that the association has had."""
+    cancelled = trio.Event()
+
+    async def beside() -> None:
         try:
             await trio.sleep_forever()
         finally:
+            cancelled.set()  # so that it is the first in the group
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beside)
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await cancelled.wait()
+                await trio.testing.wait_all_tasks_blocked()
             channel.receive_nowait()
