@@ -16,6 +16,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_sctp import (
     AssociationChannel,
     ConnectFailed,
+    EventSubscription,
+    Message,
     open_association,
     open_endpoint,
     open_listener,
@@ -147,3 +149,18 @@ async def test_ports_are_given_out_in_their_order_and_each_once(
         assert refused.value.errno == errno.EADDRINUSE
         await first.aclose()
         assert await open_port() == 49152
+
+
+async def test_a_packet_is_taken_although_an_event_has_come_of_something_else(
+    autojump_clock: MockClock,
+) -> None:
+    """An association that is dry already is reported at once, without a packet."""
+    async with channels() as (_, client, server):
+        await trio.sleep(1)
+        server.set_option(EventSubscription(sender_dry_event=True))
+        await client.send(b"not dropped")
+        while not isinstance(record := await server.receive(), Message):
+            pass
+        assert record.data == b"not dropped"
+        await client.wait_sent()
+        assert client.statistics().retransmitted == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import abc
 import errno
 import secrets
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
 from typing import TypeVar
@@ -146,7 +147,7 @@ class UserlandStack(abc.ABC):
 
     def packet_arrived(self, data: bytes, route: Route) -> None:
         """Take a packet that has come, and let follow from it what does."""
-        self.take_packets([data], route, self.now(), 1)
+        self.take_packets([data], route, self.now(), sys.maxsize)
         self.packets_taken()
 
     def take_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
