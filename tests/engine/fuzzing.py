@@ -12,7 +12,7 @@ import gc
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final
 
@@ -742,6 +742,17 @@ def benches(seed: int, make_engine: Callable[..., Engine] = Engine) -> list[Benc
         Bench(seed + 1, window=8000, make_engine=make_engine),
         Bench(seed + 2, homes=4, make_engine=make_engine),
     ]
+
+
+def situations(
+    benches: Sequence[Bench],
+) -> Iterator[tuple[Bench, Callable[[Bench], None], StatusState | None]]:
+    """Bring about every situation on each of the benches in turn, for ever."""
+    while True:
+        for bench in benches:
+            for situation, expected in SITUATIONS:
+                situation(bench)
+                yield bench, situation, expected
 
 
 def state_of(bench: Bench) -> StatusState | None:

@@ -18,13 +18,10 @@ AT_A_TIME = 60  # packets for one association at most
 
 def test_mutated_packets_in_every_state() -> None:
     seen: Counter[StatusState | None] = Counter()
-    benches = fuzzing.benches(SEED)
-    fed = rounds = 0
-    while fed < PACKETS:
-        situation, expected = fuzzing.SITUATIONS[rounds % len(fuzzing.SITUATIONS)]
-        bench = benches[rounds // len(fuzzing.SITUATIONS) % len(benches)]
-        rounds += 1
-        situation(bench)
+    fed = 0
+    for bench, situation, expected in fuzzing.situations(fuzzing.benches(SEED)):
+        if fed >= PACKETS:
+            break
         fuzzing.check(bench.target)
         state = fuzzing.state_of(bench)
         assert expected in (state, None), situation

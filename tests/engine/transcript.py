@@ -62,17 +62,14 @@ def noted(*arguments: Any, **more: Any) -> Any:
 
 def mutated(seed: int) -> None:
     """Packets that nobody would send, in every state."""
-    benches = fuzzing.benches(seed, make_engine=noted)
-    fed = rounds = 0
-    while fed < PACKETS:
-        situation, _ = fuzzing.SITUATIONS[rounds % len(fuzzing.SITUATIONS)]
-        bench = benches[rounds // len(fuzzing.SITUATIONS) % len(benches)]
-        rounds += 1
-        situation(bench)
+    fed = 0
+    for bench, _, _ in fuzzing.situations(fuzzing.benches(seed, make_engine=noted)):
         for _ in range(20):
             bench.feed(bench.packet(), bench.route())
             bench.target.next_deadline()
             fed += 1
+        if fed >= PACKETS:
+            return
 
 
 def conversation(seed: int) -> None:

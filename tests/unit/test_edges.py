@@ -43,9 +43,9 @@ UP, LOST, DONE, RESTART = (
 ID = 100
 
 
-async def endpoint_with(*ids: int) -> tuple[Endpoint, FakeSocket]:
+async def endpoint_with(*ids: int, **more: Any) -> tuple[Endpoint, FakeSocket]:
     stack = FakeStack()
-    endpoint = opened(await trio_sctp.open_endpoint(stack=stack))
+    endpoint = opened(await trio_sctp.open_endpoint(stack=stack, **more))
     for id in ids:
         stack.sockets[0].arrive(change(id, UP))
         await endpoint.receive()
@@ -309,11 +309,7 @@ async def test_whoever_was_up_behind_a_full_store_is_known_to_shut_down(
 async def test_the_bound_is_that_of_all_the_pieces_of_a_message(
     pieces: list[int], is_cut_off: bool
 ) -> None:
-    stack = FakeStack()
-    endpoint = opened(await trio_sctp.open_endpoint(stack=stack, max_message_size=7))
-    socket = stack.sockets[0]
-    socket.arrive(change(ID, UP))
-    await endpoint.receive()
+    endpoint, socket = await endpoint_with(ID, max_message_size=7)
     *first, last = pieces
     socket.arrive(*(Piece(message(ID, bytes(size))) for size in first), message(ID, bytes(last)))
     record = await endpoint.receive()
@@ -327,11 +323,7 @@ async def test_the_bound_is_that_of_all_the_pieces_of_a_message(
 async def test_the_sender_of_too_large_a_message_is_cut_off_before_its_end(
     pieces: list[int], is_cut_off: bool
 ) -> None:
-    stack = FakeStack()
-    endpoint = opened(await trio_sctp.open_endpoint(stack=stack, max_message_size=7))
-    socket = stack.sockets[0]
-    socket.arrive(change(ID, UP))
-    await endpoint.receive()
+    endpoint, socket = await endpoint_with(ID, max_message_size=7)
     socket.arrive(*(Piece(message(ID, bytes(size))) for size in pieces))
     with trio.move_on_after(0.01):
         await endpoint.receive()
