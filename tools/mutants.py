@@ -176,13 +176,13 @@ def draw(side: Side, count: int, seed: int) -> list[MutationSpec]:
 
 
 def is_program(mutation: MutationSpec) -> bool:
-    """Whether a mutant can be compiled."""
+    """Whether a mutant can be made, and compiled."""
     operator = get_operator(mutation.operator_name)(**mutation.operator_args)
     source = (TREE / mutation.module_path).read_text()
-    code = mutate_code(source, operator, mutation.occurrence)
     try:
+        code = mutate_code(source, operator, mutation.occurrence)
         compile(code, mutation.module_path, "exec")
-    except SyntaxError:
+    except (SyntaxError, AttributeError):  # Cosmic Ray fails at a dotted name in `except (a.B, C)`.
         return False
     return True
 
