@@ -190,21 +190,15 @@ class Unread:
             payload = b"".join([part[DATA_OVERHEAD:] for part in parts])
         else:
             return self._event(item)  # type: ignore[arg-type]
-        _, flags, _, tsn, stream, ssn, ppid = DATA_CHUNK.unpack_from(first)
-        message = freeze(
-            MessageDraft(
-                payload,
-                stream,
-                ppid,
-                flags & UNORDERED != 0,
-                self.id,
-                self._taken_source,
-                ssn,
-                tsn,
-                self.cumulative & MASK,
-                0,
-            )
-        )
+        draft = MessageDraft()
+        draft.data = payload
+        _, flags, _, draft.tsn, draft.stream, draft.ssn, draft.ppid = DATA_CHUNK.unpack_from(first)
+        draft.unordered = flags & UNORDERED != 0
+        draft.association_id = self.id
+        draft.address = self._taken_source
+        draft.cumulative_tsn = self.cumulative & MASK
+        draft.context = 0
+        message = freeze(draft)
         return Piece(message) if kind is Beginning else message
 
     def _event(self, event: Notification | FailedFragment) -> Notification | FailedFragment:

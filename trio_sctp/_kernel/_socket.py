@@ -72,6 +72,15 @@ _READ_SIZE, _LARGE_READ_SIZE = 4096, 65536
 # Room for SNDRCVINFO and RCVINFO together: with less, the kernel drops the association id.
 _ANCILLARY_SIZE = 256
 
+_READ_BYTES = 2**20
+"""Bytes after which a read ends, so that the tasks behind it need not wait for megabytes.
+
+This much is taken and given back again and again.  glibc would return the end of its heap to the
+kernel each time, and have it filled with fresh pages the next: it keeps twice the size of the
+largest block that was ever freed, so one of this size, which nobody writes to, stops that.
+"""
+bytes(_READ_BYTES)
+
 _SCOPES = 1000
 """Number of link-local peers whose interface is remembered."""
 
@@ -104,6 +113,10 @@ class KernelSocket:
         # Whether an association may have a default lifetime: Linux takes it for every message that
         # says nothing of its own, while it takes no other default for one that has SNDINFO.
         self._default_lifetimes = False
+        # What the kernel was told of the latest message: most are like the one before.
+        self._told: list[tuple[int, int, bytes]] = []
+        self._told_info: SendInfo | None = None
+        self._told_id = 0
 
     def configure(self) -> None:
         """Set what the data path relies on.  Peeled-off and accepted sockets inherit it."""
@@ -123,39 +136,43 @@ class KernelSocket:
         ntohl = socket.ntohl
         read_size = self._read_size
         ipv6 = self._ipv6
+        room = _READ_BYTES
         try:
             for _ in range(limit):
-                data, ancillary, flags, address = recvmsg(read_size, _ANCILLARY_SIZE)
+                draft = MessageDraft()
+                draft.data, ancillary, flags, draft.address = recvmsg(read_size, _ANCILLARY_SIZE)
                 if flags & MSG_NOTIFICATION:
-                    self._notification += data
+                    self._notification += draft.data
                     if flags & MSG_EOR:
                         data, self._notification = self._notification, b""
                         append(parse_notification(data))
                     continue
-                if not data:
+                size = len(draft.data)
+                if not size:
                     break  # a one-to-one socket whose association has ended
-                stream, ssn, how, ppid, tsn, cumulative, context, id = unpack(ancillary[-1][2])
-                if ipv6 and address[0][:2] == "fe":
-                    address = (*address[:3], self._scope(id, address[0]))
-                message = freeze(
-                    MessageDraft(
-                        data,
-                        stream,
-                        ntohl(ppid),
-                        how & UNORDERED != 0,
-                        id,
-                        address,
-                        ssn,
-                        tsn,
-                        cumulative,
-                        context,
-                    )
-                )
+                (
+                    draft.stream,
+                    draft.ssn,
+                    how,
+                    ppid,
+                    draft.tsn,
+                    draft.cumulative_tsn,
+                    draft.context,
+                    draft.association_id,
+                ) = unpack(ancillary[-1][2])
+                draft.ppid = ntohl(ppid)
+                draft.unordered = how & UNORDERED != 0
+                if ipv6 and draft.address[0][:2] == "fe":
+                    self._set_scope(draft)
+                message = freeze(draft)
                 if flags & MSG_EOR:
                     append(message)
                 else:
                     append(Piece(message))
                     read_size = self._read_size = _LARGE_READ_SIZE
+                room -= size
+                if room <= 0:
+                    break
         except BlockingIOError:
             pass
         except OSError as error:
@@ -166,8 +183,13 @@ class KernelSocket:
             self._pending_error = error.errno or 0
         return arrivals
 
+    def _set_scope(self, draft: MessageDraft) -> None:
+        """Give the address of a link-local peer its interface: Linux names a random one."""
+        address = draft.address
+        draft.address = (*address[:3], self._scope(draft.association_id, address[0]))
+
     def _scope(self, association_id: int, host: str) -> int:
-        """The interface of a link-local peer; the one that Linux gives with a message is random."""
+        """The interface of a link-local peer."""
         key = association_id, host
         if key not in self._scopes:
             if len(self._scopes) >= _SCOPES:
@@ -189,6 +211,19 @@ class KernelSocket:
     def send(
         self, data: bytes | bytearray | memoryview, association_id: int, info: SendInfo
     ) -> None:
+        if info is not self._told_info or association_id != self._told_id:
+            self._told = self._ancillary(association_id, info)
+            self._told_info, self._told_id = info, association_id
+        address = info.address
+        if address is None:
+            self._sendmsg((data,), self._told, socket.MSG_NOSIGNAL)
+        else:
+            self._check_destination(association_id, address)
+            name = _for_family(self._sock.family, address)
+            self._sendmsg((data,), self._told, socket.MSG_NOSIGNAL, name)
+
+    def _ancillary(self, association_id: int, info: SendInfo) -> list[tuple[int, int, bytes]]:
+        """What the kernel is told of a message."""
         stream, ppid, unordered, context, lifetime, address = info
         flags = UNORDERED if unordered else 0
         if address is not None:
@@ -198,12 +233,7 @@ class KernelSocket:
         if lifetime or self._default_lifetimes:
             policy = PR_SCTP_TTL if lifetime else PR_SCTP_NONE
             ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(policy, lifetime)))
-        if address is None:
-            self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL)
-        else:
-            self._check_destination(association_id, address)
-            name = _for_family(self._sock.family, address)
-            self._sendmsg((data,), ancillary, socket.MSG_NOSIGNAL, name)
+        return ancillary
 
     def _check_destination(self, association_id: int, address: Address) -> None:
         """Refuse an address that is not the peer's.
@@ -423,6 +453,7 @@ class KernelSocket:
     def set_option(self, option: Option, association_id: int | None) -> None:
         if isinstance(option, DefaultSendParams) and option.lifetime:
             self._default_lifetimes = True
+            self._told_info = None
         _options.set_option(self._sock, option, association_id)
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:

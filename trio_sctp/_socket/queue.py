@@ -82,20 +82,18 @@ class Partial:
     def whole(self, last: Message) -> Message:
         """The whole message, given its last piece."""
         first = self.first
-        return freeze(
-            MessageDraft(
-                b"".join((*self.parts, last.data)),
-                first.stream,
-                first.ppid,
-                first.unordered,
-                first.association_id,
-                last.address,
-                first.ssn,
-                first.tsn,
-                last.cumulative_tsn,
-                last.context,
-            )
-        )
+        draft = MessageDraft()
+        draft.data = b"".join((*self.parts, last.data))
+        draft.stream = first.stream
+        draft.ppid = first.ppid
+        draft.unordered = first.unordered
+        draft.association_id = first.association_id
+        draft.address = last.address
+        draft.ssn = first.ssn
+        draft.tsn = first.tsn
+        draft.cumulative_tsn = last.cumulative_tsn
+        draft.context = last.context
+        return freeze(draft)
 
 
 class Queue:
@@ -189,7 +187,7 @@ class Queue:
                 records = [store.popleft() for _ in range(limit)]
             if self._messages_only:
                 records = [record for record in records if type(record) is Message]
-        if self.awaited:
+        if self.room_waiter is not None or self._leaving:  # as `awaited`, without a call
             self.records_taken(records)
         return records
 

@@ -144,8 +144,15 @@ class Sender:
     def _check_sendable(
         self, tcb: Tcb, value: bytes | bytearray | memoryview, info: SendInfo
     ) -> int:
-        self.check_alive(tcb)
-        return self.check(value, info, tcb.outbound_streams or ANY_STREAM, tcb.id)
+        """Refuse what cannot be sent on an association; return the message's size."""
+        if tcb.closed_by_us or tcb.end is not None or self._socket.closing:
+            self.check_alive(tcb)
+        streams = tcb.outbound_streams or ANY_STREAM
+        if type(value) is bytes and self._max_send is not None:
+            size = len(value)
+            if 0 < size <= self._max_send[0] and 0 <= info[0] < streams:
+                return size  # as with nearly every message, without a further call
+        return self.check(value, info, streams, tcb.id)
 
     def check_alive(self, tcb: Tcb) -> None:
         """Raise if nothing can be sent on an association any more."""
@@ -155,8 +162,7 @@ class Sender:
             )
         if tcb.end is not None:
             raise tcb.lost_error()
-        if self._socket.closing:
-            self._socket.check_open()
+        self._socket.check_open()
 
     def _send_now(
         self,

@@ -130,7 +130,8 @@ class Socket:
 
     async def receive(self, limit: int, ended: Callable[[], None]) -> list[Record]:
         """Take at least one record, up to ``limit``; ``ended`` raises if none can come any more."""
-        self.check_open()
+        if self.closing:
+            self.check_open()
         queue = self.queue
         waiter = queue.begin_receive()
         if queue.to_tell:
@@ -141,7 +142,8 @@ class Socket:
             if queue.has_some():
                 await trio.lowlevel.checkpoint()
             while True:
-                self.check_open()
+                if self.closing:
+                    self.check_open()
                 if records := queue.take(limit):
                     return records
                 ended()
