@@ -44,10 +44,10 @@ def test_a_deadline_that_moved_away_is_not_due_and_one_that_is_gone_is_not_kept(
     clocks = Clocks()
     clocks.set(1, 1.0)
     assert clocks.deadlines.earliest() == 1.0
-    clocks.at[1] = 5.0  # nobody says so: it is found out when its old place comes up
+    clocks.set(1, 5.0)
     assert clocks.deadlines.due(4.0) is None
     assert clocks.deadlines.earliest() == 5.0
-    clocks.at[1] = inf
+    clocks.set(1, inf)
     assert clocks.deadlines.earliest() == inf
     assert len(clocks.deadlines) == 0
 

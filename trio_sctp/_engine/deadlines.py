@@ -17,28 +17,29 @@ class Deadlines:
       changed: Ids whose deadlines may have changed: looked at once for many packets in a row.
     """
 
-    __slots__ = ("_deadline_of", "_heap", "_scheduled", "changed")
+    __slots__ = ("_deadline_of", "_heap", "_known", "_scheduled", "changed")
 
     def __init__(self, deadline_of: Callable[[int], float]) -> None:
         """Start without deadlines.
 
         Args:
-          deadline_of: Returns the deadline of an id; it is called for ids that `changed` named and
-            that were not forgotten since.
+          deadline_of: Returns the deadline of an id; it is called once for each id in `changed`
+            that was not forgotten since.
         """
         self._deadline_of = deadline_of
         self._heap: list[tuple[float, int]] = []  # some entries are stale
         self._scheduled: dict[int, float] = {}  # the entry of each id that is not stale
+        self._known: dict[int, float] = {}  # the deadline of each id
         self.changed: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def _settle(self) -> None:
-        """Bring the heap up to date with deadlines that have come nearer."""
+        """Ask for the deadlines that have changed; those that have come nearer get an entry."""
         scheduled = self._scheduled
         for id in self.changed:
-            deadline = self._deadline_of(id)
+            deadline = self._known[id] = self._deadline_of(id)
             if deadline < scheduled.get(id, inf):
                 scheduled[id] = deadline
                 heapq.heappush(self._heap, (deadline, id))
@@ -51,6 +52,7 @@ class Deadlines:
         """Forget an id, which has no deadline any more."""
         self.changed.discard(id)
         self._scheduled.pop(id, None)
+        self._known.pop(id, None)
 
     def earliest(self) -> float:
         """Return the earliest deadline of all; infinite if there is none."""
@@ -60,7 +62,7 @@ class Deadlines:
         while heap:
             place, id = heap[0]
             if scheduled.get(id) == place:
-                deadline = self._deadline_of(id)
+                deadline = self._known[id]
                 if deadline <= place:
                     return deadline
                 del scheduled[id]
