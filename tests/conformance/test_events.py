@@ -102,7 +102,7 @@ async def test_the_oldest_are_dropped_and_counted(stack: StackUnderTest) -> None
         with contextlib.suppress(trio.WouldBlock):
             for number in range(1000):
                 client.send_nowait(b"%d" % number)
-                if number % 50 == 0:
+                if number % 50 == 0 and number < 900:  # the rest is too much to be acknowledged
                     await trio.sleep(0.01)
         server.abort()
         failed = (await client.wait_ended()).undelivered

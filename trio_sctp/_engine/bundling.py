@@ -290,11 +290,21 @@ class Bundler:
         # The inner loop of sending: what `PacketBuilder.add` does, without a call for each chunk.
         chunks, room = packet.chunks, packet.room
         before = len(chunks)
+        queue = outbound.queue
         while (chunk := outbound.next_new(room, path, now, immediate=immediate)) is not None:
             chunks.append(chunk.wire)
             room -= len(chunk.wire)
             if room < _SMALLEST_DATA:
                 break
+            # Most large messages leave no room for another: that is seen here without a call.  One
+            # that has expired gives way to those behind it, and a short segment may fit.
+            if queue and not path.parameters.max_segment:
+                first = queue[0]
+                if (
+                    len(first.data) - first.offset > room - wire.DATA_OVERHEAD
+                    and first.expires > now
+                ):
+                    break
             if outbound.addressed and self._path_of_next(path) is not path:
                 break
         packet.room = room

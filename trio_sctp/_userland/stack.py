@@ -86,6 +86,7 @@ class UserlandStack(abc.ABC):
         self._deadlines = Deadlines(self._deadline_of)
         self._given: dict[Engine, None] = {}  # what has packets, and was not handed out since
         self._unflushed: tuple[Engine, int] | None = None  # an association with messages queued
+        self._looped_on: Engine | None = None  # whose association a task sends on in a loop
         self._next_port = _EPHEMERAL.start
         if shares_addresses:
             self._next_port += int.from_bytes(randomness(2), "big") % len(_EPHEMERAL)
@@ -176,7 +177,7 @@ class UserlandStack(abc.ABC):
         """Let follow what does from the packets that were taken: others leave, programs wake up."""
         given, self._given = self._given, {}
         for engine in given:
-            self._hand_out(engine)
+            self._hand_out(engine, may_wait=True)
 
     def _make_room(self) -> None:
         """Peers make us hold more than they may: those that hold most give way."""
@@ -210,11 +211,17 @@ class UserlandStack(abc.ABC):
 
     def flush(self) -> None:
         """Send the messages that were queued since the last call, as far as windows allow."""
+        self._looped_on = None
         if self._unflushed is not None:
             engine, id = self._unflushed
             self._unflushed = None
             engine.flush(id, self.now())
             self._hand_out(engine)
+
+    def expect_more(self) -> None:
+        """Note that a task sends in a loop; that holds until `flush`."""
+        if self._unflushed is not None:
+            self._looped_on = self._unflushed[0]
 
     def filling(self) -> int:
         """Bytes of messages that may wait for others to share their packets; 0 if none may.
@@ -257,16 +264,19 @@ class UserlandStack(abc.ABC):
             raise trio.BrokenResourceError(f"the {self.name} stack {why}") from self._failure
 
     def queued(self, engine: Engine, association: EngineAssociation) -> None:
-        """Have a message that was queued leave soon.
+        """Have a message that was queued leave soon: at once if nothing is on its way to the peer.
 
-        Messages that are queued on the same association directly after it share its packets, up to
-        some bursts of them, and these share a system call.  Messages on other associations do not
-        overtake it.
+        Else messages that are queued on the same association directly after it share its packets,
+        up to some bursts of them, and these share a system call.  Messages on other associations do
+        not overtake it.
         """
         if self.ended:
             self.check_running()
         latest = self._unflushed
-        if latest is None or latest[1] != association.id or latest[0] is not engine:
+        if latest is None and not association.outbound.flight:
+            engine.flush(association.id, self.now())
+            self.settle(engine)
+        elif latest is None or latest[1] != association.id or latest[0] is not engine:
             self.flush()
             self._unflushed = (engine, association.id)
             self.wake()
@@ -291,15 +301,22 @@ class UserlandStack(abc.ABC):
         self._hand_out(engine)
         self.timers_changed()
 
-    def _hand_out(self, engine: Engine) -> None:
+    def _hand_out(self, engine: Engine, *, may_wait: bool = False) -> None:
         """Hand out what an engine has made of a packet, a timer or a call.
 
         Packets go to the carrier, news to the sockets, and room to those that wait for it.  An
-        engine that nobody uses any more is released.
+        engine that nobody uses any more is released.  ``may_wait`` lets packets wait for those of a
+        task that sends in a loop, until they are a train.
         """
-        packets = engine.packets_to_send()
-        if packets:
-            self.transmit(packets)
+        if (
+            not may_wait
+            or engine is not self._looped_on
+            or engine.packets_waiting() >= _TRAIN
+            or not self._in_use(engine)
+        ):
+            packets = engine.packets_to_send()
+            if packets:
+                self.transmit(packets)
         sockets = self._sockets.get(engine)
         for id in engine.take_news():
             if sockets is not None and id in sockets:

@@ -382,6 +382,7 @@ class Userland(UserlandStack):
             if more == _LOOPING:
                 # To look at every turn costs as much as sending.
                 self._woken = trio.Event()
+                self.expect_more()
                 with trio.move_on_at(until):
                     await self._woken.wait()  # for messages on another association
                 return
