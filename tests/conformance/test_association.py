@@ -18,6 +18,7 @@ from trio_sctp import (
     AssociationLost,
     AssociationState,
     ConnectFailed,
+    EventSubscription,
     InitMsg,
     Message,
     NoDelay,
@@ -293,6 +294,17 @@ async def test_send_after_the_peers_abort(channels: Channels) -> None:
     assert (caught.value.end.cause, caught.value.end.reason) == (12, b"why")
 
 
+async def test_an_end_wakes_a_blocked_receive_also_if_nobody_wants_its_event(
+    stack: StackUnderTest,
+) -> None:
+    unseen = [EventSubscription(association_event=False)]
+    async with (
+        stack.channels(client_options=unseen) as (client, server),
+        blocked(raises, trio.EndOfChannel, client.receive),
+    ):
+        await server.aclose()
+
+
 async def test_the_peers_abort_wakes_a_blocked_receive(channels: Channels) -> None:
     client, server = channels
     async with blocked(raises, AssociationLost, server.receive):
@@ -396,6 +408,22 @@ async def test_own_abort_wakes_blocked_senders_of_an_endpoint(stack: StackUnderT
         await fill(pair.association)
         async with blocked(raises, trio.ClosedResourceError, pair.association.send, bytes(1000)):
             pair.association.abort()
+
+
+async def test_a_second_abort_changes_nothing(stack: StackUnderTest) -> None:
+    async with stack.pair() as pair:
+        pair.association.abort(b"the reason")
+        pair.association.abort(b"another")
+        assert (await pair.association.wait_ended()).reason == b"the reason"
+
+
+async def test_an_abort_after_the_end_does_not_make_it_ours(stack: StackUnderTest) -> None:
+    async with stack.pair() as pair:
+        pair.peer.abort(b"why")
+        await pair.association.wait_ended()
+        pair.association.abort()
+        with pytest.raises(AssociationLost, match="why"):
+            await pair.client.send(b"late", pair.association)
 
 
 async def test_own_abort_is_known_at_once(channels: Channels) -> None:

@@ -231,6 +231,16 @@ async def test_when_all_fail_the_last_one_is_raised_from_all(
         assert not net.client.engines
 
 
+async def test_the_failure_of_a_single_address_has_no_other_cause(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with names() as net:
+        net.mean(NOBODY)
+        with pytest.raises(ConnectFailed) as failed:
+            await net.connect()
+        assert not isinstance(failed.value.__cause__, ExceptionGroup)
+
+
 async def test_an_address_without_a_route_does_not_hide_the_peers_answer(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import inspect
 from typing import Any
@@ -18,9 +19,11 @@ from trio_sctp import (
     DefaultSendParams,
     EncapsulationPort,
     Endpoint,
+    EventSubscription,
     Message,
     OptionUnsupported,
     PartialDeliveryAborted,
+    SendBuffer,
     StatusState,
     StreamChange,
     open_association,
@@ -448,3 +451,27 @@ def test_type_checkers_refuse_subclasses_of_what_the_library_makes(kind: Any) ->
     doc = kind.__init__.__doc__ if inspect.isclass(kind) else None
     if kind is Half or (doc == "Not for programs to call." and not issubclass(kind, Exception)):
         assert getattr(kind, "__final__", False) is (kind is not Association)
+
+
+async def test_what_the_library_has_to_see_is_reported_whatever_the_program_subscribes_to() -> None:
+    stack = FakeStack()
+    fields = [field.name for field in dataclasses.fields(EventSubscription)]
+    nothing = EventSubscription(**dict.fromkeys(fields, False))
+    opened(await trio_sctp.open_endpoint(options=[nothing], stack=stack))
+    subscribed = stack.sockets[0].subscriptions[None]
+    assert {name for name in fields if getattr(subscribed, name)} == {
+        "association_event",
+        "address_event",
+        "send_failure_event",
+        "shutdown_event",
+        "partial_delivery_event",
+        "stream_change_event",
+    }
+
+
+async def test_options_of_a_connect_are_looked_at_before_the_name_of_its_host() -> None:
+    stack = FakeStack()
+    endpoint = opened(await trio_sctp.open_endpoint(stack=stack))
+    for connect in endpoint.connect, endpoint.connect_init:
+        with pytest.raises(ValueError, match=r"SendBuffer holds for .*: set it on"):
+            await connect("no-such-host.invalid", 2905, options=[SendBuffer(5000)])

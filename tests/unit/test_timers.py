@@ -99,6 +99,11 @@ def test_what_is_no_time(detect: object) -> None:
         ([RtoInfo(max=9), RtoInfo(max=1000), RtoInfo(min=5)], 7 * 31.5, 12 * 31.5),
         ([PeerAddressParams(flags=PeerAddressFlags.HB_DISABLE)], math.inf, math.inf),
         ([PeerAddressParams(flags=PeerAddressFlags.SACKDELAY_DISABLE)], 840, 1440),
+        (
+            [PeerAddressParams(flags=PeerAddressFlags.HB_DISABLE), PeerAddressParams(hbinterval=9)],
+            math.inf,
+            math.inf,
+        ),
     ],
     ids=str,
 )
