@@ -9,7 +9,7 @@ TESTS = $(BIN)/python -m pytest -m 'not kernel and not package'
 # These need no sockets, so they can run beside each other.
 ENGINE := tests/engine tests/etsi tests/nplab
 # What else runs with both forms of the engine; all the rest, with the compiled one.
-BOTH_FORMS := tests/conformance tests/userland/test_interrupts.py
+BOTH_FORMS := tests/conformance tests/userland/test_interrupts.py tests/userland/test_costs.py
 IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
@@ -79,6 +79,7 @@ bench: .venv/compiled kernel-sctp
 	$(BIN)/python -m pip install --quiet --group rivals
 	$(BIN)/python -m benchmarks engine --page
 	$(BIN)/python -m benchmarks udp --page
+	$(BIN)/python -m benchmarks crowd --page
 	$(BIN)/python -m benchmarks scale --page
 	$(IN_GUEST) $(BIN)/python -m benchmarks kernel --page
 

@@ -1,7 +1,10 @@
 """What the two ends of a measurement over UDP agree on.
 
-An end is a process: ``python -m benchmarks.MODULE NAME receive|send UDP_PORT SIZE``.  The sender
-sends until it is killed.  The receiver prints ``ready``, and then the cost of a message in µs.
+An end is a process: ``python -m benchmarks.MODULE NAME receive|send UDP_PORT SIZE``.  The receiver
+prints ``ready``.  A sender sends until it is killed; when the congestion window has opened, the
+receiver prints ``started``, and then how many messages have come and what one has cost, in µs.  Of
+the ends that are named after an echo, the sender prints the median and the 99th percentile of the
+round trips, in µs.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from statistics import quantiles
 from time import perf_counter
 
 HOST = "127.0.0.1"
@@ -27,6 +31,10 @@ End = Callable[[int, int], None]
 """One end: a function of a UDP port and the size of a message."""
 
 
+ROUND_TRIPS, FIRST_ROUND_TRIPS = 3000, 300
+"""Round trips that are timed, and those that warm up."""
+
+
 class Meter:
     """Times messages as they arrive, once the congestion window has opened."""
 
@@ -38,17 +46,41 @@ class Meter:
         self._started = 0.0
 
     def arrived(self, count: int) -> bool:
-        """Count messages that arrived; if they are enough, print what one cost and return True."""
+        """Count messages that arrived; if they are enough, print what they cost and return True."""
         self._received += count
         if not self._first:
             if self._received >= self._warm_up:
                 self._first = self._received
+                print("started", flush=True)
                 self._started = perf_counter()
         elif self._received >= self._first + self._count:
             seconds = perf_counter() - self._started
-            print(seconds * 1e6 / (self._received - self._first), flush=True)
+            count = self._received - self._first
+            print(count, seconds * 1e6 / count, flush=True)
             return True
         return False
+
+
+class RoundTrips:
+    """Times round trips, one after the other."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._started = 0.0
+
+    def begin(self) -> None:
+        """Note that a message is about to leave."""
+        self._started = perf_counter()
+
+    def ended(self) -> bool:
+        """Note that its echo is here; if there were enough, print how long they took and return
+        True."""
+        self._times.append(perf_counter() - self._started)
+        if len(self._times) < FIRST_ROUND_TRIPS + ROUND_TRIPS:
+            return False
+        percentiles = quantiles(self._times[FIRST_ROUND_TRIPS:], n=100)
+        print(percentiles[49] * 1e6, percentiles[98] * 1e6, flush=True)
+        return True
 
 
 def udp_socket(port: int) -> socket.socket:

@@ -6,10 +6,13 @@ import dataclasses
 import random
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
+
+T = TypeVar("T")
 
 
 class Costs(dict[str, list[float]]):
@@ -27,13 +30,20 @@ class Costs(dict[str, list[float]]):
         return statistics.median(cost / other for cost, other in pairs)
 
 
-async def in_rounds(contenders: Mapping[str, Callable[[], Awaitable[float]]], rounds: int) -> Costs:
-    """Have every contender measure itself once in each round, in random order."""
-    costs = Costs({name: [] for name in contenders})
+async def runs_in_rounds(
+    contenders: Mapping[str, Callable[[], Awaitable[T]]], rounds: int
+) -> dict[str, list[T]]:
+    """Have every contender run once in each round, in random order; return what it returned."""
+    runs: dict[str, list[T]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name in random.sample(list(contenders), len(contenders)):
-            costs[name].append(await contenders[name]())
-    return costs
+            runs[name].append(await contenders[name]())
+    return runs
+
+
+async def in_rounds(contenders: Mapping[str, Callable[[], Awaitable[float]]], rounds: int) -> Costs:
+    """Have every contender measure itself once in each round, in random order."""
+    return Costs(await runs_in_rounds(contenders, rounds))
 
 
 def size_name(size: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PARTS = ("native", "engine", "udp", "scale", "kernel")
+PARTS = ("native", "engine", "udp", "crowd", "scale", "kernel")
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 
 

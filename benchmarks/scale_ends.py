@@ -4,6 +4,7 @@ Each reads commands, one a line, and answers each with a number on a line when i
 
     listen              be the server; answers 0
     memory              answers the bytes in memory
+    tasks COUNT         start COUNT tasks that sleep for ever, and do nothing else
     connect COUNT       set up COUNT associations, each on a socket and SCTP port of its own;
                         answers the seconds that it took
     echo COUNT SPREAD   make COUNT round trips, one by one, in turn on the first SPREAD
@@ -27,7 +28,8 @@ from trio_sctp import AssociationChannel, InitMsg, PeerAddressFlags, PeerAddress
 from .ends import HOST, SCTP_PORT
 
 AT_ONCE = 200  # clients that connect at the same time
-BACKLOG = 5000  # clients are up before they are accepted
+BACKLOG = 20_000  # clients are up before they are accepted
+FIRST_PORT = 10_000  # of the clients: there are fewer ports that are given to those who ask for any
 MESSAGE = bytes(64)
 OPTIONS = (
     InitMsg(num_ostreams=10, max_instreams=2048),
@@ -51,15 +53,18 @@ async def echo(channel: AssociationChannel) -> None:
 async def connect(channels: list[AssociationChannel], count: int) -> float:
     limiter = trio.CapacityLimiter(AT_ONCE)
 
-    async def one() -> None:
+    async def one(port: int) -> None:
         async with limiter:
-            channel = await trio_sctp.open_association(HOST, SCTP_PORT, options=OPTIONS)
+            channel = await trio_sctp.open_association(
+                HOST, SCTP_PORT, local_port=port, options=OPTIONS
+            )
         channels.append(channel)
 
     started = perf_counter()
+    first = FIRST_PORT + len(channels)
     async with trio.open_nursery() as nursery:
-        for _ in range(count):
-            nursery.start_soon(one)
+        for port in range(first, first + count):
+            nursery.start_soon(one, port)
     return perf_counter() - started
 
 
@@ -80,6 +85,10 @@ async def obey(udp_port: int, nursery: trio.Nursery) -> None:
             case "listen", []:
                 serve = partial(trio_sctp.serve, options=OPTIONS, backlog=BACKLOG)
                 await nursery.start(serve, echo, SCTP_PORT)
+                answer = 0.0
+            case "tasks", [count]:
+                for _ in range(count):
+                    nursery.start_soon(trio.sleep_forever)
                 answer = 0.0
             case "memory", []:
                 await trio.testing.wait_all_tasks_blocked()  # until the last clients are accepted

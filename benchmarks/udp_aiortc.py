@@ -9,7 +9,7 @@ from typing import Any
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
 from . import ends
-from .ends import HOST, SCTP_PORT, Meter
+from .ends import HOST, SCTP_PORT, Meter, RoundTrips
 
 AHEAD = 64
 """Chunks that may be unacknowledged.  With more it gets slower, as it walks over all of them."""
@@ -97,12 +97,48 @@ async def send(port: int, size: int) -> None:
         await dtls.handled.wait()
 
 
+async def echo(port: int) -> None:
+    sctp, _, carrying = await open_transport("server", port, None)
+
+    async def send_back(stream_id: int, pp_id: int, data: bytes) -> None:
+        await sctp._send(stream_id, pp_id, data)
+
+    sctp._receive = send_back
+    await sctp.start(RTCSctpCapabilities(maxMessageSize=65536), SCTP_PORT)
+    ends.ready()
+    await carrying
+
+
+async def ping(port: int, size: int) -> None:
+    sctp, _, _ = await open_transport("client", 0, (HOST, port))
+    back = asyncio.Event()
+    trips = RoundTrips()
+
+    async def note(stream_id: int, pp_id: int, data: bytes) -> None:
+        back.set()
+
+    sctp._receive = note
+    await sctp.start(RTCSctpCapabilities(maxMessageSize=65536), SCTP_PORT)
+    data = bytes(size)
+    while True:
+        trips.begin()
+        back.clear()
+        await sctp._send(0, 51, data)
+        await back.wait()
+        if trips.ended():
+            return
+
+
 if __name__ == "__main__":
     ends.main(
         {
             "aiortc": (
                 lambda port, size: asyncio.run(receive(port, size)),
                 lambda port, size: asyncio.run(send(port, size)),
-            )
+            ),
+            "echo": (
+                lambda port, size: asyncio.run(echo(port)),
+                lambda port, size: asyncio.run(ping(port, size)),
+            ),
         }
     )

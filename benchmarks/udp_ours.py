@@ -16,7 +16,8 @@ from trio_sctp._engine import Engine, Parameters, Route
 from trio_sctp._values import SendInfo
 
 from . import ends
-from .ends import BATCH, HOST, MTU, SCTP_PORT, Meter
+from .calls import counting
+from .ends import BATCH, HOST, MTU, SCTP_PORT, Meter, RoundTrips
 
 NO_DISCOVERY = PeerAddressParams(pathmtu=MTU, flags=PeerAddressFlags.PMTUD_DISABLE)
 
@@ -61,6 +62,31 @@ def sender(how: Callable[[AssociationChannel, bytes], Awaitable[None]]) -> ends.
                 await how(channel, bytes(size))
 
     return lambda port, size: trio.run(run, port, size)
+
+
+async def echo(port: int) -> None:
+    """Send back what comes, for as long as it comes."""
+    async with trio_sctp.userland(udp_port=port):
+        listener = await trio_sctp.open_listener(SCTP_PORT, options=[NO_DISCOVERY])
+        ends.ready()
+        channel = await listener.accept()
+        async for message in channel:
+            await channel.send(message.data)
+
+
+async def ping(port: int, size: int) -> None:
+    """Send a message when the echo of the one before is here."""
+    trips = RoundTrips()
+    data = bytes(size)
+    async with trio_sctp.userland(peer_udp_port=port):
+        channel = await trio_sctp.open_association(HOST, SCTP_PORT, options=[NO_DISCOVERY])
+        while True:
+            trips.begin()
+            await channel.send(data)
+            await channel.receive()
+            if trips.ended():
+                break
+        await channel.aclose()
 
 
 # -- the engine alone ---
@@ -130,11 +156,47 @@ def send_bare(port: int, size: int) -> None:
         engine.receive(256, monotonic())
 
 
+def echo_bare(port: int, size: int) -> None:
+    bare = Bare(SCTP_PORT, port)
+    bare.engine.listening = True
+    ends.ready()
+    info = SendInfo(0, 0, False, 0, 0)
+    while True:
+        bare.receive()
+        for arrival in bare.engine.receive(256, monotonic()):
+            if type(arrival) is Message:
+                bare.engine.queue(arrival.association_id, arrival.data, info, monotonic())
+                bare.engine.flush(arrival.association_id, monotonic())
+        bare.send()
+
+
+def ping_bare(port: int, size: int) -> None:
+    bare = Bare(SCTP_PORT + 1, 0)
+    engine, data, info = bare.engine, bytes(size), SendInfo(0, 0, False, 0, 0)
+    id = engine.connect([Route(HOST, HOST, bare.port, port)], SCTP_PORT, monotonic())
+    trips = RoundTrips()
+    while True:
+        trips.begin()
+        engine.queue(id, data, info, monotonic())
+        engine.flush(id, monotonic())
+        bare.send()
+        while not any(type(arrival) is Message for arrival in engine.receive(256, monotonic())):
+            bare.receive()
+        if trips.ended():
+            return
+
+
 if __name__ == "__main__":
     ends.main(
         {
             "send": (receiver, sender(send)),
             "send_nowait": (receiver, sender(send_nowait)),
+            "counted": (counting(receiver), counting(sender(send_nowait))),
             "bare": (receive_bare, send_bare),
+            "echo": (
+                lambda port, size: trio.run(echo, port),
+                lambda port, size: trio.run(ping, port, size),
+            ),
+            "bare_echo": (echo_bare, ping_bare),
         }
     )

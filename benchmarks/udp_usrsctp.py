@@ -18,7 +18,7 @@ from typing import Any
 import trio
 
 from . import ends
-from .ends import BATCH, HOST, MTU, SCTP_PORT, Meter
+from .ends import BATCH, HOST, MTU, SCTP_PORT, Meter, RoundTrips
 
 LIBRARY = "libusrsctp.so.2"
 AF_CONN, IPPROTO_SCTP = 123, 132
@@ -173,12 +173,43 @@ async def send(port: int, size: int) -> None:
             await usrsctp.packets()
 
 
+async def echo(port: int, size: int) -> None:
+    data = bytes(size)
+    async with accepted(port) as usrsctp:
+        while True:
+            for _ in range(usrsctp.receive()):
+                usrsctp.send(data)
+            await usrsctp.packets()
+
+
+async def ping(port: int, size: int) -> None:
+    usrsctp = Usrsctp(0, (HOST, port))
+    usrsctp.connect()
+    data = bytes(size)
+    trips = RoundTrips()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(usrsctp.timers)
+        while True:
+            trips.begin()
+            while not usrsctp.send(data):
+                await usrsctp.packets()
+            while not usrsctp.receive():
+                await usrsctp.packets()
+            if trips.ended():
+                break
+        nursery.cancel_scope.cancel()
+
+
 if __name__ == "__main__":
     ends.main(
         {
             "usrsctp": (
                 lambda port, size: trio.run(receive, port, size),
                 lambda port, size: trio.run(send, port, size),
-            )
+            ),
+            "echo": (
+                lambda port, size: trio.run(echo, port, size),
+                lambda port, size: trio.run(ping, port, size),
+            ),
         }
     )

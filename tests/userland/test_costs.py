@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from trio_sctp import (
     open_association,
     open_endpoint,
     open_listener,
+    serve,
 )
 from trio_sctp.testing import SimulatedHost, simulated_network
 
@@ -95,3 +97,66 @@ async def test_it_does_not_depend_on_the_number_of_others(
     first, second = await cost(few), await cost(many)
     assert first > 100
     assert abs(second - first) <= first / 10
+
+
+async def echo(channel: AssociationChannel) -> None:
+    async for message in channel:
+        await channel.send(message.data)
+
+
+async def exchange(channel: AssociationChannel) -> None:
+    await channel.send(b"request")
+    await channel.receive()
+
+
+async def lose(channel: AssociationChannel) -> None:
+    channel.abort()
+    await trio.lowlevel.checkpoint()
+
+
+AT_ONCE = 50  # clients that connect at the same time
+
+
+async def costs_beside(others: int) -> dict[str, int]:
+    """What happens to one client of a server with a task for each of many, as calls and lines."""
+    costs: dict[str, int] = {}
+    async with simulated_network() as network, trio.open_nursery() as nursery:
+        server, client = network.host(SERVER), network.host(CLIENT)
+        await nursery.start(functools.partial(serve, echo, PORT, stack=server))
+        channels: list[AssociationChannel] = []
+
+        async def another() -> None:
+            channels.append(await connect(client))
+
+        while len(channels) < others:
+            async with trio.open_nursery() as connecting:
+                for _ in range(min(AT_ONCE, others - len(channels))):
+                    connecting.start_soon(another)
+        await trio.sleep(1)
+
+        async def cost(what: str, event: Callable[[], Awaitable[object]]) -> None:
+            with counted() as calls, counted_lines() as lines:
+                await event()
+                await trio.sleep(1)
+            costs[what] = calls.calls + lines.calls
+
+        await exchange(channels[0])
+        await cost("nothing", trio.lowlevel.checkpoint)
+        await cost("a round trip", functools.partial(exchange, channels[0]))
+        await cost("a set-up", another)
+        await cost("a graceful end", channels.pop().aclose)
+        await cost("a loss", functools.partial(lose, channels.pop()))
+        nursery.cancel_scope.cancel()
+        for channel in channels:
+            channel.abort()
+    return costs
+
+
+async def test_no_event_of_a_server_costs_more_beside_thousands(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    fewest = await costs_beside(10)
+    assert min(fewest.values()) > 100
+    for others in (100, 1000, 10_000):
+        for what, cost in (await costs_beside(others)).items():
+            assert cost <= 1.1 * fewest[what], f"{what} beside {others} others"
