@@ -140,10 +140,10 @@ def all_mutations(side: Side) -> list[MutationSpec]:
 
 def inert(module: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Where that begins and ends of which a change changes nothing: annotations, and `slots=True`,
-    `strict=True` and caches, which cost or check what no test can see."""
+    `strict=True`, `repr=False` and caches, which cost or check what no test can see."""
     for node in ast.walk(ast.parse((TREE / module).read_text())):
         parts = [getattr(node, name, None) for name in ("annotation", "returns")]
-        if isinstance(node, ast.keyword) and node.arg in ("slots", "strict"):
+        if isinstance(node, ast.keyword) and node.arg in ("slots", "strict", "repr"):
             parts.append(node.value)
         if isinstance(node, ast.FunctionDef):
             parts += [one for one in node.decorator_list if "lru_cache" in ast.unparse(one)]

@@ -652,3 +652,11 @@ async def test_a_failure_of_the_network_is_the_tests_and_ends_it(
     assert failed.group_contains(AssertionError, match="unexpected")
     with pytest.raises(trio.BrokenResourceError, match=OVER):
         await open_endpoint(stack=host)
+
+
+async def test_any_port_is_one_that_iana_leaves_to_programs() -> None:
+    async with (
+        simulated_network() as network,
+        await open_endpoint(stack=network.host("192.0.2.1")) as endpoint,
+    ):
+        assert endpoint.port == 49152
