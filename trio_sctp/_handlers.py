@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
@@ -69,25 +68,39 @@ async def call_handler(handler: Callable[..., Any], *arguments: object) -> None:
     await handler(*arguments)
 
 
-@contextlib.contextmanager
-def judged(channel: AssociationChannel, on_error: OnError | None = None) -> Generator[None]:
+class Judged:
     """A block that runs a handler, and keeps its error if it is no fault of ours or was told.
 
     So it does when the handler was cancelled at that moment: the program's cancel scope takes
     Trio's part out of a group, and what is left would leave that scope as a failure.
+
+    It is no generator, as there is one for each association, and a generator is large.
     """
-    try:
-        yield
-    except BaseException as error:
+
+    __slots__ = ("_channel", "_on_error")
+
+    def __init__(self, channel: AssociationChannel, on_error: OnError | None = None) -> None:
+        self._channel = channel
+        self._on_error = on_error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> bool:
+        if error is None:
+            return False
         cancelled, failed = _split(error)
         if failed is None:
-            raise
-        if not _only_lost(failed, channel):
-            if on_error is None or not isinstance(failed, Exception):
-                raise
-            _tell(on_error, failed, channel)
+            return False
+        if not _only_lost(failed, self._channel):
+            if self._on_error is None or not isinstance(failed, Exception):
+                return False
+            _tell(self._on_error, failed, self._channel)
         if cancelled is not None:
             raise cancelled from None
+        return True
 
 
 @disable_ki_protection

@@ -17,7 +17,7 @@ from ._association import Association, AssociationChannel, adopt_channel
 from ._checks import check_integer
 from ._choice import choose_stack
 from ._errors import OVERLOADED
-from ._handlers import check_handler, is_async, judged, run_handler
+from ._handlers import Judged, check_handler, is_async, run_handler
 from ._interrupts import interrupted_at_checkpoints
 from ._log import logger
 from ._options import EventSubscription, Option, Status, check_options
@@ -32,7 +32,8 @@ from ._socket.queue import Role
 from ._socket.socket import Socket
 from ._socket.tcb import Tcb
 from ._socket.unclosed import forgotten
-from ._stack import Stack, StackSocket
+from ._socket.waiter import Waiter
+from ._stack import Interruptible, Stack, StackSocket
 from ._values import Address, Arrival, AssociationState, AssociationStatistics, SendInfo
 
 T = TypeVar("T", bound=Option)
@@ -144,7 +145,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         waiter = socket.queue.begin_receive()
         try:
             if socket.raw.one_to_one:
-                channel = await self._accept_one_to_one()
+                channel = await self._accept_one_to_one(waiter)
                 self._accepted.add(channel._socket)
                 return channel
             unaccepted = socket.queue.unaccepted
@@ -207,14 +208,14 @@ class Listener(trio.abc.Listener[AssociationChannel]):
             journal.dropped("backlog", tcb, backlog, self._backlog)
             socket.discard(tcb, b"backlog exceeded")
 
-    async def _accept_one_to_one(self) -> AssociationChannel:
+    async def _accept_one_to_one(self, waiter: Waiter) -> AssociationChannel:
         await trio.lowlevel.checkpoint()
         while True:
             self._socket.check_open()
             try:
                 raw = self._socket.raw.accept()
             except BlockingIOError:
-                await self._socket.raw.wait_readable()
+                await self._socket.raw.wait_readable(waiter)
             except OSError as error:
                 if error.errno not in _GONE:
                     raise
@@ -297,7 +298,7 @@ class EndedSocket:
     def has_unread(self) -> bool:
         return False
 
-    async def wait_readable(self) -> None:
+    async def wait_readable(self, waiter: Interruptible) -> None:
         raise self._ended_error()
 
     def send(
@@ -513,7 +514,7 @@ async def serve(
 
     @enable_ki_protection
     async def run(channel: AssociationChannel) -> None:
-        with judged(channel, on_error):
+        with Judged(channel, on_error):
             async with channel:
                 await run_handler(handler, channel)
 

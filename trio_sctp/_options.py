@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -515,8 +516,12 @@ NEEDED_EVENTS = EventSubscription(**{row.field: True for row in EVENTS if row.ne
 """The events that the library has to see, whatever the program subscribes to."""
 
 
+@functools.lru_cache(maxsize=64)
 def event_types(subscription: EventSubscription) -> frozenset[type]:
-    """The classes of events that a subscription delivers, `UnknownEvent` always among them."""
+    """The classes of events that a subscription delivers, `UnknownEvent` always among them.
+
+    One set serves all associations with the same subscription.
+    """
     chosen = [row.event for row in EVENTS if getattr(subscription, row.field)]
     return frozenset([UnknownEvent, *chosen])
 

@@ -19,7 +19,7 @@ from ._checks import check_number
 from ._choice import choose_stack
 from ._errors import OVERLOADED, ConnectFailed
 from ._frozen import Frozen, frozen
-from ._handlers import check_handler, judged, run_handler
+from ._handlers import Judged, check_handler, run_handler
 from ._options import Option
 from ._socket.opening import DEFAULT_MAX_MESSAGE_SIZE
 from ._stack import Stack
@@ -168,7 +168,7 @@ async def _run(
     last: AssociationEnd | None,
 ) -> bool:
     """Run the handler; returns whether the association's end is ours."""
-    with judged(association):
+    with Judged(association):
         await run_handler(handler, association, last)
         return association._tcb.closed_first or association.up
     return association._tcb.closed_first

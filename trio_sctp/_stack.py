@@ -8,7 +8,7 @@ Everything else that the library promises is built on these calls, once, for all
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import trio
@@ -18,6 +18,22 @@ from ._options import EventSubscription, Option, Status
 from ._values import Address, Arrival, AssociationStatistics, SendInfo
 
 T = TypeVar("T", bound=Option)
+
+
+class Interruptible(Protocol):
+    """A wait of the calling task that somebody may cut short, to have the task look around."""
+
+    async def park(self) -> None:
+        """Wait until `nudge`, or until somebody else cuts the wait short."""
+        ...
+
+    def nudge(self) -> None:
+        """Cut the wait short."""
+        ...
+
+    async def interruptible(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Run ``wait``, which something else ends, until somebody cuts it short."""
+        ...
 
 
 class StackSocket(Protocol):
@@ -42,8 +58,12 @@ class StackSocket(Protocol):
         """Whether `receive` would return something."""
         ...
 
-    async def wait_readable(self) -> None:
-        """Wait until `receive` may return something."""
+    async def wait_readable(self, waiter: Interruptible) -> None:
+        """Wait until `receive` may return something, or somebody cuts the wait short.
+
+        One task at a time waits.  It is closed or its stack has ended: it returns, or raises
+        `trio.ClosedResourceError` or `trio.BrokenResourceError`.
+        """
         ...
 
     def send(

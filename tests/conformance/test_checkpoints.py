@@ -7,6 +7,7 @@ that its scope was cancelled; what it would have taken is then still there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ import trio.testing
 
 import trio_sctp
 from trio_sctp import AssociationChannel, Inbox, Window
+from trio_sctp._socket.waiter import Waiter
 
 from .helpers import StackUnderTest, until
 
@@ -310,17 +312,18 @@ async def test_a_reader_lets_others_run_however_busy_its_peer_is(stack: StackUnd
         await pair.association.send(b"ready")
         await until(raw.has_unread)
         with trio.testing.assert_checkpoints():
-            await raw.wait_readable()
+            await raw.wait_readable(Waiter(state_only=True))
         with trio.CancelScope() as scope:
             scope.cancel()
-            await raw.wait_readable()
+            await raw.wait_readable(Waiter(state_only=True))
         assert scope.cancelled_caught
         assert raw.has_unread()
 
 
 async def test_whoever_waits_for_a_stack_may_be_cancelled(stack: StackUnderTest) -> None:
     async with stack.pair() as pair:
-        for wait in pair.server._socket.raw.wait_readable, pair.association.wait_ended:
+        readable = functools.partial(pair.server._socket.raw.wait_readable, Waiter(state_only=True))
+        for wait in readable, pair.association.wait_ended:
             with trio.move_on_after(0.01) as scope:
                 await wait()
             assert scope.cancelled_caught

@@ -29,7 +29,7 @@ from trio_sctp import (
     StatusState,
 )
 from trio_sctp._options import EVENTS, Option, PathState, PeerAddressInfo
-from trio_sctp._stack import StackSocket
+from trio_sctp._stack import Interruptible, StackSocket
 from trio_sctp._values import Address, Arrival, SendInfo
 
 T = TypeVar("T", bound=Option)
@@ -149,7 +149,10 @@ class FakeSocket:
         self.sent.append((association_id, bytes(data)))
         self.infos.append(info)
 
-    async def wait_readable(self) -> None:
+    async def wait_readable(self, waiter: Interruptible) -> None:
+        await waiter.interruptible(self._wait_readable)
+
+    async def _wait_readable(self) -> None:
         if self.arrivals or self.to_accept or self.receive_error is not None:
             await trio.lowlevel.checkpoint()
         else:

@@ -133,7 +133,7 @@ async def test_cancelled_calls_leave_nothing_behind(
     assert heartbeats.sent == 1
     assert await channel.ping() == pytest.approx(0.2, abs=0.001)
     assert heartbeats.sent == 1  # The first is under way still.
-    assert channel._tcb.waiters == set()
+    assert not channel._tcb.waiters
 
 
 async def test_one_path_of_several(autojump_clock: MockClock, network: SimulatedNetwork) -> None:

@@ -52,7 +52,7 @@ def test_a_channel_takes_messages_and_an_endpoint_everything(limit: int) -> None
         (Role.ENDPOINT, records),
     ]:
         queue = Queue(role)
-        queue.store.extend(records)
+        queue.put(records)
         taken: list[Record] = []
         while batch := queue.take(limit):
             assert len(batch) <= limit
@@ -63,12 +63,12 @@ def test_a_channel_takes_messages_and_an_endpoint_everything(limit: int) -> None
 
 def test_room_ends_with_the_records_or_with_the_bytes_of_whole_and_incomplete_messages() -> None:
     queue = Queue(Role.ENDPOINT)
-    queue.store.extend(message(ID) for _ in range(STORE_RECORDS - 1))
+    queue.put([message(ID) for _ in range(STORE_RECORDS - 1)])
     assert queue.room()
-    queue.store.append(EVENT)
+    queue.put([EVENT])
     assert not queue.room()
-    queue.store.clear()
-    queue.store.append(message(ID, bytes(STORE_BYTES // 2)))
+    queue.take(STORE_RECORDS)
+    queue.put([message(ID, bytes(STORE_BYTES // 2))])
     queue.partials[ID] = Partial(message(ID, bytes(STORE_BYTES // 2 - 1)))
     assert queue.room()
     queue.partials[ID].add(b"x")
@@ -78,7 +78,7 @@ def test_room_ends_with_the_records_or_with_the_bytes_of_whole_and_incomplete_me
 def test_extract_puts_what_was_delivered_before_what_waits_and_leaves_the_others() -> None:
     queue = Queue(Role.ENDPOINT)
     queue.inbox = StubInbox(message(ID, b"1"), message(OTHER, b"a"))
-    queue.store.extend([message(OTHER, b"b"), message(ID, b"2"), EVENT])
+    queue.put([message(OTHER, b"b"), message(ID, b"2"), EVENT])
     assert queue.extract(ID) == [message(ID, b"1"), message(ID, b"2"), EVENT]
     assert list(queue.store) == [message(OTHER, b"b")]
     assert queue.inbox.delivered() == [message(OTHER, b"a")]
@@ -87,7 +87,7 @@ def test_extract_puts_what_was_delivered_before_what_waits_and_leaves_the_others
 def test_what_an_association_left_is_handled_at_the_receive_call_after_the_last_record() -> None:
     queue = Queue(Role.ENDPOINT)
     inbox = queue.inbox = StubInbox(message(ID))
-    queue.store.extend([message(ID), message(OTHER), message(ID)])
+    queue.put([message(ID), message(OTHER), message(ID)])
     told: list[str] = []
     queue.when_taken(ID, lambda: told.append("first"))
     queue.when_taken(ID, lambda: told.append("second"))
@@ -108,7 +108,7 @@ def test_whoever_waits_no_more_is_told_no_more() -> None:
     queue = Queue(Role.ENDPOINT)
     told: list[str] = []
     tell = partial(told.append, "told")
-    queue.store.append(message(ID))
+    queue.put([message(ID)])
     queue.when_taken(ID, tell)
     queue.tell_no_more(ID, tell)
     assert not queue.awaited
@@ -122,7 +122,7 @@ def test_whoever_waits_no_more_is_told_no_more() -> None:
 def test_events_of_a_channel_count_only_while_an_inbox_takes_them() -> None:
     queue = Queue(Role.CHANNEL)
     told: list[str] = []
-    queue.store.extend([message(ID), EVENT])
+    queue.put([message(ID), EVENT])
     queue.when_taken(ID, partial(told.append, "told"))
     queue.inbox = inbox = StubInbox()
     queue.recount()
@@ -139,7 +139,7 @@ def test_events_of_a_channel_count_only_while_an_inbox_takes_them() -> None:
 def test_whoever_waits_follows_an_association_to_its_new_queue() -> None:
     queue, other = Queue(Role.ENDPOINT), Queue(Role.CHANNEL)
     told: list[str] = []
-    queue.store.extend([message(ID), message(OTHER)])
+    queue.put([message(ID), message(OTHER)])
     queue.when_taken(ID, partial(told.append, "told"))
     queue.move(ID, other)
     queue.begin_receive_call()
@@ -151,7 +151,7 @@ def test_whoever_waits_follows_an_association_to_its_new_queue() -> None:
 
 async def test_closing_lets_nobody_wait_for_what_was_dropped() -> None:
     queue = Queue(Role.CHANNEL)
-    queue.store.append(message(ID))
+    queue.put([message(ID)])
     receiver = queue.begin_receive()
     told: list[str] = []
     queue.when_taken(ID, partial(told.append, "told"))
@@ -166,7 +166,7 @@ async def test_closing_lets_nobody_wait_for_what_was_dropped() -> None:
 
 async def test_a_reader_behind_a_full_store_is_told_when_half_of_it_is_taken() -> None:
     queue = Queue(Role.ENDPOINT)
-    queue.store.extend(message(ID) for _ in range(STORE_RECORDS))
+    queue.put([message(ID) for _ in range(STORE_RECORDS)])
     queue.room_waiter = Waiter(state_only=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(queue.room_waiter.park)
@@ -179,7 +179,7 @@ async def test_a_reader_behind_a_full_store_is_told_when_half_of_it_is_taken() -
 
 async def test_a_reader_is_not_told_while_the_bytes_of_the_store_leave_no_room() -> None:
     queue = Queue(Role.ENDPOINT)
-    queue.store.extend(message(ID, bytes(STORE_BYTES // 2)) for _ in range(3))
+    queue.put([message(ID, bytes(STORE_BYTES // 2)) for _ in range(3)])
     queue.room_waiter = Waiter(state_only=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(queue.room_waiter.park)

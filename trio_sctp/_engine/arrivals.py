@@ -43,6 +43,9 @@ class Beginning:
 
 _Item: TypeAlias = bytes | list[bytes] | Beginning | Notification | FailedFragment | Address
 
+_NOTHING: Final[deque[_Item]] = deque(maxlen=0)
+"""Stands for an empty queue: a deque has room for 64 items, and most associations are idle."""
+
 
 class Unread:
     """The messages and events of one association that nobody has taken, in order.
@@ -95,7 +98,7 @@ class Unread:
         self.ended: bool = False
         self.share: Share | None = None
         self._arrivals: Arrivals = arrivals
-        self._items: deque[_Item] = deque()
+        self._items: deque[_Item] = _NOTHING
         # Where a message came from is kept once for all that came from there: as an item that
         # precedes them.
         self._last_source: Address | None = None
@@ -108,6 +111,8 @@ class Unread:
         """Add a message, or a piece of one."""
         if self.closed:
             return
+        if self._items is _NOTHING:
+            self._items = deque()
         if self.source is not self._last_source:
             self._last_source = self.source
             self._items.append(self.source)
@@ -157,6 +162,8 @@ class Unread:
         if type(event) is RemoteError:
             self.errors += cost
         self.events += cost
+        if self._items is _NOTHING:
+            self._items = deque()
         self._items.append(event)
         self.count += 1
         arrivals = self._arrivals
@@ -179,6 +186,8 @@ class Unread:
             item = self._items.popleft()
             kind = type(item)
         self.count -= 1
+        if not self.count:
+            self._items = _NOTHING
         if kind is bytes:
             first: bytes = item  # type: ignore[assignment]
             self.messages -= len(first) + CHUNK_COST
@@ -244,7 +253,7 @@ class Unread:
     def close(self) -> None:
         """Forget all, and what is still to come."""
         self.closed = True
-        self._items = deque()
+        self._items = _NOTHING
         dropped = self.count
         self.count = self.messages = self.events = self.errors = 0
         if not self.own:

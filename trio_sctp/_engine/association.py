@@ -77,6 +77,45 @@ class EngineAssociation:
       told: Our addresses that the peer was told of, if they are several.
     """
 
+    __slots__ = (
+        "_other_control",
+        "_other_packets",
+        "_outlet",
+        "_primary_chosen",
+        "_reports",
+        "_reports_size",
+        "_sacks",
+        "_shutdown_tsn",
+        "_shutdown_until",
+        "acks",
+        "adaptation",
+        "bundler",
+        "dry_wanted",
+        "ended",
+        "error_count",
+        "failure",
+        "heartbeats",
+        "id",
+        "inbound",
+        "inbound_streams",
+        "initiation",
+        "life",
+        "our_tag",
+        "outbound",
+        "outbound_streams",
+        "parameters",
+        "paths",
+        "peer_port",
+        "recovery",
+        "released",
+        "room_wanted",
+        "state",
+        "tie_tags",
+        "timers",
+        "told",
+        "unread",
+    )
+
     def __init__(
         self,
         outlet: Outlet,
@@ -683,6 +722,7 @@ class EngineAssociation:
     def _after_acknowledgement(self, now: float) -> None:
         if not self.outbound.empty:
             return
+        self.outbound.rest()
         self.recovery.all_is_acknowledged()
         if self.state is StatusState.SHUTDOWN_PENDING:
             self._enter_shutdown_sent(now)

@@ -60,7 +60,7 @@ class Initiation:
         self.init: wire.Init | None = None
         self.cookie: bytes = b""
         self.unanswered: bool = False
-        self.refused: set[str] = set()
+        self.refused: dict[str, None] = {}  # an empty set would take four times the memory
         self._parameters: Parameters = parameters
         self._paths: Paths = paths
         self._outbound: Outbound = outbound
@@ -160,5 +160,5 @@ class Initiation:
 
     def refused_everywhere(self, address: str) -> bool:
         """Note that ICMP says that nobody is there; return whether that goes for all addresses."""
-        self.refused.add(address)
-        return self.refused >= self._paths.keys()
+        self.refused[address] = None
+        return self.refused.keys() >= self._paths.keys()

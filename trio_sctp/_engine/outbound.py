@@ -17,6 +17,7 @@ import heapq
 from collections import deque
 from collections.abc import Collection
 from math import inf
+from typing import Final
 
 from .._values import FailedFragment, SendInfo
 from .parameters import Parameters
@@ -35,6 +36,9 @@ from .wire import (
     data_chunk,
     forward_tsn_chunk,
 )
+
+_NOTHING: Final[deque[OutgoingMessage]] = deque(maxlen=0)
+"""Stands for an empty queue: a deque has room for 64 messages, and most associations are idle."""
 
 MISSING_REPORTS = 3
 """Number of SACKs that must report a chunk missing before it is retransmitted (section 7.2.4)."""
@@ -189,6 +193,43 @@ class Outbound:
       gap_blocks: Number of gap blocks that SACKs have brought.
     """
 
+    __slots__ = (
+        "_expendable",
+        "_gapped",
+        "_gaps",
+        "_gone",
+        "_origin",
+        "_recounted",
+        "_reneged_at",
+        "_reports",
+        "_sequence",
+        "_skipped",
+        "_ssns",
+        "addressed",
+        "advanced",
+        "buffered",
+        "closed_window",
+        "cumulative",
+        "failed",
+        "flight",
+        "forward_due",
+        "gap_blocks",
+        "largest_rwnd",
+        "marked",
+        "may_skip",
+        "messages",
+        "next_tsn",
+        "outstanding",
+        "parameters",
+        "probe",
+        "probe_due",
+        "queue",
+        "retransmit_one",
+        "retransmitted",
+        "rwnd",
+        "window_shut",
+    )
+
     def __init__(self, parameters: Parameters, initial_tsn: int) -> None:
         self.parameters = parameters
         self.next_tsn: int = initial_tsn
@@ -202,7 +243,7 @@ class Outbound:
         self.retransmit_one: bool = False
         self.closed_window: bool = False
         self.flight: int = 0
-        self.queue: deque[OutgoingMessage] = deque()
+        self.queue: deque[OutgoingMessage] = _NOTHING
         self.outstanding: dict[int, SentChunk] = {}
         self.marked: list[int] = []
         self.buffered: int = 0
@@ -279,8 +320,14 @@ class Outbound:
             self.abandon(message, path)
         return True
 
+    def rest(self) -> None:
+        """Give back memory that only traffic needs: everything is acknowledged."""
+        self.queue = _NOTHING
+
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
+        if self.queue is _NOTHING:
+            self.queue = deque()
         self.queue.append(message)
         if message.info.address is not None:
             self.addressed = True

@@ -22,7 +22,7 @@ from .._options import (
     Status,
     StatusState,
 )
-from .._stack import StackReport, StackSocket
+from .._stack import Interruptible, StackReport, StackSocket
 from .._values import (
     Address,
     Arrival,
@@ -205,7 +205,10 @@ class KernelSocket:
         except OSError:
             return False
 
-    async def wait_readable(self) -> None:
+    async def wait_readable(self, waiter: Interruptible) -> None:
+        await waiter.interruptible(self._wait_readable)
+
+    async def _wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._sock)
 
     def send(

@@ -296,7 +296,7 @@ class Delivery:
         records = self._take_out(lambda item: True)
         self._queue.inbox = None
         if not self.socket.closing:
-            self._queue.store.extendleft(reversed(records))
+            self._queue.put_back(records)
             self._queue.recount()
         self.wake_all()
 

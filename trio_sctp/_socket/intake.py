@@ -61,7 +61,8 @@ class Intake:
         self.received_octets: int = 0  # their payload
         self.delivered: frozenset[type] = event_types(socket.subscription)
         self.discarded: dict[int, Tcb] = {}  # of cancelled connects, refused peers
-        self._cut_off: set[int] = set()  # whose message was too large: the rest of it is dropped
+        # Whose message was too large: the rest of it is dropped.  (An empty dict is small.)
+        self._cut_off: dict[int, None] = {}
         self._ending: Tcb | None = None  # whose end was read, but not yet all that comes with it
         self.copies: list[Callable[[Notification], None]] = []  # are given each event, too
 
@@ -202,7 +203,7 @@ class Intake:
         """Abort an association whose peer sends a message larger than we are willing to hold."""
         socket = self._socket
         self._queue.partials.pop(id, None)
-        self._cut_off.add(id)
+        self._cut_off[id] = None
         tcb = socket.tcbs.get(id) or socket.add_tcb(id)
         reason = b"message larger than %d bytes" % self.max_message_size
         too_large = "a message larger than %d bytes was dropped, and its sender is aborted"
@@ -347,13 +348,13 @@ class Intake:
     def forget(self, id: int) -> None:
         """Drop what is kept about an association; it has ended."""
         self.discarded.pop(id, None)
-        self._cut_off.discard(id)
+        self._cut_off.pop(id, None)
 
     def move(self, id: int, other: Intake) -> None:
         """Hand what is kept about an association to the intake of its new socket."""
         if id in self._cut_off:
-            self._cut_off.remove(id)
-            other._cut_off.add(id)
+            del self._cut_off[id]
+            other._cut_off[id] = None
         if id in self._queue.partials:
             other._queue.partials[id] = self._queue.partials.pop(id)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
@@ -18,6 +18,9 @@ from .waiter import Waiter
 
 if TYPE_CHECKING:
     from .tcb import Tcb
+
+_NOTHING: Final[deque[Any]] = deque(maxlen=0)
+"""Stands for an empty deque, each of which has room for 64 records: most stores are empty."""
 
 STORE_RECORDS = 256
 STORE_BYTES = 2**20
@@ -100,9 +103,10 @@ class Queue:
     """Records in arrival order, who takes them, and who waits for them to be taken."""
 
     def __init__(self, role: Role) -> None:
-        self.store: deque[Record] = deque()
+        self.store: deque[Record] = _NOTHING
         self.partials: dict[int, Partial] = {}  # by association id
-        self.unaccepted: deque[Tcb] = deque()  # a listener's: associations to accept
+        # A listener's: associations to accept.
+        self.unaccepted: deque[Tcb] = deque() if role is Role.LISTENER else _NOTHING
         self.inbox: ActiveInbox | None = None
         self.receiver: Waiter | None = None  # the one task that takes records
         self.room_waiter: Waiter | None = None  # the reader, while the store is full for it
@@ -133,7 +137,10 @@ class Queue:
 
     def put(self, records: Sequence[Record]) -> None:
         """Add records that were read from the stack."""
-        self.store.extend(records)
+        if self.store is _NOTHING:
+            self.store = deque(records)
+        else:
+            self.store.extend(records)
         if self._leaving:
             self._unread.update(self._ids(records))
 
@@ -169,6 +176,8 @@ class Queue:
         if self._messages_only:
             while store and type(store[0]) is not Message:
                 store.popleft()
+                if not store:
+                    self.store = _NOTHING
         return bool(store)
 
     def take(self, limit: int) -> list[Record]:
@@ -179,10 +188,12 @@ class Queue:
         records: list[Record]
         if limit == 1:
             records = [store.popleft()]
+            if not store:
+                self.store = _NOTHING
         else:
             if len(store) <= limit:
                 records = list(store)
-                store.clear()
+                self.store = _NOTHING
             else:
                 records = [store.popleft() for _ in range(limit)]
             if self._messages_only:
@@ -206,7 +217,8 @@ class Queue:
     def move(self, association_id: int, other: Queue) -> None:
         """Move all that concerns an association to its new queue, behind which nothing stands."""
         told = self._leaving.pop(association_id, [])
-        other.store.extend(self.extract(association_id))
+        if records := self.extract(association_id):
+            other.put(records)
         for tell in told:
             other.when_taken(association_id, tell)
 
@@ -216,6 +228,11 @@ class Queue:
             self.receiver.wake()
         if self.inbox is not None:
             self.inbox.wake_all()
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        """Put records that were not taken after all before the others."""
+        if records:
+            self.store = deque((*records, *self.store))
 
     # -- being told that records are taken ---------------------------------------------------
 
@@ -284,7 +301,7 @@ class Queue:
 
     def close(self) -> None:
         """Drop what it holds and wake everybody who waits for it."""
-        self.store.clear()
+        self.store = _NOTHING
         self.partials.clear()
         self.wake_all()
         for told in self._leaving.values():

@@ -83,7 +83,10 @@ class Reader:
             else:
                 await self._poll(waiter)
             return
-        await waiter.interruptible(self._socket.raw.wait_readable, inf)
+        try:
+            await self._socket.raw.wait_readable(waiter)
+        except trio.ClosedResourceError:
+            return  # as the caller sees next
         if not self._socket.released:
             ahead = STORE_RECORDS - len(self._queue.store)
             self._socket.intake.read(ahead if waiter.state_only else READ_BATCH)
@@ -102,7 +105,7 @@ class Reader:
         queue.room_waiter = waiter
         try:
             while not waiter.woken and not queue.room():
-                await waiter.interruptible(trio.sleep_forever, self._poll_at - now)
+                await waiter.interruptible(trio.sleep_forever, self._poll_at)
                 if self._parked[0]:
                     return
                 now = trio.current_time()

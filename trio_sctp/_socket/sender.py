@@ -29,6 +29,9 @@ association is gone, nor, with net.sctp.sndbuf_policy=1, that one of several has
 _RETRY_PER_SENDER = 0.001
 """Seconds to add for each blocked sender: the more there are, the less often all of them try."""
 
+_NOBODY = trio.lowlevel.ParkingLot()
+"""Where nobody waits: the senders of a stack whose associations have room of their own."""
+
 ANY_STREAM = 2**16
 """Streams to reckon with while an association is half-open: the peer may grant that many."""
 
@@ -45,7 +48,7 @@ class Sender:
         self.sent_octets: int = 0  # their payload
         self._max_send: tuple[int, str] | None = None
         self._writer: trio.CancelScope | None = None
-        self._blocked = trio.lowlevel.ParkingLot()
+        self._blocked = trio.lowlevel.ParkingLot() if socket.raw.room_is_shared else _NOBODY
 
     def forget_size(self) -> None:
         """Ask the stack anew how large a message may be; an option may have changed that."""

@@ -522,13 +522,13 @@ class Socket:
         """Read, and so discard, what arrives, until one of the associations may have ended."""
         waiter = Waiter(state_only=False)
         tcb = next(iter(self.tcbs.values()))
-        tcb.waiters.add(waiter)
+        tcb.waiters[waiter] = None
         try:
             await self.reader.wait(waiter)
         except trio.ClosedResourceError:
             pass  # somebody closed it faster
         finally:
-            tcb.waiters.discard(waiter)
+            del tcb.waiters[waiter]
 
     def release(self, *, abort: bool) -> None:
         """Give the stack's socket up, and wake everybody who waits for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import trio
 
@@ -42,21 +43,18 @@ class Waiter:
 
     async def park(self) -> None:
         """Suspend the calling task until `wake` or `nudge`."""
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
         self._task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
-    async def interruptible(self, wait: Callable[[], Awaitable[None]], seconds: float) -> None:
-        """Run ``wait`` for at most that many seconds, or until `wake` or `nudge`."""
-        scope = self._scope = trio.CancelScope(deadline=trio.current_time() + seconds)
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def interruptible(self, wait: Callable[[], Awaitable[None]], until: float = inf) -> None:
+        """Run ``wait`` until that time of Trio's clock, or until `wake` or `nudge`."""
+        scope = self._scope = trio.CancelScope(deadline=until)
         try:
             with scope:
                 await wait()
-        except trio.ClosedResourceError:
-            pass  # the caller looks at the socket next
         finally:
             self._scope = None

@@ -32,7 +32,7 @@ from .._options import (
     Option,
     Status,
 )
-from .._stack import StackReport, StackSocket
+from .._stack import Interruptible, StackReport, StackSocket
 from .._values import (
     Address,
     Arrival,
@@ -416,15 +416,15 @@ class UserlandSocket:
         self.settings: SocketSettings = SocketSettings()
         self._subscription = DEFAULT_EVENTS
         self._closed = False
-        self._readable = trio.lowlevel.ParkingLot()
+        self._reader: Interruptible | None = None  # the task that waits for records
         self._senders: dict[int, trio.lowlevel.ParkingLot] = {}  # that wait for room
 
     # -- what the stack calls ---
 
     def readable(self) -> None:
-        """Wake the tasks that wait for records, if there are any records."""
-        if self._readable and self.engine.has_events(self.only):
-            self._readable.unpark_all()
+        """Wake the task that waits for records, if there are any records."""
+        if self._reader is not None and self.engine.has_events(self.only):
+            self._reader.nudge()
 
     def writable(self, id: int) -> None:
         """Wake the tasks that wait to send on an association."""
@@ -434,7 +434,8 @@ class UserlandSocket:
 
     def wake_all(self) -> None:
         """Wake all tasks that wait, to find out that the socket or the stack is gone."""
-        self._readable.unpark_all()
+        if self._reader is not None:
+            self._reader.nudge()
         for id in list(self._senders):
             self.writable(id)
 
@@ -450,12 +451,16 @@ class UserlandSocket:
     def has_unread(self) -> bool:
         return self.engine.has_events(self.only)
 
-    async def wait_readable(self) -> None:
+    async def wait_readable(self, waiter: Interruptible) -> None:
         self._check_open()
         if self.engine.has_events(self.only):
             await trio.lowlevel.checkpoint()
             return
-        await self._readable.park()
+        self._reader = waiter
+        try:
+            await waiter.park()
+        finally:
+            self._reader = None
         self._check_open()
 
     def send(
