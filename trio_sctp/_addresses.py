@@ -102,6 +102,8 @@ async def _lookup(host: str, port: int, stack: Stack) -> list[Address]:
 
 def check_scope(address: Address) -> None:
     """Refuse a link-local address that does not say on which link."""
+    if ":" not in address[0]:
+        return
     host = ipaddress.ip_address(address[0])
     if (
         isinstance(host, ipaddress.IPv6Address)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from ._checks import check_address, check_bool, check_integer, check_str, shown
@@ -81,20 +81,38 @@ def _required(low: int, high: int) -> Any:
 
 
 def _check(option: Option) -> None:
-    for field in dataclasses.fields(option):
-        value = getattr(option, field.name)
-        name = f"{type(option).__name__}.{field.name}"
+    kind = type(option)
+    checks = _CHECKS.get(kind)
+    if checks is None:
+        checks = _CHECKS[kind] = _checks_of(kind)
+    for name, optional, check in checks:
+        value = getattr(option, name)
+        if value is not None or not optional:
+            check(value)
+
+
+_CHECKS: dict[type[Option], list[tuple[str, bool, Callable[[Any], None]]]] = {}
+
+
+def _checks_of(kind: type[Option]) -> list[tuple[str, bool, Callable[[Any], None]]]:
+    """The fields of an option whose values are looked at, whether None is right, and how."""
+    checks: list[tuple[str, bool, Callable[[Any], None]]] = []
+    for field in dataclasses.fields(kind):
+        name = f"{kind.__name__}.{field.name}"
+        check: Callable[[Any], None]
         if "range" in field.metadata:
-            if value is None and field.default is None:
-                continue
-            check_integer(name, value, *field.metadata["range"])
+            low, high = field.metadata["range"]
+            check = functools.partial(check_integer, name, low=low, high=high)
         elif field.type == "str":
-            check_str(name, value)
+            check = functools.partial(check_str, name)
         elif field.type in ("bool", "bool | None"):
-            if not (value is None and field.default is None):
-                check_bool(name, value)
-        elif field.name == "address" and not (value is None and field.default is None):
-            check_address(value, name)
+            check = functools.partial(check_bool, name)
+        elif field.name == "address":
+            check = functools.partial(check_address, name=name)
+        else:
+            continue
+        checks.append((field.name, field.default is None, check))
+    return checks
 
 
 _U16 = 2**16 - 1
@@ -848,17 +866,17 @@ the administrator chose another (gen_sctp asks for 64 KiB).
 
 def merge(option: Option, current: Option) -> Option:
     """Take the fields of ``option`` that are None from ``current``."""
-    changes = {
-        field.name: value
-        for field in dataclasses.fields(option)
-        if (value := getattr(option, field.name)) is not None
-    }
-    return dataclasses.replace(current, **changes)
+    return type(option)(
+        **{
+            name: getattr(current, name) if (value := getattr(option, name)) is None else value
+            for name in option._fields
+        }
+    )
 
 
 def is_complete(option: Option) -> bool:
     """Whether every field of an option has a value."""
-    return all(getattr(option, field.name) is not None for field in dataclasses.fields(option))
+    return all(getattr(option, name) is not None for name in option._fields)
 
 
 def check_options(options: Sequence[Option], *, at_connect: bool = False) -> None:

@@ -758,7 +758,7 @@ class Engine:
         self, remote: str, port: int, tag: int, tsn: int, parameters: Parameters | None
     ) -> EngineAssociation:
         id, self._next_id = self._next_id, self._next_id + 1
-        own = dataclasses.replace(parameters or self.parameters)
+        own = (parameters or self.parameters).copy()
         association = EngineAssociation(self._outlet, id, port, tag, tsn, own)
         association.unread.share = self.account.open(remote, self, id)
         self.associations[id] = self.shared[id] = association

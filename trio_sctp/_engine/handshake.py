@@ -10,7 +10,6 @@ from an address that is confirmed there; whoever lists the address has no claim 
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import math
 import struct
@@ -146,7 +145,8 @@ class Handshake:
             told = self._book.told_to(back)
             # What the program has not taken still fills the window.
             left = parameters.first_promise - association.unread.messages
-            parameters = dataclasses.replace(parameters, first_window=max(left, 0))
+            parameters = parameters.copy()
+            parameters.first_window = max(left, 0)
         return self._init_ack(offer, route, back, port, tag, tsn, ties, told, parameters, now)
 
     def _added_addresses(

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import trio
 
@@ -186,7 +186,8 @@ class KernelSocket:
     def _set_scope(self, draft: MessageDraft) -> None:
         """Give the address of a link-local peer its interface: Linux names a random one."""
         address = draft.address
-        draft.address = (*address[:3], self._scope(draft.association_id, address[0]))
+        scope = self._scope(draft.association_id, address[0])
+        draft.address = cast("Address", (*address[:3], scope))
 
     def _scope(self, association_id: int, host: str) -> int:
         """The interface of a link-local peer."""

@@ -86,7 +86,7 @@ class SocketSettings:
         """What the socket of an association that is peeled off takes over."""
         own = self.own_default_send
         kept = {association_id: own[association_id]} if association_id in own else {}
-        return dataclasses.replace(self, own_default_send=kept)
+        return SocketSettings(self.linger, self.default_send, kept)
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
