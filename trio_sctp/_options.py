@@ -534,14 +534,17 @@ NEEDED_EVENTS = EventSubscription(**{row.field: True for row in EVENTS if row.ne
 """The events that the library has to see, whatever the program subscribes to."""
 
 
-@functools.lru_cache(maxsize=64)
 def event_types(subscription: EventSubscription) -> frozenset[type]:
-    """The classes of events that a subscription delivers, `UnknownEvent` always among them.
+    """The classes of events that a subscription delivers, `UnknownEvent` always among them."""
+    return _DEFAULT_TYPES if subscription is DEFAULT_EVENTS else _event_types(subscription)
 
-    One set serves all associations with the same subscription.
-    """
+
+def _event_types(subscription: EventSubscription) -> frozenset[type]:
     chosen = [row.event for row in EVENTS if getattr(subscription, row.field)]
     return frozenset([UnknownEvent, *chosen])
+
+
+_DEFAULT_TYPES = _event_types(DEFAULT_EVENTS)  # one set for all associations that have these
 
 
 class StatusState(NamedInt):
