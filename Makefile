@@ -77,7 +77,7 @@ package: .venv/ready compiler
 bench: .venv/compiled kernel-sctp
 	$(BIN)/python -m benchmarks native --page
 	$(BIN)/python -m pip install --quiet --group rivals
-	$(BIN)/python -m benchmarks engine --page
+	TRIO_SCTP_PURE=1 $(BIN)/python -m benchmarks engine --page
 	$(BIN)/python -m benchmarks udp --page
 	$(BIN)/python -m benchmarks crowd --page
 	$(BIN)/python -m benchmarks scale --page

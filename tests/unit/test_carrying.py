@@ -51,9 +51,7 @@ async def test_messages_wait_for_others_while_the_peer_has_some_to_acknowledge(
     async with channels() as (here, client, _):
         assert here.filling() == 0
         client.send_nowait(b"first")
-        assert here.filling() == 0  # it is not on its way, so nothing would be acknowledged
-        here.flush()
-        assert here.filling() == 0
+        assert here.filling() == 0  # it has left
         client.send_nowait(b"other")
         assert here.filling() == len(b"first" + b"other")
         client.send_nowait(b"and another")
@@ -65,10 +63,53 @@ async def test_messages_wait_for_others_while_the_peer_has_some_to_acknowledge(
 async def test_messages_of_what_has_ended_wait_for_nobody(autojump_clock: MockClock) -> None:
     async with channels() as (here, client, _):
         client.send_nowait(b"first")
-        here.flush()
         client.send_nowait(b"other")
         client.abort()
         assert here.filling() == 0
+
+
+async def test_a_message_leaves_at_once_if_nothing_is_on_its_way(
+    autojump_clock: MockClock,
+) -> None:
+    async with channels() as (here, client, _):
+        sent: list[bytes] = []
+        here._driver.network.route = lambda packet: sent.append(packet.data)
+        client.send_nowait(b"first")
+        assert len(sent) == 1
+        client.send_nowait(b"second")
+        client.send_nowait(b"third")
+        assert len(sent) == 1
+        here.flush()
+        assert len(sent) == 2
+
+
+@pytest.mark.parametrize("in_a_loop", [False, True])
+async def test_what_a_sack_lets_go_waits_for_a_task_that_sends_in_a_loop(
+    in_a_loop: bool, autojump_clock: MockClock
+) -> None:
+    async with channels() as (here, client, _):
+        sent: list[bytes] = []
+        sacks: list[bytes] = []
+
+        def hold(packet: RoutedPacket) -> list[RoutedPacket] | None:
+            if packet.source == THERE:
+                sacks.append(packet.data)
+                return []
+            sent.append(packet.data)
+            return None
+
+        here._driver.network.route = hold
+        client.send_nowait(b"first")
+        await trio.sleep(0.5)  # until a SACK is due
+        assert (len(sent), len(sacks)) == (1, 1)
+        client.send_nowait(b"second")
+        if in_a_loop:
+            here.expect_more()
+        here.take_packets(sacks, Route(HERE, THERE), trio.current_time(), 9)
+        here.packets_taken()
+        assert len(sent) == (1 if in_a_loop else 2)
+        here.flush()
+        assert len(sent) == 2
 
 
 async def test_as_many_packets_are_taken_as_the_program_is_to_have_messages_of(

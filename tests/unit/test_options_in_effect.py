@@ -43,6 +43,16 @@ async def pair() -> AsyncIterator[tuple[AssociationChannel, Endpoint]]:
             channel.abort()
 
 
+async def test_flags_of_other_things_leave_heartbeats_on(
+    pair: tuple[AssociationChannel, Endpoint],
+) -> None:
+    channel, _ = pair
+    channel.set_option(PeerAddressParams(flags=FLAGS.SACKDELAY_DISABLE))
+    flags = channel.get_option(PeerAddressParams).flags
+    assert flags is not None
+    assert FLAGS.HB_ENABLE in flags
+
+
 async def test_the_longest_wait_between_two_inits(
     pair: tuple[AssociationChannel, Endpoint],
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import OUT_OF_RESOURCE
 from .._options import (
+    DEFAULT_EVENTS,
     NEEDED_EVENTS,
     EventSubscription,
     ReceiveBuffer,
@@ -367,6 +368,15 @@ def mark_as_reported(tcb: Tcb, status: Status) -> None:
 
 def with_needed_events(subscription: EventSubscription) -> EventSubscription:
     """A subscription, and with it what the library itself has to see."""
+    if subscription is DEFAULT_EVENTS:
+        return _NEEDED_AND_DEFAULT
+    return _with_needed_events(subscription)
+
+
+def _with_needed_events(subscription: EventSubscription) -> EventSubscription:
     seen = merge(NEEDED_EVENTS, subscription)
     assert isinstance(seen, EventSubscription)
     return seen
+
+
+_NEEDED_AND_DEFAULT = _with_needed_events(DEFAULT_EVENTS)  # made once for all sockets

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """Stands for an empty deque, each of which has room for 64 records: most stores are empty."""
 
+_UNCOUNTED: Final[Counter[int]] = Counter()
+"""Stands for what was never counted."""
+
 STORE_RECORDS = 256
 STORE_BYTES = 2**20
 """How far tasks that wait for a state may read ahead of those that take records."""
@@ -115,7 +118,7 @@ class Queue:
         # Who is to be told when all records of an association that has ended are taken, by its id;
         # and while there is somebody, how many there are of each association.
         self._leaving: dict[int, list[Callable[[], None]]] = {}
-        self._unread: Counter[int] = Counter()
+        self._unread: Counter[int] = _UNCOUNTED
         self.to_tell: list[Callable[[], None]] = []  # at the next receive call
 
     # -- what it holds -----------------------------------------------------------------------

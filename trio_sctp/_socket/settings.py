@@ -56,8 +56,11 @@ class Settings:
 
     def configure(self, options: Sequence[Option]) -> None:
         """Set our defaults, then the caller's options, except those that were set at opening."""
-        for default in DEFAULTS:
-            self.set(default.option, None)
+        for default in DEFAULTS:  # which are right and complete
+            if isinstance(default.option, EventSubscription):
+                self._socket.subscribe(default.option, None)
+            else:
+                self._socket.raw.set_option(default.option, None)
         for option in options:
             if not option.at_open_only:
                 self.set(option, None)
