@@ -1,7 +1,7 @@
-"""A chat room on one socket: what one member says, all others hear.
+"""A chat on one socket, with a stream for each room: who says something in one hears the others.
 
 `Window` is credit: no more than 64 records are read ahead of this program.  A member that does not
-read shuts its window, and is put out, so that nobody waits for it.
+read shuts its window, and is put out, so that nobody waits for it.  A text has 16 KiB at most.
 
 ``python -m examples.chat 2006``
 """
@@ -9,45 +9,38 @@ read shuts its window, and is put out, so that nobody waits for it.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 
 import trio
 
 import trio_sctp
-from trio_sctp import (
-    AssociationChange,
-    AssociationLost,
-    AssociationState,
-    Endpoint,
-    Message,
-    Status,
-    Window,
-)
+from trio_sctp import AssociationChange, AssociationLost, Endpoint, Message, Status, Window
 
 
-async def chat(room: Endpoint) -> None:
-    members: set[int] = set()
-    async with room.active(Window(64)) as inbox:
+async def chat(endpoint: Endpoint) -> None:
+    rooms = defaultdict[int, set[int]](set)
+    async with endpoint.active(Window(64)) as inbox:
         async for record in inbox:
             match record:
-                case AssociationChange(association_id=id, state=AssociationState.COMM_UP):
-                    members.add(id)
-                case AssociationChange(association_id=id):
-                    members.discard(id)
-                case Message(association_id=speaker, data=text):
-                    for id in members - {speaker}:
+                case Message(association_id=speaker, stream=room, data=text):
+                    rooms[room].add(speaker)
+                    for id in rooms[room] - {speaker}:
                         try:
-                            if room.get_option(Status, id).rwnd < len(text):
-                                room.abort(id, b"too slow")
+                            if endpoint.get_option(Status, id).rwnd < len(text):
+                                endpoint.abort(id, b"too slow")
                             else:
-                                await room.send(text, id)
-                        except AssociationLost:
-                            pass  # the event of its end is on the way
+                                await endpoint.send(text, id, stream=room)
+                        except (AssociationLost, ValueError):
+                            pass  # the event of its end is on the way; or it has no such stream
+                case AssociationChange(association_id=id):  # it has come, restarted or gone
+                    for members in rooms.values():
+                        members.discard(id)
 
 
 async def main(port: int) -> None:
-    async with await trio_sctp.open_endpoint(port) as room:
-        room.listen()
-        await chat(room)
+    async with await trio_sctp.open_endpoint(port, max_message_size=16_384) as endpoint:
+        endpoint.listen()
+        await chat(endpoint)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import trio.testing
 
 import trio_sctp
 from examples import chat, draining, echo, failover, relay, resending, retrying
-from trio_sctp import AssociationChannel, AssociationLost, ConnectFailed, Endpoint
+from trio_sctp import AssociationChannel, AssociationLost, ConnectFailed, Endpoint, InitMsg
 from trio_sctp.testing import SimulatedNetwork, simulated_network
 
 from .conformance.helpers import until
@@ -120,27 +120,73 @@ async def test_draining_has_its_limit(network: Network, nursery: trio.Nursery) -
     client.abort()
 
 
+async def enter(member: AssociationChannel, room: int, *others: AssociationChannel) -> None:
+    """Say something in a room, and have those who are in it hear that."""
+    await member.send(b"hello", stream=room)
+    for other in others:
+        message = await other.receive()
+        assert (message.data, message.stream) == (b"hello", room)
+
+
 async def test_chat(network: Network, nursery: trio.Nursery) -> None:
     nursery.start_soon(chat.main, PORT)
     async with await connect() as alice, await connect() as bob, await connect() as carol:
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        await alice.send(b"hello")
-        for other in bob, carol:
-            assert (await other.receive()).data == b"hello"
-        await bob.send(b"bye")
+        await enter(alice, 3)
+        await enter(bob, 3, alice)
+        await enter(carol, 5)
+        await enter(carol, 3, alice, bob)
+        await enter(alice, 5, carol)
+        await bob.send(b"bye", stream=3)
         await bob.aclose()
         for other in alice, carol:
-            assert (await other.receive()).data == b"bye"
+            message = await other.receive()
+            assert (message.data, message.stream) == (b"bye", 3)
         carol.abort()
-        await alice.send(b"is anybody there?")
+        await alice.send(b"is anybody there?", stream=3)
+        await alice.wait_sent()
+        async with await connect() as dave:
+            await enter(dave, 3, alice)
+    nursery.cancel_scope.cancel()
+
+
+async def test_chat_goes_on_with_members_that_have_no_stream_for_a_room(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(chat.main, PORT)
+    async with await connect() as alice:
+        deaf = await trio_sctp.open_association(HOST, PORT, options=[InitMsg(max_instreams=1)])
+        async with deaf, await connect() as bob:
+            await enter(alice, 7)
+            await enter(deaf, 7, alice)
+            await enter(bob, 7, alice)
+            await enter(deaf, 0)
+            await enter(alice, 0, deaf)
+    nursery.cancel_scope.cancel()
+
+
+async def test_chat_puts_out_who_says_too_much_at_once(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    nursery.start_soon(chat.main, PORT)
+    async with await connect() as alice:
+        await enter(alice, 0)
+        loud = await connect()
+        await loud.send(bytes(20_000))
+        assert b"16384 bytes" in (await loud.wait_ended()).reason
+        await loud.aclose()
+        async with await connect() as bob:
+            await enter(bob, 0, alice)
     nursery.cancel_scope.cancel()
 
 
 async def test_chat_puts_out_who_is_slow(network: Network, nursery: trio.Nursery) -> None:
     nursery.start_soon(chat.main, PORT)
     async with await connect() as alice:
+        await enter(alice, 0)
         sleepy = await connect()
+        await enter(sleepy, 0, alice)
         async with await connect() as bob:
+            await enter(bob, 0, alice)
             heard = 0
             nursery.start_soon(sleepy.wait_ended)
             while not (sleepy.ended or heard == 5000):
