@@ -43,6 +43,7 @@ run: .venv/ready
 endif
 
 test: .venv/compiled kernel-sctp peers
+	$(BIN)/python -m pip install --quiet --group examples
 	$(TESTS) -n auto --junitxml=.venv/test-engine.xml $(ENGINE)
 	$(TESTS) --junitxml=.venv/test-here.xml $(addprefix --ignore=,$(ENGINE))
 	TRIO_SCTP_PURE=1 $(TESTS) -n auto --junitxml=.venv/test-pure-engine.xml $(ENGINE)
