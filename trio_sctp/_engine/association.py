@@ -126,11 +126,11 @@ class EngineAssociation:
         parameters: Parameters,
     ) -> None:
         self._outlet = outlet
-        self.id = id
-        self.peer_port = peer_port
+        self.id: int = id
+        self.peer_port: int = peer_port
         self.our_tag: int = our_tag
         self.tie_tags: tuple[int, int] = self._new_tie_tags()
-        self.parameters = parameters
+        self.parameters: Parameters = parameters
         self.state: StatusState = StatusState.CLOSED
         self.ended: bool = False
         self.failure: int = 0

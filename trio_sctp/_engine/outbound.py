@@ -231,7 +231,7 @@ class Outbound:
     )
 
     def __init__(self, parameters: Parameters, initial_tsn: int) -> None:
-        self.parameters = parameters
+        self.parameters: Parameters = parameters
         self.next_tsn: int = initial_tsn
         self.cumulative: int = initial_tsn - 1
         self.advanced: int = initial_tsn - 1
@@ -251,7 +251,7 @@ class Outbound:
         self.failed: list[FailedFragment] = []
         self.addressed: bool = False
         self.forward_due: bool = False
-        self.may_skip = False
+        self.may_skip: bool = False
         self.retransmitted: int = 0
         self.gap_blocks: int = 0
         self._origin: int = initial_tsn  # what `next_tsn` would be if nothing had been sent
