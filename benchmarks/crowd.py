@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import statistics
-import sys
 
-from trio_sctp._engine import COMPILED
-
-from . import measuring
+from . import measuring, ours
 from .ends import COUNTS, free_port
 from .measuring import Table
-from .program import Program
 
 ROUNDS = 9
 COUNT = 1000
-FORMS = {"compiled": "0", "pure Python": "1"} if COMPILED else {"pure Python": "1"}
 NOBODY = "nobody floods"
 WANTED_LATENESS, WANTED_ROUND_TRIP = 2, 10  # milliseconds, at most
 
 
-def measure(pure: str, flood: int | None) -> tuple[float, float]:
+def measure(form: str, flood: int | None) -> tuple[float, float]:
     """How late the server's other tasks are, and how long another peer waits for an echo: the 99th
     percentiles, in milliseconds."""
-    command = [sys.executable, "-m", f"{__package__}.crowd_ends", str(free_port())]
-    programs = [Program(*command, environment={"TRIO_SCTP_PURE": pure}) for _ in range(3)]
+    port = free_port()
+    programs = [ours.start("crowd_ends", form, port) for _ in range(3)]
     server, flooding, quiet = programs
     try:
         server.ask("listen")
@@ -38,9 +33,9 @@ def measure(pure: str, flood: int | None) -> tuple[float, float]:
 
 async def run() -> list[Table]:
     rows: list[list[str]] = []
-    for form, pure in FORMS.items():
+    for form in ours.FORMS:
         for flood in (None, *COUNTS):
-            runs = [measure(pure, flood) for _ in range(ROUNDS)]
+            runs = [measure(form, flood) for _ in range(ROUNDS)]
             row = [form, NOBODY if flood is None else measuring.size_name(flood)]
             bounds = WANTED_LATENESS, WANTED_ROUND_TRIP
             for values, bound in zip(zip(*runs, strict=True), bounds, strict=True):

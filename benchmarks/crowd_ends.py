@@ -12,7 +12,6 @@ Each reads commands, one a line, and answers each with a number on a line when i
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from statistics import quantiles
 from time import perf_counter
@@ -22,10 +21,13 @@ import trio
 import trio_sctp
 from trio_sctp import AssociationChannel
 
+from . import ours
 from .ends import HOST, SCTP_PORT
+from .udp_ours import send_nowait
 
 PAUSE = 0.001
 FLOOD = b"flood"
+quiet: list[AssociationChannel] = []  # the association that asks, once there is one
 
 
 async def handle(channel: AssociationChannel) -> None:
@@ -36,15 +38,6 @@ async def handle(channel: AssociationChannel) -> None:
     await channel.send(first.data)
     async for message in channel:
         await channel.send(message.data)
-
-
-async def flood(channel: AssociationChannel, size: int) -> None:
-    data = bytes(size)
-    while True:
-        try:
-            channel.send_nowait(data)
-        except trio.WouldBlock:
-            await channel.send(data)
 
 
 async def lateness(count: int) -> float:
@@ -67,38 +60,24 @@ async def ping(channel: AssociationChannel, count: int) -> float:
     return quantiles(times, n=100)[98] * 1000
 
 
-async def obey(nursery: trio.Nursery) -> None:
-    channel: AssociationChannel | None = None
-    while line := await trio.to_thread.run_sync(sys.stdin.readline):
-        command, *numbers = line.split()
-        answer = 0.0
-        if channel is None and command in ("flood", "ping"):
+async def carry_out(command: str, numbers: list[int], nursery: trio.Nursery) -> float:
+    match command, numbers:
+        case "listen", []:
+            await nursery.start(partial(trio_sctp.serve, handle, SCTP_PORT))
+        case "lateness", [count]:
+            return await lateness(count)
+        case "flood", [size]:
             channel = await trio_sctp.open_association(HOST, SCTP_PORT)
-        match command, [int(number) for number in numbers]:
-            case "listen", []:
-                await nursery.start(partial(trio_sctp.serve, handle, SCTP_PORT))
-            case "lateness", [count]:
-                answer = await lateness(count)
-            case "flood", [size]:
-                assert channel is not None
-                await channel.send(FLOOD)
-                nursery.start_soon(flood, channel, size)
-            case "ping", [count]:
-                assert channel is not None
-                answer = await ping(channel, count)
-            case _:
-                raise ValueError(f"{line!r} is not a command")
-        print(answer, flush=True)
-
-
-async def main(udp_port: int) -> None:
-    async with (
-        trio_sctp.userland(udp_port=udp_port, peer_udp_port=udp_port),
-        trio.open_nursery() as nursery,
-    ):
-        await obey(nursery)
-        nursery.cancel_scope.cancel()
+            await channel.send(FLOOD)
+            nursery.start_soon(send_nowait, channel, bytes(size))
+        case "ping", [count]:
+            if not quiet:
+                quiet.append(await trio_sctp.open_association(HOST, SCTP_PORT))
+            return await ping(quiet[0], count)
+        case _:
+            raise ValueError(f"{command!r} with {numbers} is not a command")
+    return 0.0
 
 
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]))
+    ours.main(carry_out)

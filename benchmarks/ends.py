@@ -55,8 +55,8 @@ class Meter:
                 self._started = perf_counter()
         elif self._received >= self._first + self._count:
             seconds = perf_counter() - self._started
-            count = self._received - self._first
-            print(count, seconds * 1e6 / count, flush=True)
+            timed = self._received - self._first
+            print(timed, seconds * 1e6 / timed, flush=True)
             return True
         return False
 

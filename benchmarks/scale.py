@@ -7,14 +7,11 @@ each association.
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from trio_sctp._engine import COMPILED
-
-from . import measuring
+from . import measuring, ours
 from .ends import free_port
 from .measuring import Table, Wanted, in_rounds
 from .program import Program
@@ -24,23 +21,17 @@ SET_UPS = 3
 ASSOCIATIONS = 20_000
 ROUND_TRIPS = 2500
 ONE, MANY_ONE, MANY_ALL = "one", f"{ASSOCIATIONS:,}, one used", f"{ASSOCIATIONS:,}, all used"
-FORMS = {"compiled": "0", "pure Python": "1"} if COMPILED else {"pure Python": "1"}
 
 WANTED = [Wanted(MANY_ONE, ONE, 1.3, speed=False)]
 WANTED_SET_UPS = 2500
 WANTED_KIB = 14
 
 
-def program(pure: str, port: int) -> Program:
-    command = [sys.executable, "-m", f"{__package__}.scale_ends", str(port)]
-    return Program(*command, environment={"TRIO_SCTP_PURE": pure})
-
-
 @contextmanager
-def programs(pure: str) -> Iterator[tuple[Program, Program]]:
+def programs(form: str) -> Iterator[tuple[Program, Program]]:
     """Run the server, which listens, and the clients."""
     port = free_port()
-    server, clients = program(pure, port), program(pure, port)
+    server, clients = ours.start("scale_ends", form, port), ours.start("scale_ends", form, port)
     try:
         server.ask("listen")
         clients.ask("connect", 1)
@@ -64,7 +55,7 @@ class Growth:
 
 def task_size() -> float:
     """KiB that a Trio task takes which only sleeps."""
-    tasks = program("1", free_port())
+    tasks = ours.start("scale_ends", ours.PURE, free_port())
     try:
         before = float(tasks.ask("memory"))
         tasks.ask("tasks", ASSOCIATIONS)
@@ -111,13 +102,13 @@ async def round_trips(clients: Program, count: int, spread: int) -> float:
 
 
 async def run() -> list[Table]:
-    growths: dict[str, list[Growth]] = {form: [] for form in FORMS}
+    growths: dict[str, list[Growth]] = {form: [] for form in ours.FORMS}
     costs: dict[str, measuring.Costs] = {}
-    for form, pure in FORMS.items():
+    for form in ours.FORMS:
         for _ in range(SET_UPS - 1):
-            with programs(pure) as many:
+            with programs(form) as many:
                 growths[form].append(Growth(*many))
-        with programs(pure) as (_, one), programs(pure) as (server, many_clients):
+        with programs(form) as (_, one), programs(form) as (server, many_clients):
             growths[form].append(Growth(server, many_clients))
             contenders = {
                 ONE: partial(round_trips, one, ROUND_TRIPS, 1),

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import gc
 import resource
-import sys
 from functools import partial
 from time import perf_counter
 
@@ -25,6 +24,7 @@ import trio.testing
 import trio_sctp
 from trio_sctp import AssociationChannel, InitMsg, PeerAddressFlags, PeerAddressParams
 
+from . import ours
 from .ends import HOST, SCTP_PORT
 
 AT_ONCE = 200  # clients that connect at the same time
@@ -80,39 +80,28 @@ async def exchange(channels: list[AssociationChannel], count: int) -> float:
     return perf_counter() - started
 
 
-async def obey(udp_port: int, nursery: trio.Nursery) -> None:
-    channels: list[AssociationChannel] = []
-    while line := await trio.to_thread.run_sync(sys.stdin.readline):
-        command, *numbers = line.split()
-        match command, [int(number) for number in numbers]:
-            case "listen", []:
-                serve = partial(trio_sctp.serve, options=OPTIONS, backlog=BACKLOG)
-                await nursery.start(serve, echo, SCTP_PORT)
-                answer = 0.0
-            case "tasks", [count]:
-                for _ in range(count):
-                    nursery.start_soon(trio.sleep_forever)
-                answer = 0.0
-            case "memory", []:
-                await trio.testing.wait_all_tasks_blocked()  # until the last clients are accepted
-                answer = resident()
-            case "connect", [count]:
-                answer = await connect(channels, count)
-            case "echo", [count, spread]:
-                answer = await exchange(channels[:spread], count)
-            case _:
-                raise ValueError(f"{line!r} is not a command")
-        print(answer, flush=True)
+channels: list[AssociationChannel] = []
 
 
-async def main(udp_port: int) -> None:
-    async with (
-        trio_sctp.userland(udp_port=udp_port, peer_udp_port=udp_port),
-        trio.open_nursery() as nursery,
-    ):
-        await obey(udp_port, nursery)
-        nursery.cancel_scope.cancel()
+async def carry_out(command: str, numbers: list[int], nursery: trio.Nursery) -> float:
+    match command, numbers:
+        case "listen", []:
+            serve = partial(trio_sctp.serve, options=OPTIONS, backlog=BACKLOG)
+            await nursery.start(serve, echo, SCTP_PORT)
+        case "tasks", [count]:
+            for _ in range(count):
+                nursery.start_soon(trio.sleep_forever)
+        case "memory", []:
+            await trio.testing.wait_all_tasks_blocked()  # until the last clients are accepted
+            return resident()
+        case "connect", [count]:
+            return await connect(channels, count)
+        case "echo", [count, spread]:
+            return await exchange(channels[:spread], count)
+        case _:
+            raise ValueError(f"{command!r} with {numbers} is not a command")
+    return 0.0
 
 
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]))
+    ours.main(carry_out)
