@@ -57,10 +57,7 @@ class Settings:
     def configure(self, options: Sequence[Option]) -> None:
         """Set our defaults, then the caller's options, except those that were set at opening."""
         for default in DEFAULTS:  # which are right and complete
-            if isinstance(default.option, EventSubscription):
-                self._socket.subscribe(default.option, None)
-            else:
-                self._socket.raw.set_option(default.option, None)
+            self._put(default.option, None, None)
         for option in options:
             if not option.at_open_only:
                 self.set(option, None)
@@ -101,16 +98,20 @@ class Settings:
         if not kind.sparse and not is_complete(option):
             option = merge(option, self.get(kind, tcb))
         try:
-            if isinstance(option, EventSubscription):
-                socket.subscribe(option, tcb)
-            else:
-                socket.raw.set_option(option, id)
+            self._put(option, tcb, id)
         except OSError as error:
             raise self._error(error, repr(option), tcb, address) from None
         finally:
             socket.sender.forget_size()
         if isinstance(option, DefaultSendParams) and tcb is not None:
             tcb.default_send = None
+
+    def _put(self, option: Option, tcb: Tcb | None, id: int | None) -> None:
+        """Set an option that was looked at; ``id`` is what the stack knows its association by."""
+        if isinstance(option, EventSubscription):
+            self._socket.subscribe(option, tcb)
+        else:
+            self._socket.raw.set_option(option, id)
 
     def paths(self, tcb: Tcb) -> list[PeerAddressInfo]:
         """All paths of an association."""

@@ -189,7 +189,7 @@ def _write_assoc_params(target: Target, option: AssocParams) -> None:
                 "together: the association will be kept even when no path is left (RFC 9260 "
                 "section 8.1)",
                 RuntimeWarning,
-                stacklevel=5,  # the program's call of set_option
+                stacklevel=6,  # the program's call of set_option
             )
     p.association_max_retrans = number
     p.cookie_life = (option.cookie_life or 0) / 1000 or p.cookie_life
