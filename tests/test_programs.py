@@ -18,7 +18,7 @@ from trio_sctp import AssociationChannel, AssociationLost, ConnectFailed, Endpoi
 from trio_sctp.testing import SimulatedNetwork, simulated_network
 
 from .conformance.helpers import until
-from .support import virtual_time
+from .support.all_stacks import ON_ALL_STACKS
 
 HOSTS = "127.0.0.1", "127.0.0.2"
 HOST = HOSTS[0]
@@ -29,11 +29,6 @@ LONGEST = 25
 HUNG = 60
 
 Network = SimulatedNetwork | None
-ON_ALL_STACKS = [
-    pytest.param("kernel", marks=pytest.mark.kernel),
-    "userland",
-    pytest.param("simulated", marks=pytest.mark.trio(run=virtual_time.run)),
-]
 
 
 @pytest.fixture(params=ON_ALL_STACKS)

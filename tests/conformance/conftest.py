@@ -9,7 +9,7 @@ import pytest
 from trio_sctp import userland
 from trio_sctp.testing import simulated_network
 
-from ..support import virtual_time
+from ..support.all_stacks import ON_ALL_STACKS
 from ..support.limits import limit
 from ..support.udp_proxy import free_port
 from .helpers import KERNEL, Pair, StackUnderTest
@@ -20,13 +20,7 @@ TIMEOUT = 40
 UDP_PORT = free_port()
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("kernel", marks=pytest.mark.kernel),
-        "userland",
-        pytest.param("simulated", marks=pytest.mark.trio(run=virtual_time.run)),
-    ]
-)
+@pytest.fixture(params=ON_ALL_STACKS)
 async def stack(request: pytest.FixtureRequest) -> AsyncIterator[StackUnderTest]:
     """The stack that a test runs on; only the simulated one's time is not real."""
     if request.param == "kernel":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,23 +10,17 @@ import trio
 
 from examples import failover_demo
 from examples.failover_demo import Paths
-from trio_sctp import Option, userland
+from trio_sctp import AssociationChannel, ConnectFailed, Option, userland
 from trio_sctp.testing import SimulatedNetwork, simulated_network
 
 from ..kernel.network import network as kernel_hosts
-from ..support import virtual_time
+from ..support.all_stacks import ON_ALL_STACKS
 from ..support.limits import limit
 from ..support.udp_proxy import free_port
 
 HOSTS = "127.0.0.1", "127.0.0.2"
 TIMEOUT = 300
 """Seconds, in virtual time on the simulated network."""
-
-ON_ALL_STACKS = [
-    pytest.param("kernel", marks=pytest.mark.kernel),
-    "userland",
-    pytest.param("simulated", marks=pytest.mark.trio(run=virtual_time.run)),
-]
 
 
 @pytest.fixture(params=ON_ALL_STACKS)
@@ -52,6 +46,17 @@ async def programs(stack: SimulatedNetwork | None) -> AsyncIterator[trio.Nursery
     async with trio.open_nursery() as nursery:
         yield nursery
         nursery.cancel_scope.cancel()
+
+
+async def until_up(connect: Callable[[], Awaitable[AssociationChannel]]) -> None:
+    """Wait until a program that was just started accepts what ``connect`` opens."""
+    while True:
+        try:
+            await trio.aclose_forcefully(await connect())
+        except ConnectFailed:
+            await trio.sleep(0.001)
+        else:
+            return
 
 
 @dataclass

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import trio_sctp
 from examples import diameter_peer as diameter
 from examples.diameter_peer import ERROR, PROXIABLE, REQUEST, Avps, Command, Header, Result
-from trio_sctp import AssociationChannel, AssociationEnd, AssociationLost, ConnectFailed, Ppid
+from trio_sctp import AssociationChannel, AssociationEnd, AssociationLost, Ppid
 from trio_sctp.testing import SimulatedNetwork
+
+from .conftest import until_up
 
 HOST, PORT = "127.0.0.1", 3868
 APPLICATION = diameter.AUTH_APPLICATION_ID, diameter.unsigned32(diameter.CREDIT_CONTROL)
@@ -66,13 +68,7 @@ async def until_printed(capsys: pytest.CaptureFixture[str], *wanted: str) -> Non
 async def server(programs: trio.Nursery) -> None:
     """A server that is up."""
     programs.start_soon(diameter.serve, HOST, PORT)
-    while True:
-        try:
-            await trio.aclose_forcefully(await connect())
-        except ConnectFailed:
-            await trio.sleep(0.001)
-        else:
-            break
+    await until_up(connect)
 
 
 async def test_a_client_opens_and_takes_leave(

@@ -14,10 +14,11 @@ import trio
 import trio_sctp
 from examples import file_transfer
 from examples.file_transfer import CHUNK, GO, OFFER, OFFSET, OK
-from trio_sctp import AssociationChannel, AssociationLost, ConnectFailed
+from trio_sctp import AssociationChannel, AssociationLost
 from trio_sctp.testing import Link, SimulatedNetwork
 
 from ..conformance.helpers import until
+from .conftest import until_up
 
 HOST, PORT = "127.0.0.1", file_transfer.PORT
 CONTENT = random.Random(1).randbytes(7 * CHUNK + 1)
@@ -41,13 +42,8 @@ async def received(programs: trio.Nursery, tmp_path: Path) -> Path:
     folder = tmp_path / "received"
     folder.mkdir()
     programs.start_soon(file_transfer.serve, folder)
-    while True:
-        try:
-            await trio.aclose_forcefully(await connect())
-        except ConnectFailed:
-            await trio.sleep(0.001)
-        else:
-            return folder
+    await until_up(connect)
+    return folder
 
 
 @pytest.fixture

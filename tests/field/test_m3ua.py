@@ -17,6 +17,7 @@ from trio_sctp import AssociationChannel, AssociationEnd, AssociationLost, InitM
 from trio_sctp.testing import SimulatedNetwork
 
 from ..conformance.helpers import until
+from .conftest import until_up
 
 HOST, PORT = "127.0.0.1", 2905
 ANSWER = "to the SS7 network: Transfer(opc=2, dpc=1, service=8, network=2, priority=0, sls={}, "
@@ -58,13 +59,7 @@ async def come_up(asp: AssociationChannel) -> None:
 async def gateway(programs: trio.Nursery) -> None:
     """A gateway that is up."""
     programs.start_soon(m3ua.run_gateway, HOST, PORT)
-    while True:
-        try:
-            await trio.aclose_forcefully(await connect())
-        except trio_sctp.ConnectFailed:
-            await trio.sleep(0.001)
-        else:
-            break
+    await until_up(connect)
 
 
 async def test_an_asp_answers_what_comes_from_the_ss7_network(

@@ -16,10 +16,10 @@ pytest.importorskip("pycrate_asn1dir.NGAP")  # of the dependency group `examples
 import trio_sctp
 from examples import ng_setup as ng
 from examples.ng_setup import Elements
-from trio_sctp import AssociationChannel, AssociationEnd, ConnectFailed, InitMsg, Ppid
+from trio_sctp import AssociationChannel, AssociationEnd, InitMsg, Ppid
 from trio_sctp.testing import SimulatedNetwork
 
-from .conftest import HOSTS, Homes
+from .conftest import HOSTS, Homes, until_up
 
 PORT = 38412
 OTHER_PLMN = b"\x99\xf9\x99"
@@ -52,13 +52,7 @@ async def complaint(peer: AssociationChannel) -> object:
 async def amf(programs: trio.Nursery) -> None:
     """An AMF that is up."""
     programs.start_soon(ng.run_amf, list(HOSTS), PORT)
-    while True:
-        try:
-            await trio.aclose_forcefully(await connect())
-        except ConnectFailed:
-            await trio.sleep(0.001)
-        else:
-            break
+    await until_up(connect)
 
 
 async def test_ues_are_served_on_while_the_primary_path_is_cut(
