@@ -23,6 +23,7 @@ from trio_sctp import (
     open_listener,
 )
 from trio_sctp._engine import Route
+from trio_sctp._engine.wire import ChunkType
 from trio_sctp._userland import stack as stack_module
 from trio_sctp.testing import RoutedPacket, SimulatedHost, simulated_network
 
@@ -136,6 +137,42 @@ async def test_as_many_packets_are_taken_as_the_program_is_to_have_messages_of(
             received = [message.data for message in await client.receive_batch()]
             assert received == [packet[28:29] for packet in held[:count]]
             del held[:count]
+
+
+async def test_packets_of_one_read_are_acknowledged_by_twos_and_wake_a_program_once(
+    autojump_clock: MockClock,
+) -> None:
+    """RFC 9260 section 6.2, although all of them go in before anything leaves."""
+    async with channels() as (here, client, server):
+        arrived: list[bytes] = []
+        sent: list[bytes] = []
+
+        def hold(packet: RoutedPacket) -> list[RoutedPacket]:
+            (arrived if packet.source == THERE else sent).append(packet.data)
+            return []
+
+        here._driver.network.route = hold
+        for number in range(6):
+            await server.send(b"%d" % number)
+            await wait_all_tasks_blocked()
+        batches: list[list[Message]] = []
+
+        async def receive() -> None:
+            while True:
+                batches.append(await client.receive_batch())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await wait_all_tasks_blocked()
+            assert here.take_packets(arrived, Route(HERE, THERE), trio.current_time(), 99) == 6
+            assert sent == []
+            here.packets_taken()
+            assert [packet[12] for packet in sent] == [ChunkType.SACK] * 3
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert [[message.data for message in batch] for batch in batches] == [
+            [b"0", b"1", b"2", b"3", b"4", b"5"]
+        ]
 
 
 @pytest.mark.parametrize("packet", [b"", b"\x0b\x59\x00"])

@@ -16,7 +16,8 @@ TEXT = (ROOT / ".github/workflows/ci.yml").read_text()
 WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
 JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
 MAKEFILE = (ROOT / "Makefile").read_text()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, CIBUILDWHEEL = PYPROJECT["project"], PYPROJECT["tool"]["cibuildwheel"]
 
 PYTHONS = [
     classifier.rpartition(" ")[2]
@@ -55,6 +56,18 @@ def test_the_oldest_trio_is_the_one_that_the_package_names() -> None:
     assert re.fullmatch(r"trio>=\d+\.\d+", line)
     assert """sed -n 's/.*"trio>=\\([0-9.]*\\)".*/\\1/p' pyproject.toml""" in MAKEFILE
     assert f"Trio {line.partition('>=')[2]} or later" in (ROOT / "README.md").read_text()
+
+
+def test_compiled_wheels_are_built_on_every_system_beside_the_pure_one() -> None:
+    """Of Linux, cibuildwheel makes those for glibc and for musl unless it is told otherwise."""
+    systems = {"ubuntu-latest", "ubuntu-24.04-arm", "macos-latest", "windows-latest"}
+    assert systems <= {*JOBS["wheels"]["strategy"]["matrix"]["os"]}
+    assert "cibuildwheel" in commands("wheels")
+    built = CIBUILDWHEEL["build"]
+    assert built == [f"cp{version.replace('.', '')}-*" for version in PYTHONS]
+    assert "skip" not in CIBUILDWHEEL
+    assert CIBUILDWHEEL["environment"] == {"TRIO_SCTP_COMPILE": "1"}
+    assert {"wheels", "package"} <= {*JOBS["release"]["needs"]}
 
 
 def test_a_change_is_run_once() -> None:
