@@ -74,6 +74,13 @@ LINK_LOCAL_IPV4 = "169.254.7.1"
 LINK_LOCAL_IPV6 = f"fe80::1%{INTERFACE}"
 
 
+def _route(address: str) -> str:
+    """How the kernel would send to this address."""
+    return subprocess.run(
+        ["ip", "route", "get", address], capture_output=True, text=True, check=True
+    ).stdout
+
+
 @pytest.fixture
 def interface() -> Iterator[None]:
     """An interface with the addresses above."""
@@ -88,6 +95,11 @@ def interface() -> Iterator[None]:
     commands += [f"address add {address}/64 dev {INTERFACE} nodad" for address in IPV6]
     try:
         subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
+        # The kernel makes an IPv6 address its own some time after the command has returned. An
+        # association whose first packet comes before that keeps the route to nowhere.
+        for address in IPV6:
+            while "local" not in _route(address):
+                pass
         yield
     finally:
         subprocess.run(["ip", "link", "delete", INTERFACE], check=True)
