@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / ".github/workflows/ci.yml").read_text()
 WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
 JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
+DOCS_TEXT = (ROOT / ".github/workflows/docs.yml").read_text()
+DOCS: dict[Any, Any] = yaml.safe_load(DOCS_TEXT)
 MAKEFILE = (ROOT / "Makefile").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, CIBUILDWHEEL = PYPROJECT["project"], PYPROJECT["tool"]["cibuildwheel"]
@@ -84,7 +86,7 @@ def test_every_job_ends(job: str) -> None:
 
 
 def test_actions_are_pinned_to_commits() -> None:
-    used = re.findall(r"uses: (\S+)", TEXT)
+    used = re.findall(r"uses: (\S+)", TEXT + DOCS_TEXT)
     unpinned = {action for action in used if not re.search(r"@[0-9a-f]{40}$", action)}
     assert unpinned == {"pypa/gh-action-pypi-publish@release/v1"}
 
@@ -93,6 +95,18 @@ def test_only_a_release_may_do_more_than_read() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert [job for job in JOBS if "permissions" in JOBS[job]] == ["release"]
     assert {*JOBS} - {"release"} == {*JOBS["release"]["needs"]}
+
+
+def test_the_documentation_is_built_by_the_makefile_and_published_from_the_main_branch() -> None:
+    build, publish = DOCS["jobs"]["build"], DOCS["jobs"]["publish"]
+    assert "make docs PYTHON=python" in [step.get("run") for step in build["steps"]]
+    assert build["steps"][-1]["with"] == {"path": "docs/_build"}
+    assert "$(BIN)/python -m sphinx --fail-on-warning" in MAKEFILE
+    assert "docs docs/_build\n" in MAKEFILE
+    assert "github.ref == 'refs/heads/main'" in publish["if"]
+    assert DOCS["permissions"] == {"contents": "read"}
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+    assert all("timeout-minutes" in job for job in (build, publish))
 
 
 def test_files_that_it_names_are_there() -> None:
