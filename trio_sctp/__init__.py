@@ -2,6 +2,8 @@
 
 A map of the package; each layer imports only from those below it, annotations aside:
 
+    __main__      ``python -m trio_sctp``
+    _cli          the command ``trio-sctp``
     testing       a simulated network, for tests in virtual time
     _endpoint     Endpoint: many associations, one queue
     _reconnect    reconnect: a client that comes back

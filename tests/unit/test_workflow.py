@@ -167,6 +167,17 @@ def test_what_is_published_was_built_and_tested_before() -> None:
         assert not any("cache" in step.get("with", {}) for step in job["steps"])
 
 
+def test_the_documentation_is_built_by_the_makefile_and_published_from_the_main_branch() -> None:
+    jobs = WORKFLOWS["docs"]["jobs"]
+    build, publish = jobs["build"], jobs["publish"]
+    assert "make docs PYTHON=python" in [step.get("run") for step in build["steps"]]
+    assert build["steps"][-1]["with"] == {"path": "docs/_build"}
+    assert "$(BIN)/python -m sphinx --fail-on-warning" in MAKEFILE
+    assert "docs docs/_build\n" in MAKEFILE
+    assert "github.ref == 'refs/heads/main'" in publish["if"]
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+
+
 def test_files_that_it_names_are_there() -> None:
     run = commands("elsewhere") + commands("musl")
     paths = set(re.findall(r"\b(?:tests|examples)(?:/[\w.]+)*", run))
