@@ -176,6 +176,18 @@ def test_what_is_installed_works(kind: str, request: pytest.FixtureRequest, tmp_
     run(python, "-W", "error", "-X", "dev", ROUND_TRIP, cwd=tmp_path)
 
 
+def test_the_command_says_what_it_lacks_and_works_with_it(wheel: Path, tmp_path: Path) -> None:
+    """The command is there after a plain install, and its libraries are an extra."""
+    python = fresh_environment(tmp_path / "fresh")
+    pip = python, "-m", "pip", "install", "--quiet"
+    check = python.with_name("trio-sctp"), "check", "--stack", "userland"
+    run(*pip, wheel, cwd=tmp_path)
+    with pytest.raises(AssertionError, match=re.escape("pip install 'trio_sctp[cli]'")):
+        run(*check, cwd=tmp_path)
+    run(*pip, f"{wheel}[cli]", cwd=tmp_path)
+    assert "userland" in run(*check, cwd=tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["wheel", "compiled_wheel"])
 def test_the_programs_of_the_long_description_run(
     kind: str, request: pytest.FixtureRequest, metadata: email.message.Message, tmp_path: Path
