@@ -2,6 +2,8 @@
 
 A map of the package; each layer imports only from those below it, annotations aside:
 
+    __main__      ``python -m trio_sctp``
+    _cli          the command ``trio-sctp``
     testing       a simulated network, for tests in virtual time
     _endpoint     Endpoint: many associations, one queue
     _reconnect    reconnect: a client that comes back
@@ -130,7 +132,7 @@ from ._values import (
     UnknownEvent,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Whether the userland stack's engine runs compiled, or as pure Python.
 __compiled__: bool = _engine.COMPILED
