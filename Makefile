@@ -14,7 +14,7 @@ IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test test-oldest-trio check package bench mutants soak clean compiled compiler kernel-sctp \
+.PHONY: help run test test-oldest-trio check docs package bench mutants soak clean compiled compiler kernel-sctp \
   peers
 
 help:
@@ -25,7 +25,8 @@ help:
 	@echo '             those that need no kernel, on the oldest Trio that is promised'
 	@echo 'make compiled'
 	@echo '             the engine, compiled, in this tree; TRIO_SCTP_PURE=1 goes on running the pure one'
-	@echo 'make check   lint, formatting and types'
+	@echo 'make check   lint, formatting, types, workflows, and what the changelog will say next'
+	@echo 'make docs    the documentation, in docs/_build; every warning is an error'
 	@echo 'make package the distributions, in dist, and whether they can be installed'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
 	@echo '             they write docs/speed.md'
@@ -43,7 +44,7 @@ run: .venv/ready
 endif
 
 test: .venv/compiled kernel-sctp peers
-	$(BIN)/python -m pip install --quiet --group examples
+	$(BIN)/python -m pip install --quiet --group examples --group docs
 	$(TESTS) -n auto --junitxml=.venv/test-engine.xml $(ENGINE)
 	$(TESTS) --junitxml=.venv/test-here.xml $(addprefix --ignore=,$(ENGINE))
 	TRIO_SCTP_PURE=1 $(TESTS) -n auto --junitxml=.venv/test-pure-engine.xml $(ENGINE)
@@ -67,6 +68,13 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/pyright
 	PATH="$$PWD/$(BIN):$$PATH" pyright --verifytypes trio_sctp --ignoreexternal
+	$(BIN)/zizmor --offline --quiet --min-severity=medium .github
+	$(BIN)/check-jsonschema --builtin-schema=vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(BIN)/towncrier build --draft --version=next
+
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build
 
 package: .venv/ready compiler
 	$(BIN)/python -m pip install --quiet --group package
@@ -92,7 +100,7 @@ soak: .venv/ready
 	$(BIN)/python -m tools.soak $(MINUTES)
 
 clean:
-	rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache trio_sctp/_engine/compiled
+	rm -rf .venv dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache trio_sctp/_engine/compiled
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml

@@ -131,7 +131,7 @@ from ._values import (
     UnknownEvent,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Whether the userland stack's engine runs compiled, or as pure Python.
 __compiled__: bool = _engine.COMPILED

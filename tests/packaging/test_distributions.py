@@ -179,6 +179,23 @@ def test_a_compilation_that_was_asked_for_and_fails_is_an_error(
     assert "trio_sctp" not in run(python, "-m", "pip", "list", cwd=tmp_path)
 
 
+def test_a_compilation_on_free_threaded_python_is_refused(sdist: Path, tmp_path: Path) -> None:
+    """This Python pretends to be free-threaded, for the build alone."""
+    python = fresh_environment(tmp_path / "fresh")
+    pip = python, "-m", "pip", "install", "--quiet"
+    run(*pip, "hatchling", "hatch-fancy-pypi-readme", "mypy[mypyc]", cwd=tmp_path)
+    pretence = tmp_path / "pretence"
+    pretence.mkdir()
+    (pretence / "sitecustomize.py").write_text(
+        "import sysconfig\nsysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1\n"
+    )
+    variables = {"TRIO_SCTP_COMPILE": "1", "PYTHONPATH": str(pretence)}
+    with pytest.raises(AssertionError, match="free-threaded Python"):
+        run(*pip, "--no-build-isolation", sdist, cwd=tmp_path, variables=variables)
+    variables["TRIO_SCTP_COMPILE"] = "0"
+    run(*pip, "--no-build-isolation", "--no-deps", sdist, cwd=tmp_path, variables=variables)
+
+
 @pytest.mark.parametrize("version", PYTHONS)
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_dependencies_have_wheels(dist: Path, platform: str, version: str, tmp_path: Path) -> None:
