@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -18,6 +19,9 @@ from typing import Any, Protocol
 import pyte
 import pytest
 import trio
+
+import trio_sctp
+from trio_sctp import Listener
 
 from ..support.udp_proxy import free_port
 
@@ -169,8 +173,9 @@ async def _kill(process: trio.Process) -> None:
 
 async def _read(source: trio.abc.ReceiveStream | None, output: Output) -> None:
     assert source is not None
-    async for data in source:
-        output.add(data)
+    with contextlib.suppress(trio.ClosedResourceError):  # a test reads no more
+        async for data in source:
+            output.add(data)
     output.end()
 
 
@@ -240,6 +245,32 @@ async def terminal(nursery: trio.Nursery) -> AsyncIterator[OnTerminal]:
             running.process.kill()
         await running.wait()
         os.close(running._master)
+
+
+PORT = r"listening on port (\d+)"
+
+
+async def listening(run: RunCommand, *arguments: object, cwd: Path | None = None) -> Running:
+    """``trio-sctp listen``, on a free port, when it listens."""
+    server = await run("listen", 0, *arguments, cwd=cwd)
+    await server.err.expect(PORT)
+    return server
+
+
+def port_of(server: Running) -> int:
+    found = re.search(PORT, str(server.err))
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.fixture
+async def peer(udp_port: int) -> AsyncIterator[Listener]:
+    """The other end is the test itself: a listener on a userland stack with the UDP port."""
+    async with (
+        trio_sctp.userland(udp_port=udp_port) as stack,
+        await trio_sctp.open_listener(0, hosts=HOST, stack=stack) as listener,
+    ):
+        yield listener
 
 
 @pytest.fixture

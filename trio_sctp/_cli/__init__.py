@@ -2,9 +2,16 @@
 
 From the top down:
 
-    main     the command, and what becomes of errors
-    check    which stacks work here, and which settings matter
-    screen   what is written, and where
+    main          the command, and what becomes of errors
+    check         which stacks work here, and which settings matter
+    listen        the far end of a netcat for SCTP
+    connect       its near end
+    talk          what the two have in common: their options
+    transfer      a file over several streams, checked at the other end
+    session       what goes to and fro: lines of input, messages, events
+    target        what several commands are told in the same words: hosts, ports, stacks, PPIDs
+    interrupting  Ctrl-C: the first one ends what runs gracefully, the second one at once
+    screen        what is written, and where
 
 A command is a module that `main` names, with a function of the same name.
 """

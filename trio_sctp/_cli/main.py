@@ -15,7 +15,7 @@ import click
 
 import trio_sctp
 
-COMMANDS = ("check",)
+COMMANDS = ("check", "listen", "connect")
 """Each is a module beside this one, which is imported only when it is asked for."""
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -52,9 +52,11 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return WRONG_USAGE
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "trio-sctp"
-        text = " ".join(error.format_message().split())
-        return _fail(f"{where}: {text.rstrip('.')}; see {where} --help", WRONG_USAGE)
+        text = " ".join(error.format_message().split()).rstrip(".")
+        if error.ctx is None:
+            return _fail(f"trio-sctp: {text}", WRONG_USAGE)
+        where = error.ctx.command_path
+        return _fail(f"{where}: {text}; see {where} --help", WRONG_USAGE)
     except click.ClickException as error:
         return _fail(f"trio-sctp: {error.format_message()}")
     except (click.Abort, KeyboardInterrupt):
@@ -65,20 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         return FAILED
     except (OSError, trio_sctp.AssociationLost) as error:
         return _fail(f"trio-sctp: {_text(error)}")
-    except BaseExceptionGroup as group:
-        return _fail(f"trio-sctp: {_text(_only(group))}")
     return status if isinstance(status, int) else 0
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error of a user that tasks have failed with; anything else is a fault of ours."""
-    known, unknown = group.split((OSError, trio_sctp.AssociationLost))
-    if known is None or unknown is not None:
-        raise group
-    error: BaseException = known
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _text(error: BaseException) -> str:
