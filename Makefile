@@ -25,7 +25,7 @@ help:
 	@echo '             those that need no kernel, on the oldest Trio that is promised'
 	@echo 'make compiled'
 	@echo '             the engine, compiled, in this tree; TRIO_SCTP_PURE=1 goes on running the pure one'
-	@echo 'make check   lint, formatting and types'
+	@echo 'make check   lint, formatting, types, workflows, and what the changelog will say next'
 	@echo 'make docs    the documentation, in docs/_build; every warning is an error'
 	@echo 'make package the distributions, in dist, and whether they can be installed'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
@@ -68,6 +68,9 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/pyright
 	PATH="$$PWD/$(BIN):$$PATH" pyright --verifytypes trio_sctp --ignoreexternal
+	$(BIN)/zizmor --offline --quiet --min-severity=medium .github
+	$(BIN)/check-jsonschema --builtin-schema=vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(BIN)/towncrier build --draft --version=next
 
 docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --group docs

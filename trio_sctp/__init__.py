@@ -2,6 +2,8 @@
 
 A map of the package; each layer imports only from those below it, annotations aside:
 
+    __main__      ``python -m trio_sctp``
+    _cli          the command ``trio-sctp``
     testing       a simulated network, for tests in virtual time
     _endpoint     Endpoint: many associations, one queue
     _reconnect    reconnect: a client that comes back
@@ -18,6 +20,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _attempts     the addresses of a name, tried side by side or in turn
     _interrupts   Ctrl-C waits for the next checkpoint
     _background   runs a task of the library's for the length of an ``async with`` block
+    _ladder       message sequence charts of packets
     _engine       SCTP as a function of packets and time; no Trio
     _capture      packets into a pcapng file
     _addresses    host names and ports into addresses, and this machine's addresses
@@ -129,7 +132,7 @@ from ._values import (
     UnknownEvent,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Whether the userland stack's engine runs compiled, or as pure Python.
 __compiled__: bool = _engine.COMPILED

@@ -5,12 +5,14 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import trio
 
 from trio_sctp import userland
 from trio_sctp.testing import simulated_network
 
 from ..support.all_stacks import ON_ALL_STACKS
 from ..support.limits import limit
+from ..support.resolver import Resolver
 from ..support.udp_proxy import free_port
 from .helpers import KERNEL, Pair, StackUnderTest
 
@@ -53,6 +55,14 @@ async def pair(stack: StackUnderTest) -> AsyncIterator[Pair]:
     """Two endpoints with one association, which is up; both queues are empty."""
     async with stack.pair() as pair:
         yield pair
+
+
+@pytest.fixture
+async def resolver() -> Resolver:
+    """Names that a test gives to addresses."""
+    resolver = Resolver()
+    trio.socket.set_custom_hostname_resolver(resolver)  # for this test's run of Trio
+    return resolver
 
 
 def _parameters(item: pytest.Item) -> list[object]:

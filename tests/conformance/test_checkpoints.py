@@ -10,7 +10,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -22,6 +22,7 @@ import trio_sctp
 from trio_sctp import AssociationChannel, Inbox, Window
 from trio_sctp._socket.waiter import Waiter
 
+from ..support.resolver import Resolver
 from .helpers import StackUnderTest, until
 
 Call = Callable[[], Awaitable[object]]
@@ -264,9 +265,9 @@ async def test_it_notices_that_it_was_cancelled_before_and_takes_nothing(
             await call()  # what it would have taken is there
 
 
-@pytest.mark.parametrize("name", CASES)
-async def test_ctrl_c_waits_for_a_checkpoint_of_it(stack: StackUnderTest, name: str) -> None:
-    """None of the library's functions that it calls, in whatever task, could be interrupted."""
+@contextlib.contextmanager
+def nothing_exposed() -> Iterator[None]:
+    """None of the library's functions that run, in whatever task, could be interrupted."""
     exposed: set[str] = set()
 
     def look(frame: FrameType, event: str, _: object) -> None:
@@ -275,13 +276,58 @@ async def test_ctrl_c_waits_for_a_checkpoint_of_it(stack: StackUnderTest, name: 
         if event == "call" and ours and not trio.lowlevel.currently_ki_protected():
             exposed.add(code.co_qualname)
 
-    async with CASES[name](stack) as call:
-        sys.setprofile(look)
-        try:
-            await call()
-        finally:
-            sys.setprofile(None)
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
     assert exposed == set()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_ctrl_c_waits_for_a_checkpoint_of_it(stack: StackUnderTest, name: str) -> None:
+    async with CASES[name](stack) as call:
+        with nothing_exposed():
+            await call()
+
+
+async def test_ctrl_c_waits_for_a_checkpoint_where_addresses_race(
+    stack: StackUnderTest, resolver: Resolver
+) -> None:
+    async with stack.listening(hosts=[stack.host, stack.second_host]) as server:
+        resolver.hosts["two.test"] = [stack.host, stack.second_host]
+        with nothing_exposed():
+            channel = await stack.open_association(server.port, hosts="two.test", attempt_delay=0)
+        channel.abort()
+
+
+BLOCKS: dict[str, Callable[[AssociationChannel], contextlib.AbstractAsyncContextManager[object]]]
+BLOCKS = {
+    "events": AssociationChannel.events,
+    "while_up": AssociationChannel.while_up,
+    "while_up(drain)": functools.partial(AssociationChannel.while_up, drain=True),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+async def test_ctrl_c_waits_for_a_checkpoint_at_the_ends_of_a_block(
+    stack: StackUnderTest, name: str
+) -> None:
+    async with stack.channels() as (channel, _):
+        with nothing_exposed():
+            async with BLOCKS[name](channel):
+                await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_ctrl_c_waits_for_a_checkpoint_at_the_ends_of_an_inbox(
+    stack: StackUnderTest,
+) -> None:
+    window = Window(9)
+    async with stack.pair() as pair:
+        with nothing_exposed():
+            async with pair.server.active(window):
+                await pair.association.send(b"x")
+                await trio.testing.wait_all_tasks_blocked()
 
 
 def test_the_table_has_every_coroutine() -> None:

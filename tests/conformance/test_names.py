@@ -29,13 +29,6 @@ from .helpers import StackUnderTest, next_change, raises, take, until
 IMPATIENT = [RtoInfo(initial=20, max=40, min=20), InitMsg(max_attempts=2)]
 
 
-@pytest.fixture
-async def resolver() -> Resolver:
-    resolver = Resolver()
-    trio.socket.set_custom_hostname_resolver(resolver)  # for this test's run of Trio
-    return resolver
-
-
 # -- hosts -------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The engine is compiled and driven without Trio; nothing of ours that it imports may bring it in.
 WITHOUT_TRIO = {"_checks", "_engine", "_frozen", "_log", "_options", "_values"}
 
+# The command line is a program like others: it may import the package itself, as they do.
+PROGRAMS = {"_cli", "__main__"}
 
 # They meet at the seam only: what one of them needs of another has to go there.
 APART = {"_kernel", "_userland", "_socket"}
@@ -72,6 +74,8 @@ def exists(parts: tuple[str, ...]) -> bool:
 def goes_up(module: Path, target: tuple[str, ...]) -> str | None:
     """Why a module may not import this one; None if it may."""
     own = name(module)
+    if own and own[0] in PROGRAMS and not target:
+        return None
     shared = 0
     while shared < min(len(own), len(target)) and own[shared] == target[shared]:
         shared += 1

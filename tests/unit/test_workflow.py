@@ -1,4 +1,4 @@
-"""The hosted workflow runs what the Makefile does, on all that the package says it runs on."""
+"""The hosted workflows run what the Makefile does, on all that the package says it runs on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / ".github/workflows/ci.yml").read_text()
-WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
-JOBS: dict[str, dict[str, Any]] = WORKFLOW["jobs"]
-DOCS_TEXT = (ROOT / ".github/workflows/docs.yml").read_text()
-DOCS: dict[Any, Any] = yaml.safe_load(DOCS_TEXT)
+Workflow = dict[Any, Any]
+TEXTS = {path.stem: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
+WORKFLOWS: dict[str, Workflow] = {name: yaml.safe_load(text) for name, text in TEXTS.items()}
+TEXT, JOBS = TEXTS["ci"], WORKFLOWS["ci"]["jobs"]
+RELEASE = WORKFLOWS["release"]["jobs"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, CIBUILDWHEEL = PYPROJECT["project"], PYPROJECT["tool"]["cibuildwheel"]
@@ -26,6 +26,21 @@ PYTHONS = [
     for classifier in PROJECT["classifiers"]
     if re.search(r"Python :: 3\.\d+$", classifier)
 ]
+
+
+each_workflow = pytest.mark.parametrize("name", WORKFLOWS)
+each_job = pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(job, id=f"{name}-{job_name}")
+        for name, workflow in WORKFLOWS.items()
+        for job_name, job in workflow["jobs"].items()
+    ],
+)
+
+
+def triggers(name: str) -> dict[str, Any]:
+    return WORKFLOWS[name][True]  # type: ignore[no-any-return]  # what YAML takes "on" for
 
 
 def commands(job: str) -> str:
@@ -69,48 +84,103 @@ def test_compiled_wheels_are_built_on_every_system_beside_the_pure_one() -> None
     assert built == [f"cp{version.replace('.', '')}-*" for version in PYTHONS]
     assert "skip" not in CIBUILDWHEEL
     assert CIBUILDWHEEL["environment"] == {"TRIO_SCTP_COMPILE": "1"}
-    assert {"wheels", "package"} <= {*JOBS["release"]["needs"]}
+
+
+def test_tests_run_on_every_system_and_with_musl() -> None:
+    systems = {"macos-latest", "windows-latest", "ubuntu-24.04-arm"}
+    assert systems == {*JOBS["elsewhere"]["strategy"]["matrix"]["os"]}
+    assert JOBS["test"]["runs-on"] == "ubuntu-latest"
+    assert "-alpine" in commands("musl")
+    assert "python -m pytest" in commands("musl")
 
 
 def test_a_change_is_run_once() -> None:
-    """Commits of a pull request by its event, those of the main branch and tags as pushes."""
-    on = WORKFLOW[True]  # what YAML takes "on" for
-    assert on["push"] == {"branches": ["main"], "tags": ["v*"]}
-    assert {"pull_request", "schedule", "workflow_dispatch"} <= {*on}
-    assert "concurrency" in WORKFLOW
+    """Commits of a pull request by its event, those of the main branch as pushes."""
+    assert triggers("ci")["push"] == {"branches": ["main"]}
+    assert {"pull_request", "schedule", "workflow_dispatch"} <= {*triggers("ci")}
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_every_job_ends(job: str) -> None:
-    assert JOBS[job]["timeout-minutes"] <= 60
+def test_a_tag_is_run_once() -> None:
+    """By the workflow that publishes, which has the others' tests run."""
+    tagged = [name for name in WORKFLOWS if "tags" in (triggers(name).get("push") or {})]
+    assert tagged == ["release"]
+    assert {*triggers("release")} == {"push"}
+    assert RELEASE["test"]["uses"] == "./.github/workflows/ci.yml"
+    assert "workflow_call" in triggers("ci")
 
 
-def test_actions_are_pinned_to_commits() -> None:
-    used = re.findall(r"uses: (\S+)", TEXT + DOCS_TEXT)
-    unpinned = {action for action in used if not re.search(r"@[0-9a-f]{40}$", action)}
-    assert unpinned == {"pypa/gh-action-pypi-publish@release/v1"}
+@each_workflow
+def test_runs_of_one_commit_are_in_a_group_of_their_own(name: str) -> None:
+    groups = [workflow["concurrency"]["group"] for workflow in WORKFLOWS.values()]
+    assert len({*groups}) == len(groups)
+    assert "cancel-in-progress" in WORKFLOWS[name]["concurrency"]
 
 
-def test_only_a_release_may_do_more_than_read() -> None:
-    assert WORKFLOW["permissions"] == {"contents": "read"}
-    assert [job for job in JOBS if "permissions" in JOBS[job]] == ["release"]
-    assert {*JOBS} - {"release"} == {*JOBS["release"]["needs"]}
+@each_job
+def test_every_job_ends(job: dict[str, Any]) -> None:
+    assert "uses" in job or job["timeout-minutes"] <= 60
+
+
+@each_workflow
+def test_actions_are_pinned_to_commits(name: str) -> None:
+    used = re.findall(r"uses: (?!\./)(.+)", TEXTS[name])
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in used)
+
+
+def test_an_action_has_the_same_commit_everywhere() -> None:
+    used = {use for text in TEXTS.values() for use in re.findall(r"uses: (\S+@.+)", text)}
+    assert len(used) == len({use.partition("@")[0] for use in used})
+
+
+@each_job
+def test_no_job_leaves_a_token_in_its_checkout(job: dict[str, Any]) -> None:
+    for step in job.get("steps", []):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@each_workflow
+def test_only_what_publishes_may_do_more_than_read(name: str) -> None:
+    workflow = WORKFLOWS[name]
+    assert workflow["permissions"] == {"contents": "read"}
+    for job_name, job in workflow["jobs"].items():
+        if "permissions" in job:
+            assert job_name == "publish"
+            assert "environment" in job
+            assert not any("run" in step for step in job["steps"])
+    assert "secrets." not in TEXTS[name]
+
+
+def test_what_is_published_was_built_and_tested_before() -> None:
+    """By jobs of which each waits for the last, and without a cache."""
+    assert RELEASE["publish"]["needs"] == "collect"
+    assert RELEASE["collect"]["needs"] == "test"
+    assert RELEASE["publish"]["permissions"] == {"id-token": "write"}
+    kept = {
+        step["with"]["name"]
+        for job in ("package", "wheels")
+        for step in JOBS[job]["steps"]
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    }
+    assert kept == {"dist", "wheels-${{ matrix.os }}"}
+    for job in JOBS["package"], JOBS["wheels"], RELEASE["collect"]:
+        assert not any("cache" in step.get("with", {}) for step in job["steps"])
 
 
 def test_the_documentation_is_built_by_the_makefile_and_published_from_the_main_branch() -> None:
-    build, publish = DOCS["jobs"]["build"], DOCS["jobs"]["publish"]
+    jobs = WORKFLOWS["docs"]["jobs"]
+    build, publish = jobs["build"], jobs["publish"]
     assert "make docs PYTHON=python" in [step.get("run") for step in build["steps"]]
     assert build["steps"][-1]["with"] == {"path": "docs/_build"}
     assert "$(BIN)/python -m sphinx --fail-on-warning" in MAKEFILE
     assert "docs docs/_build\n" in MAKEFILE
     assert "github.ref == 'refs/heads/main'" in publish["if"]
-    assert DOCS["permissions"] == {"contents": "read"}
     assert publish["permissions"] == {"pages": "write", "id-token": "write"}
-    assert all("timeout-minutes" in job for job in (build, publish))
 
 
 def test_files_that_it_names_are_there() -> None:
-    paths = set(re.findall(r"\b(?:tests|examples)(?:/[\w.]+)*", commands("elsewhere")))
+    run = commands("elsewhere") + commands("musl")
+    paths = set(re.findall(r"\b(?:tests|examples)(?:/[\w.]+)*", run))
     paths |= {path.removeprefix("/src/") for path in re.findall(r"/src/tests\S+py", TEXT)}
     assert len(paths) > 5
     assert all((ROOT / path).exists() for path in paths)

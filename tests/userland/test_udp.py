@@ -18,12 +18,15 @@ import trio.testing
 
 import trio_sctp
 from trio_sctp import (
+    AssociationChange,
     AssociationChannel,
     AssociationLost,
     AssociationState,
     ConnectFailed,
+    PeerAddressChange,
     PeerAddressFlags,
     PeerAddressParams,
+    PeerAddressState,
     RtoInfo,
     StackUnavailable,
     StatusState,
@@ -132,6 +135,22 @@ async def test_several_addresses_are_listed() -> None:
     init = await init_to_a_plain_socket((HOST, OTHER_HOST))
     listed = {wire.address_untrusted(parameter) for parameter in init.parameters}
     assert {HOST, OTHER_HOST} <= listed
+
+
+@linux
+async def test_a_client_is_reached_at_all_the_addresses_that_it_lists() -> None:
+    """Its own packets leave from the first one alone, as the server has only one address."""
+    async with (
+        two_stacks() as (server, client),
+        await open_endpoint(hosts="127.0.0.3", stack=server) as endpoint,
+        await open_endpoint(hosts=[HOST, OTHER_HOST], stack=client) as other,
+    ):
+        endpoint.listen()
+        await other.connect("127.0.0.3", endpoint.port)
+        assert isinstance(await endpoint.receive(), AssociationChange)
+        change = await endpoint.receive()
+        assert isinstance(change, PeerAddressChange)
+        assert (change.address[0], change.state) == (OTHER_HOST, PeerAddressState.ADDR_CONFIRMED)
 
 
 async def test_an_address_of_another_machine_cannot_be_bound() -> None:

@@ -180,6 +180,11 @@ class Userland(UserlandStack):
             local = same[0]
         carrier = self._client_carrier(local)
         self._use(engine, carrier)
+        for host in engine.addresses:
+            if host != local:
+                # The peer is told of all of them, and sends to each, from the same UDP port.
+                with contextlib.suppress(OSError):
+                    self._use(engine, self._client_carrier(host))
         return Route(local, remote, carrier.port, engine.parameters.peer_udp_port)
 
     def _client_carrier(self, host: str) -> Carrier:

@@ -1,0 +1,1 @@
+"""The command line, driven as a user does: as processes, through pipes and on a terminal."""

@@ -1,0 +1,319 @@
+"""``trio-sctp listen`` and ``connect``: with each other, in pipes and on a terminal."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import trio
+
+import trio_sctp
+from trio_sctp import AssociationChannel, AssociationLost, InitMsg, Listener, Ppid
+
+from ..support.udp_proxy import always, udp_proxy
+from .conftest import HOST, OnTerminal, RunCommand, Terminal, listening, port_of
+from .test_main import done
+
+# -- with each other ---------------------------------------------------------------------------
+
+
+async def test_lines_go_to_and_fro(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack)
+    client = await run("connect", HOST, port_of(server), *stack, "-s", 3, "-p", "ngap")
+    await client.write(b"question\n")
+    await server.out.expect("question")
+    assert "< 9 bytes on stream 3, PPID NGAP (60)\n" in str(server.err)
+    await server.write(b"answer\n")
+    await client.out.expect("answer")
+    client.interrupt()
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+    assert (bytes(server.out.data), bytes(client.out.data)) == (b"question\n", b"answer\n")
+    assert "* the peer shuts down\n* ended gracefully\n" in str(server.err)
+
+
+async def test_in_a_pipe_every_byte_comes_out_at_the_other_end(
+    run: RunCommand, stack: list[object]
+) -> None:
+    data = bytes(range(256)) * 1000
+    server = await listening(run, *stack)
+    client = await run("connect", HOST, port_of(server), *stack, "--quiet", "--wait", 0)
+    await client.write(data)
+    await client.close_input()
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+    assert bytes(server.out.data) == data
+    assert not client.err.data
+
+
+async def test_without_input_a_listener_stays(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack)
+    await server.close_input()
+    client = await run("connect", HOST, port_of(server), *stack)
+    for line in b"one\n", b"two\n":
+        await client.write(line)
+        await server.out.expect(line.decode().strip())
+    await client.close_input()
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+
+
+async def test_an_echo_for_all_who_come(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack, "--echo", "--keep-open")
+    arguments = [HOST, port_of(server), *stack, "--format", "hex"]
+    clients = [
+        await run("connect", *arguments, "-m", f"{n:02x}:ff", "--unordered", "--wait", "inf")
+        for n in range(3)
+    ]
+    for number, client in enumerate(clients):
+        await client.out.expect(f"^{number:02x}ff\n")
+        assert "unordered" in str(client.err)
+        client.interrupt()
+        assert await client.wait() == 0
+    server.interrupt()
+    assert await server.wait() == 0
+
+
+async def test_it_waits_for_answers_before_it_leaves(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack, "--echo", "--keep-open")
+    client = await run("connect", HOST, port_of(server), *stack, "-m", "a", "-m", "b", "-w", 2)
+    assert await client.wait() == 0
+    assert bytes(client.out.data) == b"ab"
+
+
+async def test_credit(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack, "--active", 2, "--format", "lines")
+    client = await run("connect", HOST, port_of(server), *stack, "--format", "lines", "--wait", 0)
+    await client.write(b"".join(b"%d\n" % number for number in range(5)))
+    await client.close_input()
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+    assert bytes(server.out.data) == b"0\n1\n2\n3\n4\n"
+    records = "* COMM_UP", "<", "* passive", "<", "<", "* passive", "<", "<", "* passive"
+    told = str(server.err).splitlines()[2:]
+    for line, beginning in zip(told, records, strict=False):
+        assert line.startswith(beginning)
+    assert "* passive: 2 records were taken, 2 more are granted" in told
+
+
+async def test_several_addresses_on_each_side(run: RunCommand, udp_port: int) -> None:
+    addresses = ["127.0.0.1", "127.0.0.2"]
+    bind = [word for address in addresses for word in ("--bind", address)]
+    server = await listening(run, *bind, "--udp-port", udp_port)
+    here = ["--bind", "127.0.0.3", "--bind", "127.0.0.4", "--bind-port", 2777]
+    client = await run("connect", *addresses, port_of(server), *here, "--udp-port", udp_port)
+    await client.err.expect(r"up: 127.0.0.1 port \d+, 127.0.0.2 port \d+")
+    await server.err.expect(r"up: 127.0.0.[34] port 2777, 127.0.0.[34] port 2777")
+    client.interrupt()
+    assert await client.wait() == 0
+
+
+async def test_a_capture(run: RunCommand, udp_port: int, tmp_path: Path) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    file = tmp_path / "trace.pcapng"
+    client = await run(
+        "connect", HOST, port_of(server), "--udp-port", udp_port, "--capture", file, "-m", "needle"
+    )
+    assert await client.wait() == 0
+    assert b"needle" in file.read_bytes()
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------
+
+
+async def test_ctrl_c_while_nobody_has_come(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack)
+    server.interrupt()
+    assert await server.wait() == 0
+
+
+async def test_ctrl_c_while_connecting(run: RunCommand, udp_port: int) -> None:
+    async with udp_proxy(udp_port) as proxy:
+        sent = trio.Event()
+
+        def lose(packet: bytes, outbound: bool) -> bool:
+            sent.set()
+            return True
+
+        proxy.lose = lose
+        client = await run("connect", HOST, 2905, "--udp-port", proxy.port)
+        await sent.wait()
+        client.interrupt()
+        assert await client.wait() == 130
+        assert not client.err.data
+
+
+async def test_a_second_ctrl_c_aborts(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    async with udp_proxy(udp_port) as proxy:
+        client = await run("connect", HOST, port_of(server), "--udp-port", proxy.port)
+        await client.err.expect("up: ")
+        await server.err.expect("up: ")
+        proxy.lose = always
+        client.interrupt()
+        await client.err.expect("ending gracefully; Ctrl-C again aborts")
+        proxy.lose = lambda packet, outbound: not outbound
+        client.interrupt()
+        assert await client.wait() == 130
+        assert await server.wait() == 1
+        assert "COMM_LOST: user-initiated abort" in str(server.err)
+        assert "Traceback" not in str(server.err)
+
+
+# -- on a terminal -----------------------------------------------------------------------------
+
+
+async def on_terminal(
+    terminal: OnTerminal, peer: Listener, udp_port: int, *options: object
+) -> tuple[Terminal, AssociationChannel]:
+    shown = await terminal("connect", HOST, peer.port, "--udp-port", udp_port, *options)
+    association = await peer.accept()
+    await shown.screen.expect("up: ")
+    return shown, association
+
+
+async def test_typed_lines_are_messages(
+    terminal: OnTerminal, peer: Listener, udp_port: int
+) -> None:
+    shown, association = await on_terminal(terminal, peer, udp_port)
+    async with association:
+        await shown.type("hello\n")
+        assert (await association.receive()).data == b"hello\n"
+        await association.send(b"no line end")
+        await shown.screen.expect(r"< 11 bytes on stream 0, PPID 0\nno line end\n")
+        await shown.type("\x03")
+        with pytest.raises(trio.EndOfChannel):
+            await association.receive()
+    assert await shown.wait() == 0
+
+
+async def test_what_a_peer_writes_cannot_steer_the_terminal(
+    terminal: OnTerminal, peer: Listener, udp_port: int
+) -> None:
+    shown, association = await on_terminal(terminal, peer, udp_port)
+    async with association:
+        await association.send(b"\x1b[2J\x1b]0;title\x07\xff end")
+        await shown.screen.expect(re.escape(r"\x1b[2J\x1b]0;title\x07\xff end"))
+        association.abort(b"\x1b[2Jbye")
+    await shown.screen.expect(re.escape(r"b'\x1b[2Jbye'"))
+    assert await shown.wait() == 1
+
+
+async def test_hex_is_a_dump(terminal: OnTerminal, peer: Listener, udp_port: int) -> None:
+    shown, association = await on_terminal(terminal, peer, udp_port, "--format", "hex")
+    async with association:
+        await shown.type("xx\n")
+        await shown.screen.expect("'xx' is not a message in hex digits")
+        await shown.type("00 15:ff\n")
+        assert (await association.receive()).data == b"\x00\x15\xff"
+        await association.send(b"Hello, world 12345\x00")
+        await shown.screen.expect(r"0000  48 65 6c 6c 6f .* 33  Hello, world 123\n0010  34 35 00 ")
+        await shown.type("\x04")
+        with pytest.raises(trio.EndOfChannel):
+            await association.receive()
+    assert await shown.wait() == 0
+
+
+async def test_events_as_they_come(terminal: OnTerminal, peer: Listener, udp_port: int) -> None:
+    shown, association = await on_terminal(terminal, peer, udp_port, "-p", "m3ua", "-s", 4)
+    async with association:
+        await shown.type("x\n")
+        message = await association.receive()
+        assert (message.stream, message.ppid) == (4, Ppid.M3UA)
+        await association.eof()
+        await shown.screen.expect("the peer shuts down")
+        await shown.screen.expect("ended gracefully")
+    assert await shown.wait() == 0
+
+
+async def test_who_stops_reading_ends_it(run: RunCommand, peer: Listener, udp_port: int) -> None:
+    """As with ``trio-sctp connect … | head -1``."""
+    client = await run("connect", HOST, peer.port, "--udp-port", udp_port)
+    async with await peer.accept() as association:
+        await client.err.expect("up: ")
+        assert client.process.stdout is not None
+        await client.process.stdout.aclose()
+        await association.send(b"anything")
+        end = await association.wait_ended()
+    assert not end.graceful
+    assert await client.wait() == 1
+    assert "Traceback" not in str(client.err)
+
+
+async def test_a_peer_with_fewer_streams(run: RunCommand, peer: Listener, udp_port: int) -> None:
+    few = await trio_sctp.open_listener(0, hosts=HOST, options=[InitMsg(max_instreams=2)])
+    async with few:
+        arguments = [HOST, few.port, "--udp-port", udp_port, "-m", "x", "-s", 2]
+        client = await run("connect", *arguments)
+        assert await client.wait() == 1
+        async with await few.accept() as association:
+            with pytest.raises(AssociationLost):
+                await association.receive()
+    last = str(client.err).splitlines()[-1]
+    assert re.fullmatch(r"trio-sctp: .*stream.*", last)
+
+
+# -- wrong arguments ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["connect", HOST], 2, "Missing argument 'HOST…'"),
+        (["connect", HOST, "99999"], 2, "a port is a number up to 65535, not 99999"),
+        (["connect", HOST, "2905", "-p", "nope"], 2, "'nope' is no PPID: give a number, or a name"),
+        (["connect", "http://x", "2905"], 2, "a host must be a name or an address"),
+        (["connect", HOST, "2905", "-f", "hex", "-m", "xyz"], 2, "not a message in hex digits"),
+        (["connect", HOST, "2905"], 1, "Connection refused"),
+        (["connect", HOST, "2905", "--send", "no such file"], 2, "does not exist"),
+        (["connect", HOST, "2905", "--send", "-", "--receive", "-"], 2, "exclude each other"),
+        (["connect", HOST, "2905", "--capture", "/no/such/x"], 1, "No such file or directory"),
+        (["listen", "2905", "--bind", "192.0.2.99"], 1, "cannot bind 192.0.2.99 port 2905"),
+        (["listen"], 2, "Missing argument 'PORT'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    arguments: list[str], status: int, text: str, udp_port: int
+) -> None:
+    wrong = done(*arguments, "--stack", "userland", "--udp-port", udp_port)
+    assert wrong.returncode == status
+    assert wrong.stderr.count("\n") == 1
+    assert text in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["connect", HOST, "2905", "--capture", "x"], "tcpdump -i any -w x sctp"),
+        (["listen", "2905", "--capture", "x"], "tcpdump -i any -w x sctp"),
+        (["listen", "2905", "--udp-port", "9900"], "sysctl net.sctp.udp_port=9900"),
+    ],
+)
+def test_what_the_kernel_does_not_do_is_said_with_what_to_do(
+    arguments: list[str], text: str
+) -> None:
+    wrong = done(*arguments, "--stack", "kernel")
+    assert wrong.returncode == 2
+    assert text in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+
+
+async def test_a_second_listener_is_told_of_the_udp_port(run: RunCommand, udp_port: int) -> None:
+    await listening(run, "--udp-port", udp_port)
+    second = await run("listen", 0, "--udp-port", udp_port)
+    assert await second.wait() == 1
+    assert str(second.err) == (
+        f"trio-sctp: another program has UDP port {udp_port}: choose another one with --udp-port, "
+        "here and for the peer\n"
+    )
+
+
+async def test_a_line_that_is_no_hex_is_named(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    client = await run("connect", HOST, port_of(server), "--udp-port", udp_port, "-f", "hex")
+    await client.write(b"00\n\nnope\n")
+    assert await client.wait() == 1
+    assert str(client.err).splitlines()[-1] == (
+        "trio-sctp: line 3 of the input: 'nope' is not a message in hex digits, such as 00:15 ff"
+    )

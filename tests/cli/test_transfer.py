@@ -1,0 +1,208 @@
+"""``--send`` and ``--receive``: what arrives is what was sent, and what is wrong leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import pytest
+import trio
+
+import trio_sctp
+from trio_sctp import AssociationLost, Listener
+from trio_sctp._cli.transfer import AHEAD, DATA, END, GO, OFFER, OK, PIECE, PLACE
+
+from .conftest import HOST, OnTerminal, RunCommand, listening, port_of
+
+CONTENT = random.Random(1).randbytes(7 * PIECE + 1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "a file (1).bin"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "received"
+    path.mkdir()
+    return path
+
+
+def write(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("size", "streams"), [(0, 8), (1, 8), (PIECE, 1), (len(CONTENT), 16)])
+async def test_a_file_arrives(
+    size: int, streams: int, run: RunCommand, stack: list[object], file: Path, folder: Path
+) -> None:
+    write(file, CONTENT[:size])
+    receiver = await listening(run, *stack, "--receive", folder)
+    arguments = [HOST, port_of(receiver), *stack, "--send", file, "--streams", streams]
+    sender = await run("connect", *arguments)
+    assert await sender.wait() == 0
+    assert await receiver.wait() == 0
+    assert (folder / file.name).read_bytes() == CONTENT[:size]
+    assert f"{size} bytes have arrived, and are checked; {streams} streams" in str(sender.err)
+    assert hashlib.sha256(CONTENT[:size]).hexdigest()[:16] in str(receiver.err)
+
+
+async def test_out_of_a_pipe_and_into_one_from_the_listener_to_the_client(
+    run: RunCommand, stack: list[object]
+) -> None:
+    sender = await listening(run, *stack, "--send", "-")
+    receiver = await run("connect", HOST, port_of(sender), *stack, "--receive", "-")
+    await sender.write(CONTENT)
+    await sender.close_input()
+    assert await receiver.wait() == 0
+    assert await sender.wait() == 0
+    assert bytes(receiver.out.data) == CONTENT
+    assert not sender.out.data
+
+
+async def test_under_a_name_of_ones_own_and_never_over_another_file(
+    run: RunCommand, udp_port: int, file: Path, folder: Path
+) -> None:
+    path = folder / "mine"
+    for attempt in range(2):
+        receiver = await listening(run, "--udp-port", udp_port, "--receive", path)
+        arguments = [HOST, port_of(receiver), "--udp-port", udp_port, "--send", file]
+        sender = await run("connect", *arguments)
+        assert (await sender.wait(), await receiver.wait()) == (attempt, attempt)
+        write(file, b"another")
+    assert "aborted by the peer: b'File exists'" in str(sender.err)
+    assert str(receiver.err).endswith("trio-sctp: refused: File exists\n")
+    assert path.read_bytes() == CONTENT
+    assert names(folder) == {"mine"}
+
+
+async def test_a_progress_bar(
+    terminal: OnTerminal, peer: Listener, udp_port: int, file: Path
+) -> None:
+    shown = await terminal("connect", HOST, peer.port, "--udp-port", udp_port, "--send", file)
+    async with await peer.accept() as association:
+        offer = (await association.receive()).data
+        assert json.loads(offer.removeprefix(OFFER)) == {"name": file.name, "size": len(CONTENT)}
+        await shown.screen.expect("a file .* is offered; the peer has to run with --receive")
+        await association.send(GO)
+        streams = set()
+        while not (message := await association.receive()).data.startswith(END):
+            streams.add(message.stream)
+        assert len(streams) == 8
+        await shown.screen.expect(r"a file \(1\)\.bin ━+ +229\.4/229\.4 kB")
+        await association.send(OK)
+        with pytest.raises(trio.EndOfChannel):
+            await association.receive()
+    assert await shown.wait() == 0
+    assert "229377 bytes have arrived" in str(shown.screen)
+
+
+def offer(size: int | None = 10, name: object = "name") -> bytes:
+    return OFFER + json.dumps({"name": name, "size": size}).encode()
+
+
+def piece(place: int, data: bytes) -> bytes:
+    return PLACE.pack(DATA, place) + data
+
+
+def end(size: object, data: bytes = b"") -> bytes:
+    return END + json.dumps({"size": size, "sha256": hashlib.sha256(data).hexdigest()}).encode()
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([b"garbage"], "not the offer of a file"),
+        ([OFFER + b"{"], "not the offer of a file"),
+        ([OFFER + b"[]"], "not the offer of a file"),
+        ([offer(name=7)], "not the offer of a file"),
+        ([offer(name="../outside")], "a file cannot be named"),
+        ([offer(name=".hidden")], "a file cannot be named"),
+        ([offer(name="c:\\outside")], "a file cannot be named"),
+        ([offer(name="a\x1b[2Jb")], "a file cannot be named"),
+        ([offer(name="a" * 300)], "a file cannot be named"),
+        ([offer(), b"d"], "are no piece of a file"),
+        ([offer(), piece(0, b"12"), piece(0, b"12")], "a piece at 0 is out of place"),
+        ([offer(), piece(2, b"12"), piece(2, b"34")], "a piece at 2 is out of place"),
+        ([offer(None), piece(AHEAD + 1, b"1")], "out of place"),
+        ([offer(), piece(0, b"1234"), end(4, b"4321")], "the checksum is wrong"),
+        ([offer(), piece(0, b"1234"), end(3, b"123")], "the checksum is wrong"),
+        ([offer(), END + b"{}"], "not the end of a file"),
+    ],
+)
+async def test_what_is_wrong_is_refused_and_leaves_nothing(
+    messages: list[bytes], reason: str, run: RunCommand, udp_port: int, folder: Path
+) -> None:
+    receiver = await listening(run, "--udp-port", udp_port, "--receive", folder)
+    async with (
+        trio_sctp.userland(peer_udp_port=udp_port),
+        await trio_sctp.open_association(HOST, port_of(receiver)) as association,
+    ):
+        await association.send(messages[0])
+        if messages[1:]:
+            assert (await association.receive()).data == GO
+        for message in messages[1:]:
+            await association.send(message)
+        with pytest.raises(AssociationLost) as lost:
+            await association.receive()
+        assert reason in lost.value.end.reason.decode()
+    assert await receiver.wait() == 1
+    assert str(receiver.err).splitlines()[-1].startswith("trio-sctp: refused: ")
+    assert reason in str(receiver.err)
+    assert "Traceback" not in str(receiver.err)
+    assert names(folder) == set()
+    assert names(folder.parent) == {folder.name}
+
+
+@pytest.mark.parametrize("gracefully", [True, False])
+async def test_a_sender_that_leaves_early_leaves_nothing(
+    gracefully: bool, run: RunCommand, udp_port: int, folder: Path
+) -> None:
+    receiver = await listening(run, "--udp-port", udp_port, "--receive", folder)
+    async with trio_sctp.userland(peer_udp_port=udp_port):
+        association = await trio_sctp.open_association(HOST, port_of(receiver))
+        await association.send(offer())
+        assert (await association.receive()).data == GO
+        assert names(folder) == {"name"}
+        if gracefully:
+            await association.aclose()
+        else:
+            association.abort()
+        assert await receiver.wait() == 1
+    assert names(folder) == set()
+    assert "Traceback" not in str(receiver.err)
+
+
+async def test_ctrl_c_at_the_sender_leaves_nothing_at_the_receiver(
+    run: RunCommand, udp_port: int, folder: Path
+) -> None:
+    receiver = await listening(run, "--udp-port", udp_port, "--receive", folder)
+    sender = await run("connect", HOST, port_of(receiver), "--udp-port", udp_port, "--send", "-")
+    await sender.write(CONTENT)
+    await sender.err.expect("is offered")
+    sender.interrupt()
+    assert await sender.wait() == 130
+    assert await receiver.wait() == 1
+    assert str(receiver.err).endswith("the sender has left before the file was whole\n")
+    assert names(folder) == set()
+
+
+async def test_a_peer_that_is_no_receiver(
+    run: RunCommand, peer: Listener, udp_port: int, file: Path
+) -> None:
+    sender = await run("connect", HOST, peer.port, "--udp-port", udp_port, "--send", file)
+    async with await peer.accept() as association:
+        await association.receive()
+        await association.send(b"hello?")
+        assert not (await association.wait_ended()).graceful
+    assert await sender.wait() == 1
+    assert "the peer does not receive files: it has to run with --receive" in str(sender.err)

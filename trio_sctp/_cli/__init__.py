@@ -1,0 +1,35 @@
+"""The command line, ``trio-sctp``: a program that uses the package as others do.
+
+From the top down:
+
+    main          the command, and what becomes of errors
+    check         which stacks work here, and which settings matter
+    listen        the far end of a netcat for SCTP
+    connect       its near end
+    talk          what the two have in common: their options
+    transfer      a file over several streams, checked at the other end
+    session       what goes to and fro: lines of input, messages, events
+    target        what several commands are told in the same words: hosts, ports, stacks, PPIDs
+    interrupting  Ctrl-C: the first one ends what runs gracefully, the second one at once
+    screen        what is written, and where
+
+A command is a module that `main` names, with a function of the same name.
+"""
+
+from __future__ import annotations
+
+import sys
+
+HOW_TO_INSTALL = "trio-sctp needs click and rich: pip install 'trio_sctp[cli]'"
+
+
+def start() -> None:
+    """Run the command of ``sys.argv``, and exit."""
+    try:
+        from .main import run
+
+        sys.exit(run(sys.argv[1:]))
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in ("click", "rich"):
+            raise
+        sys.exit(HOW_TO_INSTALL)

@@ -1,0 +1,69 @@
+"""``trio-sctp listen``: the far end of a netcat for SCTP."""
+
+from __future__ import annotations
+
+import click
+import trio
+
+from trio_sctp import AssociationChannel, AssociationLost, Listener
+
+from .interrupting import Interrupts, run
+from .screen import tell
+from .talk import Talk, talk_options
+from .target import Local, capture_option, stack_options, to_port
+
+
+@click.command()
+@click.argument("port", type=to_port, metavar="PORT")
+@click.option("-k", "--keep-open", is_flag=True, help="Stay for all who come; read no input.")
+@talk_options(wait=None)
+@capture_option
+@stack_options
+def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
+    """Wait for a peer, show what it sends, and send it what comes on standard input.
+
+    Messages go to standard output, all else to standard error.  Ctrl-C ends the association
+    gracefully, a second one aborts it.
+
+    \b
+    Examples:
+      trio-sctp listen 2905
+      trio-sctp listen 38412 --format hex --keep-open --echo
+      trio-sctp listen 2905 --bind 192.0.2.1 --bind 198.51.100.1 --receive downloads
+    """
+
+    async def program(interrupts: Interrupts) -> int:
+        async with (
+            local.open_stack(listening=True) as stack,
+            await local.listen(stack, port, talk.options) as listener,
+        ):
+            if not talk.session.quiet:
+                tell(f"* listening on port {listener.port}")
+            if keep_open:
+                talk.session.reads_input = False
+                await _serve_all(listener, talk, interrupts)
+                return 0
+            association = await interrupts.unless_interrupted(listener.accept)
+            if association is None:
+                return 0
+            await listener.aclose()
+            return await talk.run(association, interrupts)
+
+    return run(program)
+
+
+async def _serve_all(listener: Listener, talk: Talk, interrupts: Interrupts) -> None:
+    async with trio.open_nursery() as nursery:
+        with interrupts.gently():
+            async for association in listener:
+                nursery.start_soon(_serve_one, association, talk, interrupts)
+
+
+async def _serve_one(association: AssociationChannel, talk: Talk, interrupts: Interrupts) -> None:
+    """A peer that fails does not concern the others."""
+    try:
+        await talk.run(association, interrupts)
+    except* (AssociationLost, click.ClickException) as group:
+        for error in group.exceptions:
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            tell(f"* {text}")

@@ -1,0 +1,255 @@
+"""What goes to and fro on an association: lines of input, messages, events."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import click
+import trio
+
+from trio_sctp import (
+    AssociationChange,
+    AssociationChannel,
+    AssociationState,
+    Event,
+    Message,
+    Passive,
+    PeerAddressChange,
+    RemoteError,
+    SendFailed,
+    ShutdownReceived,
+    Window,
+    error_string,
+)
+
+from .screen import harmless, tell
+from .target import shown, shown_ppid
+
+STDIN, STDOUT = 0, 1
+PIECE = 16384
+"""Bytes of the largest message that is made of raw input."""
+
+
+@dataclass(kw_only=True)
+class Session:
+    """How to talk to a peer; the fields are the options of the commands."""
+
+    stream: int
+    ppid: int
+    unordered: bool
+    format: str
+    messages: Sequence[str]
+    echo: bool
+    active: int | None
+    wait: float
+    quiet: bool
+    reads_input: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if one of the messages cannot be."""
+        hexadecimal = self.format == "hex"
+        self._given = [from_hex(x) if hexadecimal else x.encode() for x in self.messages]
+        if not all(self._given):
+            raise ValueError("a message has to have one byte at least")
+
+    async def run(self, association: AssociationChannel) -> None:
+        """Talk until the peer ends the association, or the input ends and nothing more comes."""
+        self.tell_of(association)
+        patience = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_all, association, patience)
+            await self._receive_all(association, patience)
+            nursery.cancel_scope.cancel()
+
+    def tell_of(self, association: AssociationChannel) -> None:
+        self._say(
+            f"* up: {', '.join(map(shown, association.peer_addresses))}; streams: "
+            f"{association.outbound_streams} out, {association.inbound_streams} in"
+            if association.ended is None
+            else "* it has ended already"
+        )
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            tell(text)
+
+    # -- to the peer ---
+
+    async def _send_all(self, association: AssociationChannel, patience: trio.CancelScope) -> None:
+        """Send all there is; `patience` then waits for what the peer has to say to it."""
+        async with aclosing(self._outgoing()) as outgoing:
+            async for data in outgoing:
+                await self._send(association, data)
+        patience.deadline = trio.current_time() + self.wait
+        with patience:
+            await trio.sleep_forever()
+        await association.eof()
+
+    async def _outgoing(self) -> AsyncGenerator[bytes, None]:
+        """The messages that the user gives."""
+        if self._given:
+            for data in self._given:
+                yield data
+        elif not self.reads_input:
+            return
+        elif self.format == "raw":
+            while data := await read_input():
+                yield data
+        else:
+            number = 0
+            async with aclosing(_lines()) as lines:
+                async for line in lines:
+                    number += 1
+                    if not line:
+                        continue  # no message is empty
+                    if self.format == "lines":
+                        yield line
+                        continue
+                    try:
+                        yield from_hex(line.decode(errors="replace"))
+                    except ValueError as error:
+                        if not sys.stdin.isatty():
+                            text = f"line {number} of the input: {error}"
+                            raise click.ClickException(text) from None
+                        tell(f"* {error}")
+
+    async def _send(self, association: AssociationChannel, data: bytes) -> None:
+        try:
+            await association.send(
+                data, stream=self.stream, ppid=self.ppid, unordered=self.unordered
+            )
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+    # -- from the peer ---
+
+    async def _receive_all(
+        self, association: AssociationChannel, patience: trio.CancelScope
+    ) -> None:
+        async with association.active(self.active or Window(256)) as inbox:
+            while True:
+                try:
+                    batch = await inbox.receive_batch()
+                except trio.EndOfChannel:
+                    return
+                if patience.deadline < math.inf:
+                    patience.deadline = trio.current_time() + self.wait
+                shown = b""
+                for record in batch:
+                    match record:
+                        case Message():
+                            self._say(described(record))
+                            shown += self._formatted(record.data)
+                            if self.echo:
+                                await association.send(
+                                    record.data,
+                                    stream=record.stream % association.outbound_streams,
+                                    ppid=record.ppid,
+                                    unordered=record.unordered,
+                                )
+                        case Passive():
+                            n = self.active or 0
+                            self._say(f"* passive: {n} records were taken, {n} more are granted")
+                            inbox.grant(n)
+                        case AssociationChange(state=AssociationState.COMM_UP):
+                            if self.active:  # it has taken a credit
+                                self._say("* COMM_UP")
+                        case _:
+                            self._say(f"* {told(record)}")
+                if shown:
+                    await write_output(shown)
+
+    def _formatted(self, data: bytes) -> bytes:
+        terminal = sys.stdout.isatty()
+        if self.format == "hex":
+            return (dump(data) if terminal else data.hex() + "\n").encode()
+        if terminal:
+            data = harmless(data.decode(errors="backslashreplace")).encode()
+        if self.format == "lines" or (terminal and not data.endswith(b"\n")):
+            data += b"\n"
+        return data
+
+
+def described(message: Message) -> str:
+    """What came, besides its data."""
+    size = len(message.data)
+    return (
+        f"< {size} byte{'s' if size > 1 else ''} on stream {message.stream}, PPID "
+        f"{shown_ppid(message.ppid)}{', unordered' if message.unordered else ''}"
+    )
+
+
+def told(event: Event) -> str:
+    """An event in a line; what the peer wrote is shown as Python shows bytes."""
+    match event:
+        case AssociationChange(state=AssociationState.SHUTDOWN_COMP):
+            return "ended gracefully"
+        case AssociationChange(state=AssociationState.RESTART):
+            return "restarted by the peer"
+        case AssociationChange(state=state, error=error, reason=reason):
+            why = f": {error_string(error)}" if error else ""
+            return f"{state}{why}{f', {reason!r}' if reason else ''}"
+        case PeerAddressChange(address=address, state=state):
+            return f"path to {address[0]}: {state}"
+        case ShutdownReceived():
+            return "the peer shuts down"
+        case SendFailed(data=data, stream=stream):
+            return f"not delivered: {len(data)} bytes on stream {stream}"
+        case RemoteError(error=error):
+            return f"the peer reports an error: {error_string(error)}"
+        case _:
+            return repr(event)
+
+
+def dump(data: bytes) -> str:
+    """Bytes as a reader of protocols likes them: offset, hex digits, characters."""
+    rows: list[str] = []
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        rows.append(f"{at:04x}  {row.hex(' '):<47}  {text}\n")
+    return "".join(rows)
+
+
+def from_hex(text: str) -> bytes:
+    """The bytes that hex digits stand for; spaces and colons may be between them."""
+    try:
+        data = bytes.fromhex(text.replace(":", " "))
+    except ValueError:
+        data = b""
+    if not data:
+        raise ValueError(f"{text!r} is not a message in hex digits, such as 00:15 ff")
+    return data
+
+
+async def read_input(size: int = PIECE, source: int = STDIN) -> bytes:
+    """Read what is there, at least one byte; b"" at the end.
+
+    In a thread, as regular files and consoles cannot be waited for otherwise; and without Python's
+    buffer, whose lock a thread that is left waiting would keep.
+    """
+    return await trio.to_thread.run_sync(os.read, source, size, abandon_on_cancel=True)
+
+
+async def write_output(data: bytes) -> None:
+    """Write all of it to standard output, however slow the reader is."""
+    left = memoryview(data)
+    while left:
+        written = await trio.to_thread.run_sync(os.write, STDOUT, left, abandon_on_cancel=True)
+        left = left[written:]
+
+
+async def _lines() -> AsyncGenerator[bytes, None]:
+    """The lines of the input, without their ends."""
+    left = b""
+    while data := await read_input():
+        *whole, left = (left + data).split(b"\n")
+        for line in whole:
+            yield line.rstrip(b"\r")
+    if left:
+        yield left

@@ -1,0 +1,148 @@
+"""What `connect` and `listen` have in common: their options, and what becomes of an association."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from trio_sctp import AssociationChannel, Option
+
+from .interrupting import INTERRUPTED, Interrupts, say_how_to_abort
+from .session import Session
+from .target import enough_streams, to_ppid
+from .transfer import receive_file, send_file
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Talk:
+    """What to do on an association, as the options say."""
+
+    session: Session
+    streams: int | None
+    send: str | None
+    receive: str | None
+
+    @property
+    def options(self) -> list[Option]:
+        """What an association needs for it."""
+        return enough_streams(streams=self.streams, stream=self.session.stream)
+
+    async def run(self, association: AssociationChannel, interrupts: Interrupts) -> int:
+        """Do it, until it is done or Ctrl-C is pressed, and end the association.
+
+        Gives the exit status: a file that was cut short has not arrived.
+        """
+        whole = self.send is None and self.receive is None
+        async with association:
+            with interrupts.gently():
+                if self.send is not None:
+                    await send_file(association, self.send)
+                    whole = True
+                elif self.receive is not None:
+                    await receive_file(association, self.receive)
+                    whole = True
+                else:
+                    await self.session.run(association)
+            say_how_to_abort(interrupts)
+        return 0 if whole else INTERRUPTED
+
+
+def talk_options(*, wait: float | None) -> Callable[[F], F]:
+    """The options, which the command gets as ``talk``.
+
+    Args:
+      wait: Seconds to wait for answers after the end of the input; None means for ever.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(
+            streams: int | None, send: str | None, receive: str | None, **options: Any
+        ) -> Any:
+            if send is not None and receive is not None:
+                raise click.UsageError("--send and --receive exclude each other")
+            names = Session.__dataclass_fields__
+            fields = {name: options.pop(name) for name in names if name in options}
+            try:
+                session = Session(**fields)
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            talk = Talk(session, streams, send, receive)
+            return function(talk=talk, **options)
+
+        for option in reversed(_options(wait)):
+            command = option(command)
+        return command  # type: ignore[return-value]
+
+    return decorate
+
+
+def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
+    return (
+        click.option("-s", "--stream", type=click.IntRange(0, 65534), default=0, metavar="N"),
+        click.option(
+            "-p",
+            "--ppid",
+            type=to_ppid,
+            metavar="PPID",
+            default="0",
+            help="Payload protocol identifier, by name (ngap, diameter, m3ua…) or number.  [0]",
+        ),
+        click.option("--unordered", is_flag=True, help="Messages may overtake each other."),
+        click.option(
+            "-f",
+            "--format",
+            type=click.Choice(["raw", "lines", "hex"]),
+            default="raw",
+            help="What a message is in the input, and how it is shown: raw, as it comes; lines, a "
+            "line of text; hex, a line of hex digits.  [raw]",
+        ),
+        click.option(
+            "-m",
+            "--message",
+            "messages",
+            multiple=True,
+            metavar="TEXT",
+            help="Send this instead of the input; may be given several times.",
+        ),
+        click.option(
+            "--send",
+            type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+            metavar="FILE",
+            help="Send a file, or - for the input, to a peer with --receive.",
+        ),
+        click.option(
+            "--receive",
+            metavar="PATH",
+            help="Receive a file into a folder, a new file, or - for standard output.",
+        ),
+        click.option(
+            "--streams",
+            type=click.IntRange(1, 65535),
+            metavar="N",
+            help="Outbound streams to ask for; --send uses all that the peer allows.  [10]",
+        ),
+        click.option("--echo", is_flag=True, help="Send back what comes."),
+        click.option(
+            "--active",
+            type=click.IntRange(1, 32767),
+            metavar="N",
+            help="Take records against a credit of N, and tell when it is used up.",
+        ),
+        click.option(
+            "-w",
+            "--wait",
+            type=click.FloatRange(0),
+            default=wait if wait is not None else "inf",
+            metavar="SECONDS",
+            help="After the end of the input, end the association once nothing has come for so "
+            f"long.  [{'1' if wait is not None else 'never'}]",
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Tell nothing but errors."),
+    )
