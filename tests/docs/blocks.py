@@ -25,9 +25,15 @@ A comment in the line above a block changes that:
 
 A block that begins with a comment such as ``# server.py`` is a file of this name.  It is run by the
 ``console`` blocks of its page, which are run in their order, in one folder, each as a terminal of
-its own.  A ``$`` begins a command; below it stands all that it prints.  ``^C`` in a line of its own
-interrupts it.  The last command of a block may go on running until the end of the page, and then it
-is interrupted, too.  Blocks of ``sh`` are not run.
+its own.  A ``$`` begins a command, ``python FILE`` or ``trio-sctp``; below it stands all that it
+prints, where ``...`` is anything.  ``^C`` in a line of its own interrupts it; what stands below
+that, if anything does, is the rest that it prints.  Blocks of ``sh`` are not run.
+
+    <!-- runs on -->               the block's last command goes on, at most to the page's end
+    <!-- of: server.py -->         what this program, which runs on, prints next
+
+Without ``of`` a block that does not begin with ``$`` shows the program that was started last of
+those that run on.
 """
 
 from __future__ import annotations
@@ -41,7 +47,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
-MARKS = "goes on", "beside", "with", "not run"
+MARKS = "goes on", "beside", "with", "not run", "runs on", "of"
 
 _BLOCK = re.compile(
     r"(?:^[ ]*<!--[ ](?P<mark>[^\n]+?)[ ]-->\n)?"
