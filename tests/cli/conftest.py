@@ -117,7 +117,9 @@ class Screen(Output):
 
 
 class RunCommand(Protocol):
-    async def __call__(self, *arguments: object, cwd: Path | None = None) -> Running: ...
+    async def __call__(
+        self, *arguments: object, cwd: Path | None = None, namespace: str | None = None
+    ) -> Running: ...
 
 
 def command(*arguments: object) -> list[str]:
@@ -135,8 +137,11 @@ async def run(nursery: trio.Nursery) -> AsyncIterator[RunCommand]:
     """Start ``trio-sctp`` with pipes; what is left is killed at the end of the test."""
     started: list[Running] = []
 
-    async def start(*arguments: object, cwd: Path | None = None) -> Running:
-        process: trio.Process = await nursery.start(_run, command(*arguments), cwd)
+    async def start(
+        *arguments: object, cwd: Path | None = None, namespace: str | None = None
+    ) -> Running:
+        where = ["ip", "netns", "exec", namespace] if namespace else []
+        process: trio.Process = await nursery.start(_run, where + command(*arguments), cwd)
         running = Running(process)
         nursery.start_soon(_read, process.stdout, running.out)
         nursery.start_soon(_read, process.stderr, running.err)
@@ -250,9 +255,9 @@ async def terminal(nursery: trio.Nursery) -> AsyncIterator[OnTerminal]:
 PORT = r"listening on port (\d+)"
 
 
-async def listening(run: RunCommand, *arguments: object, cwd: Path | None = None) -> Running:
+async def listening(run: RunCommand, *arguments: object, namespace: str | None = None) -> Running:
     """``trio-sctp listen``, on a free port, when it listens."""
-    server = await run("listen", 0, *arguments, cwd=cwd)
+    server = await run("listen", 0, *arguments, namespace=namespace)
     await server.err.expect(PORT)
     return server
 

@@ -157,6 +157,13 @@ NETWORK: dict[str, list[Case]] = {
             "udp must be a tuple of two ports, not 9899",
         ),
     ],
+    "Capture.write.direction": [
+        (
+            lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, direction="up"),
+            ValueError,
+            'direction must be "in", "out" or None, not \'up\'',
+        ),
+    ],
     "Capture.write.comment": [
         (
             lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, b"c"),

@@ -6,9 +6,11 @@ From the top down:
     check         which stacks work here, and which settings matter
     listen        the far end of a netcat for SCTP
     connect       its near end
+    ping          the round trip and the state of each path, failover as it happens
     talk          what the two have in common: their options
     transfer      a file over several streams, checked at the other end
     session       what goes to and fro: lines of input, messages, events
+    ladder        a message sequence chart of a capture
     target        what several commands are told in the same words: hosts, ports, stacks, PPIDs
     interrupting  Ctrl-C: the first one ends what runs gracefully, the second one at once
     screen        what is written, and where

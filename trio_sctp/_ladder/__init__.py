@@ -1,6 +1,7 @@
 """Ladders: message sequence charts of SCTP packets, from a capture or from a simulation.
 
     capture       packets out of a file that tshark, tcpdump or this package has written
+    svg           a chart as a picture
     text          a chart as lines of text
     chart         packets into a chart: hosts, their lines, and an arrow for each packet
     associations  which association a packet belongs to

@@ -21,6 +21,12 @@ class Side:
         self.tags: list[int] = []  # of the packets that it gets
         self.flow = Flow(infer=infer)
 
+    def spelled(self) -> list[str]:
+        """Its ends, as ADDRESS:PORT."""
+        return [
+            f"[{one}]:{self.port}" if ":" in one else f"{one}:{self.port}" for one in self.addresses
+        ]
+
     def __str__(self) -> str:
         spelled = " ".join(f"[{one}]" if ":" in one else one for one in self.addresses)
         return f"{spelled}:{self.port}"

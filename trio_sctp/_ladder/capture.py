@@ -9,6 +9,7 @@ import struct
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from .._engine import wire
@@ -70,6 +71,7 @@ class Capture:
     """A capture that is being read.
 
     Attributes:
+      start: The time of its first packet of any kind.
       simulated: Whether it is of a simulated network, where packets say what became of them.
       frames: How many packets of all kinds there are so far.
       twice: How many SCTP packets were captured at two places, which count as one.
@@ -83,6 +85,7 @@ class Capture:
           CaptureError: it is no capture, or a library is missing.
         """
         self.simulated = False
+        self.start = 0.0
         self.frames = 0
         self.twice = 0
         self.damage = ""
@@ -98,12 +101,19 @@ class Capture:
         self._links = _Links(self._dpkt)
         magic = file.peek(4)[:4]
         if magic == _PCAPNG:
-            self._frames = self._read_pcapng(scanner(file))
+            frames = self._read_pcapng(scanner(file))
         elif magic in _PCAP:
-            self._frames = self._read_pcap(file)
+            frames = self._read_pcap(file)
         else:
             what = "is no capture" if magic else "is empty"
             raise CaptureError(f"{name} {what}: give a pcapng or pcap file, of tshark or tcpdump")
+
+        self._frames = self._undamaged(frames)
+        # What stands before the first packet says whether it is of a simulated network.
+        for first in self._frames:
+            self.start = first.time
+            self._frames = chain([first], self._frames)
+            break
 
     def packets(self) -> Iterator[CapturedPacket]:
         """The SCTP packets, in the order in which they were captured.
@@ -113,7 +123,7 @@ class Capture:
         """
         found, time = 0, 0.0
         sightings = _Sightings()
-        for frame in self._whole_frames():
+        for frame in self._frames:
             time = frame.time
             sighting = self._links.packet(frame, self.frames)
             if sighting is None:
@@ -145,9 +155,8 @@ class Capture:
             "was it captured at the right interface?"
         )
 
-    def _whole_frames(self) -> Iterator[_Frame]:
+    def _undamaged(self, frames: Iterator[_Frame]) -> Iterator[_Frame]:
         """The packets of the file up to where it is damaged."""
-        frames = self._frames
         while True:
             try:
                 frame = next(frames)

@@ -20,6 +20,9 @@ UdpPorts = tuple[int, int]
 _MOST_CHUNKS = 32
 """Chunks of a packet that are kept to be drawn; all are counted."""
 
+_COMMENT = 200
+"""Characters of a comment that are shown."""
+
 
 class CapturedPacket(NamedTuple):
     """A packet as it was sent.
@@ -217,7 +220,7 @@ def _arrow(packet: CapturedPacket, hosts: _Hosts, associations: Associations) ->
         number=packet.number,
     )
     if packet.comment:
-        arrow.notes.append(packet.comment)
+        arrow.notes.append(_harmless(packet.comment))
         if packet.comment.startswith("dropped"):
             arrow.fate, arrow.reason = Fate.DROPPED, packet.comment
     if broken and parsed is not None:
@@ -249,6 +252,11 @@ def _arrow(packet: CapturedPacket, hosts: _Hosts, associations: Associations) ->
     elif parsed.truncated:
         arrow.notes.append("and bytes that are no chunk")
     return arrow
+
+
+def _harmless(text: str) -> str:
+    """A text without what would move a terminal's cursor, or what no XML file may contain."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:_COMMENT])
 
 
 def _parse(packet: CapturedPacket) -> tuple[wire.Packet | None, str]:
@@ -305,7 +313,8 @@ def _chunk(
         case _:
             pass
     if not isinstance(chunk, chunks.UserData):
-        back.answered(chunk)
+        if arrow.fate is Fate.ARRIVED:
+            back.answered(chunk)
         if there.asks(chunk, arrow):
             remark = "again"
     return Chunk(chunks.name(chunk), tsn, remark, chunks.details(chunk, there.number, back.number))

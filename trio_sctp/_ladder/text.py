@@ -65,9 +65,10 @@ def rows(chart: Chart, width: int | None = None) -> Iterator[Row]:
     yield from map(Row, layout.titles())
     for arrow in chart.arrows:
         rungs = layout.rungs(arrow)
-        label = _wrapped(_label(arrow, several), width and width - _MARGIN - layout.width - 2)
-        yield Row(f"{arrow.time - chart.start:7.3f}  {rungs}  {label[0]}", arrow)
-        for more in label[1:]:
+        room = width and width - _MARGIN - layout.width - 2
+        first, *others = _wrapped(label(arrow, several), room)
+        yield Row(f"{arrow.time - chart.start:7.3f}  {rungs}  {first}", arrow)
+        for more in others:
             yield Row(f"{'':{_MARGIN}}{layout.bars}    {more}", arrow)
 
 
@@ -75,8 +76,8 @@ def _list(chart: Chart, width: int | None, several: bool) -> Iterator[Row]:
     """The packets one below the other, if there are too many lines to draw."""
     yield Row("seconds")
     for arrow in chart.arrows:
-        label = [f"{arrow.source} > {arrow.destination}:", *_label(arrow, several)]
-        first, *others = _wrapped(label, width and width - _MARGIN)
+        pieces = [f"{arrow.source} > {arrow.destination}:", *label(arrow, several)]
+        first, *others = _wrapped(pieces, width and width - _MARGIN)
         yield Row(f"{arrow.time - chart.start:7.3f}  {first}", arrow)
         for more in others:
             yield Row(f"{'':{_MARGIN}}  {more}", arrow)
@@ -165,8 +166,11 @@ def _title(host: Host) -> str:
     return f"{host.title[:half]}...{host.title[-half:]}"
 
 
-def _label(arrow: Arrow, several: bool) -> list[str]:
-    """What stands beside an arrow, in pieces; the first one says which association if need be."""
+def label(arrow: Arrow, several: bool) -> list[str]:
+    """What stands beside an arrow, in pieces: chunks, then notes.
+
+    The first one says which association it is, if there are several.
+    """
     shown = [str(chunk) for chunk in arrow.chunks]
     count = len(shown) + arrow.more
     if count > _CHUNKS:

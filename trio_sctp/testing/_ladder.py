@@ -8,6 +8,7 @@ from typing import final
 
 from .._checks import check_integer
 from .._ladder.chart import CapturedPacket, Chart, draw
+from .._ladder.svg import svg
 from .._ladder.text import NARROWEST, text
 
 KEPT = 10_000
@@ -41,6 +42,10 @@ class Ladder:
             return "no packet was sent"
         drawn = text(self._chart, width)
         return f"{self._left_out} packets before these\n{drawn}" if self._left_out else drawn
+
+    def svg(self) -> str:
+        """The chart as a picture, to be written into a file whose name ends in ``.svg``."""
+        return svg(self._chart)
 
 
 class Recording:
