@@ -46,6 +46,7 @@ else:
         "trio": ("https://trio.readthedocs.io/en/stable", None),
     }
 
+napoleon_attr_annotations = False  # The signature has the types.
 default_role = "py:obj"  # what a docstring has in single backquotes
 autodoc_default_options = {"undoc-members": True}
 autodoc_use_legacy_class_based = True  # sphinxcontrib-trio adds "async with" and the like to these
@@ -56,6 +57,8 @@ python_maximum_signature_line_length = 88
 myst_heading_anchors = 4  # the same anchors that code hosts make
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = "trio_sctp"
 html_show_sphinx = False
 
