@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 
 import trio_sctp
 from trio_sctp import _options
@@ -87,6 +91,29 @@ def hide_constructors(app, kind, name, value, options, signature, returns):
     return ("", returns) if kind == "class" and of_ours else None
 
 
+def link_names(app, doctree):
+    """Make each public name in a page's text a link to its entry in the reference."""
+    if app.env.current_document.docname.startswith("reference/"):
+        return
+    for node in list(doctree.findall(nodes.literal)):
+        found = re.fullmatch(r"(?:trio_sctp\.)?(\w+)(?:\.(\w+))?(?:\(.*\))?", node.astext())
+        if found and found[1] in trio_sctp.__all__ and type(node.parent) is not nodes.reference:
+            target = _entry(*found.groups())
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=target)
+            node.replace_self(link)
+            link += node
+
+
+def _entry(name, attribute):
+    """What the reference calls a public name, or an attribute that it may have inherited."""
+    bases = getattr(getattr(trio_sctp, name), "__mro__", [])
+    for base in bases if attribute else ():
+        if attribute in vars(base) and base.__module__ == "trio_sctp":
+            return f"trio_sctp.{base.__name__}.{attribute}"
+    return f"trio_sctp.{name}"
+
+
 def setup(app):
+    app.connect("doctree-read", link_names)
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-signature", hide_constructors)
