@@ -96,7 +96,7 @@ class Capture:
             scanner: Any = importlib.import_module("pcapng").FileScanner
         except ImportError as error:
             raise CaptureError(
-                f"reading captures needs {error.name}: pip install trio_sctp[cli]"
+                f"reading captures needs {error.name}: pip install 'trio_sctp[cli]'"
             ) from error
         self._links = _Links(self._dpkt)
         magic = file.peek(4)[:4]
