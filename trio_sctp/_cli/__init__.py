@@ -7,6 +7,9 @@ From the top down:
     listen        the far end of a netcat for SCTP
     connect       its near end
     ping          the round trip and the state of each path, failover as it happens
+    perf          throughput, latency and retransmissions
+    iperf3        the other end of ``iperf3 --sctp``
+    measuring     what perf sends, its progress, and the figures in the end
     talk          what the two have in common: their options
     transfer      a file over several streams, checked at the other end
     session       what goes to and fro: lines of input, messages, events

@@ -15,7 +15,7 @@ import click
 
 import trio_sctp
 
-COMMANDS = ("check", "listen", "connect", "ping")
+COMMANDS = ("check", "listen", "connect", "ping", "perf")
 """Each is a module beside this one, which is imported only when it is asked for."""
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
