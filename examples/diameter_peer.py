@@ -6,7 +6,8 @@
 Either side is a `Peer`; the client is the one that begins.  There is no application here: a request
 of one is answered by COMMAND_UNSUPPORTED, where an application would be called.  AVPs that are not
 known are passed over, although their M bit may say that they matter, and what is wrong is answered
-by a result without the AVP that was wrong.
+by a result without the AVP that was wrong.  A connection that comes back is used at once; RFC 3539
+would have three watchdogs answered first.
 
 Messages go on stream 0, unordered, so that none waits for another that was lost (section 2.1.1);
 those that open and close the connection are ordered.

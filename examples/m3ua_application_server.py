@@ -9,7 +9,8 @@ a real gateway has links to an SS7 network, this one makes up 16 messages a seco
 Management goes on stream 0, which DATA must not use.  The SLS of an SS7 message chooses one of the
 others, so messages with the same SLS stay in order and wait for no others.  M3UA's heartbeat asks
 the peer's program; SCTP's own only asks its stack.  There are no Routing Contexts, as an
-association carries the traffic of one application server; some gateways insist on them.
+association carries the traffic of one application server; some gateways insist on them.  This one
+sends no NTFY, as it does not tell how its ASPs together are.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ async def converse(peer: AssociationChannel, handle: Handler, t_beat: float) -> 
 
 async def gateway(asp: AssociationChannel, *, t_beat: float = T_BEAT) -> None:
     """Serve an ASP: hand it SS7 messages while it is active, and take its own."""
-    up, active = False, trio.CancelScope()
+    up = False
+    active: trio.CancelScope | None = None
 
     async def traffic(scope: trio.CancelScope) -> None:
         with scope:
@@ -171,17 +173,22 @@ async def gateway(asp: AssociationChannel, *, t_beat: float = T_BEAT) -> None:
 
     async def handle(kind: Kind, parameters: dict[int, bytes]) -> None:
         nonlocal up, active
+        was_active = active is not None
+        if active and kind in (Kind.ASPUP, Kind.ASPDN, Kind.ASPAC, Kind.ASPIA):
+            active.cancel()
+            active = None
         match kind:
             case Kind.ASPUP | Kind.ASPDN:
-                active.cancel()
                 up = kind is Kind.ASPUP
                 await send(asp, Kind.ASPUP_ACK if up else Kind.ASPDN_ACK, {})
-            case Kind.ASPAC | Kind.ASPIA if up:
-                active.cancel()
+                if up and was_active:  # it is not any more, and is told so (section 4.3.4.1)
+                    raise Refused(Code.UNEXPECTED_MESSAGE)
+            case Kind.ASPAC if up:
                 active = trio.CancelScope()
-                await send(asp, Kind.ASPAC_ACK if kind is Kind.ASPAC else Kind.ASPIA_ACK, {})
-                if kind is Kind.ASPAC:
-                    nursery.start_soon(traffic, active)
+                await send(asp, Kind.ASPAC_ACK, {})
+                nursery.start_soon(traffic, active)
+            case Kind.ASPIA if up:
+                await send(asp, Kind.ASPIA_ACK, {})
             case Kind.DATA if up:
                 print(f"to the SS7 network: {decode_transfer(parameters)}")
             case _:

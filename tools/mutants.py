@@ -91,6 +91,7 @@ SIDES = {
             "test_misuse_of_testing.py",
             "test_network.py",
             "test_packaging.py",
+            "test_project_files.py",
             "test_workflow.py",
         ],
         last=[

@@ -20,6 +20,7 @@ A map of the package; each layer imports only from those below it, annotations a
     _attempts     the addresses of a name, tried side by side or in turn
     _interrupts   Ctrl-C waits for the next checkpoint
     _background   runs a task of the library's for the length of an ``async with`` block
+    _ladder       message sequence charts of packets
     _engine       SCTP as a function of packets and time; no Trio
     _capture      packets into a pcapng file
     _addresses    host names and ports into addresses, and this machine's addresses

@@ -9,13 +9,14 @@ import os
 import struct
 from collections.abc import Callable
 from math import inf
-from typing import Any, BinaryIO, final
+from typing import Any, BinaryIO, Literal, final
 
 from ._checks import check_integer, check_number, check_packet, ip_address, shown
 
 _LINKTYPE_RAW = 101
 _SCTP, _UDP = 132, 17
 _HOPS = 64
+_DIRECTIONS = {"in": 1, "out": 2}  # of pcapng's flags
 _DONT_FRAGMENT = 0x4000
 _MAX_LENGTH = 65535  # no network carries more, but captures also show packets that were dropped
 _IPV4_HEADER = struct.Struct("!BBHHHBBH4s4s")
@@ -107,6 +108,7 @@ class Capture:
         now: float,
         comment: str = "",
         udp: UdpPorts | None = None,
+        direction: Literal["in", "out"] | None = None,
     ) -> None:
         """Append one SCTP packet.
 
@@ -117,6 +119,7 @@ class Capture:
           now: Time in seconds, 0 or more; the file has microseconds.
           comment: A text that Wireshark shows with the packet.
           udp: The UDP ports of the sender and the receiver, if the packet travels in a UDP packet.
+          direction: Whether it came in or goes out, if either can be said.
 
         Raises:
           ValueError: the capture was closed, or an argument is out of range.
@@ -135,6 +138,11 @@ class Capture:
                 raise TypeError(f"udp must be a tuple of two ports, not {shown(udp)}")
             for port in udp:
                 check_integer("a port of udp", port, 0, 65535)
+        if direction not in (None, "in", "out"):
+            raise ValueError(f'direction must be "in", "out" or None, not {shown(direction)}')
+        options: dict[str, Any] = {"opt_comment": comment} if comment else {}
+        if direction is not None:
+            options["epb_flags"] = _DIRECTIONS[direction]
         microseconds = round(now * 1e6)  # the format's resolution unless an option says otherwise
         self._writer.write_block(
             self._section.new_member(
@@ -142,7 +150,7 @@ class Capture:
                 timestamp_high=microseconds >> 32,
                 timestamp_low=microseconds & 0xFFFFFFFF,
                 packet_data=ip_packet(data, source, destination, udp),
-                options={"opt_comment": comment} if comment else {},
+                options=options,
             )
         )
         self._flush()

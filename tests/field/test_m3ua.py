@@ -153,6 +153,20 @@ async def test_an_asp_that_cannot_decide_is_served_on(gateway: None) -> None:
             assert kind is Kind.DATA or kind is answers.pop(0)
 
 
+async def test_an_active_asp_that_comes_up_once_more_is_told_that_it_is_inactive(
+    gateway: None,
+) -> None:
+    async with await connect() as asp:
+        await come_up(asp)
+        await m3ua.send(asp, Kind.ASPUP, {})
+        kinds = []
+        while Kind.ERR not in kinds:
+            kind, parameters = (await receive(asp))[1:]
+            kinds += [kind] if kind is not Kind.DATA else []
+        assert kinds == [Kind.ASPUP_ACK, Kind.ERR]
+        assert parameters[m3ua.ERROR_CODE] == struct.pack("!L", Code.UNEXPECTED_MESSAGE)
+
+
 async def test_data_that_is_wrong_is_refused(gateway: None) -> None:
     async with await connect() as asp:
         await m3ua.send(asp, Kind.ASPUP, {})

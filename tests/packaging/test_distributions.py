@@ -60,18 +60,33 @@ def sdist(dist: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def compiled_wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What cibuildwheel makes for each platform, for this one."""
+    folder = tmp_path_factory.mktemp("compiled")
+    pip = sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-cache-dir"
+    run(*pip, "--wheel-dir", folder, sdist, cwd=folder, variables={"TRIO_SCTP_COMPILE": "1"})
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
 def metadata(wheel: Path) -> email.message.Message:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return email.message_from_bytes(archive.read(name))
 
 
-def run(*command: str | Path, cwd: Path, variables: Mapping[str, str] = {}) -> str:
-    """Run it away from the sources, as somebody who has only what is installed."""
+def environment(variables: Mapping[str, str] = {}) -> dict[str, str]:
+    """That of somebody who has only what is installed."""
     unset = {"PYTHONPATH", "TRIO_SCTP_STACK", "TRIO_SCTP_PURE", "TRIO_SCTP_COMPILE"}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment |= variables
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    return {name: value for name, value in os.environ.items() if name not in unset} | {**variables}
+
+
+def run(*command: str | Path, cwd: Path, variables: Mapping[str, str] = {}) -> str:
+    """Run it away from the sources."""
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(variables), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -121,6 +136,18 @@ def test_the_wheel_is_for_every_machine(wheel: Path) -> None:
         assert {Path(name).suffix for name in archive.namelist() if "_engine" in name} == {".py"}
 
 
+def test_a_compiled_wheel_is_for_one_platform_and_has_the_pure_engine_too(
+    wheel: Path, compiled_wheel: Path
+) -> None:
+    assert not compiled_wheel.name.endswith("-none-any.whl")
+    with zipfile.ZipFile(wheel) as pure, zipfile.ZipFile(compiled_wheel) as compiled:
+        modules = {name for name in pure.namelist() if name.startswith("trio_sctp/")}
+        more = {name for name in compiled.namelist() if name.startswith("trio_sctp/")} - modules
+        assert modules <= {*compiled.namelist()}
+        assert more
+        assert {Path(name).suffix for name in more} == {".so" if os.name == "posix" else ".pyd"}
+
+
 def test_an_sdist_has_all_that_its_readme_speaks_of(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -130,6 +157,9 @@ def test_an_sdist_has_all_that_its_readme_speaks_of(sdist: Path) -> None:
         "docs/index.md",
         "examples/demo.py",
         "tests/packaging/round_trip.py",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
     ]
     assert {*wanted} <= names
 
@@ -146,6 +176,47 @@ def test_what_is_installed_works(kind: str, request: pytest.FixtureRequest, tmp_
     run(python, "-W", "error", "-X", "dev", ROUND_TRIP, cwd=tmp_path)
 
 
+def test_the_command_says_what_it_lacks_and_works_with_it(wheel: Path, tmp_path: Path) -> None:
+    """The command is there after a plain install, and its libraries are an extra."""
+    python = fresh_environment(tmp_path / "fresh")
+    pip = python, "-m", "pip", "install", "--quiet"
+    check = python.with_name("trio-sctp"), "check", "--stack", "userland"
+    run(*pip, wheel, cwd=tmp_path)
+    with pytest.raises(AssertionError, match=re.escape("pip install 'trio_sctp[cli]'")):
+        run(*check, cwd=tmp_path)
+    run(*pip, f"{wheel}[cli]", cwd=tmp_path)
+    assert "userland" in run(*check, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["wheel", "compiled_wheel"])
+def test_the_programs_of_the_long_description_run(
+    kind: str, request: pytest.FixtureRequest, metadata: email.message.Message, tmp_path: Path
+) -> None:
+    """Those of the README, as an index shows it, where nothing else is installed."""
+    artefact: Path = request.getfixturevalue(kind)
+    description = metadata.get_payload()
+    assert isinstance(description, str)
+    programs = re.findall(r"```python\n(.*?)```", description, re.DOTALL)
+    for name, program in zip(["server.py", "client.py"], programs, strict=True):
+        (tmp_path / name).write_text(program)
+    python = fresh_environment(tmp_path / "fresh")
+    run(python, "-m", "pip", "install", "--quiet", artefact, cwd=tmp_path)
+    strictly: list[str | Path] = [python, "-W", "error", "-X", "dev"]
+    userland = environment({"TRIO_SCTP_STACK": "userland"})
+    with subprocess.Popen([*strictly, "server.py"], cwd=tmp_path, env=userland) as server:
+        try:
+            for _ in range(60):  # It is refused until the server listens.
+                client = subprocess.run(
+                    [*strictly, "client.py"], cwd=tmp_path, env=userland, capture_output=True
+                )
+                if client.returncode == 0 or server.poll() is not None:
+                    break
+        finally:
+            server.terminate()
+    answer = b"Message(data=b'hello', stream=3, ppid=46,"
+    assert client.stdout.startswith(answer), client.stderr.decode()
+
+
 def test_it_installs_and_works_without_a_compiler(wheel: Path, tmp_path: Path) -> None:
     """As with musl, where google-crc32c has no wheel: its checksum is pure Python then."""
     python = fresh_environment(tmp_path / "fresh")
@@ -157,11 +228,9 @@ def test_it_installs_and_works_without_a_compiler(wheel: Path, tmp_path: Path) -
     run(python, "-W", "error", "-X", "dev", ROUND_TRIP, cwd=tmp_path)
 
 
-def test_the_engine_can_be_had_compiled(sdist: Path, tmp_path: Path) -> None:
+def test_the_engine_can_be_had_compiled(compiled_wheel: Path, tmp_path: Path) -> None:
     python = fresh_environment(tmp_path / "fresh")
-    wanted = {"TRIO_SCTP_COMPILE": "1"}
-    pip = python, "-m", "pip", "install", "--quiet"
-    run(*pip, "--no-cache-dir", sdist, cwd=tmp_path, variables=wanted)
+    run(python, "-m", "pip", "install", "--quiet", compiled_wheel, cwd=tmp_path)
     for variables, compiled in ({}, "True"), ({"TRIO_SCTP_PURE": "1"}, "False"):
         code = "import trio_sctp; print(trio_sctp.__compiled__)"
         assert run(python, "-c", code, cwd=tmp_path, variables=variables).strip() == compiled

@@ -15,7 +15,8 @@ import pytest
 
 from trio_sctp._engine import wire
 from trio_sctp._engine.wire import ChunkType, Tlv
-from trio_sctp.testing._ladder import CapturedPacket, ladder
+from trio_sctp._ladder.chart import CapturedPacket, draw
+from trio_sctp._ladder.text import text
 
 pytest_plugins = ["pytester"]
 
@@ -39,6 +40,13 @@ TAG = 7
 WHOLE = wire.WHOLE
 
 
+def ladder(
+    packets: list[CapturedPacket], titles: dict[str, str] | None = None, start: float = 0.0
+) -> str:
+    """Packets of a simulation, as text."""
+    return text(draw(packets, titles or {}, start, infer=False))
+
+
 def packet(
     source: str,
     destination: str,
@@ -46,14 +54,15 @@ def packet(
     time: float = 0.0,
     comment: str = "",
     ports: tuple[int, int] = (2905, 2905),
+    tag: int = TAG,
 ) -> CapturedPacket:
-    data = wire.seal(*ports, TAG, chunks)
+    data = wire.seal(*ports, tag, chunks)
     return CapturedPacket(time, source, destination, data, comment)
 
 
-def init(tsn: int, *addresses: str) -> bytes:
+def init(tsn: int, *addresses: str, tag: int = TAG) -> bytes:
     parameters = [wire.address_parameter(address) for address in addresses]
-    return wire.init_chunk(wire.Init(TAG, 65536, 10, 2048, tsn, parameters))
+    return wire.init_chunk(wire.Init(tag, 65536, 10, 2048, tsn, parameters))
 
 
 def init_ack(tsn: int) -> bytes:
@@ -71,7 +80,8 @@ def drawn(text: str) -> list[str]:
 
 def labels(*packets: CapturedPacket) -> list[str]:
     """What stands beside the rungs between two hosts."""
-    return [line.split("|  ", 1)[1] for line in ladder(packets).splitlines()[1:]]
+    lines = ladder([*packets]).splitlines()
+    return [line.split("|  ", 1)[1] for line in lines if "|  " in line]
 
 
 def test_an_association() -> None:
@@ -93,9 +103,9 @@ def test_an_association() -> None:
           0.020  |<--------|  INIT ACK streams 5/10
           0.040  |-------->|  COOKIE ECHO, DATA 1 stream 3 b'x'
           0.060  |<--------|  COOKIE ACK, SACK 1 rwnd 900
-          1.000  |----X    |  DATA 2 stream 3 ppid 46 b'x' [dropped: lost]
+          1.000  |----X    |  DATA 2 stream 3 ppid 46 DIAMETER b'x' [dropped: lost]
           1.500  |<--------|  DATA 1 stream 3 b'x' [duplicated]
-          2.000  |-------->|  DATA 2 again stream 3 ppid 46 b'x'
+          2.000  |-------->|  DATA 2 again stream 3 ppid 46 DIAMETER b'x'
         900.000  |-------->|  SHUTDOWN 1
         """
     )
@@ -113,7 +123,8 @@ def test_arrows_lead_past_other_hosts_and_stop_halfway_if_dropped() -> None:
         packet(B, B, heartbeat, comment="dropped: lost"),
     ]
     lines = ladder(packets, {A: "one", B: "the second", C: "three"}).splitlines()
-    assert [line.partition("  HEART")[0] for line in lines] == drawn(
+    titles = "seconds  one         the second  three"
+    assert [line.partition("  #")[0] for line in lines[lines.index(titles) :]] == drawn(
         """
         seconds  one         the second  three
           0.000  |---------->|           |
@@ -131,28 +142,32 @@ def test_without_the_handshake_tsns_count_from_the_first_that_is_seen() -> None:
     assert labels(
         packet(A, B, data(1000)),
         packet(A, B, data(999)),
-        packet(B, A, wire.sack_chunk(1001, 1500, [(2, 3), (5, 5)], [7])),
+        packet(B, A, wire.sack_chunk(1001, 1500, [(2, 3), (5, 5)], [999])),
         packet(A, B, wire.forward_tsn_chunk(1004, [])),
     ) == [
         "DATA 1 stream 3 b'x'",
         "DATA 0 stream 3 b'x'",
-        "SACK 2 also 4-5 7-7 rwnd 1500",
+        "SACK 2 also 4-5 7-7 rwnd 1500 twice 0",
         "FORWARD TSN 5",
     ]
 
 
-def test_a_restart_counts_anew() -> None:
-    assert (
-        labels(
-            packet(A, B, init(5)),
-            packet(A, B, data(5)),
-            packet(A, B, init(5)),  # sent again
-            packet(A, B, data(5)),
-            packet(A, B, init(1005)),
-            packet(A, B, data(1005)),
-        )[1::2]
-        == ["DATA 1 stream 3 b'x'", "DATA 1 again stream 3 b'x'", "DATA 1 stream 3 b'x'"]
-    )
+def test_a_restart_is_an_association_of_its_own_which_counts_anew() -> None:
+    assert labels(
+        packet(A, B, init(5), tag=0),
+        packet(A, B, data(5)),
+        packet(A, B, init(5), tag=0),
+        packet(A, B, data(5)),
+        packet(A, B, init(1005, tag=9), tag=0),
+        packet(A, B, data(1005), tag=8),
+    ) == [
+        "#1 INIT streams 10/2048",
+        "#1 DATA 1 stream 3 b'x'",
+        "#1 INIT again streams 10/2048",
+        "#1 DATA 1 again stream 3 b'x'",
+        "#2 INIT streams 10/2048 [restart of association 1]",
+        "#2 DATA 1 stream 3 b'x'",
+    ]
 
 
 def test_user_data() -> None:
@@ -170,26 +185,27 @@ def test_user_data() -> None:
 def test_other_chunks() -> None:
     invalid = Tlv(wire.Cause.INVALID_STREAM, b"\0\1\0\0")
     reason = Tlv(wire.Cause.USER_INITIATED_ABORT, b"going home")
-    assert labels(
+    packets = [
         packet(A, B, wire.abort_chunk([reason])),
         packet(A, B, wire.abort_chunk()),
         packet(A, B, wire.error_chunk([invalid, reason])),
         packet(A, B, wire.shutdown_complete_chunk()),
         packet(A, B, wire.heartbeat_chunk(b"h", ack=True)),
-        packet(A, B, init(1, A, B2)),
+        packet(A, B, init(1, A, B2), tag=0),
         packet(A, B, wire.pad_chunk(8), wire.chunk(99)),
         packet(A, B, wire.chunk(ChunkType.SHUTDOWN)),
         packet(A, B, *[wire.chunk(ChunkType.COOKIE_ACK)] * 9),
-    ) == [
+    ]
+    assert [label for one in packets for label in labels(one)] == [
         "ABORT: user-initiated abort b'going home'",
         "ABORT",
         "ERROR: invalid stream identifier, user-initiated abort b'going home'",
         "SHUTDOWN COMPLETE",
         "HEARTBEAT ACK",
         "INIT streams 10/2048 addresses 10.0.0.1 10.1.0.2",
-        "chunk PAD, chunk of type 99",
-        "malformed SHUTDOWN (wrong length)",
-        "COOKIE ACK, COOKIE ACK, COOKIE ACK, and 6 more chunks",
+        "PAD, chunk of type 99",
+        "SHUTDOWN malformed (wrong length)",
+        ", ".join(["COOKIE ACK"] * 7) + ", and 2 more chunks",
     ]
 
 
@@ -201,8 +217,8 @@ def test_what_is_no_packet() -> None:
         packet(A, B, data(1), b"rest"),
     ) == [
         "no SCTP packet: shorter than a header and a chunk",
-        "no SCTP packet: wrong CRC32c",
-        "DATA 1 stream 3 b'x', and bytes that are no chunk",
+        "DATA stream 3 b'x' [wrong CRC32c]",
+        "DATA 1 stream 3 b'x' [and bytes that are no chunk]",
     ]
 
 
@@ -215,25 +231,33 @@ def test_paths_and_associations_are_told_apart_where_there_are_several() -> None
             packet(C, A, data(7), ports=(2905, 5000)),
             packet(A, C, data(7), ports=(5001, 2905)),
             packet(B2, C, data(1)),
-            packet(B, C, data(1), ports=(1, 2)),
             packet(B, C, data(9))._replace(data=b"x"),
         ],
         {B: "two", B2: "two"},
     )
-    assert [line.rpartition("|  ")[2] for line in shown.splitlines()[1:]] == [
-        "10.0.0.1 > 10.0.0.2: DATA 1 stream 3 b'x'",
-        "10.0.0.1 > 10.1.0.2: DATA 1 again stream 3 b'x'",
-        "port 5000 > port 2905: DATA 1 stream 3 b'x'",
-        "port 2905 > port 5000: DATA 1 stream 3 b'x'",
-        "port 5001 > port 2905: DATA 1 stream 3 b'x'",
-        "10.1.0.2 port 2905 > 10.0.0.3 port 2905: DATA 1 stream 3 b'x'",
-        "10.0.0.2 port 1 > 10.0.0.3 port 2: DATA 1 stream 3 b'x'",
-        "10.0.0.2 > 10.0.0.3: no SCTP packet: shorter than a header and a chunk",
-    ]
+    assert shown.splitlines() == drawn(
+        """
+        #1  10.0.0.1:2905 > 10.0.0.2 10.1.0.2:2905: 2 packets, 0.000 to 0.000 s, began earlier
+        #2  10.0.0.1:5000 > 10.0.0.3:2905: 2 packets, 0.000 to 0.000 s, began earlier
+        #3  10.0.0.1:5001 > 10.0.0.3:2905: 1 packet, 0.000 to 0.000 s, began earlier
+        #4  10.1.0.2:2905 > 10.0.0.3:2905: 1 packet, 0.000 to 0.000 s, began earlier
+        two: 1 is 10.0.0.2, 2 is 10.1.0.2
+        seconds  10.0.0.1     two          10.0.0.3
+                              1  2
+          0.000  |----------->|  |         |  #1 DATA 1 stream 3 b'x'
+          0.000  |-------------->|         |  #1 DATA 1 again stream 3 b'x' \\
+        [path change: now 10.0.0.1 > 10.1.0.2]
+          0.000  |------------------------>|  #2 DATA 1 stream 3 b'x'
+          0.000  |<------------------------|  #2 DATA 1 stream 3 b'x'
+          0.000  |------------------------>|  #3 DATA 1 stream 3 b'x'
+          0.000  |            |  |-------->|  #4 DATA 1 stream 3 b'x'
+          0.000  |            |----------->|  no SCTP packet: shorter than a header and a chunk
+        """
+    )
 
 
 def test_nothing() -> None:
-    assert ladder([]) == "seconds  "
+    assert ladder([]) == "seconds"
 
 
 # -- in the report of a test that fails ------------------------------------------------------------
@@ -290,6 +314,11 @@ TESTS = """
 """
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 def report(pytester: pytest.Pytester) -> dict[str, list[tuple[str, list[str]]]]:
     """For each test that fails: the titles and lines of the sections with packets."""
     pytester.makeconftest('pytest_plugins = ["trio_sctp.testing.fixtures"]')
@@ -326,16 +355,18 @@ def test_a_failing_test_shows_its_packets(pytester: pytest.Pytester) -> None:
     ((_, lines),) = shown["test_own_network"]
     assert lines == drawn(
         """
-        seconds  gnb                 amf                 10.0.0.3 (no host)
-          0.000  |------------------>|                   |  INIT streams 10/65535
-          0.010  |<------------------|                   |  INIT ACK streams 10/65535
-          0.020  |------------------>|                   |  COOKIE ECHO
-          0.030  |<------------------|                   |  COOKIE ACK
-          0.040  |---------X         |                   |  DATA 1 stream 0 b'sent' \\
+        #1  10.0.0.2:49152 > 10.0.0.1:38412: 6 packets, 0.000 to 0.045 s
+        #2  10.0.0.2:49153 > 10.0.0.3:38412: 1 packet, 0.545 to 0.545 s
+        seconds  gnb       amf       10.0.0.3 (no host)
+          0.000  |-------->|         |  #1 INIT streams 10/65535
+          0.010  |<--------|         |  #1 INIT ACK streams 10/65535
+          0.020  |-------->|         |  #1 COOKIE ECHO
+          0.030  |<--------|         |  #1 COOKIE ACK
+          0.040  |----X    |         |  #1 DATA 1 stream 0 b'sent' \\
         [dropped: the link went down]
-          0.045  |---------X         |                   |  DATA 2 stream 0 b'more' \\
+          0.045  |----X    |         |  #1 DATA 2 stream 0 b'more' \\
         [dropped: the link is down]
-          0.545  |-------------------------------------->|  INIT streams 10/65535
+          0.545  |------------------>|  #2 INIT streams 10/65535
         """
     )
 
@@ -362,7 +393,10 @@ def test_only_the_plugin_imports_pytest() -> None:
 # -- in the documentation --------------------------------------------------------------------------
 
 
-def test_the_packets_in_the_documentation_are_those_of_its_test(pytester: pytest.Pytester) -> None:
+def test_the_packets_in_the_documentation_are_those_of_its_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     page = (ROOT / "docs/testing.md").read_text()
     (test,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     pytester.makepyfile(test)

@@ -157,6 +157,13 @@ NETWORK: dict[str, list[Case]] = {
             "udp must be a tuple of two ports, not 9899",
         ),
     ],
+    "Capture.write.direction": [
+        (
+            lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, direction="up"),
+            ValueError,
+            'direction must be "in", "out" or None, not \'up\'',
+        ),
+    ],
     "Capture.write.comment": [
         (
             lambda n: n.capture(io.BytesIO()).write(b"x", A, B, 0.0, b"c"),
@@ -235,6 +242,14 @@ HOSTS: dict[str, list[Case]] = {
         (lambda n: n.network.set_link(A, "10.0.0.77", Link()), ValueError, "'10.0.0.77'"),
         (lambda n: n.network.link("10.0.0.77", A), ValueError, "'10.0.0.77'"),
     ],
+    "SimulatedNetwork.ladder.last": [
+        (lambda n: n.ladder(last="x"), TypeError, "last must be an integer of 1 or more"),
+        (lambda n: n.ladder(last=0), ValueError, "last must be 1 or more, not 0"),
+    ],
+    "Ladder.text.width": [
+        (lambda n: n.ladder().text("x"), TypeError, "width must be an integer of 40 or more"),
+        (lambda n: n.ladder().text(39), ValueError, "width must be 40 or more, not 39"),
+    ],
 }
 
 BLOCKS: dict[str, list[Case]] = {
@@ -302,7 +317,14 @@ async def test_blocks(misuse: Callable[[], Any], error: type[Exception], text: s
 
 # -- nothing is left out -------------------------------------------------------------------------
 
-MADE_BY_THE_LIBRARY = {"Capture", "Delivery", "LinkStatistics", "RoutedPacket", "SimulatedNetwork"}
+MADE_BY_THE_LIBRARY = {
+    "Capture",
+    "Delivery",
+    "Ladder",
+    "LinkStatistics",
+    "RoutedPacket",
+    "SimulatedNetwork",
+}
 """Classes that programs get, or values that say so themselves when they come back."""
 
 

@@ -13,6 +13,7 @@ From the top down:
     talk          what the two have in common: their options
     transfer      a file over several streams, checked at the other end
     session       what goes to and fro: lines of input, messages, events
+    ladder        a message sequence chart of a capture
     target        what several commands are told in the same words: hosts, ports, stacks, PPIDs
     interrupting  Ctrl-C: the first one ends what runs gracefully, the second one at once
     screen        what is written, and where

@@ -439,7 +439,9 @@ class _Recorder:
             local, remote = remote, local
             udp = udp and (udp[1], udp[0])
         try:
-            self._capture.write(data, local, remote, time.time(), udp=udp)
+            self._capture.write(
+                data, local, remote, time.time(), udp=udp, direction="out" if leaves else "in"
+            )
         except (OSError, ValueError) as error:
             logger.error("the capture %s ends here: %s", self._file, error)
             self.close()

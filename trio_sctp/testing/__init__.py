@@ -8,7 +8,7 @@ of an association.
 
     fixtures  for pytest: fixtures, and the packets of a test that fails
     _hosts    hosts on which programs open their sockets, driven by Trio's clock
-    _ladder   packets as text
+    _ladder   the last packets of a network, and a drawing of them
     _network  links, and the packets on them
 
 The packets of a capture are for Wireshark and its kin.
@@ -19,6 +19,7 @@ from __future__ import annotations
 from .. import _public
 from .._capture import Capture
 from ._hosts import SimulatedHost, SimulatedNetwork, association_pair, simulated_network
+from ._ladder import Ladder
 from ._network import Delivery, Link, LinkStatistics, Network, RoutedPacket
 
 __all__ = (  # noqa: RUF022 - in groups, as a test meets them
@@ -27,6 +28,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a test meets them
     "simulated_network",
     "SimulatedNetwork",
     "SimulatedHost",
+    "Ladder",
     # The network alone, which is told the time.
     "Network",
     "Link",

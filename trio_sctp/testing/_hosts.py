@@ -23,7 +23,7 @@ from trio.lowlevel import enable_ki_protection
 from .._addresses import is_literal
 from .._association import AssociationChannel, open_association
 from .._background import background
-from .._checks import ip_address
+from .._checks import check_integer, ip_address
 from .._engine import Engine, Outgoing, Route
 from .._errors import StackUnavailable
 from .._listener import open_listener
@@ -31,6 +31,7 @@ from .._options import Option
 from .._stack import StackReport, StackSocket, enter_stack, leave_stack
 from .._userland.stack import UserlandStack
 from .._values import Address
+from ._ladder import KEPT, Ladder, Recording
 from ._network import Link, Network
 
 
@@ -244,9 +245,20 @@ class SimulatedNetwork:
         self._driver = driver
         self.network: Network = driver.network
 
-    def titles(self) -> dict[str, str]:
-        """Not for programs to call: what to call the host that has an address, by address."""
-        return self._driver.titles()
+    def ladder(self, *, last: int = KEPT) -> Ladder:
+        """Draw the packets that were sent so far::
+
+            print(network.ladder())
+
+        Args:
+          last: How many packets to draw at most.  No more than the last 10,000 are remembered.
+
+        Raises:
+          TypeError: ``last`` is not an integer.
+          ValueError: ``last`` is less than 1.
+        """
+        check_integer("last", last, 1)
+        return self._driver.recording.ladder(self._driver.titles(), last)
 
     def host(self, *addresses: str, name: str | None = None) -> SimulatedHost:
         """Add a host.
@@ -266,7 +278,7 @@ class SimulatedNetwork:
 
 
 watchers: list[Callable[[SimulatedNetwork], object]] = []
-"""Who is told of each network before it has carried a packet: the plugin for pytest."""
+"""Who is told of each new network: the plugin for pytest."""
 
 _OVER = "the simulated network is over: its block, `async with simulated_network()`, was left"
 
@@ -283,6 +295,8 @@ class _Driver:
         self._woken = trio.Event()
         self._over = False
         self.network.hosts_are(self._by_address)
+        self.recording = Recording(trio.current_time())
+        self.network.record(self.recording.write, self.recording.dropped)
 
     def add_host(self, addresses: Sequence[str], name: str | None) -> SimulatedHost:
         """A new host; `SimulatedNetwork.host` says what it raises."""

@@ -1,0 +1,188 @@
+"""Which association a packet belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .._engine import wire
+from .flows import Flow
+
+Found = tuple["Association", int]
+"""An association, and the number of its side that has sent a packet."""
+
+
+class Side:
+    """One side of an association: its addresses, its port, and what it sends."""
+
+    def __init__(self, port: int, *, infer: bool) -> None:
+        self.port = port
+        self.addresses: dict[str, None] = {}  # in order
+        self.tags: list[int] = []  # of the packets that it gets
+        self.flow = Flow(infer=infer)
+
+    def spelled(self) -> list[str]:
+        """Its ends, as ADDRESS:PORT."""
+        return [
+            f"[{one}]:{self.port}" if ":" in one else f"{one}:{self.port}" for one in self.addresses
+        ]
+
+    def __str__(self) -> str:
+        spelled = " ".join(f"[{one}]" if ":" in one else one for one in self.addresses)
+        return f"{spelled}:{self.port}"
+
+
+@dataclass(slots=True)
+class Association:
+    """An association, as far as its packets tell.
+
+    Attributes:
+      number: Counted from 1.
+      sides: Both, of which the first one has sent the first packet.
+      first, last: When its first and its last packet were sent.
+      packets: How many there are.
+      begun: Whether its INIT was seen.
+      instead_of: The number of the association whose place it took before that had ended: it is
+        a restart.
+      ended: The chunk that ended it, or "".
+    """
+
+    number: int
+    sides: tuple[Side, Side]
+    first: float
+    last: float = 0.0
+    packets: int = 0
+    begun: bool = False
+    instead_of: int | None = None
+    ended: str = ""
+
+
+class Associations:
+    """Finds the association of each packet, by its ports, its tag and its addresses."""
+
+    def __init__(self, hosts: Mapping[str, str], *, infer: bool) -> None:
+        """
+        Args:
+          hosts: Which addresses are known to be of which hosts.
+          infer: See `Flow`.
+        """
+        self.all: list[Association] = []
+        self._hosts = hosts
+        self._infer = infer
+        # Each leads to an association, and to which of its sides has sent the packet.
+        self._exact: dict[tuple[str, str, int, int, int], Found] = {}
+        self._by_tag: dict[tuple[int, int, int], list[Found]] = {}
+        self._latest: dict[tuple[str, str, int, int], Found] = {}
+
+    def find(self, source: str, destination: str, packet: wire.Packet, time: float) -> Found:
+        """The association of a packet, and the side that sent it."""
+        port, other_port = packet.source_port, packet.destination_port
+        first = packet.chunks[0] if packet.chunks else None
+        found: Found | None
+        if type(first) is wire.Init:
+            found = self._of_init(source, destination, packet, first, time)
+        else:
+            exact = (source, destination, port, other_port, packet.tag)
+            known = self._exact.get(exact)
+            if known is not None:
+                return known
+            found = self._by_tags(source, destination, packet, first)
+            if found is None:
+                found = self._by_addresses(source, destination, packet)
+            if found is None:
+                found = self._new(source, destination, port, other_port, time), 0
+            if not _is_reflected(first):
+                self._learn(found[0], 1 - found[1], packet.tag)
+                self._exact[exact] = found
+        association, sender = found
+        association.sides[sender].addresses[source] = None
+        association.sides[1 - sender].addresses[destination] = None
+        self._latest[source, destination, port, other_port] = found
+        self._latest[destination, source, other_port, port] = association, 1 - sender
+        if isinstance(first, wire.Init):
+            self._learn(association, sender, first.tag)
+            association.sides[sender].flow.begin(first.tsn)
+        return found
+
+    def _of_init(
+        self, source: str, destination: str, packet: wire.Packet, init: wire.Init, time: float
+    ) -> Found:
+        port, other_port = packet.source_port, packet.destination_port
+        for association, sender in self._by_tag.get((other_port, port, init.tag), ()):
+            if source in association.sides[1 - sender].addresses:
+                return association, 1 - sender  # it is sent again
+        latest = self._latest.get((source, destination, port, other_port))
+        if latest is not None and not latest[0].ended:
+            association, sender = latest
+            receiver = association.sides[1 - sender]
+            if not association.sides[sender].tags and receiver.tags and association.begun:
+                return association, sender  # both sides have sent an INIT
+        new = self._new(source, destination, port, other_port, time)
+        new.begun = True
+        if latest is not None and not latest[0].ended:
+            new.instead_of = latest[0].number
+        return new, 0
+
+    def _by_tags(
+        self, source: str, destination: str, packet: wire.Packet, first: wire.Chunk | None
+    ) -> Found | None:
+        port, other_port = packet.source_port, packet.destination_port
+        if _is_reflected(first):
+            # It has the tag of those packets that its sender would have received.
+            return next(
+                (
+                    (association, 1 - sender)
+                    for association, sender in self._by_tag.get((other_port, port, packet.tag), ())
+                    if self._fits(association, 1 - sender, source, destination)
+                ),
+                None,
+            )
+        candidates = [
+            (association, sender)
+            for association, sender in self._by_tag.get((port, other_port, packet.tag), ())
+            if self._fits(association, sender, source, destination)
+        ]
+        return candidates[-1] if candidates else None
+
+    def _by_addresses(self, source: str, destination: str, packet: wire.Packet) -> Found | None:
+        """The last association between two addresses, if its tags allow that."""
+        found = self._latest.get((source, destination, packet.source_port, packet.destination_port))
+        if found is None:
+            return None
+        association, sender = found
+        receiver = association.sides[1 - sender]
+        return found if not packet.tag or not receiver.tags else None
+
+    def _new(
+        self, source: str, destination: str, port: int, other: int, time: float
+    ) -> Association:
+        sides = Side(port, infer=self._infer), Side(other, infer=self._infer)
+        association = Association(len(self.all) + 1, sides, time)
+        self.all.append(association)
+        return association
+
+    def _learn(self, association: Association, side: int, tag: int) -> None:
+        """Note a tag with which packets are sent to a side."""
+        receiver, sender = association.sides[side], association.sides[1 - side]
+        if tag and tag not in receiver.tags:
+            receiver.tags.append(tag)
+            key = (sender.port, receiver.port, tag)
+            self._by_tag.setdefault(key, []).append((association, 1 - side))
+
+    def _fits(self, association: Association, sender: int, source: str, destination: str) -> bool:
+        """Whether addresses may be those of an association with the right ports and tag.
+
+        Of a host with several addresses, each may be new.
+        """
+        one, other = association.sides[sender].addresses, association.sides[1 - sender].addresses
+        return (source in one or (source not in other and self._may_be_of(source, one))) and (
+            destination in other or (destination not in one and self._may_be_of(destination, other))
+        )
+
+    def _may_be_of(self, address: str, addresses: Iterable[str]) -> bool:
+        host = self._hosts.get(address)
+        return host is None or host == self._hosts.get(next(iter(addresses), address))
+
+
+def _is_reflected(chunk: wire.Chunk | None) -> bool:
+    return isinstance(chunk, (wire.Abort, wire.ShutdownComplete)) and chunk.reflected
