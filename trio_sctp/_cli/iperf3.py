@@ -209,9 +209,10 @@ async def _serve_one(control: Control, listener: Listener) -> None:
         took = trio.current_time() - begun
         await control.send_state(EXCHANGE_RESULTS)
         await control.receive_json()
-        await control.send_json(_results([one.size for one in drained], took))
+        sizes = [one.size for one in drained]
+        await control.send_json(_results(sizes, took))
         await control.send_state(DISPLAY_RESULTS)
         await control.receive_state()
         nursery.cancel_scope.cancel()
-    size = sum(one.size for one in drained)
+    size = sum(sizes)
     tell(f"* iperf3: {size} bytes in {took:.2f} s, {8 * size / took / 1e6:.1f} Mbit/s")
