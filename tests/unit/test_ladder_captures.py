@@ -287,6 +287,15 @@ def test_a_pcapng_of_several_interfaces() -> None:
     assert not reading(content).simulated
 
 
+def test_packets_that_stand_out_of_order_are_put_in_order() -> None:
+    """As those of two interfaces do, which are written from time to time."""
+    times = [1.0, 1.2, 1.4, 1.1, 1.3, 5.0, 4.5, 9.0]
+    frames = [(time, ip_packet(packet(A, B, data(n)).data, A, B)) for n, time in enumerate(times)]
+    assert [found.time for found in read(pcap(frames))] == sorted(times)
+    again = [(1.0, ip_packet(SCTP, A, B))] * 3  # at the same time the file's order counts
+    assert [found.number for found in read(pcap(again))] == [1, 2, 3]
+
+
 def test_comments_are_shown_without_what_would_move_a_terminals_cursor() -> None:
     chart = chart_of(written_by_pcapng((1, ip_packet(SCTP, A, B))))
     assert text(chart).endswith(r"[a \x1b[31mcomment]")

@@ -202,7 +202,6 @@ def draw(
     for association in associations.all:
         for side in association.sides:
             side.flow.end(last)
-    arrows.sort(key=lambda arrow: arrow.time)  # captures of several interfaces may be out of order
     if start is None:
         start = arrows[0].time if arrows else 0.0
     laid_out, addresses, lines = hosts.layout(arrows)

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import struct
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from .._engine import wire
@@ -89,7 +90,12 @@ def name(chunk: wire.Chunk | UserData) -> str:
         case wire.UnknownChunk() | wire.BadChunk():
             return type_name(chunk.type)
         case _:
-            return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(chunk).__name__).upper()
+            return _spelled(type(chunk).__name__)
+
+
+@cache
+def _spelled(class_name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", class_name).upper()
 
 
 def type_name(number: int) -> str:
@@ -158,6 +164,7 @@ def _user_data(data: UserData) -> str:
     return " ".join(words)
 
 
+@lru_cache
 def _ppid(number: int) -> str:
     """A PPID with its name; programs that send it in the wrong byte order are found by this."""
     name = _ppid_name(number)

@@ -58,6 +58,8 @@ _ANSWERS: dict[type[object], tuple[type[object], ...]] = {
 
 _ASK = frozenset({wire.Init, wire.CookieEcho, wire.Shutdown, wire.ShutdownAck, wire.Heartbeat})
 
+_BEFORE_SACKS = wire.Init, wire.CookieEcho
+
 _PATIENCE = 1.0
 """Seconds after which a chunk without an answer counts as lost: the least RTO (RFC 9260 16)."""
 
@@ -134,6 +136,8 @@ class Flow:
 
     def sack(self, chunk: wire.Sack) -> None:
         """Take a SACK of the other side."""
+        for kind in _BEFORE_SACKS:
+            self._asked.pop(kind, None)  # their answers have passed elsewhere
         cumulative = self._unwrap(chunk.cumulative_tsn)
         self._count += 1
         if self._acknowledge(cumulative):
