@@ -217,7 +217,7 @@ class Terminal:
 
 
 class OnTerminal(Protocol):
-    async def __call__(self, *arguments: object) -> Terminal: ...
+    async def __call__(self, *arguments: object, namespace: str | None = None) -> Terminal: ...
 
 
 @pytest.fixture
@@ -225,11 +225,12 @@ async def terminal(nursery: trio.Nursery) -> AsyncIterator[OnTerminal]:
     """Start ``trio-sctp`` on a terminal."""
     started: list[Terminal] = []
 
-    async def start(*arguments: object) -> Terminal:
+    async def start(*arguments: object, namespace: str | None = None) -> Terminal:
+        where = ["ip", "netns", "exec", namespace] if namespace else []
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         process = await trio.lowlevel.open_process(
-            command(*arguments),
+            where + command(*arguments),
             env=environment(),
             stdin=slave,
             stdout=slave,

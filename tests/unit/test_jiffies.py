@@ -15,12 +15,12 @@ from trio_sctp._kernel._layouts import STORAGE_SIZE, pack_address
 
 
 def test_the_length_of_a_jiffy_is_found_out() -> None:
-    assert 1_000_000 // _options._tick() in (100, 250, 300, 1000)
+    assert 1_000_000 // _options.jiffy() in (100, 250, 300, 1000)
 
 
 @pytest.mark.parametrize(("tick", "milliseconds"), [(1000, 25), (3333, 83), (4000, 100)])
 def test_a_round_trip(monkeypatch: pytest.MonkeyPatch, tick: int, milliseconds: int) -> None:
-    monkeypatch.setattr(_options, "_tick", lambda: tick)
+    monkeypatch.setattr(_options, "jiffy", lambda: tick)
     address = ("192.0.2.1", 2905)
     path = _options._path(
         {

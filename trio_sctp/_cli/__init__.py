@@ -2,18 +2,23 @@
 
 From the top down:
 
-    main          the command, and what becomes of errors
-    check         which stacks work here, and which settings matter
-    listen        the far end of a netcat for SCTP
-    connect       its near end
-    ping          the round trip and the state of each path, failover as it happens
-    talk          what the two have in common: their options
-    transfer      a file over several streams, checked at the other end
-    session       what goes to and fro: lines of input, messages, events
-    ladder        a message sequence chart of a capture
-    target        what several commands are told in the same words: hosts, ports, stacks, PPIDs
-    interrupting  Ctrl-C: the first one ends what runs gracefully, the second one at once
-    screen        what is written, and where
+    main                 the command, and what becomes of errors
+    check                which stacks work here, and which settings matter
+    listen               the far end of a netcat for SCTP
+    connect              its near end
+    ping                 the round trip and the state of each path, failover as it happens
+    perf                 throughput, latency and retransmissions
+    watch                the associations of this host's kernel
+    ladder               a message sequence chart of a capture
+    talk                 what listen and connect have in common: their options
+    transfer             a file over several streams, checked at the other end
+    session              what goes to and fro: lines of input, messages, events
+    iperf3               the other end of ``iperf3 --sctp``
+    measuring            what perf sends, its progress, and the figures in the end
+    kernel_associations  what the kernel tells of its associations
+    target               what several commands are told: hosts, ports, stacks, PPIDs
+    interrupting         Ctrl-C: the first one ends what runs gracefully, the second at once
+    screen               what is written, and where
 
 A command is a module that `main` names, with a function of the same name.
 """

@@ -15,7 +15,7 @@ import click
 
 import trio_sctp
 
-COMMANDS = ("check", "listen", "connect", "ping", "ladder")
+COMMANDS = ("check", "listen", "connect", "ping", "perf", "watch", "ladder")
 """Each is a module beside this one, which is imported only when it is asked for."""
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130

@@ -127,7 +127,7 @@ def _address(f: Fields) -> Address | None:
 
 
 @functools.cache
-def _tick() -> int:
+def jiffy() -> int:
     """The length of a jiffy of this kernel, microseconds.
 
     Linux counts timeouts of sockets in jiffies, and tells by how much it has rounded one up.
@@ -145,7 +145,7 @@ def _path(f: Fields, *, primary: bool) -> PeerAddressInfo:
         state=known(PathState, f["state"]),
         primary=primary,
         cwnd=f["cwnd"],
-        srtt=round(f["srtt"] * _tick() / 1000),  # Linux tells this one in jiffies
+        srtt=round(f["srtt"] * jiffy() / 1000),  # Linux tells this one in jiffies
         rto=f["rto"],
         mtu=f["mtu"],
     )
