@@ -254,6 +254,16 @@ async def test_a_peer_with_fewer_streams(run: RunCommand, peer: Listener, udp_po
     assert re.fullmatch(r"trio-sctp: .*stream.*", last)
 
 
+def test_quiet_is_quiet_of_the_stack_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIO_SCTP_STACK", raising=False)
+    for option, lines in ([], 2), (["--quiet"], 1):
+        told = done("connect", HOST, "1", *option).stderr.splitlines()
+        if not trio_sctp.stacks()[0].available:
+            assert len(told) == lines
+            assert "as this kernel has no SCTP" in told[0] or option
+        assert told[-1].startswith("trio-sctp: cannot associate with 127.0.0.1 port 1")
+
+
 # -- wrong arguments ---------------------------------------------------------------------------
 
 

@@ -32,6 +32,8 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
       trio-sctp listen 2905 --bind 192.0.2.1 --bind 198.51.100.1 --receive downloads
     """
 
+    local.quiet = talk.session.quiet
+
     async def program(interrupts: Interrupts) -> int:
         async with (
             local.open_stack(listening=True) as stack,

@@ -139,12 +139,16 @@ class Session:
                     return
                 if patience.deadline < math.inf:
                     patience.deadline = trio.current_time() + self.wait
-                shown = b""
+                quietly = b""
                 for record in batch:
                     match record:
                         case Message():
-                            self._say(described(record))
-                            shown += self._formatted(record.data)
+                            data = self._formatted(record.data)
+                            if self.quiet:
+                                quietly += data
+                            else:
+                                self._say(described(record))
+                                await write_output(data)
                             if self.echo:
                                 await association.send(
                                     record.data,
@@ -161,8 +165,7 @@ class Session:
                                 self._say("* COMM_UP")
                         case _:
                             self._say(f"* {told(record)}")
-                if shown:
-                    await write_output(shown)
+                await write_output(quietly)
 
     def _formatted(self, data: bytes) -> bytes:
         terminal = sys.stdout.isatty()
