@@ -60,7 +60,7 @@ test-oldest-trio: .venv/ready
 	$(OLDEST) -m pip install --quiet --upgrade 'pip>=25.1'
 	$(OLDEST) -m pip install --quiet --editable . --group test --group bench \
 	  "trio==$$(sed -n 's/.*"trio>=\([0-9.]*\)".*/\1/p' pyproject.toml).*"
-	$(OLDEST) -m pytest -m 'not kernel and not package' tests/unit tests/userland tests/conformance examples
+	$(OLDEST) -m pytest -m 'not kernel and not package' tests/unit tests/userland tests/conformance tests/cli examples
 
 check: .venv/ready
 	$(BIN)/ruff check

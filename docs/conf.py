@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+
 import trio_sctp
+from trio_sctp import _options
 
 project = "trio_sctp"
 author = "The trio_sctp authors"
@@ -31,15 +37,83 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: "didn't match any documents" not in record.getMessage()
 )
 
+# Types that appear in signatures and are nobody's to name.
+nitpick_ignore_regex = [("py:.*", r"trio_sctp\._[\w.]+\.(T|R|Half|ONCE)")]
+
 # Names of the standard library and of Trio lead to their own sites.  Tests build without a network.
-if not tags.has("offline"):  # noqa: F821 - Sphinx defines it
+if tags.has("offline"):  # noqa: F821 - Sphinx defines it
+    others = "collections|contextlib|enum|os|socket|ssl|trio"
+    nitpick_ignore_regex += [("py:.*", rf"({others})\..*")]
+else:
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
         "trio": ("https://trio.readthedocs.io/en/stable", None),
     }
 
+napoleon_attr_annotations = False  # The signature has the types.
+default_role = "py:obj"  # what a docstring has in single backquotes
+autodoc_default_options = {"undoc-members": True}
+autodoc_use_legacy_class_based = True  # sphinxcontrib-trio adds "async with" and the like to these
+autodoc_member_order = "bysource"
+add_module_names = False
+python_maximum_signature_line_length = 88
+
 myst_heading_anchors = 4  # the same anchors that code hosts make
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = "trio_sctp"
 html_show_sphinx = False
+
+
+def _documented_class(app):
+    """The class whose members autodoc looks at."""
+    document = app.env.current_document
+    module = sys.modules.get(document.autodoc_module)
+    return getattr(module, document.autodoc_class, None)
+
+
+def leave_out(app, kind, name, value, skip, options):
+    """Leave out the fields that the docstring of their class describes."""
+    _, _, attributes = (inspect.getdoc(_documented_class(app)) or "").partition("\nAttributes:\n")
+    named = [line.partition(":")[0] for line in attributes.splitlines()]
+    described = {field.strip() for line in named for field in line.split(",")}
+    of_options = isinstance(value, bool | _options.Scope)  # which the guide's table shows
+    return True if name in described or of_options else None
+
+
+def hide_constructors(app, kind, name, value, options, signature, returns):
+    """Show no parameters of a class that programs do not make themselves."""
+    of_ours = (inspect.getdoc(getattr(value, "__init__", None)) or "").startswith(
+        "Not for programs"
+    )
+    return ("", returns) if kind == "class" and of_ours else None
+
+
+def link_names(app, doctree):
+    """Make each public name in a page's text a link to its entry in the reference."""
+    if app.env.current_document.docname.startswith("reference/"):
+        return
+    for node in list(doctree.findall(nodes.literal)):
+        found = re.fullmatch(r"(?:trio_sctp\.)?(\w+)(?:\.(\w+))?(?:\(.*\))?", node.astext())
+        if found and found[1] in trio_sctp.__all__ and type(node.parent) is not nodes.reference:
+            target = _entry(*found.groups())
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=target)
+            node.replace_self(link)
+            link += node
+
+
+def _entry(name, attribute):
+    """What the reference calls a public name, or an attribute that it may have inherited."""
+    bases = getattr(getattr(trio_sctp, name), "__mro__", [])
+    for base in bases if attribute else ():
+        if attribute in vars(base) and base.__module__ == "trio_sctp":
+            return f"trio_sctp.{base.__name__}.{attribute}"
+    return f"trio_sctp.{name}"
+
+
+def setup(app):
+    app.connect("doctree-read", link_names)
+    app.connect("autodoc-skip-member", leave_out)
+    app.connect("autodoc-process-signature", hide_constructors)

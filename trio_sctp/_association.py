@@ -86,8 +86,11 @@ class Association:
 
     @property
     def up(self) -> bool:
-        """Whether messages can be exchanged, as far as is known: it came up, it has not ended, and
-        the peer has not begun to shut it down.  Asks nobody, so it may change at any checkpoint."""
+        """Whether messages can be exchanged, as far as is known.
+
+        It came up, it has not ended, and the peer has not begun to shut it down.  Asks nobody, so
+        it may change at any checkpoint.
+        """
         tcb = self._tcb
         return tcb.phase is Phase.UP and not tcb.peer_shuts_down
 
@@ -711,7 +714,7 @@ class AssociationChannel(
         """End the association at once and close its socket; see `Association.abort`.
 
         Everybody blocked in the channel wakes with ``trio.ClosedResourceError``, except in
-        `wait_ended`, which returns the end.
+        `Association.wait_ended`, which returns the end.
         """
         check_reason(reason)
         self._socket.abort_and_release(self._tcb, reason)

@@ -190,7 +190,7 @@ class AssocParams(Option):
 
 
 class PeerAddressFlags(enum.IntFlag):
-    """What `PeerAddressParams` switches on and off (RFC 6458 section 8.1.12, its SPP_ flags)."""
+    """What `PeerAddressParams` switches on and off (RFC 6458 section 8.1.12, ``SPP_`` flags)."""
 
     HB_ENABLE = 0x01
     """Send heartbeats on idle paths."""
@@ -382,7 +382,7 @@ class AutoClose(Option):
 
     Attributes:
       seconds: Seconds without a message in either direction, 0 to 2**32 - 1; 0 means never.  Linux
-        limits it to net.sctp.max_autoclose, which `get_option` then returns.
+        limits it to net.sctp.max_autoclose, which reading it then returns.
 
     Source: RFC 6458 section 8.1.8.
     """

@@ -34,9 +34,9 @@ STREAM_MESSAGE_SIZE = 16384
 @final
 @interrupted_at_checkpoints
 class EventChannel(trio.abc.ReceiveChannel[Event]):
-    """The events of one association, beside what `AssociationChannel.receive` takes.
+    """The events of one association, beside what its channel's ``receive`` takes.
 
-    Made by `AssociationChannel.events`; lives as long as that block.
+    Made by `trio_sctp.AssociationChannel.events`; lives as long as that block.
 
     Attributes:
       dropped: Events that gave way to later ones, because nobody took them.

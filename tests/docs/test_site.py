@@ -1,21 +1,44 @@
-"""The documentation is built without a warning, so each link inside it leads somewhere."""
+"""The site is built without a warning, its links lead somewhere, and the reference is complete."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urldefrag
 
 import pytest
+
+import trio_sctp
+import trio_sctp.testing
 
 pytest.importorskip("sphinx")
 
 ROOT = Path(__file__).parents[2]
 
 
+class Page(HTMLParser):
+    """The links of a built page, and the anchors that it has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors = {""}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.anchors.add(found.get("id") or "")
+        for name in "href", "src":
+            if link := found.get(name):
+                self.links.add(unquote(link))
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
+    """The built pages, by their files."""
     built = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "--quiet", "--keep-going", "--tag", "offline"]
     result = subprocess.run(
@@ -24,9 +47,33 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text=True,
     )
     assert (result.returncode, result.stderr) == (0, "")
-    return built / "html"
+    return {path: Page(path.read_text()) for path in (built / "html").rglob("*.html")}
 
 
-def test_every_page_is_built(site: Path) -> None:
-    for page in (ROOT / "docs").rglob("*.md"):
-        assert (site / page.relative_to(ROOT / "docs")).with_suffix(".html").exists()
+def test_every_page_is_built(site: dict[Path, Page]) -> None:
+    built = {path.name for path in site}
+    assert {page.stem + ".html" for page in (ROOT / "docs").rglob("*.md")} <= built
+
+
+def test_every_link_leads_somewhere(site: dict[Path, Page]) -> None:
+    followed = 0
+    for path, page in site.items():
+        for link in page.links:
+            target, anchor = urldefrag(link)
+            if ":" in target:
+                continue  # another site's
+            file = (path.parent / target.partition("?")[0]).resolve() if target else path
+            assert file.exists(), f"{path.name}: {link}"
+            if file in site:
+                assert anchor in site[file].anchors, f"{path.name}: {link}"
+                followed += bool(anchor)
+    assert followed > 100
+
+
+@pytest.mark.parametrize("module", [trio_sctp, trio_sctp.testing], ids=lambda m: m.__name__)
+def test_the_reference_has_every_public_name(site: dict[Path, Page], module: ModuleType) -> None:
+    anchors = set().union(
+        *(page.anchors for path, page in site.items() if "reference" in str(path))
+    )
+    name = module.__name__
+    assert {f"{name}.{public}" for public in module.__all__} <= anchors

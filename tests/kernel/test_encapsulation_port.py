@@ -15,6 +15,8 @@ from trio_sctp import (
     OptionUnsupported,
     open_association,
     open_endpoint,
+    open_listener,
+    userland,
 )
 
 from ..support.udp_peers import HOST, OTHER_HOST, channels, exchange, server
@@ -55,6 +57,20 @@ async def test_a_channel_in_udp_and_one_that_is_not() -> None:
         for native in ([], [EncapsulationPort(0)]):
             with pytest.raises(ConnectFailed):
                 await open_association(HOST, listener.port, options=native, stack="kernel")
+
+
+async def test_a_server_answers_each_peer_as_it_came() -> None:
+    async with (
+        await open_listener(0, hosts=HOST, stack="kernel") as listener,
+        userland(peer_udp_port=9899) as in_udp,
+    ):
+        for stack in (in_udp, "kernel"):
+            client = await open_association(HOST, listener.port, stack=stack)
+            accepted = await listener.accept()
+            await exchange(client, accepted)
+            client.abort()
+            await accepted.wait_ended()
+            await accepted.aclose()
 
 
 async def test_the_port_that_a_packet_comes_from_wins() -> None:

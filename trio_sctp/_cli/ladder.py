@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import cast
 
 import click
+import rich.progress
 
 from .._ladder.associations import Association
 from .._ladder.capture import Capture, CaptureError
@@ -18,7 +21,7 @@ from .._ladder.chunks import KNOWN_NAMES
 from .._ladder.flows import Fate
 from .._ladder.svg import svg
 from .._ladder.text import NARROWEST, Row, listed, rows
-from .screen import tell
+from .screen import happenings, tell
 
 MOST_ARROWS = 5000
 """Arrows in a picture: browsers take long to show more, and nobody finds anything in them."""
@@ -124,18 +127,39 @@ def ladder(
 
 def _read(trace: str) -> Chart:
     """The chart of all of a capture."""
-    piped = trace == "-"
-    with open(0 if piped else trace, "rb", closefd=not piped) as file:
+    with _opened(trace) as file:
         try:
-            capture = Capture(file, "standard input" if piped else trace)
+            capture = Capture(file, "standard input" if trace == "-" else trace)
             chart = draw(capture.packets(), start=capture.start, infer=not capture.simulated)
         except CaptureError as error:
             raise click.ClickException(str(error)) from None
     if capture.damage:
         tell(f"{trace} is damaged: {capture.damage}; what is before that is drawn")
     if capture.twice:
-        tell(f"{capture.twice} packets were captured at two places; each is drawn once")
+        one = capture.twice == 1
+        tell(
+            f"{capture.twice} packet{' was' if one else 's were'} captured at two places; "
+            f"{'it' if one else 'each'} is drawn once"
+        )
     return chart
+
+
+@contextlib.contextmanager
+def _opened(trace: str) -> Generator[io.BufferedReader]:
+    """Open a capture, and show on a terminal how much of it has been read."""
+    if trace == "-":
+        # The libraries want to know where they are, which nobody knows in a pipe.
+        yield io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
+        return
+    with rich.progress.open(
+        trace,
+        "rb",
+        description="Reading",
+        console=happenings,
+        transient=True,
+        disable=not happenings.is_terminal,
+    ) as file:
+        yield io.BufferedReader(cast(io.RawIOBase, file), 2**20)
 
 
 def _conditions(

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .._engine import wire
+from .chunks import UserData
 from .flows import Flow
 
 Found = tuple["Association", int]
 """An association, and the number of its side that has sent a packet."""
+
+FirstChunk = wire.Chunk | UserData | None
 
 
 class Side:
@@ -74,10 +77,11 @@ class Associations:
         self._by_tag: dict[tuple[int, int, int], list[Found]] = {}
         self._latest: dict[tuple[str, str, int, int], Found] = {}
 
-    def find(self, source: str, destination: str, packet: wire.Packet, time: float) -> Found:
+    def find(
+        self, source: str, destination: str, packet: wire.Packet, first: FirstChunk, time: float
+    ) -> Found:
         """The association of a packet, and the side that sent it."""
         port, other_port = packet.source_port, packet.destination_port
-        first = packet.chunks[0] if packet.chunks else None
         found: Found | None
         if type(first) is wire.Init:
             found = self._of_init(source, destination, packet, first, time)
@@ -124,7 +128,11 @@ class Associations:
         return new, 0
 
     def _by_tags(
-        self, source: str, destination: str, packet: wire.Packet, first: wire.Chunk | None
+        self,
+        source: str,
+        destination: str,
+        packet: wire.Packet,
+        first: FirstChunk,
     ) -> Found | None:
         port, other_port = packet.source_port, packet.destination_port
         if _is_reflected(first):
@@ -184,5 +192,5 @@ class Associations:
         return host is None or host == self._hosts.get(next(iter(addresses), address))
 
 
-def _is_reflected(chunk: wire.Chunk | None) -> bool:
+def _is_reflected(chunk: FirstChunk) -> bool:
     return isinstance(chunk, (wire.Abort, wire.ShutdownComplete)) and chunk.reflected

@@ -9,6 +9,7 @@ import struct
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from functools import lru_cache
+from heapq import heappop, heappush
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ _MOST_FRAGMENTED = 1000
 """Packets of which some fragments are still missing, that are held."""
 _TWICE = 1.0
 """Seconds within which a packet passes two places."""
+_DISORDER = 1.0
+"""Seconds by which a packet may stand too late in a file."""
 
 
 class CaptureError(Exception):
@@ -96,7 +99,7 @@ class Capture:
             scanner: Any = importlib.import_module("pcapng").FileScanner
         except ImportError as error:
             raise CaptureError(
-                f"reading captures needs {error.name}: pip install trio_sctp[cli]"
+                f"reading captures needs {error.name}: pip install 'trio_sctp[cli]'"
             ) from error
         self._links = _Links(self._dpkt)
         magic = file.peek(4)[:4]
@@ -116,18 +119,15 @@ class Capture:
             break
 
     def packets(self) -> Iterator[CapturedPacket]:
-        """The SCTP packets, in the order in which they were captured.
+        """The SCTP packets, by time.
 
         Raises:
           CaptureError: there is none.
         """
         found, time = 0, 0.0
         sightings = _Sightings()
-        for frame in self._frames:
-            time = frame.time
-            sighting = self._links.packet(frame, self.frames)
-            if sighting is None:
-                continue
+        for sighting in self._in_order():
+            time = sighting.packet.time
             if sightings.before(sighting):
                 self.twice += 1
             else:
@@ -138,6 +138,18 @@ class Capture:
             yield packet
         if not found:
             raise CaptureError(self._nothing())
+
+    def _in_order(self) -> Iterator[_Sighting]:
+        """The SCTP packets by time: of several interfaces, files have them a bit out of order."""
+        held: list[tuple[float, int, _Sighting]] = []
+        for frame in self._frames:
+            sighting = self._links.packet(frame, self.frames)
+            if sighting is not None:
+                heappush(held, (frame.time, self.frames, sighting))
+            while held and held[0][0] < frame.time - _DISORDER:
+                yield heappop(held)[2]
+        while held:
+            yield heappop(held)[2]
 
     def _nothing(self) -> str:
         if self.damage:

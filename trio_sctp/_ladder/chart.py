@@ -6,7 +6,7 @@ The chart is data, of which `text` and `svg` make something to look at.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -185,7 +185,7 @@ def draw(
     *,
     infer: bool,
 ) -> Chart:
-    """Make a chart of packets, in the order in which they were sent.
+    """Make a chart of packets, which come in the order in which they were sent.
 
     Args:
       packets: Whatever passed, be it SCTP or not.
@@ -228,7 +228,7 @@ def _arrow(packet: CapturedPacket, hosts: _Hosts, associations: Associations) ->
     if parsed is None:
         arrow.chunks.append(Chunk("no SCTP packet:", details=broken))
         return arrow
-    understood = [chunks.understood(chunk) for chunk in parsed.chunks]
+    understood = list(_understood(packet, parsed))
     arrow.more = max(0, len(understood) - _MOST_CHUNKS)
     if broken:
         # Its receiver throws it away, so nothing follows from it.
@@ -237,7 +237,10 @@ def _arrow(packet: CapturedPacket, hosts: _Hosts, associations: Associations) ->
             for chunk in understood[:_MOST_CHUNKS]
         ]
         return arrow
-    association, sender = associations.find(packet.source, packet.destination, parsed, packet.time)
+    first = understood[0] if understood else None
+    association, sender = associations.find(
+        packet.source, packet.destination, parsed, first, packet.time
+    )
     arrow.association = association.number
     association.packets += 1
     association.last = packet.time
@@ -280,6 +283,17 @@ def _parse(packet: CapturedPacket) -> tuple[wire.Packet | None, str]:
     return parsed, broken
 
 
+def _understood(
+    packet: CapturedPacket, parsed: wire.Packet
+) -> Iterator[wire.Chunk | chunks.UserData]:
+    """The chunks of a packet."""
+    offset = wire.HEADER_SIZE
+    for chunk in parsed.chunks:
+        yield chunks.understood(chunk, max(0, len(packet.data) - offset))
+        length = int.from_bytes(packet.data[offset + 2 : offset + 4], "big")
+        offset += length + (-length & 3)
+
+
 def _chunk(
     chunk: wire.Chunk | chunks.UserData, arrow: Arrow, association: Association, sender: int
 ) -> Chunk:
@@ -306,10 +320,6 @@ def _chunk(
             back.cumulative(chunk.cumulative_tsn)
         case wire.ForwardTsn():
             tsn = chunk.cumulative_tsn, there.number(chunk.cumulative_tsn)
-        case wire.Abort() | wire.ShutdownComplete() if arrow.fate is Fate.ARRIVED:
-            association.ended = chunks.name(chunk)
-            there.finish(arrow.time)
-            back.finish(arrow.time)
         case _:
             pass
     if not isinstance(chunk, chunks.UserData):
@@ -317,6 +327,10 @@ def _chunk(
             back.answered(chunk)
         if there.asks(chunk, arrow):
             remark = "again"
+    if isinstance(chunk, (wire.Abort, wire.ShutdownComplete)) and arrow.fate is Fate.ARRIVED:
+        association.ended = chunks.name(chunk)
+        there.finish(arrow.time)
+        back.finish(arrow.time)
     return Chunk(chunks.name(chunk), tsn, remark, chunks.details(chunk, there.number, back.number))
 
 

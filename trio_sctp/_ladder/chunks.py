@@ -6,6 +6,7 @@ import ipaddress
 import re
 import struct
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from .._engine import wire
@@ -15,6 +16,7 @@ from .._ppid import Ppid
 _BYTES = 16  # of a payload or a reason, that are shown
 _FEW = 8  # gap blocks, addresses and so on, that are shown
 
+_INIT = struct.Struct("!BBHIIHHI")
 _IDATA = struct.Struct("!BBHIHHII")
 _IDATA_TYPE, _RECONFIG_TYPE, _ASCONF_TYPE, _ASCONF_ACK_TYPE = 64, 130, 193, 128
 _NAMES = {
@@ -49,24 +51,35 @@ class UserData(NamedTuple):
     flags: int
 
 
-def understood(chunk: wire.Chunk) -> wire.Chunk | UserData:
-    """A chunk, as user data if it has any."""
-    if isinstance(chunk, wire.Data):
-        payload = chunk.payload
-        return UserData(
-            "DATA", chunk.tsn, chunk.stream, chunk.ppid, payload[:_BYTES], len(payload), chunk.flags
-        )
-    if isinstance(chunk, wire.UnknownChunk) and chunk.type == _IDATA_TYPE:
-        if len(chunk.raw) > _IDATA.size:
-            _, flags, _, tsn, stream, _, _, ppid = _IDATA.unpack_from(chunk.raw)
-            payload = chunk.raw[_IDATA.size :]
-            first = flags & wire.FIRST
-            shown = payload[:_BYTES]
-            return UserData(
-                "I-DATA", tsn, stream, ppid if first else None, shown, len(payload), flags
-            )
-        return wire.BadChunk(chunk.type, "too short", chunk.raw)
-    return chunk
+def understood(chunk: wire.Chunk, captured: int) -> wire.Chunk | UserData:
+    """A chunk, as user data if it has any.
+
+    Args:
+      chunk: The chunk; what a capture does not have of it is 0.
+      captured: How many of its bytes the capture has.
+    """
+    match chunk:
+        case wire.Data():
+            size = len(chunk.raw) - wire.DATA_OVERHEAD
+            payload = chunk.raw[wire.DATA_OVERHEAD : min(captured, wire.DATA_OVERHEAD + _BYTES)]
+            return UserData("DATA", chunk.tsn, chunk.stream, chunk.ppid, payload, size, chunk.flags)
+        case wire.UnknownChunk(type=number, raw=raw) if number == _IDATA_TYPE:
+            if len(raw) <= _IDATA.size:
+                return wire.BadChunk(number, "too short", raw)
+            _, flags, _, tsn, stream, _, _, ppid = _IDATA.unpack_from(raw)
+            payload = raw[_IDATA.size : min(captured, _IDATA.size + _BYTES)]
+            known_ppid = ppid if flags & wire.FIRST else None
+            size = len(raw) - _IDATA.size
+            return UserData("I-DATA", tsn, stream, known_ppid, payload, size, flags)
+        case wire.BadChunk(type=number, raw=raw) if len(raw) > captured:
+            cut_init = number in (wire.ChunkType.INIT, wire.ChunkType.INIT_ACK)
+            if not cut_init or captured < _INIT.size:
+                return wire.UnknownChunk(number, raw)  # not its fault
+            _, _, _, tag, rwnd, outbound, inbound, tsn = _INIT.unpack_from(raw)
+            make = wire.Init if number == wire.ChunkType.INIT else wire.InitAck
+            return make(tag, rwnd, outbound, inbound, tsn, [])  # without what is cut off
+        case _:
+            return chunk
 
 
 def name(chunk: wire.Chunk | UserData) -> str:
@@ -77,7 +90,12 @@ def name(chunk: wire.Chunk | UserData) -> str:
         case wire.UnknownChunk() | wire.BadChunk():
             return type_name(chunk.type)
         case _:
-            return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(chunk).__name__).upper()
+            return _spelled(type(chunk).__name__)
+
+
+@cache
+def _spelled(class_name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", class_name).upper()
 
 
 def type_name(number: int) -> str:
@@ -146,6 +164,7 @@ def _user_data(data: UserData) -> str:
     return " ".join(words)
 
 
+@lru_cache
 def _ppid(number: int) -> str:
     """A PPID with its name; programs that send it in the wrong byte order are found by this."""
     name = _ppid_name(number)
@@ -196,7 +215,9 @@ def _asconf_address(value: bytes) -> str:
 
 def _some(data: bytes, size: int | None = None) -> str:
     """The beginning of some bytes as text or else in hex, and how many there are if not all."""
+    if not data and size:
+        return f"{size} bytes"
     shown = data[:_BYTES]
     text = repr(shown) if all(0x20 <= byte < 0x7F for byte in shown) else shown.hex()
     size = len(data) if size is None else size
-    return text if size <= _BYTES else f"{text}... {size} bytes"
+    return text if size <= len(shown) else f"{text}... {size} bytes"

@@ -52,10 +52,13 @@ _ANSWERS: dict[type[object], tuple[type[object], ...]] = {
     wire.InitAck: (wire.Init,),
     wire.CookieAck: (wire.Init, wire.CookieEcho),
     wire.ShutdownAck: (wire.Shutdown,),
+    wire.ShutdownComplete: (wire.Shutdown, wire.ShutdownAck),
 }
 """The chunks that ask for an answer, by what answers them; a HEARTBEAT ACK answers just one."""
 
 _ASK = frozenset({wire.Init, wire.CookieEcho, wire.Shutdown, wire.ShutdownAck, wire.Heartbeat})
+
+_BEFORE_SACKS = wire.Init, wire.CookieEcho
 
 _PATIENCE = 1.0
 """Seconds after which a chunk without an answer counts as lost: the least RTO (RFC 9260 16)."""
@@ -79,9 +82,12 @@ class Flow:
         self._highest = 0  # TSN of all that were seen; from here on TSNs do not wrap around
         self._cumulative: int | None = None
         self._gaps: list[tuple[int, int]] = []  # of the last SACK
-        self._unacknowledged: OrderedDict[int, Fated] = OrderedDict()
+        self._count = 0  # of what was taken; it says what came before what
+        self._sacked = 0  # the count at the last SACK
+        self._unacknowledged: OrderedDict[int, tuple[Fated, int]] = OrderedDict()
         self._given_up: dict[int, Fated] = {}  # first copies of what was sent again
         self._asked: dict[type[object], dict[object, Fated]] = {}
+        self._in_vain: dict[type[object], list[Fated]] = {}  # those that were sent again
 
     # -- numbers -------------------------------------------------------------------------------
 
@@ -110,27 +116,32 @@ class Flow:
     def data(self, chunk: UserData, packet: Fated) -> str:
         """Take a chunk of user data; return what there is to say of it, or ""."""
         tsn = self._unwrap(chunk.tsn)
-        earlier = self._unacknowledged.get(tsn)
+        earlier, since = self._unacknowledged.get(tsn, (None, 0))
         acknowledged = self._is_acknowledged(tsn)
-        self._unacknowledged[tsn] = packet
+        self._count += 1
+        self._unacknowledged[tsn] = packet, self._count
         if earlier is not None:
             if self._infer and not acknowledged:
-                missing = self._is_missing(tsn)
+                missing = self._is_missing(tsn, since)
                 earlier.lose("reported missing, sent again" if missing else "sent again")
                 self._given_up[tsn] = earlier
-            return "again, though it had arrived" if acknowledged else "again"
+            return "again (it had arrived)" if acknowledged else "again"
         if acknowledged:
-            return "again, though it had arrived"
+            return "again (it had arrived)"
         if tsn < self._highest and self._infer:
             # Its first copy was lost before it came by here, or this one was overtaken.
-            return "late, reported missing" if self._is_missing(tsn) else "late"
+            return "late (reported missing)" if self._is_missing(tsn, 0) else "late"
         self._highest = max(self._highest, tsn)
         return ""
 
     def sack(self, chunk: wire.Sack) -> None:
         """Take a SACK of the other side."""
+        for kind in _BEFORE_SACKS:
+            self._asked.pop(kind, None)  # their answers have passed elsewhere
         cumulative = self._unwrap(chunk.cumulative_tsn)
+        self._count += 1
         if self._acknowledge(cumulative):
+            self._sacked = self._count
             self._gaps = sorted(
                 (cumulative + first, cumulative + last) for first, last in chunk.gaps
             )
@@ -159,9 +170,11 @@ class Flow:
         at = bisect_left(self._gaps, (tsn + 1,)) - 1
         return at >= 0 and self._gaps[at][1] >= tsn
 
-    def _is_missing(self, tsn: int) -> bool:
-        """Whether a SACK has reported one that was sent later and not this one."""
-        return bool(self._gaps) and tsn < self._gaps[-1][1] and not self._is_acknowledged(tsn)
+    def _is_missing(self, tsn: int, since: int) -> bool:
+        """Whether a SACK has reported a later one and not this one, which was sent before it."""
+        if not self._gaps or self._sacked < since:
+            return False
+        return tsn < self._gaps[-1][1] and not self._is_acknowledged(tsn)
 
     # -- control chunks ------------------------------------------------------------------------
 
@@ -176,6 +189,7 @@ class Flow:
         asked[content] = packet
         if earlier is not None and self._infer:
             earlier.lose("sent again")
+            self._in_vain.setdefault(kind, []).append(earlier)
         return earlier is not None
 
     def answered(self, chunk: wire.Chunk) -> None:
@@ -183,7 +197,8 @@ class Flow:
         if isinstance(chunk, wire.HeartbeatAck):
             self._asked.get(wire.Heartbeat, {}).pop(chunk.info, None)
         for kind in _ANSWERS.get(type(chunk), ()):
-            self._asked.pop(kind, None)
+            if not self._asked.pop(kind, None) and self._in_vain.get(kind):
+                self._in_vain[kind].pop().find()  # each copy that arrives is answered
 
     def finish(self, time: float) -> None:
         """Expect no answers and no SACKs any more, as the association has ended."""
@@ -195,8 +210,8 @@ class Flow:
         """Infer, when nothing more comes, what was lost and never sent again."""
         if not self._infer:
             return
-        for tsn, packet in self._unacknowledged.items():
-            if self._is_missing(tsn):
+        for tsn, (packet, since) in self._unacknowledged.items():
+            if self._is_missing(tsn, since):
                 packet.lose("reported missing")
             elif self._cumulative is None or self._is_acknowledged(tsn):
                 pass  # the capture has one direction only, or all is well

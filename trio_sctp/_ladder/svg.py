@@ -22,12 +22,13 @@ _NAMESPACE: Final = "http://www.w3.org/2000/svg"
 
 # Pixels.
 _LEFT, _RIGHT, _TOP = 150, 70, 14
-_BETWEEN_HOSTS = 430
+_BETWEEN_HOSTS = 480
 _LINE = 14  # from one line of text to the next
 _ROOM = 13  # below an arrow
 _CHARACTER, _SMALL_CHARACTER = 6.65, 6.05  # widths
 _HEAD = 7
 _PAUSE_HEIGHT = 26
+_HOST_ALONE = 40  # to the right of it
 
 _LABEL = int((_BETWEEN_HOSTS - 16) / _CHARACTER)  # characters
 _PAUSE = 1.0  # seconds without a packet, which are pointed out
@@ -105,6 +106,8 @@ class _Picture:
         _add(self._root, "style").text = _style()
         _add(self._root, "rect", "back", width="100%", height="100%")
         self._width = max([_LEFT, *self._x]) + _RIGHT
+        if len(chart.hosts) == 1:  # its labels stand beside it
+            self._width = self._gaps[0] + _HOST_ALONE + _BETWEEN_HOSTS / 2
 
         self._associations()
         self._hosts()
@@ -205,7 +208,7 @@ class _Picture:
         for line, kind in _lines(arrow, self._several):
             self._y += _LINE
             _write(group, kind, middle, self._y, line)
-        self._y += 8
+        self._y += 8 if arrow.fate is Fate.ARRIVED else 13  # room for a sign on the arrow
         _write(group, "time", _LEFT - 80, self._y + 4, f"{arrow.time - self._chart.start:.3f}")
         self._way(group, arrow, start, end)
         if arrow.old_path is not None:
@@ -239,7 +242,7 @@ class _Picture:
         one, other = self._column[source], self._column[destination]
         if one == other:
             other = one + 1 if one + 1 < len(self._gaps) else one - 1
-        return self._gaps[min(one, other)] if other >= 0 else self._x[source] + _BETWEEN_HOSTS / 2
+        return self._gaps[min(one, other)] if other >= 0 else self._gaps[one] + _HOST_ALONE
 
 
 def _positions(chart: Chart) -> list[float]:

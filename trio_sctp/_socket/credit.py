@@ -59,6 +59,7 @@ class Window(Frozen):
 
 
 Mode: TypeAlias = int | Literal[_Once.ONCE] | Window
+"""What an inbox delivers: so many records, one, or all with at most so many waiting."""
 
 R = TypeVar("R", bound=Message | Event)
 

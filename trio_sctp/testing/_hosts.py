@@ -400,7 +400,8 @@ async def simulated_network(
     exception passes unchanged.  Whatever is still open when the block is left is cut off: tasks
     that use it get a BrokenResourceError.
 
-    In the block, ``stack=None`` is refused outside the blocks of hosts, with `StackUnavailable`.
+    In the block, ``stack=None`` is refused outside the blocks of hosts, with
+    `trio_sctp.StackUnavailable`.
     """
     driver = _Driver(seed, default_link)
     network = SimulatedNetwork(driver)
