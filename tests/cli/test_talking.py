@@ -73,6 +73,9 @@ async def test_an_echo_for_all_who_come(run: RunCommand, stack: list[object]) ->
         assert await client.wait() == 0
     server.interrupt()
     assert await server.wait() == 0
+    told = re.findall(r"^< (\d+): 2 bytes on stream 0, PPID 0, unordered$", str(server.err), re.M)
+    assert len({*told}) == 3
+    assert {*re.findall(r"^\* (\d+): ended gracefully$", str(server.err), re.M)} == {*told}
 
 
 async def test_it_waits_for_answers_before_it_leaves(run: RunCommand, stack: list[object]) -> None:

@@ -42,7 +42,7 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
             if not talk.session.quiet:
                 tell(f"* listening on port {listener.port}")
             if keep_open:
-                talk.session.reads_input = False
+                talk.session.many = True
                 await _serve_all(listener, talk, interrupts)
                 return 0
             association = await interrupts.unless_interrupted(listener.accept)
