@@ -123,10 +123,12 @@ def test_user_data() -> None:
         packet(A, B, data(1, b"begins" * 3, flags=wire.FIRST)),
         packet(A, B, data(2, bytes(range(16)), flags=0)),
         packet(A, B, data(3, bytes(1000), flags=wire.LAST | wire.UNORDERED)),
+        packet(A, B, data(4, b"a\tline\r\n")),
     ) == [
         "DATA 1 begin stream 3 b'beginsbeginsbegi'... 18 bytes",
         "DATA 2 middle stream 3 000102030405060708090a0b0c0d0e0f",
         "DATA 3 end unordered 00000000000000000000000000000000... 1000 bytes",
+        r"DATA 4 stream 3 b'a\tline\r\n'",
     ]
 
 
