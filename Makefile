@@ -26,7 +26,8 @@ help:
 	@echo 'make compiled'
 	@echo '             the engine, compiled, in this tree; TRIO_SCTP_PURE=1 goes on running the pure one'
 	@echo 'make check   lint, formatting, types, workflows, and what the changelog will say next'
-	@echo 'make docs    the documentation, in docs/_build; every warning is an error'
+	@echo 'make docs    the documentation, in docs/_build; every warning is an error;'
+	@echo '             make docs SPHINXOPTS="--tag online" links to the sites of Python and Trio, too'
 	@echo 'make package the distributions, in dist, and whether they can be installed'
 	@echo 'make bench   the benchmarks, on this machine and on a kernel with SCTP;'
 	@echo '             they write docs/speed.md'
@@ -74,7 +75,8 @@ check: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --group docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env $(SPHINXOPTS) \
+	  --doctree-dir .venv/doctrees docs docs/_build
 
 package: .venv/ready compiler
 	$(BIN)/python -m pip install --quiet --group package

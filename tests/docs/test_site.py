@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urldefrag
+from xml.etree import ElementTree
 
 import pytest
 
@@ -40,7 +41,7 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     """The built pages, by their files."""
     built = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--keep-going", "--tag", "offline"]
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--keep-going"]
     result = subprocess.run(
         [*command, "--doctree-dir", built / "doctrees", ROOT / "docs", built / "html"],
         capture_output=True,
@@ -77,3 +78,13 @@ def test_the_reference_has_every_public_name(site: dict[Path, Page], module: Mod
     )
     name = module.__name__
     assert {f"{name}.{public}" for public in module.__all__} <= anchors
+
+
+@pytest.mark.parametrize("picture", (ROOT / "docs/pictures").iterdir(), ids=lambda path: path.name)
+def test_a_picture_has_a_title_and_is_shown_on_a_page(picture: Path) -> None:
+    title = ElementTree.parse(picture).find("{http://www.w3.org/2000/svg}title")
+    assert title is not None
+    assert any(
+        f"![{title.text}](../pictures/{picture.name})" in page.read_text()
+        for page in (ROOT / "docs").rglob("*.md")
+    )

@@ -170,7 +170,8 @@ def test_what_is_published_was_built_and_tested_before() -> None:
 def test_the_documentation_is_built_by_the_makefile_and_published_from_the_main_branch() -> None:
     jobs = WORKFLOWS["docs"]["jobs"]
     build, publish = jobs["build"], jobs["publish"]
-    assert "make docs PYTHON=python" in [step.get("run") for step in build["steps"]]
+    commands = [step.get("run") for step in build["steps"]]
+    assert 'make docs PYTHON=python SPHINXOPTS="--tag online"' in commands
     assert build["steps"][-1]["with"] == {"path": "docs/_build"}
     assert "$(BIN)/python -m sphinx --fail-on-warning" in MAKEFILE
     assert "docs docs/_build\n" in MAKEFILE
