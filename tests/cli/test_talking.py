@@ -73,6 +73,9 @@ async def test_an_echo_for_all_who_come(run: RunCommand, stack: list[object]) ->
         assert await client.wait() == 0
     server.interrupt()
     assert await server.wait() == 0
+    told = re.findall(r"^< (\d+): 2 bytes on stream 0, PPID 0, unordered$", str(server.err), re.M)
+    assert len({*told}) == 3
+    assert {*re.findall(r"^\* (\d+): ended gracefully$", str(server.err), re.M)} == {*told}
 
 
 async def test_it_waits_for_answers_before_it_leaves(run: RunCommand, stack: list[object]) -> None:
@@ -252,6 +255,16 @@ async def test_a_peer_with_fewer_streams(run: RunCommand, peer: Listener, udp_po
                 await association.receive()
     last = str(client.err).splitlines()[-1]
     assert re.fullmatch(r"trio-sctp: .*stream.*", last)
+
+
+def test_quiet_is_quiet_of_the_stack_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIO_SCTP_STACK", raising=False)
+    for option, lines in ([], 2), (["--quiet"], 1):
+        told = done("connect", HOST, "1", *option).stderr.splitlines()
+        if not trio_sctp.stacks()[0].available:
+            assert len(told) == lines
+            assert "as this kernel has no SCTP" in told[0] or option
+        assert told[-1].startswith("trio-sctp: cannot associate with 127.0.0.1 port 1")
 
 
 # -- wrong arguments ---------------------------------------------------------------------------

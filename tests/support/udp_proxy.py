@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -64,12 +64,17 @@ class UdpProxy:
         return packets
 
 
+_NOT_GIVEN_OUT = range(10_000, 32_768)
+"""UDP ports that no system gives to a socket that asks for any: nobody takes one by chance."""
+
+
 def free_port() -> int:
-    """Find a UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Find a UDP port that nobody has, and that nobody gets who asks for any."""
+    while True:
+        port = random.SystemRandom().choice(_NOT_GIVEN_OUT)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def sometimes(seed: int, share: float) -> Callable[[bytes, bool], bool]:

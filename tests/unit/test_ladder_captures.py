@@ -342,6 +342,21 @@ def test_udp_is_sctp_if_its_checksum_says_so_and_from_then_on() -> None:
     assert [(one.data, one.udp) for one in found] == [(SCTP, ports), (broken, ports)]
 
 
+@pytest.mark.parametrize("snaplen", [None, 28 + 4 + 2 * 36])
+def test_trains_of_packets_in_one_udp_packet_are_cut_up(snaplen: int | None) -> None:
+    """As captures have them where the network card does that, on the way out or in."""
+    train = [packet(A, B, data(n, b"12345678")).data for n in range(1, 4)]
+    train.append(packet(A, B, data(4, b"1234")).data)
+    assert [len(one) for one in train] == [36, 36, 36, 32]
+    frame = ip_packet(b"".join(train), A, B, (1111, 2222))
+    found = read(pcap([(0.0, frame[:snaplen])]))
+    if snaplen is None:
+        assert [(one.data, one.missing) for one in found] == [(one, 0) for one in train]
+    else:
+        assert [one.data for one in found] == [*train[:2], train[2][:4]]
+        assert [one.missing for one in found] == [0, 0, 32 + 32]
+
+
 # -- files that are no captures --------------------------------------------------------------------
 
 NO_CAPTURES = {

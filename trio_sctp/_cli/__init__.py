@@ -40,3 +40,5 @@ def start() -> None:
         if str(error.name).partition(".")[0] not in ("click", "rich"):
             raise
         sys.exit(HOW_TO_INSTALL)
+    except KeyboardInterrupt:  # while it starts
+        sys.exit(130)

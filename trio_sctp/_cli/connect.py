@@ -31,6 +31,8 @@ def connect(local: Local, talk: Talk, hosts: Sequence[str], port: int | str) -> 
       trio-sctp connect 192.0.2.1 198.51.100.1 2905 --send image.iso --streams 16
     """
 
+    local.quiet = talk.session.quiet
+
     async def program(interrupts: Interrupts) -> int:
         async with local.open_stack() as stack:
             connect = functools.partial(local.connect, stack, hosts, port, talk.options)

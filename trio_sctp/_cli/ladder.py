@@ -26,6 +26,8 @@ from .screen import happenings, tell
 MOST_ARROWS = 5000
 """Arrows in a picture: browsers take long to show more, and nobody finds anything in them."""
 
+_DAY = 86400
+
 
 class Moment(click.ParamType[float | datetime | time]):
     """Seconds since the capture began, or a time of day, or a date with a time."""
@@ -242,8 +244,10 @@ def _head(trace: str, whole: Chart, chart: Chart) -> Iterator[str]:
     shown = _count(chart.arrows, "SCTP packet")
     if len(chart.arrows) < len(whole.arrows):
         shown = f"{len(chart.arrows)} of {_count(whole.arrows, 'SCTP packet')}"
-    began = datetime.fromtimestamp(whole.start).astimezone()
-    yield f"{trace}: {shown}; 0 is {began.isoformat(' ', 'milliseconds')}"
+    if whole.start > _DAY:  # or it is a simulation's time, or none at all
+        began = datetime.fromtimestamp(whole.start).astimezone()
+        shown += f"; 0 is {began.isoformat(' ', 'milliseconds')}"
+    yield f"{trace}: {shown}"
     if len(chart.associations) == 1:
         yield from listed(chart.associations, chart.start)
 

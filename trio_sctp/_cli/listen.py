@@ -32,6 +32,8 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
       trio-sctp listen 2905 --bind 192.0.2.1 --bind 198.51.100.1 --receive downloads
     """
 
+    local.quiet = talk.session.quiet
+
     async def program(interrupts: Interrupts) -> int:
         async with (
             local.open_stack(listening=True) as stack,
@@ -40,7 +42,7 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
             if not talk.session.quiet:
                 tell(f"* listening on port {listener.port}")
             if keep_open:
-                talk.session.reads_input = False
+                talk.session.many = True
                 await _serve_all(listener, talk, interrupts)
                 return 0
             association = await interrupts.unless_interrupted(listener.accept)

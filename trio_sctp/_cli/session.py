@@ -48,7 +48,8 @@ class Session:
     active: int | None
     wait: float
     quiet: bool
-    reads_input: bool = True
+    many: bool = False
+    """Whether several peers are talked to, so that lines have to say whom they are about."""
 
     def __post_init__(self) -> None:
         """Raises ValueError if one of the messages cannot be."""
@@ -68,15 +69,16 @@ class Session:
 
     def tell_of(self, association: AssociationChannel) -> None:
         self._say(
-            f"* up: {', '.join(map(shown, association.peer_addresses))}; streams: "
+            association,
+            f"up: {', '.join(map(shown, association.peer_addresses))}; streams: "
             f"{association.outbound_streams} out, {association.inbound_streams} in"
             if association.ended is None
-            else "* it has ended already"
+            else "it has ended already",
         )
 
-    def _say(self, text: str) -> None:
+    def _say(self, association: AssociationChannel, text: str, mark: str = "*") -> None:
         if not self.quiet:
-            tell(text)
+            tell(f"{mark} {association.id}: {text}" if self.many else f"{mark} {text}")
 
     # -- to the peer ---
 
@@ -95,7 +97,7 @@ class Session:
         if self._given:
             for data in self._given:
                 yield data
-        elif not self.reads_input:
+        elif self.many:
             return
         elif self.format == "raw":
             while data := await read_input():
@@ -139,12 +141,16 @@ class Session:
                     return
                 if patience.deadline < math.inf:
                     patience.deadline = trio.current_time() + self.wait
-                shown = b""
+                quietly = b""
                 for record in batch:
                     match record:
                         case Message():
-                            self._say(described(record))
-                            shown += self._formatted(record.data)
+                            data = self._formatted(record.data)
+                            if self.quiet:
+                                quietly += data
+                            else:
+                                self._say(association, described(record), "<")
+                                await write_output(data)
                             if self.echo:
                                 await association.send(
                                     record.data,
@@ -154,15 +160,15 @@ class Session:
                                 )
                         case Passive():
                             n = self.active or 0
-                            self._say(f"* passive: {n} records were taken, {n} more are granted")
+                            text = f"passive: {n} records were taken, {n} more are granted"
+                            self._say(association, text)
                             inbox.grant(n)
                         case AssociationChange(state=AssociationState.COMM_UP):
                             if self.active:  # it has taken a credit
-                                self._say("* COMM_UP")
+                                self._say(association, "COMM_UP")
                         case _:
-                            self._say(f"* {told(record)}")
-                if shown:
-                    await write_output(shown)
+                            self._say(association, told(record))
+                await write_output(quietly)
 
     def _formatted(self, data: bytes) -> bytes:
         terminal = sys.stdout.isatty()
@@ -179,7 +185,7 @@ def described(message: Message) -> str:
     """What came, besides its data."""
     size = len(message.data)
     return (
-        f"< {size} byte{'s' if size > 1 else ''} on stream {message.stream}, PPID "
+        f"{size} byte{'s' if size > 1 else ''} on stream {message.stream}, PPID "
         f"{shown_ppid(message.ppid)}{', unordered' if message.unordered else ''}"
     )
 
@@ -233,6 +239,8 @@ async def read_input(size: int = PIECE, source: int = STDIN) -> bytes:
     In a thread, as regular files and consoles cannot be waited for otherwise; and without Python's
     buffer, whose lock a thread that is left waiting would keep.
     """
+    if source == STDIN and sys.stdin is None:  # it is closed, and another file may have its number
+        return b""
     return await trio.to_thread.run_sync(os.read, source, size, abandon_on_cancel=True)
 
 

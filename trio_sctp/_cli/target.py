@@ -82,6 +82,7 @@ class Local:
     bind: Sequence[str]
     bind_port: int | str = 0
     capture: str | None = None
+    quiet: bool = False
     _options: list[Option] = field(default_factory=list[Option])
 
     def _name(self) -> str:
@@ -92,7 +93,8 @@ class Local:
             return "userland"
         if trio_sctp.stacks()[0].available:
             return "kernel"
-        tell(f"This kernel has no SCTP: over UDP port {UDP_PORT}, as the peer has to, too")
+        if not self.quiet:
+            tell(f"* over UDP port {UDP_PORT}, as this kernel has no SCTP; so has the peer to do")
         return "userland"
 
     @contextlib.asynccontextmanager

@@ -6,11 +6,12 @@ import importlib
 import io
 import ipaddress
 import struct
+import warnings
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from functools import lru_cache
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from .._engine import wire
@@ -31,6 +32,8 @@ _PCAP = {
 
 _MOST_FRAGMENTED = 1000
 """Packets of which some fragments are still missing, that are held."""
+_MOST_TRIED = 16
+"""Places at which a UDP packet is tried to be cut up."""
 _TWICE = 1.0
 """Seconds within which a packet passes two places."""
 _DISORDER = 1.0
@@ -142,10 +145,10 @@ class Capture:
     def _in_order(self) -> Iterator[_Sighting]:
         """The SCTP packets by time: of several interfaces, files have them a bit out of order."""
         held: list[tuple[float, int, _Sighting]] = []
+        numbers = count()
         for frame in self._frames:
-            sighting = self._links.packet(frame, self.frames)
-            if sighting is not None:
-                heappush(held, (frame.time, self.frames, sighting))
+            for sighting in self._links.packets(frame, self.frames):
+                heappush(held, (frame.time, next(numbers), sighting))
             while held and held[0][0] < frame.time - _DISORDER:
                 yield heappop(held)[2]
         while held:
@@ -171,7 +174,10 @@ class Capture:
         """The packets of the file up to where it is damaged."""
         while True:
             try:
-                frame = next(frames)
+                with warnings.catch_warnings():
+                    # The library warns of options that it has no name for.
+                    warnings.simplefilter("ignore")
+                    frame = next(frames)
             except StopIteration:
                 return
             except MemoryError:
@@ -213,25 +219,45 @@ class Capture:
             yield _Frame(float(time), link_type, data, (0, 0), "")
 
 
-class _UdpFlows:
-    """Which UDP packets carry SCTP: those whose CRC32c is right, and more of the same."""
+class _Udp:
+    """Which UDP packets carry SCTP: those whose CRC32c is right, and more of the same flow."""
 
     def __init__(self) -> None:
         self._known: set[tuple[str, int, str, int]] = set()
 
-    def carries(
+    def packets(
         self, source: str, destination: str, ports: UdpPorts, data: bytes, missing: int
-    ) -> bool:
+    ) -> list[bytes]:
+        """The SCTP packets in a UDP packet."""
         ends = source, ports[0], destination, ports[1]
-        if ends in self._known:
-            return True
-        if missing or len(data) < wire.SMALLEST_PACKET:
-            return _SCTP_OVER_UDP in ports
-        parsed = wire.parse_packet_untrusted(data)
-        if parsed is not wire.Malformed.CHECKSUM:
+        pieces = _cut_up(data) if len(data) >= wire.SMALLEST_PACKET else None
+        if pieces is not None and not (missing and len(pieces) == 1):
             self._known |= {ends, (destination, ports[1], source, ports[0])}
-            return True
-        return _SCTP_OVER_UDP in ports
+            return pieces
+        return [data] if ends in self._known or _SCTP_OVER_UDP in ports else []
+
+
+def _cut_up(data: bytes) -> list[bytes] | None:
+    """SCTP packets, of which all but the last are of one size; None if the first one is none.
+
+    Systems pass whole trains of packets to and from the network card, which cuts them up and puts
+    them together.  Captures have the trains.
+    """
+    if _is_sealed(data):
+        return [data]
+    begin, size = data[:8], len(data)  # all have the same ports and the same tag
+    at = data.find(begin, wire.SMALLEST_PACKET)
+    for _ in range(_MOST_TRIED):
+        if at < 0:
+            return None
+        if _is_sealed(data[:at]):
+            return [data[start : start + at] for start in range(0, size, at)]
+        at = data.find(begin, at + 4)
+    return None
+
+
+def _is_sealed(data: bytes) -> bool:
+    return wire.parse_packet_untrusted(data) is not wire.Malformed.CHECKSUM
 
 
 class _Sightings:
@@ -298,7 +324,7 @@ class _Links:
     def __init__(self, dpkt: Any) -> None:
         self.unknown: set[int] = set()
         self._fragments = _Fragments()
-        self._udp = _UdpFlows()
+        self._udp = _Udp()
         # The library's own classes go on to what is inside, which is for us to read.
         self._ethernet: Any = type("Ethernet", (dpkt.ethernet.Ethernet,), {"_typesw": {}})
         self._sll: Any = type("SLL", (dpkt.sll.SLL,), {"_typesw": {}})
@@ -307,28 +333,25 @@ class _Links:
         self._ip6: Any = type("IP6", (dpkt.ip6.IP6,), {"_protosw": {}})
         self._errors = (dpkt.Error, struct.error, IndexError, ValueError)
 
-    def packet(self, frame: _Frame, number: int) -> _Sighting | None:
-        """The SCTP packet that a frame carries or completes; None if there is none."""
+    def packets(self, frame: _Frame, number: int) -> Iterator[_Sighting]:
+        """The SCTP packets that a frame carries or completes."""
         try:
             inside = self._inside(frame)
             if inside is None:
-                return None
+                return
             data, place = inside
             datagram = self._datagram(data)
         except self._errors:
-            return None  # of a protocol that is not ours, or cut off too early
-        if datagram is None:
-            return None
-        packet = self._sctp(datagram, frame.time, frame.comment, number)
-        return packet and _Sighting(packet, place, datagram.identity)
+            return  # of a protocol that is not ours, or cut off too early
+        if datagram is not None:
+            for packet in self._sctp(datagram, frame.time, frame.comment, number):
+                yield _Sighting(packet, place, datagram.identity)
 
     def rest(self, time: float) -> Iterator[CapturedPacket]:
         """What is known of packets of which fragments are missing."""
         for datagram in self._fragments.rest():
             comment = "fragments are not in the capture"
-            packet = self._sctp(datagram, time, comment, 0)
-            if packet is not None:
-                yield packet
+            yield from self._sctp(datagram, time, comment, 0)
 
     def _inside(self, frame: _Frame) -> tuple[bytes, object] | None:
         """An IP packet, and at which place it was seen."""
@@ -375,18 +398,22 @@ class _Links:
 
     def _sctp(
         self, datagram: _Datagram, time: float, comment: str, number: int
-    ) -> CapturedPacket | None:
+    ) -> Iterator[CapturedPacket]:
         source, destination, protocol, data, missing, _ = datagram
         ports: UdpPorts | None = None
-        if protocol == _UDP and len(data) >= _UDP_HEADER.size:
+        if protocol == _SCTP:
+            packets = [data]
+        elif protocol == _UDP and len(data) >= _UDP_HEADER.size:
             here, there, length, _ = _UDP_HEADER.unpack_from(data)
             ports = here, there
             data = data[_UDP_HEADER.size : max(length, _UDP_HEADER.size)]
-            if not self._udp.carries(source, destination, ports, data, missing):
-                return None
-        elif protocol != _SCTP:
-            return None
-        return CapturedPacket(time, source, destination, data, comment, ports, missing, number)
+            packets = self._udp.packets(source, destination, ports, data, missing)
+        else:
+            return
+        for packet in packets[:-1]:
+            yield CapturedPacket(time, source, destination, packet, comment, ports, 0, number)
+        for packet in packets[-1:]:
+            yield CapturedPacket(time, source, destination, packet, comment, ports, missing, number)
 
 
 @lru_cache(maxsize=10_000)

@@ -295,7 +295,7 @@ class _Driver:
         self._woken = trio.Event()
         self._over = False
         self.network.hosts_are(self._by_address)
-        self.recording = Recording(trio.current_time())
+        self.recording: Recording = Recording(trio.current_time())
         self.network.record(self.recording.write, self.recording.dropped)
 
     def add_host(self, addresses: Sequence[str], name: str | None) -> SimulatedHost:
