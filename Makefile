@@ -14,8 +14,8 @@ IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test test-oldest-trio check docs package bench mutants soak clean compiled compiler kernel-sctp \
-  peers
+.PHONY: help run test test-here test-pure test-oldest-trio check docs package bench mutants soak \
+  clean compiled compiler kernel-sctp peers
 
 help:
 	@echo 'make run     the demonstration, on the stack that works here;'
@@ -47,13 +47,19 @@ endif
 test: .venv/compiled kernel-sctp peers
 	$(BIN)/python -m pip install --quiet --group examples --group docs
 	$(TESTS) -n auto --junitxml=.venv/test-engine.xml $(ENGINE)
-	$(TESTS) --junitxml=.venv/test-here.xml $(addprefix --ignore=,$(ENGINE))
 	TRIO_SCTP_PURE=1 $(TESTS) -n auto --junitxml=.venv/test-pure-engine.xml $(ENGINE)
-	TRIO_SCTP_PURE=1 $(TESTS) --junitxml=.venv/test-pure.xml $(BOTH_FORMS)
+	@echo 'All else here, and beside it what runs with the pure engine too; both are shown at their end.'
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-pure
 	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
 	  --junitxml=.venv/test-kernel.xml
 	@$(BIN)/python -m tests.summary .venv/test-engine.xml .venv/test-here.xml \
 	  .venv/test-pure-engine.xml .venv/test-pure.xml .venv/test-kernel.xml
+
+# Parts of `make test`.
+test-here:
+	$(TESTS) --junitxml=.venv/test-here.xml $(addprefix --ignore=,$(ENGINE))
+test-pure:
+	TRIO_SCTP_PURE=1 $(TESTS) --junitxml=.venv/test-pure.xml $(BOTH_FORMS)
 
 OLDEST := .venv/oldest-trio/bin/python
 test-oldest-trio: .venv/ready
