@@ -224,8 +224,8 @@ async def test_an_option_for_opening_that_is_refused_is_named() -> None:
 # -- whom nobody could reach over UDP ----------------------------------------------------------
 
 HINT = (
-    " (a peer that uses its kernel's SCTP does not listen on UDP unless told to, on Linux by "
-    "sysctl net.sctp.udp_port=7 net.sctp.encap_port=7)"
+    " (perhaps no program listens there; a peer that uses its kernel's SCTP does not listen on UDP "
+    "unless told to, on Linux by sysctl net.sctp.udp_port=7 net.sctp.encap_port=7)"
 )
 
 
