@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import download_reference, pending_xref
 
 import trio_sctp
 from trio_sctp import _options
@@ -31,11 +30,6 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-
-# A folder may have no page yet.  Sphinx gives this warning no name to suppress it by.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "didn't match any documents" not in record.getMessage()
-)
 
 nitpick_ignore_regex = [
     # Types that appear in signatures and are nobody's to name.
@@ -61,7 +55,10 @@ python_maximum_signature_line_length = 88
 
 myst_heading_anchors = 4  # the same anchors that code hosts make
 
+copybutton_prompt_text = "$ "
+
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = "trio_sctp"
@@ -114,7 +111,19 @@ def _entry(name, attribute):
     return f"trio_sctp.{name}"
 
 
+def link_programs(app, doctree):
+    """Make a link to a program in examples/ lead to its page, if it has one, not to a download."""
+    for node in list(doctree.findall(download_reference)):
+        page = f"programs/{Path(node['reftarget']).stem}"
+        if page in app.env.found_docs and app.env.current_document.docname != page:
+            link = pending_xref("", refdomain="std", reftype="doc", reftarget=f"/{page}")
+            link["refexplicit"] = True
+            node.replace_self(link)
+            link += node.children
+
+
 def setup(app):
+    app.connect("doctree-read", link_programs)
     app.connect("doctree-read", link_names)
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-signature", hide_constructors)
