@@ -1,24 +1,27 @@
 """A relay: each client gets an association of its own with a server upstream.
 
 Who is slow holds up the other side, through full buffers, and nobody else.  If the upstream server
-refuses or is lost, its client's association is aborted, and the relay goes on.
+refuses or is lost, its client's association is aborted, and the relay goes on.  Who shuts down can
+be sent nothing any more: what the other side still says is dropped, and all that it said arrives.
 ``python -m examples.relay 2007 127.0.0.1 2006``
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 
 import trio
 
 import trio_sctp
-from trio_sctp import Association, AssociationChannel, ConnectFailed, InitMsg
+from trio_sctp import Association, AssociationChannel, AssociationLost, ConnectFailed, InitMsg
 
 
 async def copy(source: AssociationChannel, sink: AssociationChannel) -> None:
     async for message in source:
-        await sink.send(message.data, stream=message.stream, ppid=message.ppid)
+        with contextlib.suppress(AssociationLost):  # it has shut down, or `copy` from it fails
+            await sink.send(message.data, stream=message.stream, ppid=message.ppid)
     await sink.eof()
 
 

@@ -1,5 +1,6 @@
 """A client that connects anew whenever it has to, and sends again what was not delivered.
 
+Of a line longer than a packet the server may have acknowledged a part: such a line is given up.
 ``python -m examples.resending 127.0.0.1 2006`` sends the lines that are typed.
 """
 
@@ -19,7 +20,7 @@ async def deliver(messages: trio.MemoryReceiveChannel[bytes], host: str, port: i
 
     async def session(association: AssociationChannel, last: AssociationEnd | None) -> None:
         if last is not None:
-            unsent.extendleft(failed.data for failed in reversed(last.undelivered))
+            unsent.extendleft(f.data for f in reversed(last.undelivered) if f.complete)
         async with association.while_up():
             while True:
                 while unsent:

@@ -10,7 +10,7 @@ import sys
 import trio
 
 import trio_sctp
-from trio_sctp import AssociationChannel, ConnectFailed
+from trio_sctp import AssociationChannel
 
 
 async def connect(
@@ -20,7 +20,7 @@ async def connect(
         try:
             with trio.fail_after(patience):
                 return await trio_sctp.open_association(host, port)
-        except (ConnectFailed, trio.TooSlowError) as error:
+        except (OSError, trio.TooSlowError) as error:  # refused, no route, no such name; or silence
             print(f"Attempt {attempt + 1} of {attempts}: {error or 'no answer'}")
             await trio.sleep(0.5 * 2**attempt)
     raise trio.TooSlowError(f"no association with {host} port {port}")

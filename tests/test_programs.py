@@ -303,6 +303,33 @@ async def test_relay(network: Network, nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
+async def test_relay_delivers_all_of_a_client_that_does_not_wait_for_replies(
+    network: Network, nursery: trio.Nursery
+) -> None:
+    ends = trio.Event()
+    received: list[bytes] = []
+
+    async def talk(association: AssociationChannel) -> None:
+        while True:
+            try:
+                await association.send(b"news")  # whether or not it was asked
+            except AssociationLost:  # it was shut down
+                break
+        received.extend([message.data async for message in association])
+        ends.set()
+
+    await nursery.start(trio_sctp.serve, talk, UPSTREAM)
+    await start_relay(nursery)
+    client = await connect()
+    for number in range(100):
+        await client.send(b"%d" % number)
+    await client.aclose()
+    with trio.fail_after(HUNG):
+        await ends.wait()
+    assert received == [b"%d" % number for number in range(100)]
+    nursery.cancel_scope.cancel()
+
+
 async def test_relay_goes_on_when_the_upstream_refuses_or_is_lost(
     network: Network, nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]
 ) -> None:

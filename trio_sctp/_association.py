@@ -248,7 +248,8 @@ class Association:
           lifetime: Milliseconds after which an unsent message is given up (RFC 3758); 0 is never.
           address: The peer's address, ``(host, port)``, to send to instead of the primary one
             (gen_sctp ``addr_over``).  Linux has no such thing on a channel.
-          eof: Start the graceful shutdown with this message as the last (gen_sctp ``eof``).
+          eof: Start the graceful shutdown with this message as the last (gen_sctp ``eof``); the
+            peer cannot reply to it.
           abort: Send only an abort, with ``value`` as its reason (gen_sctp ``abort``).
 
         Raises:
@@ -301,8 +302,9 @@ class Association:
     async def eof(self) -> None:
         """Start the graceful shutdown (gen_sctp ``eof/2``).
 
-        What was sent is still delivered; what the peer sent can still be received.  Returns when
-        the stack has taken the request; `wait_ended` waits for the end.  Senders that wait for room
+        What was sent is still delivered; what the peer sent can still be received.  It cannot send
+        anything more when it has heard of the shutdown: SCTP has no half-close.  Returns when the
+        stack has taken the request; `wait_ended` waits for the end.  Senders that wait for room
         get ``trio.ClosedResourceError``.  Waits for a half-open association to come up first.  Does
         nothing if the association has ended gracefully.
 

@@ -121,8 +121,9 @@ class ConnectFailed(OSError):
             text += f" ({error_string(event.error)})"
         elif udp_port and number != errno.ECONNABORTED:
             text += (
-                " (a peer that uses its kernel's SCTP does not listen on UDP unless told to, on "
-                f"Linux by sysctl net.sctp.udp_port={udp_port} net.sctp.encap_port={udp_port})"
+                " (perhaps no program listens there; a peer that uses its kernel's SCTP does not "
+                "listen on UDP unless told to, on Linux by sysctl "
+                f"net.sctp.udp_port={udp_port} net.sctp.encap_port={udp_port})"
             )
         super().__init__(number, text)
         self.event = event

@@ -154,9 +154,9 @@ async def test_a_peer_that_refuses(stack: StackUnderTest) -> None:
     said = f"{peer}: {refused}"
     if udp := getattr(stack.stack, "peer_udp_port", 0):
         said = (
-            f"{peer} over UDP port {udp}: {refused} (a peer that uses its kernel's SCTP does not "
-            "listen on UDP unless told to, on Linux by sysctl net.sctp.udp_port="
-            f"{udp} net.sctp.encap_port={udp})"
+            f"{peer} over UDP port {udp}: {refused} (perhaps no program listens there; a peer that "
+            "uses its kernel's SCTP does not listen on UDP unless told to, on Linux by sysctl "
+            f"net.sctp.udp_port={udp} net.sctp.encap_port={udp})"
         )
     async with stack.endpoint() as client, stack.listening():
         calls: list[Callable[[], Any]] = [

@@ -23,11 +23,11 @@ A comment in the line above a block changes that:
     <!-- with: name = "x" -->      what functions that are called get for parameters of these names
     <!-- not run: a reason -->     it is only compiled; or, in a terminal, nothing at all is done
 
-A block that begins with a comment such as ``# server.py`` is a file of this name.  It is run by the
-``console`` blocks of its page, which are run in their order, in one folder, each as a terminal of
-its own.  A ``$`` begins a command, ``python FILE`` or ``trio-sctp``; below it stands all that it
-prints, where ``...`` is anything.  ``^C`` in a line of its own interrupts it; what stands below
-that, if anything does, is the rest that it prints.  Blocks of ``sh`` are not run.
+A block that begins with a comment such as ``# server.py`` is a file of this name.  A program is run
+by the ``console`` blocks of its page, which are run in their order, in one folder, each as a
+terminal of its own.  A ``$`` begins a command, ``python FILE`` or ``trio-sctp``; below it stands
+all that it prints, where ``...`` is anything.  ``^C`` in a line of its own interrupts it; what
+stands below that, if anything does, is the rest that it prints.  Blocks of ``sh`` are not run.
 
     <!-- runs on -->               the block's last command goes on, at most to the page's end
     <!-- of: server.py -->         what this program, which runs on, prints next
@@ -72,7 +72,7 @@ class Block:
     @property
     def file(self) -> str | None:
         """The name of the file that it is, if it is one."""
-        found = re.match(r"# (\w+\.py)\n", self.source)
+        found = re.match(r"# (\w+\.(py|ini))\n", self.source)
         return found[1] if found else None
 
 

@@ -162,11 +162,11 @@ async def test_terminals_show_what_the_page_shows(shown: list[Block], tmp_path: 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
-def test_every_file_is_run(page: Path) -> None:
+def test_every_program_is_run(page: Path) -> None:
     """By a terminal, or by another file of the page."""
     consoles = "".join(block.source for block in blocks(page) if is_run(block))
     for block in blocks(page):
-        if block.file:
+        if block.file and block.language == "python":
             name = block.file.removesuffix(".py")
             others = [
                 other.source for other in blocks(page) if other.file not in (None, block.file)
