@@ -89,7 +89,7 @@ package: .venv/ready compiler
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
-	TRIO_SCTP_DIST=dist $(BIN)/python -m pytest -m package tests/packaging
+	TRIO_SCTP_DIST=dist $(BIN)/python -m pytest -m package -o faulthandler_timeout=600 tests/packaging
 
 bench: .venv/compiled kernel-sctp
 	$(BIN)/python -m benchmarks native --page

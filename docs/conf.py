@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 import sys
 from pathlib import Path
@@ -31,11 +30,6 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-
-# A folder may have no page yet.  Sphinx gives this warning no name to suppress it by.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "didn't match any documents" not in record.getMessage()
-)
 
 nitpick_ignore_regex = [
     # Types that appear in signatures and are nobody's to name.

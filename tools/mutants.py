@@ -86,7 +86,7 @@ SIDES = {
         left_out=[
             "test_docs.py",
             "test_gen_sctp_table.py",
-            "test_ladder.py",
+            "test_ladder*.py",
             "test_layers.py",
             "test_misuse_of_testing.py",
             "test_network.py",
@@ -121,7 +121,7 @@ def test_command(side: Side) -> str:
         path
         for folder in side.tests
         for path in sorted((TREE / folder).glob("test_*.py"))
-        if path.name not in side.left_out
+        if not any(map(path.match, side.left_out))
     ]
     tests.sort(key=lambda path: side.last.index(path.name) if path.name in side.last else -1)
     names = [str(path.relative_to(TREE)) for path in tests]

@@ -103,9 +103,9 @@ class Running:
 class Screen(Output):
     """A terminal, and what stands on it."""
 
-    def __init__(self, closed: trio.Event) -> None:
+    def __init__(self, closed: trio.Event, columns: int) -> None:
         super().__init__(closed)
-        self.screen = pyte.Screen(COLUMNS, LINES)
+        self.screen = pyte.Screen(columns, LINES)
         self._stream = pyte.ByteStream(self.screen)
 
     def add(self, data: bytes | bytearray) -> None:
@@ -187,9 +187,9 @@ async def _read(source: trio.abc.ReceiveStream | None, output: Output) -> None:
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, process: trio.Process, master: int) -> None:
+    def __init__(self, process: trio.Process, master: int, columns: int) -> None:
         self.process = process
-        self.screen = Screen(trio.Event())
+        self.screen = Screen(trio.Event(), columns)
         self._master = master
 
     async def type(self, text: str) -> None:
@@ -217,7 +217,9 @@ class Terminal:
 
 
 class OnTerminal(Protocol):
-    async def __call__(self, *arguments: object, namespace: str | None = None) -> Terminal: ...
+    async def __call__(
+        self, *arguments: object, namespace: str | None = None, columns: int = COLUMNS
+    ) -> Terminal: ...
 
 
 @pytest.fixture
@@ -225,10 +227,12 @@ async def terminal(nursery: trio.Nursery) -> AsyncIterator[OnTerminal]:
     """Start ``trio-sctp`` on a terminal."""
     started: list[Terminal] = []
 
-    async def start(*arguments: object, namespace: str | None = None) -> Terminal:
+    async def start(
+        *arguments: object, namespace: str | None = None, columns: int = COLUMNS
+    ) -> Terminal:
         where = ["ip", "netns", "exec", namespace] if namespace else []
         master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
         process = await trio.lowlevel.open_process(
             where + command(*arguments),
             env=environment(),
@@ -239,7 +243,7 @@ async def terminal(nursery: trio.Nursery) -> AsyncIterator[OnTerminal]:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
-        running = Terminal(process, master)
+        running = Terminal(process, master, columns)
         nursery.start_soon(running.read)
         started.append(running)
         return running

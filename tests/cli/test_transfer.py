@@ -12,7 +12,8 @@ import trio
 
 import trio_sctp
 from trio_sctp import AssociationLost, Listener
-from trio_sctp._cli.transfer import AHEAD, DATA, END, GO, OFFER, OK, PIECE, PLACE
+from trio_sctp._cli.screen import counted
+from trio_sctp._cli.transfer import AHEAD, DATA, END, GO, GONE, OFFER, OK, PIECE, PLACE
 
 from .conftest import HOST, OnTerminal, RunCommand, listening, port_of
 
@@ -52,7 +53,9 @@ async def test_a_file_arrives(
     assert await sender.wait() == 0
     assert await receiver.wait() == 0
     assert (folder / file.name).read_bytes() == CONTENT[:size]
-    assert f"{size} bytes have arrived, and are checked; {streams} streams" in str(sender.err)
+    assert f"{counted(size, 'byte')} arrived, and checked; {counted(streams, 'stream')}, " in str(
+        sender.err
+    )
     assert hashlib.sha256(CONTENT[:size]).hexdigest()[:16] in str(receiver.err)
 
 
@@ -103,7 +106,7 @@ async def test_a_progress_bar(
         with pytest.raises(trio.EndOfChannel):
             await association.receive()
     assert await shown.wait() == 0
-    assert "229377 bytes have arrived" in str(shown.screen)
+    assert "229377 bytes arrived, and checked" in str(shown.screen)
 
 
 def offer(size: int | None = 10, name: object = "name") -> bytes:
@@ -193,6 +196,21 @@ async def test_ctrl_c_at_the_sender_leaves_nothing_at_the_receiver(
     assert await sender.wait() == 130
     assert await receiver.wait() == 1
     assert str(receiver.err).endswith("the sender has left before the file was whole\n")
+    assert names(folder) == set()
+
+
+async def test_a_receiver_that_leaves_is_noticed_though_the_input_is_silent(
+    run: RunCommand, udp_port: int, folder: Path
+) -> None:
+    sender = await listening(run, "--udp-port", udp_port, "--send", "-")
+    arguments = [HOST, port_of(sender), "--udp-port", udp_port, "--receive", folder / "new"]
+    receiver = await run("connect", *arguments)
+    await sender.write(b"beginning")
+    await sender.err.expect("is offered")
+    receiver.interrupt()
+    assert await receiver.wait() == 130
+    assert await sender.wait() == 1
+    assert str(sender.err).endswith(f"trio-sctp: {GONE}\n")
     assert names(folder) == set()
 
 

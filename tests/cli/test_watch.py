@@ -34,7 +34,7 @@ def test_with_no_association_it_says_so() -> None:
 
 def row(text: str, near: int, far: int) -> str:
     """The line of an end of an association, by its ports."""
-    (found,) = re.findall(rf"^.* {near} +\S+ +{far} .*$", text, re.M)
+    (found,) = re.findall(rf"^.*:{near} +\S+:{far} .*$", text, re.M)
     return str(found)
 
 
@@ -69,7 +69,23 @@ async def test_one_to_many_and_ipv6() -> None:
         text = await trio.to_thread.run_sync(lambda: done("watch").stdout)
         for ports in (client.port, server.port), (server.port, client.port):
             line = row(text, *ports)
-            assert re.search(r"ESTABLISHED +::1 +\d+ +::1 +\d+ .* \d+ ms +\d+ ms +\d+ ", line)
+            assert re.search(r"ESTABLISHED +\[::1\]:\d+ +\[::1\]:\d+ .* \d+ ms +\d+ ms +\d+ ", line)
+
+
+@pytest.mark.kernel
+async def test_a_narrow_terminal_has_it_all(terminal: OnTerminal) -> None:
+    async with (
+        await trio_sctp.open_listener(0, hosts=HOSTS) as listener,
+        await trio_sctp.open_association(HOSTS, listener.port),
+    ):
+        shown = await terminal("watch", "--once", columns=80)
+        assert await shown.wait() == 0
+    text = str(shown.screen)
+    assert (
+        len(re.findall(r"ESTABLISHED +127\.0\.0\.1:\d+ +127\.0\.0\.1:\d+ +rtt \d+ ms", text)) == 2
+    )
+    assert text.count(f"({os.getpid()})") == 2
+    assert len(re.findall(r" cwnd \d+ +0 rtx$", text, re.M)) == 2
 
 
 @pytest.mark.kernel
@@ -81,7 +97,7 @@ async def test_live_and_a_path_that_fails(run: RunCommand, terminal: OnTerminal)
         server = await listening(run, *bind, namespace="right")
         here = [word for host in hosts.left_hosts for word in ("--bind", host)]
         client = await run("connect", *hosts.right_hosts, port_of(server), *here, namespace="left")
-        await shown.screen.expect(r"ESTABLISHED +10\.99\.0\.1 +\d+ +10\.99\.0\.2 +\d+ ")
+        await shown.screen.expect(r"ESTABLISHED +10\.99\.0\.1:\d+ +10\.99\.0\.2:\d+ ")
         hosts.down(1)
         await shown.screen.expect(r"10\.99\.1\.2\((POTENTIALLY_FAILED|INACTIVE)\)")
         client.interrupt()

@@ -21,7 +21,7 @@ A comment in the line above a block changes that:
     <!-- goes on -->               it is the rest of the program that the block before begins
     <!-- beside -->                it runs beside the one before, on the same host
     <!-- with: name = "x" -->      what functions that are called get for parameters of these names
-    <!-- not run: a reason -->     it is only compiled
+    <!-- not run: a reason -->     it is only compiled; or, in a terminal, nothing at all is done
 
 A block that begins with a comment such as ``# server.py`` is a file of this name.  A program is run
 by the ``console`` blocks of its page, which are run in their order, in one folder, each as a

@@ -64,6 +64,10 @@ def compare(expected: str, shown: str) -> None:
     assert re.fullmatch(pattern, shown, re.DOTALL), f"expected:\n{expected}\nshown:\n{shown}"
 
 
+def is_run(block: Block) -> bool:
+    return block.language == "console" and block.mark != "not run"
+
+
 class Step(NamedTuple):
     """One command of a block, or what a program that runs on prints next."""
 
@@ -94,7 +98,7 @@ class Screen:
         """Do what a block says, and see whether it shows what appears."""
         if block.file:
             (self._folder / block.file).write_text(block.source)
-        elif block.language == "console":
+        elif is_run(block):
             *before, last = steps(block.source)
             for step in before:
                 await self._do(step, block, runs_on=False)
@@ -142,7 +146,7 @@ class Screen:
 SHOWN = [
     pytest.param(list(blocks(page)), id=str(page.relative_to(ROOT / "docs")))
     for page in PAGES
-    if any(block.language == "console" for block in blocks(page))
+    if any(map(is_run, blocks(page)))
 ]
 
 
@@ -160,7 +164,7 @@ async def test_terminals_show_what_the_page_shows(shown: list[Block], tmp_path: 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
 def test_every_program_is_run(page: Path) -> None:
     """By a terminal, or by another file of the page."""
-    consoles = "".join(block.source for block in blocks(page) if block.language == "console")
+    consoles = "".join(block.source for block in blocks(page) if is_run(block))
     for block in blocks(page):
         if block.file and block.language == "python":
             name = block.file.removesuffix(".py")

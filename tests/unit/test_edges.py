@@ -279,7 +279,9 @@ async def test_a_change_of_streams_is_known_however_few_events_are_wanted() -> N
     assert (association.inbound_streams, association.outbound_streams) == (20, 30)
 
 
-async def test_a_message_that_the_peer_has_given_up_in_its_midst_is_dropped() -> None:
+async def test_a_message_that_the_peer_has_given_up_in_its_midst_is_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     endpoint, socket = await endpoint_with(ID)
     aborted = PartialDeliveryAborted(association_id=ID, indication=0, stream=0, ssn=0)
     socket.arrive(Piece(message(ID, b"half of ")), aborted, message(ID, b"whole"))
@@ -287,6 +289,18 @@ async def test_a_message_that_the_peer_has_given_up_in_its_midst_is_dropped() ->
     record = await endpoint.receive()
     assert isinstance(record, Message)
     assert record.data == b"whole"
+    assert "a message of which a part had come is dropped" in caplog.text
+
+
+async def test_a_message_of_nobody_is_given_up_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    socket.arrive(PartialDeliveryAborted(association_id=ID + 1, indication=0, stream=0, ssn=0))
+    socket.arrive(message(ID, b"whole"))
+    records = await endpoint.receive_batch()
+    assert isinstance(records[-1], Message)
+    assert "dropped" not in caplog.text
 
 
 async def test_whoever_was_up_behind_a_full_store_is_known_to_shut_down(

@@ -129,3 +129,34 @@ async def test_the_change_of_path_is_marked_once_and_the_retransmission(
     ]
     (lost,) = (label for label in labels if label.startswith("DATA 3 stream"))
     assert lost == "DATA 3 stream 2 ppid 60 NGAP b'2' [dropped: the link is down]"
+
+
+async def test_a_network_remembers_its_last_packets(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_network() as network:
+        assert str(network.ladder()) == "no packet was sent"
+        left, right = network.host("192.0.2.1"), network.host("192.0.2.2")
+        async with await trio_sctp.open_listener(2905, stack=right):
+            client = await trio_sctp.open_association("192.0.2.2", 2905, stack=left)
+            client.abort()
+        whole = in_text(str(network.ladder()))
+        assert len(whole) == 6
+        assert str(network.ladder(last=1)).startswith("5 packets before these\n")
+        assert in_text(str(network.ladder(last=2))) == whole[-2:]
+        for number in range(10_000):
+            network.network.transmit(b"", "192.0.2.1", "192.0.2.2", 1.0 + number)
+        lines = str(network.ladder()).splitlines()
+        assert lines[0] == "6 packets before these"
+        assert len(lines) == 2 + 10_000
+        assert lines[-1].endswith("no SCTP packet: shorter than a header and a chunk")
+
+
+async def test_what_is_dropped_later_is_told_too(autojump_clock: trio.testing.MockClock) -> None:
+    """Earlier ladders stay as they were."""
+    async with simulated_network(default_link=Link(delay=1.0)) as network:
+        network.host("192.0.2.1"), network.host("192.0.2.2")
+        network.network.transmit(bytes(16), "192.0.2.1", "192.0.2.2", 0.0)
+        before = network.ladder()
+        network.network.default_link.up = False
+        assert network.network.deliver(1.0) == []
+        assert "dropped: the link went down" in str(network.ladder())
+        assert "dropped" not in str(before)

@@ -37,6 +37,7 @@ from trio_sctp import (
     userland,
 )
 from trio_sctp._engine import Engine, wire
+from trio_sctp._userland.carrier import can_count_drops
 from trio_sctp._userland.userland import default_stack
 
 from ..support.udp_proxy import free_port, udp_proxy
@@ -667,6 +668,33 @@ async def test_what_other_systems_lack_is_not_needed(platform: str) -> None:
     lines = run.stdout.decode().splitlines()
     assert lines[1:] == ["b'hello'"]
     assert platform in lines[0]
+
+
+@linux
+@pytest.mark.parametrize("answer", [b"short", OSError(errno.ENOPROTOOPT, "not known")])
+async def test_what_stands_in_for_linux_need_not_count_drops(
+    answer: bytes | OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As QEMU's emulation of a process does not."""
+
+    class Emulated(socket.socket):
+        def getsockopt(self, level: int, number: int, size: int = 0) -> Any:
+            if number != 55:
+                return super().getsockopt(level, number, size)
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
+
+    monkeypatch.setattr("socket.socket", Emulated)
+    can_count_drops.cache_clear()
+    try:
+        async with two_stacks() as stacks:
+            async with channels(*stacks) as (client, server):
+                await client.send(b"hello")
+                assert (await server.receive()).data == b"hello"
+            assert stacks[0].statistics().packets_not_received is None
+    finally:
+        can_count_drops.cache_clear()
 
 
 async def test_raw_ip_needs_privileges(monkeypatch: pytest.MonkeyPatch) -> None:

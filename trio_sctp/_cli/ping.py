@@ -26,7 +26,7 @@ from trio_sctp import (
 )
 
 from .interrupting import INTERRUPTED, Interrupts, run
-from .screen import results, table
+from .screen import counted, results, table
 from .target import Local, bind_port_option, capture_option, hosts_and_port, stack_options
 
 GOODBYE = 3
@@ -59,8 +59,8 @@ class Path:
     def summary(self) -> str:
         share = 100 * self.lost / self.sent if self.sent else 0
         text = (
-            f"{self.host}: {self.sent} heartbeats, {len(self.times)} answered, {share:.0f}% lost, "
-            f"{self.info.state}"
+            f"{self.host}: {counted(self.sent, 'heartbeat')}, {len(self.times)} answered, "
+            f"{share:.0f}% lost, {self.info.state}"
         )
         if self.times:
             figures = (
@@ -285,7 +285,8 @@ def ping(
 
     async def _ping(association: AssociationChannel, interrupts: Interrupts) -> int:
         pinger = Pinger(association)
-        pinger.say(f"PING {title}, {len(pinger.paths)} paths, {association.stack.name} stack")
+        paths = counted(len(pinger.paths), "path")
+        pinger.say(f"PING {title}, {paths}, {association.stack.name} stack")
         if not pinger.measures:
             pinger.say(
                 "The kernel does not tell of answers to heartbeats, but what it makes of them"

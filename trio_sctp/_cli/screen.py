@@ -49,3 +49,8 @@ def harmless(text: str) -> str:
     return "".join(
         char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text
     )
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where there is one."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -27,7 +27,7 @@ from trio_sctp import (
     error_string,
 )
 
-from .screen import harmless, tell
+from .screen import counted, harmless, tell
 from .target import shown, shown_ppid
 
 STDIN, STDOUT = 0, 1
@@ -183,9 +183,8 @@ class Session:
 
 def described(message: Message) -> str:
     """What came, besides its data."""
-    size = len(message.data)
     return (
-        f"{size} byte{'s' if size > 1 else ''} on stream {message.stream}, PPID "
+        f"{counted(len(message.data), 'byte')} on stream {message.stream}, PPID "
         f"{shown_ppid(message.ppid)}{', unordered' if message.unordered else ''}"
     )
 
@@ -205,7 +204,7 @@ def told(event: Event) -> str:
         case ShutdownReceived():
             return "the peer shuts down"
         case SendFailed(data=data, stream=stream):
-            return f"not delivered: {len(data)} bytes on stream {stream}"
+            return f"not delivered: {counted(len(data), 'byte')} on stream {stream}"
         case RemoteError(error=error):
             return f"the peer reports an error: {error_string(error)}"
         case _:

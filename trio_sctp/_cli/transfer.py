@@ -32,7 +32,7 @@ from rich.progress import (
 
 from trio_sctp import AssociationChannel
 
-from .screen import happenings, tell
+from .screen import counted, happenings, tell
 from .session import STDIN, read_input, write_output
 
 PIECE = 32 * 1024
@@ -42,6 +42,7 @@ AHEAD = 64 * 2**20
 OFFER, END, DATA = b"trio-sctp file ", b"e", b"d"
 PLACE = struct.Struct("!cQ")
 GO, OK = b"go", b"ok"
+GONE = "the receiver has left before it had the file"
 
 
 class Refused(Exception):
@@ -68,29 +69,40 @@ def _bar(name: str, size: int | None) -> Generator[tuple[Progress, TaskID], None
 
 async def send_file(association: AssociationChannel, path: str) -> None:
     """Send a file, or with ``-`` what comes on standard input; returns when the receiver has it."""
+    arrived = False
     with _opened(path) as source:
-        size = os.fstat(source).st_size if path != "-" else None
-        name = Path(path).name if path != "-" else "standard-input"
-        offer = json.dumps({"name": name, "size": size})
-        await association.send(OFFER + offer.encode())
-        tell(f"* {name} is offered; the peer has to run with --receive")
-        await _answer(association, GO)
-        digest = hashlib.sha256()
-        sent = number = 0
-        with _bar(name, size) as (progress, task):
-            while data := await read_input(PIECE, source):
-                digest.update(data)
-                stream = number % association.outbound_streams
-                await association.send(PLACE.pack(DATA, sent) + data, stream=stream)
-                sent, number = sent + len(data), number + 1
-                progress.update(task, completed=sent)
-            end = json.dumps({"size": sent, "sha256": digest.hexdigest()})
-            await association.send(END + end.encode())
-            await _answer(association, OK)
-            progress.update(task, completed=sent, total=sent)
+        # The input may be silent for long, and the receiver leave meanwhile.
+        async with association.while_up():
+            await _send(association, path, source)
+            arrived = True
+    if not arrived:
+        raise click.ClickException(GONE)
+
+
+async def _send(association: AssociationChannel, path: str, source: int) -> None:
+    size = os.fstat(source).st_size if path != "-" else None
+    name = Path(path).name if path != "-" else "standard-input"
+    offer = json.dumps({"name": name, "size": size})
+    await association.send(OFFER + offer.encode())
+    tell(f"* {name} is offered; the peer has to run with --receive")
+    await _answer(association, GO)
+    digest = hashlib.sha256()
+    sent = number = 0
+    with _bar(name, size) as (progress, task):
+        while data := await read_input(PIECE, source):
+            digest.update(data)
+            stream = number % association.outbound_streams
+            await association.send(PLACE.pack(DATA, sent) + data, stream=stream)
+            sent, number = sent + len(data), number + 1
+            progress.update(task, completed=sent)
+        end = json.dumps({"size": sent, "sha256": digest.hexdigest()})
+        await association.send(END + end.encode())
+        await _answer(association, OK)
+        progress.update(task, completed=sent, total=sent)
     tell(
-        f"* {name}: {sent} bytes have arrived, and are checked; {association.outbound_streams} "
-        f"streams, {association.statistics().retransmitted} retransmissions"
+        f"* {name}: {counted(sent, 'byte')} arrived, and checked; "
+        f"{counted(association.outbound_streams, 'stream')}, "
+        f"{counted(association.statistics().retransmitted, 'retransmission')}"
     )
 
 
@@ -110,7 +122,7 @@ async def _answer(association: AssociationChannel, wanted: bytes) -> None:
     try:
         message = await association.receive()
     except trio.EndOfChannel:
-        raise click.ClickException("the receiver has left before it had the file") from None
+        raise click.ClickException(GONE) from None
     if message.data != wanted:
         association.abort(b"that is no answer to a file")
         raise click.ClickException("the peer does not receive files: it has to run with --receive")
@@ -207,7 +219,8 @@ async def receive_file(association: AssociationChannel, where: str) -> None:
         raise click.ClickException(f"refused: {text}") from None
     except trio.EndOfChannel:
         raise click.ClickException("the sender has left before the file was whole") from None
-    tell(f"* {path if file else name}: {assembly.size} bytes, sha256 {end[1][:16]}…, checked")
+    size_said, digest = counted(assembly.size, "byte"), end[1][:16]
+    tell(f"* {path if file else name}: {size_said}, sha256 {digest}…, checked")
     async for _ in association:
         pass  # the sender ends it
 

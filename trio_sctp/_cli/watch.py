@@ -19,6 +19,9 @@ from .screen import harmless, results, table
 if TYPE_CHECKING:
     from .kernel_associations import KernelAssociation
 
+WIDE = 110
+"""Columns from which on an association has a line."""
+
 NONE = "The kernel of this host has no SCTP association now"
 
 
@@ -33,39 +36,43 @@ def look() -> RenderableType:
 
 
 def shown(associations: list[KernelAssociation], owners: dict[int, str]) -> RenderableType:
-    made = table(
-        "ID ",
-        "STATE",
-        "LOCAL",
-        "PORT ",
-        "PEER",
-        "PORT ",
-        "STREAMS ",
-        "RTT ",
-        "RTO ",
-        "CWND ",
-        "QUEUED ",
-        "RTX ",
-        "OWNER",
-    )
+    """The table: an association is a line, or where there is little room a few lines."""
+    if results.width < WIDE:
+        made = table("ID ", "STATE, OWNER", "LOCAL", "PEER", "PATH IN USE", "OUT/IN")
+    else:
+        names = "ID ", "STATE", "LOCAL", "PEER", "STREAMS ", "RTT ", "RTO ", "CWND ", "QUEUED "
+        made = table(*names, "RTX ", "OWNER")
     for one in associations:
-        primary = one.primary
-        made.add_row(
-            str(one.id),
-            one.state,
-            "\n".join(one.local_hosts),
-            str(one.local_port),
-            "\n".join(map(str, one.paths)),
-            str(one.peer_port),
-            f"{one.outbound_streams}/{one.inbound_streams}",
-            "-" if primary is None else f"{primary.srtt} ms",
-            "-" if primary is None else f"{primary.rto} ms",
-            "-" if primary is None else str(primary.cwnd),
-            f"{one.unsent}/{one.unread}",
-            str(one.retransmitted),
-            harmless(owners.get(one.inode) or f"user {one.user}"),
-        )
+        owner = harmless(owners.get(one.inode) or f"user {one.user}")
+        local = _ends(one.local_hosts, one.local_port)
+        peer = _ends([str(path) for path in one.paths], one.peer_port)
+        streams = f"{one.outbound_streams}/{one.inbound_streams}"
+        queued = f"{one.unsent}/{one.unread}"
+        rtt, rto, cwnd = "-", "-", "-"
+        if one.primary is not None:
+            rtt, rto = f"{one.primary.srtt} ms", f"{one.primary.rto} ms"
+            cwnd = str(one.primary.cwnd)
+        if results.width < WIDE:
+            made.add_row(
+                str(one.id),
+                f"{one.state}\n{owner}",
+                local,
+                peer,
+                f"rtt {rtt}\nrto {rto}\ncwnd {cwnd}",
+                f"{streams} streams\n{queued} queued\n{one.retransmitted} rtx",
+            )
+        else:
+            again = str(one.retransmitted)
+            made.add_row(
+                str(one.id), one.state, local, peer, streams, rtt, rto, cwnd, queued, again, owner
+            )
     return made
+
+
+def _ends(hosts: list[str], port: int) -> str:
+    """The addresses of one end, a line for each; the port stands with the first."""
+    first, *others = hosts or ["?"]
+    return "\n".join([f"[{first}]:{port}" if ":" in first else f"{first}:{port}", *others])
 
 
 @click.command()

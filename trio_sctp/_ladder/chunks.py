@@ -218,6 +218,7 @@ def _some(data: bytes, size: int | None = None) -> str:
     if not data and size:
         return f"{size} bytes"
     shown = data[:_BYTES]
-    text = repr(shown) if all(0x20 <= byte < 0x7F for byte in shown) else shown.hex()
+    is_text = all(0x20 <= byte < 0x7F or byte in b"\t\n\r" for byte in shown)
+    text = repr(shown) if is_text else shown.hex()
     size = len(data) if size is None else size
     return text if size <= len(shown) else f"{text}... {size} bytes"

@@ -75,8 +75,23 @@ _ROUTES = 4096
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 """The address that stands for all local addresses, for each family."""
 
-CAN_COUNT_DROPS = _LINUX
-"""Whether the operating system says how many packets a socket's buffer had no room for."""
+
+@functools.cache
+def can_count_drops() -> bool:
+    """Whether the operating system says how many packets a socket's buffer had no room for.
+
+    Linux does.  What takes its place, an emulator or a sandbox, may not know the question.
+    """
+    if not _LINUX:
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        return len(_meminfo(sock)) == _MEMINFO.size
+    return False
+
+
+def _meminfo(sock: socket.socket) -> bytes:
+    return sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+
 
 CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
 """Whether a socket for all addresses can tell which one a packet came to; on Windows it cannot."""
@@ -224,10 +239,7 @@ class Carrier:
 
     def not_received(self) -> int:
         """The number of packets for which the socket's buffer had no room, 0 if it is not known."""
-        if not CAN_COUNT_DROPS:
-            return 0
-        info = self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        return int(_MEMINFO.unpack(info)[_MEMINFO_DROPS])
+        return int(_MEMINFO.unpack(_meminfo(self.sock))[_MEMINFO_DROPS]) if can_count_drops() else 0
 
     def close(self) -> None:
         """Close the socket."""

@@ -34,11 +34,11 @@ from .._log import logger
 from .._stack import StackReport, enter_stack, leave_stack
 from .carrier import (
     ANY,
-    CAN_COUNT_DROPS,
     CAN_TELL_ADDRESSES,
     CapturedCarrier,
     Carrier,
     Unreachable,
+    can_count_drops,
     explain,
     family_of,
     kernel_has_sctp,
@@ -132,7 +132,7 @@ class Userland(UserlandStack):
             packets_not_sent=self._not_sent + sum(carrier.not_sent for carrier in carriers),
             packets_not_received=self._not_received
             + sum(carrier.not_received() for carrier in carriers)
-            if CAN_COUNT_DROPS
+            if can_count_drops()
             else None,
         )
 

@@ -41,7 +41,9 @@ class Ladder:
         if not self._chart.arrows:
             return "no packet was sent"
         drawn = text(self._chart, width)
-        return f"{self._left_out} packets before these\n{drawn}" if self._left_out else drawn
+        if not self._left_out:
+            return drawn
+        return f"{self._left_out} packet{'s' * (self._left_out > 1)} before these\n{drawn}"
 
     def svg(self) -> str:
         """The chart as a picture, to be written into a file whose name ends in ``.svg``."""
