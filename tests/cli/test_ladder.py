@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from trio_sctp._capture import Capture
-from trio_sctp._cli.ladder import MOST_ARROWS
+from trio_sctp._cli.ladder import MOST_ARROWS, MOST_LINES
 from trio_sctp._engine import wire
 
 from ..support.ladders import A, B, C, data, in_picture, in_text, init, packet, sack
@@ -151,6 +151,13 @@ def crowd(path: Path) -> list[object]:
     return [path / "crowd.pcapng", "-o", path / "crowd.svg"]
 
 
+def hosts(path: Path) -> list[object]:
+    with Capture(path / "hosts.pcapng", lambda: None, "userland") as capture:
+        for number in range(MOST_LINES):
+            capture.write(LOSS[0].data, f"10.9.0.{number}", B, BEGAN)
+    return [path / "hosts.pcapng", "-o", path / "hosts.svg"]
+
+
 def other(path: Path, content: bytes) -> list[object]:
     (path / "other").write_bytes(content)
     return [path / "other"]
@@ -177,6 +184,7 @@ ERRORS: dict[str, tuple[Callable[[Path], list[object]], str]] = {
         lambda path: [path / "trace.pcapng", "--from", "60"],
         "has 6 packets in 2 associations, from 0 to 3.500 s",
     ),
+    "too many hosts for a picture": (hosts, "51 addresses are more than the 50 that a picture"),
     "too many for a picture": (crowd, "choose with --association, --from, --to or --chunk"),
 }
 

@@ -25,6 +25,7 @@ from .screen import happenings, tell
 
 MOST_ARROWS = 5000
 """Arrows in a picture: browsers take long to show more, and nobody finds anything in them."""
+MOST_LINES = 50
 
 _DAY = 86400
 
@@ -218,11 +219,15 @@ def _seconds(moment: float | datetime | time, start: float) -> float:
 
 
 def _draw(chart: Chart, output: Path) -> None:
-    if len(chart.arrows) > MOST_ARROWS:
-        raise click.ClickException(
-            f"{len(chart.arrows)} packets are more than the {MOST_ARROWS} that a picture can show: "
-            "choose with --association, --from, --to or --chunk"
-        )
+    for count, most, what in (
+        (len(chart.arrows), MOST_ARROWS, "packets"),
+        (len(chart.addresses), MOST_LINES, "addresses"),
+    ):
+        if count > most:
+            raise click.ClickException(
+                f"{count} {what} are more than the {most} that a picture can show: "
+                "choose with --association, --from, --to or --chunk"
+            )
     try:
         output.write_text(svg(chart), encoding="utf-8")
     except OSError as error:
