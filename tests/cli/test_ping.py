@@ -141,10 +141,20 @@ async def test_a_peer_that_falls_silent(run: RunCommand, udp_port: int) -> None:
     assert not pinging.err.data
 
 
-def test_wrong_arguments() -> None:
-    wrong = done("ping", HOST, "2905", "--detect", "1")
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("--detect", "1", "1.0 is not in the range x>=1.5"),
+        ("--detect", "nan", "nan is no number of seconds"),
+        ("--interval", "nan", "nan is no number of seconds"),
+        ("--timeout", "inf", "inf is no number of seconds"),
+    ],
+)
+def test_wrong_arguments(option: str, value: str, text: str) -> None:
+    wrong = done("ping", HOST, "2905", option, value)
     assert wrong.returncode == 2
-    assert "1.0 is not in the range x>=1.5" in wrong.stderr
+    assert text in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
 
 
 @pytest.mark.kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,20 @@ def to_port(text: str | int) -> int | str:
     if int(text) > 65535:
         raise click.BadParameter(f"a port is a number up to 65535, not {text}")
     return int(text)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds, which is finite if the user gives it."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if isinstance(value, str) and not math.isfinite(number):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return number
 
 
 def to_ppid(text: str) -> int:
