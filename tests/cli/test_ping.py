@@ -96,6 +96,9 @@ async def test_the_table_on_a_terminal(terminal: OnTerminal, server: Server) -> 
     await shown.type("\x03")
     assert await shown.wait() == 0
     assert "heartbeats" in str(shown.screen)
+    assert re.search(
+        r"^127\.0\.0\.2: (\d+) heartbeats, \1 answered, 0% lost", str(shown.screen), re.M
+    )
     assert "SRTT" not in str(shown.screen)  # the table gives way to the summary
 
 

@@ -162,9 +162,12 @@ class Pinger:
         path = self.paths[address]
         path.sent += 1
         number = path.sent
-        with trio.move_on_after(patience) as waiting:
-            took = 1000 * await self.association.ping(address)
-            path.times.append(took)
+        try:
+            with trio.move_on_after(patience) as waiting:
+                path.times.append(1000 * await self.association.ping(address))
+        except trio.Cancelled:  # by Ctrl-C: nobody knows what would have become of it
+            path.sent -= 1
+            raise
         if not self._live.is_started:
             how = "lost" if waiting.cancelled_caught else f"{path.times[-1]:.3f} ms"
             self.say(f"{path.host}: heartbeat {number}, {how}")
