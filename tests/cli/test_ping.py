@@ -115,6 +115,18 @@ async def test_a_peer_that_leaves(run: RunCommand, udp_port: int) -> None:
     )
 
 
+async def test_a_reader_that_leaves(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    pinging = await run("ping", HOST, port_of(server), "--udp-port", udp_port, "-i", 0.05)
+    await pinging.out.expect("heartbeat 1")
+    assert pinging.process.stdout is not None
+    await pinging.process.stdout.aclose()
+    assert await pinging.wait() == 1
+    assert not pinging.err.data
+    assert await server.wait() == 0
+    assert "ended gracefully" in str(server.err)
+
+
 async def test_a_peer_that_does_not_answer(run: RunCommand, udp_port: int) -> None:
     async with udp_proxy(udp_port) as proxy:
         proxy.lose = always

@@ -138,7 +138,7 @@ def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
         click.option(
             "-w",
             "--wait",
-            type=Seconds(0),
+            type=Seconds(0, endless=True),
             default=wait if wait is not None else "inf",
             metavar="SECONDS",
             help="After the end of the input, end the association once nothing has come for so "

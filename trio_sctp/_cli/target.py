@@ -7,6 +7,7 @@ import errno
 import functools
 import math
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -43,15 +44,19 @@ def to_port(text: str | int) -> int | str:
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds, which is finite if the user gives it."""
+    """A number of seconds; only where that is said, it may be ``inf``."""
 
     name = "seconds"
+
+    def __init__(self, least: float, *, min_open: bool = False, endless: bool = False) -> None:
+        super().__init__(least, min_open=min_open)
+        self._most = math.inf if endless else sys.float_info.max
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         number = float(super().convert(value, param, ctx))
-        if isinstance(value, str) and not math.isfinite(number):
+        if not number <= self._most:
             self.fail(f"{value} is no number of seconds", param, ctx)
         return number
 
