@@ -204,6 +204,8 @@ def test_an_error_is_one_line(case: str, trace: Path) -> None:
     [
         (["--chunk", "dta"], "'dta' is no chunk: there are ABORT, "),
         (["--from", "soon"], "'soon' is no time: give seconds since the capture began"),
+        (["--from", "nan"], "'nan' is no time: give seconds since the capture began"),
+        (["--to", "0001-01-01T00:00:00"], "0001-01-01 00:00:00 is no time that can be found"),
         ([], "Missing argument 'TRACE'"),
     ],
 )
@@ -220,6 +222,19 @@ def test_a_damaged_capture_is_drawn_up_to_there_and_told(trace: Path) -> None:
     assert done.returncode == 0
     assert "5 SCTP packets" in done.stdout
     assert "is damaged: it cannot be read behind packet 5" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--from", "03:12:44"]])
+def test_a_capture_of_a_year_that_no_calendar_has(tmp_path: Path, options: list[str]) -> None:
+    file = tmp_path / "wild.pcapng"
+    with Capture(file, lambda: None, "userland") as capture:
+        capture.write(LOSS[0].data, A, B, 9.5e12)
+    done = run(file, *options)
+    assert done.returncode == (2 if options else 0)
+    if options:
+        assert "03:12:44 is no time that can be found in this capture" in done.stderr
+    else:
+        assert "1 SCTP packet; 0 is 9500000000000.000 s since 1970\n" in done.stdout
 
 
 def test_packets_that_were_captured_twice_are_told(tmp_path: Path) -> None:
