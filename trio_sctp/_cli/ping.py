@@ -27,7 +27,14 @@ from trio_sctp import (
 
 from .interrupting import INTERRUPTED, Interrupts, run
 from .screen import counted, results, table
-from .target import Local, bind_port_option, capture_option, hosts_and_port, stack_options
+from .target import (
+    Local,
+    Seconds,
+    bind_port_option,
+    capture_option,
+    hosts_and_port,
+    stack_options,
+)
 
 GOODBYE = 3
 """Seconds that the peer has for a graceful end, before the association is left to itself."""
@@ -226,7 +233,7 @@ class Pinger:
 @click.option(
     "-i",
     "--interval",
-    type=click.FloatRange(0.01),
+    type=Seconds(0.01),
     default=1,
     metavar="SECONDS",
     help="From one heartbeat of a path to the next.  [1]",
@@ -234,14 +241,14 @@ class Pinger:
 @click.option(
     "-W",
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     default=5,
     metavar="SECONDS",
     help="After which a heartbeat counts as lost, and connecting is given up.  [5]",
 )
 @click.option(
     "--detect",
-    type=click.FloatRange(1.5),
+    type=Seconds(1.5),
     metavar="SECONDS",
     help="Choose the association's timers so that a failure is noticed by then.",
 )
