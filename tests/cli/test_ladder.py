@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from trio_sctp._capture import Capture
-from trio_sctp._cli.ladder import MOST_ARROWS
+from trio_sctp._cli.ladder import MOST_ARROWS, MOST_LINES
 from trio_sctp._engine import wire
 
 from ..support.ladders import A, B, C, data, in_picture, in_text, init, packet, sack
@@ -151,6 +151,13 @@ def crowd(path: Path) -> list[object]:
     return [path / "crowd.pcapng", "-o", path / "crowd.svg"]
 
 
+def hosts(path: Path) -> list[object]:
+    with Capture(path / "hosts.pcapng", lambda: None, "userland") as capture:
+        for number in range(MOST_LINES):
+            capture.write(LOSS[0].data, f"10.9.0.{number}", B, BEGAN)
+    return [path / "hosts.pcapng", "-o", path / "hosts.svg"]
+
+
 def other(path: Path, content: bytes) -> list[object]:
     (path / "other").write_bytes(content)
     return [path / "other"]
@@ -177,6 +184,7 @@ ERRORS: dict[str, tuple[Callable[[Path], list[object]], str]] = {
         lambda path: [path / "trace.pcapng", "--from", "60"],
         "has 6 packets in 2 associations, from 0 to 3.500 s",
     ),
+    "too many hosts for a picture": (hosts, "51 addresses are more than the 50 that a picture"),
     "too many for a picture": (crowd, "choose with --association, --from, --to or --chunk"),
 }
 
@@ -196,6 +204,8 @@ def test_an_error_is_one_line(case: str, trace: Path) -> None:
     [
         (["--chunk", "dta"], "'dta' is no chunk: there are ABORT, "),
         (["--from", "soon"], "'soon' is no time: give seconds since the capture began"),
+        (["--from", "nan"], "'nan' is no time: give seconds since the capture began"),
+        (["--to", "0001-01-01T00:00:00"], "0001-01-01 00:00:00 is no time that can be found"),
         ([], "Missing argument 'TRACE'"),
     ],
 )
@@ -212,6 +222,19 @@ def test_a_damaged_capture_is_drawn_up_to_there_and_told(trace: Path) -> None:
     assert done.returncode == 0
     assert "5 SCTP packets" in done.stdout
     assert "is damaged: it cannot be read behind packet 5" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--from", "03:12:44"]])
+def test_a_capture_of_a_year_that_no_calendar_has(tmp_path: Path, options: list[str]) -> None:
+    file = tmp_path / "wild.pcapng"
+    with Capture(file, lambda: None, "userland") as capture:
+        capture.write(LOSS[0].data, A, B, 9.5e12)
+    done = run(file, *options)
+    assert done.returncode == (2 if options else 0)
+    if options:
+        assert "03:12:44 is no time that can be found in this capture" in done.stderr
+    else:
+        assert "1 SCTP packet; 0 is 9500000000000.000 s since 1970\n" in done.stdout
 
 
 def test_packets_that_were_captured_twice_are_told(tmp_path: Path) -> None:

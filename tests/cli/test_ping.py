@@ -96,6 +96,9 @@ async def test_the_table_on_a_terminal(terminal: OnTerminal, server: Server) -> 
     await shown.type("\x03")
     assert await shown.wait() == 0
     assert "heartbeats" in str(shown.screen)
+    assert re.search(
+        r"^127\.0\.0\.2: (\d+) heartbeats, \1 answered, 0% lost", str(shown.screen), re.M
+    )
     assert "SRTT" not in str(shown.screen)  # the table gives way to the summary
 
 
@@ -110,6 +113,18 @@ async def test_a_peer_that_leaves(run: RunCommand, udp_port: int) -> None:
     assert re.fullmatch(
         r"trio-sctp: association 1 with .* shut down by the peer.*\n", str(pinging.err)
     )
+
+
+async def test_a_reader_that_leaves(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    pinging = await run("ping", HOST, port_of(server), "--udp-port", udp_port, "-i", 0.05)
+    await pinging.out.expect("heartbeat 1")
+    assert pinging.process.stdout is not None
+    await pinging.process.stdout.aclose()
+    assert await pinging.wait() == 1
+    assert not pinging.err.data
+    assert await server.wait() == 0
+    assert "ended gracefully" in str(server.err)
 
 
 async def test_a_peer_that_does_not_answer(run: RunCommand, udp_port: int) -> None:
@@ -141,10 +156,20 @@ async def test_a_peer_that_falls_silent(run: RunCommand, udp_port: int) -> None:
     assert not pinging.err.data
 
 
-def test_wrong_arguments() -> None:
-    wrong = done("ping", HOST, "2905", "--detect", "1")
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("--detect", "1", "1.0 is not in the range x>=1.5"),
+        ("--detect", "nan", "nan is no number of seconds"),
+        ("--interval", "nan", "nan is no number of seconds"),
+        ("--timeout", "inf", "inf is no number of seconds"),
+    ],
+)
+def test_wrong_arguments(option: str, value: str, text: str) -> None:
+    wrong = done("ping", HOST, "2905", option, value)
     assert wrong.returncode == 2
-    assert "1.0 is not in the range x>=1.5" in wrong.stderr
+    assert text in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
 
 
 @pytest.mark.kernel

@@ -332,6 +332,29 @@ def test_thousands_of_associations_are_told_apart() -> None:
     assert sum(arrow.fate is Fate.LOST for arrow in drawn.arrows) == 3000
 
 
+def test_a_flood_with_one_tag_is_one_association_for_each_of_its_sources() -> None:
+    """As tools make it that have one packet and write other addresses into it."""
+    hosts = [f"10.7.{n // 250}.{n % 250}" for n in range(2000)]
+    packets = [packet(host, B, init(1, tag=1), tag=0) for host in hosts]
+    packets += [packet(B, host, wire.abort_chunk(), tag=1) for host in hosts]
+    drawn = chart(*packets)
+    assert numbers(drawn) == [*range(1, 2001)] * 2
+    assert len(drawn.hosts) == 2001
+
+
+def test_an_init_ack_for_each_init_has_another_tag() -> None:
+    """A server keeps nothing of an INIT; the client takes the first answer."""
+    drawn = chart(
+        *[packet(A, B, init(1, tag=1), tag=0)] * 2,
+        packet(B, A, init_ack(500, tag=2), tag=1),
+        packet(B, A, init_ack(9000, tag=3), tag=1),
+        packet(A, B, COOKIE, tag=2),
+        packet(B, A, data(500), tag=1),
+    )
+    assert numbers(drawn) == [1] * 6
+    assert drawn.arrows[-1].chunks[0].tsn == (500, 1)
+
+
 # -- choosing --------------------------------------------------------------------------------------
 
 

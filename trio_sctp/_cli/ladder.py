@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import shutil
 import sys
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -25,8 +26,11 @@ from .screen import happenings, tell
 
 MOST_ARROWS = 5000
 """Arrows in a picture: browsers take long to show more, and nobody finds anything in them."""
+MOST_LINES = 50
 
 _DAY = 86400
+_NO_DATE = (ValueError, OverflowError, OSError)
+"""What Python raises for moments that are too far away to have a date."""
 
 
 class Moment(click.ParamType[float | datetime | time]):
@@ -42,13 +46,20 @@ class Moment(click.ParamType[float | datetime | time]):
     ) -> float | datetime | time:
         if not isinstance(value, str):
             return value
-        for kind in (float, time.fromisoformat, datetime.fromisoformat):
+        for kind in (_finite, time.fromisoformat, datetime.fromisoformat):
             with contextlib.suppress(ValueError):
                 return kind(value)
         return self.fail(
             f"{value!r} is no time: give seconds since the capture began, such as 4.5, or a time, "
             "such as 03:12:44 or 2026-11-30T03:12:44"
         )
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("it is not finite")
+    return number
 
 
 class ChunkName(click.ParamType[str]):
@@ -210,19 +221,28 @@ def _names(association: Association) -> Iterator[str]:
 
 def _seconds(moment: float | datetime | time, start: float) -> float:
     """A moment as the capture counts time."""
-    if isinstance(moment, datetime):
+    if not isinstance(moment, datetime | time):
+        return start + moment
+    try:
+        if isinstance(moment, time):
+            moment = datetime.combine(date.fromtimestamp(start), moment)
         return moment.timestamp()
-    if isinstance(moment, time):
-        return datetime.combine(date.fromtimestamp(start), moment).timestamp()
-    return start + moment
+    except _NO_DATE:
+        raise click.UsageError(
+            f"{moment} is no time that can be found in this capture: give seconds since it began"
+        ) from None
 
 
 def _draw(chart: Chart, output: Path) -> None:
-    if len(chart.arrows) > MOST_ARROWS:
-        raise click.ClickException(
-            f"{len(chart.arrows)} packets are more than the {MOST_ARROWS} that a picture can show: "
-            "choose with --association, --from, --to or --chunk"
-        )
+    for count, most, what in (
+        (len(chart.arrows), MOST_ARROWS, "packets"),
+        (len(chart.addresses), MOST_LINES, "addresses"),
+    ):
+        if count > most:
+            raise click.ClickException(
+                f"{count} {what} are more than the {most} that a picture can show: "
+                "choose with --association, --from, --to or --chunk"
+            )
     try:
         output.write_text(svg(chart), encoding="utf-8")
     except OSError as error:
@@ -245,11 +265,18 @@ def _head(trace: str, whole: Chart, chart: Chart) -> Iterator[str]:
     if len(chart.arrows) < len(whole.arrows):
         shown = f"{len(chart.arrows)} of {_count(whole.arrows, 'SCTP packet')}"
     if whole.start > _DAY:  # or it is a simulation's time, or none at all
-        began = datetime.fromtimestamp(whole.start).astimezone()
-        shown += f"; 0 is {began.isoformat(' ', 'milliseconds')}"
+        shown += f"; 0 is {_said(whole.start)}"
     yield f"{trace}: {shown}"
     if len(chart.associations) == 1:
         yield from listed(chart.associations, chart.start)
+
+
+def _said(moment: float) -> str:
+    """The date and time of a moment; of damaged captures, some have none."""
+    try:
+        return datetime.fromtimestamp(moment).astimezone().isoformat(" ", "milliseconds")
+    except _NO_DATE:
+        return f"{moment:.3f} s since 1970"
 
 
 def _coloured(row: Row) -> str:

@@ -21,6 +21,7 @@ from .measuring import BULK, Load, Measured, progress, said
 from .screen import tell
 from .target import (
     Local,
+    Seconds,
     bind_port_option,
     capture_option,
     enough_streams,
@@ -182,7 +183,7 @@ def server(local: Local, port: int | str, once: bool, with_iperf3: bool) -> int:
     "-t",
     "--time",
     "seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     default=10,
     metavar="SECONDS",
     help="How long to send.  [10]",

@@ -27,7 +27,14 @@ from trio_sctp import (
 
 from .interrupting import INTERRUPTED, Interrupts, run
 from .screen import counted, results, table
-from .target import Local, bind_port_option, capture_option, hosts_and_port, stack_options
+from .target import (
+    Local,
+    Seconds,
+    bind_port_option,
+    capture_option,
+    hosts_and_port,
+    stack_options,
+)
 
 GOODBYE = 3
 """Seconds that the peer has for a graceful end, before the association is left to itself."""
@@ -155,9 +162,12 @@ class Pinger:
         path = self.paths[address]
         path.sent += 1
         number = path.sent
-        with trio.move_on_after(patience) as waiting:
-            took = 1000 * await self.association.ping(address)
-            path.times.append(took)
+        try:
+            with trio.move_on_after(patience) as waiting:
+                path.times.append(1000 * await self.association.ping(address))
+        except trio.Cancelled:  # by Ctrl-C: nobody knows what would have become of it
+            path.sent -= 1
+            raise
         if not self._live.is_started:
             how = "lost" if waiting.cancelled_caught else f"{path.times[-1]:.3f} ms"
             self.say(f"{path.host}: heartbeat {number}, {how}")
@@ -223,7 +233,7 @@ class Pinger:
 @click.option(
     "-i",
     "--interval",
-    type=click.FloatRange(0.01),
+    type=Seconds(0.01),
     default=1,
     metavar="SECONDS",
     help="From one heartbeat of a path to the next.  [1]",
@@ -231,14 +241,14 @@ class Pinger:
 @click.option(
     "-W",
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     default=5,
     metavar="SECONDS",
     help="After which a heartbeat counts as lost, and connecting is given up.  [5]",
 )
 @click.option(
     "--detect",
-    type=click.FloatRange(1.5),
+    type=Seconds(1.5),
     metavar="SECONDS",
     help="Choose the association's timers so that a failure is noticed by then.",
 )

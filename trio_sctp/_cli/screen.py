@@ -5,6 +5,8 @@ So a pipe gets the results alone.  What a peer has chosen is made harmless befor
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 from rich.console import Console
@@ -14,9 +16,16 @@ _PIPED_WIDTH = 120
 """Columns of a table where there is no terminal: Rich would take 80."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would exit here, within whatever nursery this is."""
+        self.quiet = True
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console(*, stderr: bool) -> Console:
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(
+    return _Console(
         stderr=stderr,
         width=_PIPED_WIDTH if piped else None,
         highlight=False,

@@ -13,7 +13,7 @@ from trio_sctp import AssociationChannel, Option
 
 from .interrupting import INTERRUPTED, Interrupts, say_how_to_abort
 from .session import Session
-from .target import enough_streams, to_ppid
+from .target import Seconds, enough_streams, to_ppid
 from .transfer import receive_file, send_file
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -138,7 +138,7 @@ def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
         click.option(
             "-w",
             "--wait",
-            type=click.FloatRange(0),
+            type=Seconds(0, endless=True),
             default=wait if wait is not None else "inf",
             metavar="SECONDS",
             help="After the end of the input, end the association once nothing has come for so "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -39,6 +41,24 @@ def to_port(text: str | int) -> int | str:
     if int(text) > 65535:
         raise click.BadParameter(f"a port is a number up to 65535, not {text}")
     return int(text)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds; only where that is said, it may be ``inf``."""
+
+    name = "seconds"
+
+    def __init__(self, least: float, *, min_open: bool = False, endless: bool = False) -> None:
+        super().__init__(least, min_open=min_open)
+        self._most = math.inf if endless else sys.float_info.max
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not number <= self._most:
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return number
 
 
 def to_ppid(text: str) -> int:

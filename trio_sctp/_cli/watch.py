@@ -15,6 +15,7 @@ import trio_sctp
 
 from .interrupting import Interrupts, run
 from .screen import harmless, results, table
+from .target import Seconds
 
 if TYPE_CHECKING:
     from .kernel_associations import KernelAssociation
@@ -79,7 +80,7 @@ def _ends(hosts: list[str], port: int) -> str:
 @click.option(
     "-i",
     "--interval",
-    type=click.FloatRange(0.1),
+    type=Seconds(0.1),
     default=1,
     metavar="SECONDS",
     help="From one look to the next.  [1]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from .flows import Flow
 Found = tuple["Association", int]
 """An association, and the number of its side that has sent a packet."""
 
+_CANDIDATES = 8
+
 FirstChunk = wire.Chunk | UserData | None
 
 
@@ -21,7 +24,7 @@ class Side:
     def __init__(self, port: int, *, infer: bool) -> None:
         self.port = port
         self.addresses: dict[str, None] = {}  # in order
-        self.tags: list[int] = []  # of the packets that it gets
+        self.tags: dict[int, None] = {}  # of the packets that it gets, in order
         self.flow = Flow(infer=infer)
 
     def spelled(self) -> list[str]:
@@ -74,7 +77,8 @@ class Associations:
         self._infer = infer
         # Each leads to an association, and to which of its sides has sent the packet.
         self._exact: dict[tuple[str, str, int, int, int], Found] = {}
-        self._by_tag: dict[tuple[int, int, int], list[Found]] = {}
+        self._inits: dict[tuple[str, int, int, int], Found] = {}
+        self._by_tag: dict[tuple[int, int, int], deque[Found]] = {}
         self._latest: dict[tuple[str, str, int, int], Found] = {}
 
     def find(
@@ -90,9 +94,7 @@ class Associations:
             known = self._exact.get(exact)
             if known is not None:
                 return known
-            found = self._by_tags(source, destination, packet, first)
-            if found is None:
-                found = self._by_addresses(source, destination, packet)
+            found = self._by_tag_or_addresses(source, destination, packet, first)
             if found is None:
                 found = self._new(source, destination, port, other_port, time), 0
             if not _is_reflected(first):
@@ -104,6 +106,7 @@ class Associations:
         self._latest[source, destination, port, other_port] = found
         self._latest[destination, source, other_port, port] = association, 1 - sender
         if isinstance(first, wire.Init):
+            self._inits[source, port, other_port, first.tag] = found
             self._learn(association, sender, first.tag)
             association.sides[sender].flow.begin(first.tsn)
         return found
@@ -112,9 +115,9 @@ class Associations:
         self, source: str, destination: str, packet: wire.Packet, init: wire.Init, time: float
     ) -> Found:
         port, other_port = packet.source_port, packet.destination_port
-        for association, sender in self._by_tag.get((other_port, port, init.tag), ()):
-            if source in association.sides[1 - sender].addresses:
-                return association, 1 - sender  # it is sent again
+        sent_before = self._inits.get((source, port, other_port, init.tag))
+        if sent_before is not None:
+            return sent_before
         latest = self._latest.get((source, destination, port, other_port))
         if latest is not None and not latest[0].ended:
             association, sender = latest
@@ -127,39 +130,27 @@ class Associations:
             new.instead_of = latest[0].number
         return new, 0
 
-    def _by_tags(
-        self,
-        source: str,
-        destination: str,
-        packet: wire.Packet,
-        first: FirstChunk,
+    def _by_tag_or_addresses(
+        self, source: str, destination: str, packet: wire.Packet, first: FirstChunk
     ) -> Found | None:
-        port, other_port = packet.source_port, packet.destination_port
-        if _is_reflected(first):
-            # It has the tag of those packets that its sender would have received.
-            return next(
-                (
-                    (association, 1 - sender)
-                    for association, sender in self._by_tag.get((other_port, port, packet.tag), ())
-                    if self._fits(association, 1 - sender, source, destination)
-                ),
-                None,
-            )
-        candidates = [
-            (association, sender)
-            for association, sender in self._by_tag.get((port, other_port, packet.tag), ())
-            if self._fits(association, sender, source, destination)
-        ]
-        return candidates[-1] if candidates else None
-
-    def _by_addresses(self, source: str, destination: str, packet: wire.Packet) -> Found | None:
-        """The last association between two addresses, if its tags allow that."""
-        found = self._latest.get((source, destination, packet.source_port, packet.destination_port))
-        if found is None:
-            return None
-        association, sender = found
-        receiver = association.sides[1 - sender]
-        return found if not packet.tag or not receiver.tags else None
+        port, other_port, tag = packet.source_port, packet.destination_port, packet.tag
+        # A reflected tag is that of the packets which this one's sender would have received.
+        reflected = _is_reflected(first)
+        latest = self._latest.get((source, destination, port, other_port))
+        if latest is not None:
+            association, sender = latest
+            if tag in association.sides[sender if reflected else 1 - sender].tags:
+                return latest
+        key = (other_port, port, tag) if reflected else (port, other_port, tag)
+        for association, sender in reversed(self._by_tag.get(key, ())):
+            sender = 1 - sender if reflected else sender
+            if self._fits(association, sender, source, destination):
+                return association, sender
+        if latest is not None:
+            association, sender = latest
+            if not tag or not association.sides[1 - sender].tags:
+                return latest
+        return None
 
     def _new(
         self, source: str, destination: str, port: int, other: int, time: float
@@ -173,9 +164,10 @@ class Associations:
         """Note a tag with which packets are sent to a side."""
         receiver, sender = association.sides[side], association.sides[1 - side]
         if tag and tag not in receiver.tags:
-            receiver.tags.append(tag)
+            receiver.tags[tag] = None
             key = (sender.port, receiver.port, tag)
-            self._by_tag.setdefault(key, []).append((association, 1 - side))
+            # Tags are random; where an attacker's are all the same, a few are looked at.
+            self._by_tag.setdefault(key, deque(maxlen=_CANDIDATES)).append((association, 1 - side))
 
     def _fits(self, association: Association, sender: int, source: str, destination: str) -> bool:
         """Whether addresses may be those of an association with the right ports and tag.

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from functools import lru_cache
 from heapq import heappop, heappush
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 from .._engine import wire
@@ -36,6 +36,8 @@ _MOST_TRIED = 16
 """Places at which a UDP packet is tried to be cut up."""
 _TWICE = 1.0
 """Seconds within which a packet passes two places."""
+_PLACES = 8
+"""Copies of a packet, of which another one may be the same, that are looked at."""
 _DISORDER = 1.0
 """Seconds by which a packet may stand too late in a file."""
 
@@ -278,7 +280,7 @@ class _Sightings:
                 del self._copies[old]
         key = (packet.source, packet.destination, packet.udp, identity, packet.data)
         copies = self._copies.setdefault(key, deque())
-        for places in reversed(copies):
+        for places in islice(reversed(copies), _PLACES):
             if place not in places:
                 places.add(place)
                 return True

@@ -77,7 +77,9 @@ class Flow:
     def __init__(self, *, infer: bool) -> None:
         self.path: tuple[str, str] | None = None
         self._infer = infer
-        self._told: list[int] = []  # first TSNs; an INIT that is sent again may get another answer
+        self._told: dict[
+            int, None
+        ] = {}  # first TSNs; an INIT that is sent again may get another answer
         self._first: int | None = None
         self._highest = 0  # TSN of all that were seen; from here on TSNs do not wrap around
         self._cumulative: int | None = None
@@ -93,8 +95,7 @@ class Flow:
 
     def begin(self, tsn: int) -> None:
         """Take note of the first TSN, of which an INIT or INIT ACK tells."""
-        if tsn not in self._told:
-            self._told.append(tsn)
+        self._told[tsn] = None
 
     def number(self, tsn: int) -> int:
         """The number of a TSN, counted from 1."""
@@ -183,7 +184,7 @@ class Flow:
         kind = type(chunk)
         if kind not in _ASK:
             return False
-        content = chunk.info if isinstance(chunk, wire.Heartbeat) else repr(chunk)
+        content = chunk.info if isinstance(chunk, wire.Heartbeat) else hash(repr(chunk))
         asked = self._asked.setdefault(kind, {})
         earlier = asked.get(content)
         asked[content] = packet
