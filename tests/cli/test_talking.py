@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import trio_sctp
-from trio_sctp import AssociationChannel, AssociationLost, InitMsg, Listener, Ppid
+from trio_sctp import AssociationChannel, AssociationLost, InitMsg, Listener, Ppid, SendBuffer
 
 from ..support.udp_proxy import always, udp_proxy
 from .conftest import HOST, OnTerminal, RunCommand, Terminal, listening, port_of
@@ -76,6 +76,27 @@ async def test_an_echo_for_all_who_come(run: RunCommand, stack: list[object]) ->
     told = re.findall(r"^< (\d+): 2 bytes on stream 0, PPID 0, unordered$", str(server.err), re.M)
     assert len({*told}) == 3
     assert {*re.findall(r"^\* (\d+): ended gracefully$", str(server.err), re.M)} == {*told}
+
+
+async def test_what_is_too_large_for_an_echo_concerns_its_sender_alone(
+    run: RunCommand, udp_port: int
+) -> None:
+    server = await listening(run, "--udp-port", udp_port, "--echo", "--keep-open")
+    async with (
+        trio_sctp.userland(peer_udp_port=udp_port),
+        await trio_sctp.open_association(
+            HOST, port_of(server), options=[SendBuffer(4_000_000)]
+        ) as association,
+    ):
+        await association.send(bytes(3_000_000))
+        assert b"3000000 bytes are too many" in (await association.wait_ended()).reason
+    client = await run("connect", HOST, port_of(server), "--udp-port", udp_port, "-m", "small")
+    await client.out.expect("small")
+    assert await client.wait() == 0
+    server.interrupt()
+    assert await server.wait() == 0
+    assert "* association 1: 3000000 bytes are too many to send them back\n" in str(server.err)
+    assert "Traceback" not in str(server.err)
 
 
 async def test_it_waits_for_answers_before_it_leaves(run: RunCommand, stack: list[object]) -> None:

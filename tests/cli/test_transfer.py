@@ -13,7 +13,20 @@ import trio
 import trio_sctp
 from trio_sctp import AssociationLost, Listener
 from trio_sctp._cli.screen import counted
-from trio_sctp._cli.transfer import AHEAD, DATA, END, GO, GONE, OFFER, OK, PIECE, PLACE
+from trio_sctp._cli.transfer import (
+    AHEAD,
+    DATA,
+    END,
+    GO,
+    GONE,
+    OFFER,
+    OK,
+    OVERHEAD,
+    PIECE,
+    PLACE,
+    Assembly,
+    Refused,
+)
 
 from .conftest import HOST, OnTerminal, RunCommand, listening, port_of
 
@@ -127,7 +140,10 @@ def end(size: object, data: bytes = b"") -> bytes:
         ([b"garbage"], "not the offer of a file"),
         ([OFFER + b"{"], "not the offer of a file"),
         ([OFFER + b"[]"], "not the offer of a file"),
+        ([OFFER + b"[" * 100_000], "not the offer of a file"),
+        ([OFFER + b"[" * 2_000], "not the offer of a file"),
         ([offer(name=7)], "not the offer of a file"),
+        ([offer(-1)], "not the offer of a file"),
         ([offer(name="../outside")], "a file cannot be named"),
         ([offer(name=".hidden")], "a file cannot be named"),
         ([offer(name="c:\\outside")], "a file cannot be named"),
@@ -136,10 +152,12 @@ def end(size: object, data: bytes = b"") -> bytes:
         ([offer(), b"d"], "are no piece of a file"),
         ([offer(), piece(0, b"12"), piece(0, b"12")], "a piece at 0 is out of place"),
         ([offer(), piece(2, b"12"), piece(2, b"34")], "a piece at 2 is out of place"),
-        ([offer(None), piece(AHEAD + 1, b"1")], "out of place"),
+        ([offer(), piece(2, b"12"), piece(3, b"34")], "a piece at 3 is out of place"),
+        ([offer(), piece(3, b"12"), piece(2, b"34")], "a piece at 2 is out of place"),
         ([offer(), piece(0, b"1234"), end(4, b"4321")], "the checksum is wrong"),
         ([offer(), piece(0, b"1234"), end(3, b"123")], "the checksum is wrong"),
         ([offer(), END + b"{}"], "not the end of a file"),
+        ([offer(), END + b"[" * 2_000], "not the end of a file"),
     ],
 )
 async def test_what_is_wrong_is_refused_and_leaves_nothing(
@@ -164,6 +182,34 @@ async def test_what_is_wrong_is_refused_and_leaves_nothing(
     assert "Traceback" not in str(receiver.err)
     assert names(folder) == set()
     assert names(folder.parent) == {folder.name}
+
+
+def test_what_comes_ahead_of_a_piece_that_does_not_come_is_limited() -> None:
+    size = AHEAD // 8
+    assembly = Assembly()
+    for number in range(7):
+        assert assembly.add(piece(1 + number * size, bytes(size))) == b""
+    with pytest.raises(Refused, match=f"more than {AHEAD} bytes wait for the piece at 0"):
+        assembly.add(piece(1 + 7 * size, bytes(size)))
+
+
+def test_the_smallest_pieces_are_limited_by_what_holding_them_takes() -> None:
+    assembly = Assembly()
+    most = AHEAD // (OVERHEAD + 1)
+    for place in range(1, 1 + most):
+        assembly.add(piece(place, b"x"))
+    with pytest.raises(Refused, match="wait for the piece at 0"):
+        assembly.add(piece(1 + most, b"x"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_in_any_order_make_the_file(seed: int) -> None:
+    places = [*range(0, len(CONTENT), 1000)]
+    random.Random(seed).shuffle(places)
+    assembly = Assembly()
+    put = b"".join(assembly.add(piece(p, CONTENT[p : p + 1000])) for p in places)
+    assert put == CONTENT
+    assert assembly.digest.digest() == hashlib.sha256(CONTENT).digest()
 
 
 @pytest.mark.parametrize("gracefully", [True, False])

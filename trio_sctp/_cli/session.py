@@ -152,12 +152,7 @@ class Session:
                                 self._say(association, described(record), "<")
                                 await write_output(data)
                             if self.echo:
-                                await association.send(
-                                    record.data,
-                                    stream=record.stream % association.outbound_streams,
-                                    ppid=record.ppid,
-                                    unordered=record.unordered,
-                                )
+                                await self._echo(association, record)
                         case Passive():
                             n = self.active or 0
                             text = f"passive: {n} records were taken, {n} more are granted"
@@ -169,6 +164,18 @@ class Session:
                         case _:
                             self._say(association, told(record))
                 await write_output(quietly)
+
+    async def _echo(self, association: AssociationChannel, message: Message) -> None:
+        if len(message.data) > association.max_send_size:
+            text = f"{counted(len(message.data), 'byte')} are too many to send them back"
+            association.abort(text.encode())
+            raise click.ClickException(f"association {association.id}: {text}")
+        await association.send(
+            message.data,
+            stream=message.stream % association.outbound_streams,
+            ppid=message.ppid,
+            unordered=message.unordered,
+        )
 
     def _formatted(self, data: bytes) -> bytes:
         terminal = sys.stdout.isatty()

@@ -8,9 +8,11 @@ was sent does not say that it is on its disk.  So a file can come out of a pipe,
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -34,10 +36,13 @@ from trio_sctp import AssociationChannel
 
 from .screen import counted, happenings, tell
 from .session import STDIN, read_input, write_output
+from .untrusted import count_in, json_object
 
 PIECE = 32 * 1024
 AHEAD = 64 * 2**20
-"""Bytes that may arrive before others which belong in front of them."""
+"""Bytes that may be held until others arrive which belong in front of them."""
+OVERHEAD = 256
+"""Bytes that a piece that is held takes besides its data."""
 
 OFFER, END, DATA = b"trio-sctp file ", b"e", b"d"
 PLACE = struct.Struct("!cQ")
@@ -137,7 +142,10 @@ class Assembly:
     def __init__(self) -> None:
         self.size = 0
         self.digest = hashlib.sha256()
-        self._ahead: dict[int, bytes] = {}
+        self._places: list[int] = []
+        """Where the pieces belong that are held, in order."""
+        self._held: dict[int, bytes] = {}
+        self._bytes_held = 0
 
     def add(self, message: bytes) -> bytes:
         """Take a piece; gives what now comes next."""
@@ -145,36 +153,48 @@ class Assembly:
             raise Refused(f"{len(message)} bytes are no piece of a file")
         _, place = PLACE.unpack_from(message)
         data = message[PLACE.size :]
-        if not self.size <= place <= self.size + AHEAD or place in self._ahead:
+        index = bisect.bisect_left(self._places, place)
+        before = self._places[index - 1] if index else None
+        begin = self.size if before is None else before + len(self._held[before])
+        after = self._places[index] if index < len(self._places) else math.inf
+        if place < begin or place + len(data) > after:
             raise Refused(f"a piece at {place} is out of place")
-        self._ahead[place] = data
+        self._bytes_held += len(data) + OVERHEAD
+        if self._bytes_held > AHEAD and place > self.size:
+            raise Refused(f"more than {AHEAD} bytes wait for the piece at {self.size}")
+        self._places.insert(index, place)
+        self._held[place] = data
         ready: list[bytes] = []
-        while (data := self._ahead.pop(self.size, b"")) != b"":
+        while (data := self._held.pop(self.size, b"")) != b"":
             ready.append(data)
             self.size += len(data)
+            self._bytes_held -= len(data) + OVERHEAD
             self.digest.update(data)
+        del self._places[: len(ready)]
         return b"".join(ready)
 
 
 def check_offer(message: bytes) -> tuple[str, int | None]:
     """The name and the size in an offer."""
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+    with contextlib.suppress(ValueError):
         if message.startswith(OFFER):
-            offer = json.loads(message.removeprefix(OFFER))
-            name, size = offer["name"], offer["size"]
-            if not re.fullmatch(r"[^./\\:\s][^/\\:]{,200}", name) or not name.isprintable():
-                raise Refused(f"a file cannot be named {name!r}")
-            if isinstance(size, int | None):
+            offer = json_object(message.removeprefix(OFFER))
+            name = offer.get("name")
+            size = None if offer.get("size") is None else count_in(offer, "size")
+            if isinstance(name, str):
+                if not re.fullmatch(r"[^./\\:\s][^/\\:]{,200}", name) or not name.isprintable():
+                    raise Refused(f"a file cannot be named {name!r}")
                 return name, size
     raise Refused("what came is not the offer of a file: send it with --send")
 
 
 def check_end(message: bytes) -> tuple[int, str]:
     """The size and the checksum at the end of a file."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        end = json.loads(message.removeprefix(END))
-        if isinstance(end["size"], int) and isinstance(end["sha256"], str):
-            return end["size"], end["sha256"]
+    with contextlib.suppress(ValueError):
+        end = json_object(message.removeprefix(END))
+        digest = end.get("sha256")
+        if isinstance(digest, str):
+            return count_in(end, "size"), digest
     raise Refused("what came is not the end of a file")
 
 
