@@ -254,7 +254,12 @@ async def write_output(data: bytes) -> None:
     """Write all of it to standard output, however slow the reader is."""
     left = memoryview(data)
     while left:
-        written = await trio.to_thread.run_sync(os.write, STDOUT, left, abandon_on_cancel=True)
+        try:
+            written = await trio.to_thread.run_sync(os.write, STDOUT, left, abandon_on_cancel=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
         left = left[written:]
 
 
