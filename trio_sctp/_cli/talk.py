@@ -38,21 +38,23 @@ class Talk:
     async def run(self, association: AssociationChannel, interrupts: Interrupts) -> int:
         """Do it, until it is done or Ctrl-C is pressed, and end the association.
 
-        Gives the exit status: a file that was cut short has not arrived.
+        Gives the exit status: a file or an input that was cut short has not arrived.
         """
         quiet = self.session.quiet
-        whole = self.send is None and self.receive is None
+        whole = False
         async with association:
             with interrupts.gently():
                 if self.send is not None:
                     await send_file(association, self.send, quiet=quiet)
-                    whole = True
                 elif self.receive is not None:
                     await receive_file(association, self.receive, quiet=quiet)
-                    whole = True
                 else:
                     await self.session.run(association)
-            say_how_to_abort(interrupts)
+                whole = True
+            if not quiet:
+                say_how_to_abort(interrupts)
+        if self.send is None and self.receive is None:
+            whole = whole or not self.session.cut_short
         return 0 if whole else INTERRUPTED
 
 
