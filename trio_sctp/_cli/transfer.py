@@ -30,7 +30,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from trio_sctp import AssociationChannel
+from trio_sctp import AssociationChannel, AssociationLost
 
 from .screen import counted, happenings, tell
 from .session import STDIN, read_input, write_output
@@ -72,9 +72,13 @@ async def send_file(association: AssociationChannel, path: str) -> None:
     arrived = False
     with _opened(path) as source:
         # The input may be silent for long, and the receiver leave meanwhile.
-        async with association.while_up():
-            await _send(association, path, source)
-            arrived = True
+        try:
+            async with association.while_up():
+                await _send(association, path, source)
+                arrived = True
+        except AssociationLost as lost:
+            if not lost.end.graceful:
+                raise
     if not arrived:
         raise click.ClickException(GONE)
 
