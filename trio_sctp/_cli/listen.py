@@ -40,7 +40,8 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
             await local.listen(stack, port, talk.options) as listener,
         ):
             if not talk.session.quiet:
-                tell(f"* listening on port {listener.port}")
+                only = "" if local.bind else " (IPv4; --bind :: is for IPv6)"
+                tell(f"* listening on port {listener.port}{only}")
             if keep_open:
                 talk.session.many = True
                 await _serve_all(listener, talk, interrupts)

@@ -33,9 +33,34 @@ UDP_PORT = 9899
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+WELL_KNOWN_PORTS = {
+    "diameter": 3868,
+    "e1ap": 38462,
+    "f1ap": 38472,
+    "iua": 9900,
+    "lcsap": 9082,
+    "m2ap": 36443,
+    "m2pa": 3565,
+    "m2ua": 2904,
+    "m3ap": 36444,
+    "m3ua": 2905,
+    "ngap": 38412,
+    "s1ap": 36412,
+    "sgsap": 29118,
+    "sua": 14001,
+    "x2ap": 36422,
+    "xnap": 38422,
+}
+"""Those of IANA's registry, by the names of the protocols, as `Ppid` has them."""
+
+
 def to_port(text: str | int) -> int | str:
-    """A port number, or the name of a service."""
+    """A port number, or the name of a protocol or of a service that this machine knows."""
     text = str(text)
+    if text.lower() in WELL_KNOWN_PORTS:
+        return WELL_KNOWN_PORTS[text.lower()]
+    if "." in text or ":" in text:
+        raise click.BadParameter(f"{text!r} is no port; the port comes last")
     if not text.isascii() or not text.isdigit():
         return text
     if int(text) > 65535:
