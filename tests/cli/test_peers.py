@@ -36,7 +36,7 @@ async def test_we_connect(program: str, run: RunCommand, run_peer: RunPeer) -> N
     await server.expect("from the client")
     await server.write(b"from the server\n")
     await client.out.expect("from the server\n")
-    client.interrupt()
+    await client.close_input()
     assert await client.wait() == 0
     await server.wait_success()
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 import trio
 
 import trio_sctp
-from trio_sctp import AssociationChannel, AssociationLost, InitMsg, Listener, Ppid
+from trio_sctp import AssociationChannel, InitMsg, Listener, Ppid, SendBuffer
 
 from ..support.udp_proxy import always, udp_proxy
-from .conftest import HOST, OnTerminal, RunCommand, Terminal, listening, port_of
+from .conftest import HOST, ROOT, OnTerminal, RunCommand, Terminal, command, listening, port_of
 from .test_main import done
 
 # -- with each other ---------------------------------------------------------------------------
@@ -26,7 +28,7 @@ async def test_lines_go_to_and_fro(run: RunCommand, stack: list[object]) -> None
     assert "< 9 bytes on stream 3, PPID NGAP (60)\n" in str(server.err)
     await server.write(b"answer\n")
     await client.out.expect("answer")
-    client.interrupt()
+    await client.close_input()
     assert await client.wait() == 0
     assert await server.wait() == 0
     assert (bytes(server.out.data), bytes(client.out.data)) == (b"question\n", b"answer\n")
@@ -78,6 +80,27 @@ async def test_an_echo_for_all_who_come(run: RunCommand, stack: list[object]) ->
     assert {*re.findall(r"^\* (\d+): ended gracefully$", str(server.err), re.M)} == {*told}
 
 
+async def test_what_is_too_large_for_an_echo_concerns_its_sender_alone(
+    run: RunCommand, udp_port: int
+) -> None:
+    server = await listening(run, "--udp-port", udp_port, "--echo", "--keep-open")
+    async with (
+        trio_sctp.userland(peer_udp_port=udp_port),
+        await trio_sctp.open_association(
+            HOST, port_of(server), options=[SendBuffer(4_000_000)]
+        ) as association,
+    ):
+        await association.send(bytes(3_000_000))
+        assert b"3000000 bytes are too many" in (await association.wait_ended()).reason
+    client = await run("connect", HOST, port_of(server), "--udp-port", udp_port, "-m", "small")
+    await client.out.expect("small")
+    assert await client.wait() == 0
+    server.interrupt()
+    assert await server.wait() == 0
+    assert "* association 1: 3000000 bytes are too many to send them back\n" in str(server.err)
+    assert "Traceback" not in str(server.err)
+
+
 async def test_it_waits_for_answers_before_it_leaves(run: RunCommand, stack: list[object]) -> None:
     server = await listening(run, *stack, "--echo", "--keep-open")
     client = await run("connect", HOST, port_of(server), *stack, "-m", "a", "-m", "b", "-w", 2)
@@ -108,7 +131,7 @@ async def test_several_addresses_on_each_side(run: RunCommand, udp_port: int) ->
     client = await run("connect", *addresses, port_of(server), *here, "--udp-port", udp_port)
     await client.err.expect(r"up: 127.0.0.1 port \d+, 127.0.0.2 port \d+")
     await server.err.expect(r"up: 127.0.0.[34] port 2777, 127.0.0.[34] port 2777")
-    client.interrupt()
+    await client.close_input()
     assert await client.wait() == 0
 
 
@@ -142,9 +165,58 @@ async def test_ctrl_c_while_connecting(run: RunCommand, udp_port: int) -> None:
         proxy.lose = lose
         client = await run("connect", HOST, 2905, "--udp-port", proxy.port)
         await sent.wait()
+        await client.err.expect("Ctrl-C gives up")
         client.interrupt()
         assert await client.wait() == 130
-        assert not client.err.data
+        assert str(client.err) == "* connecting to 127.0.0.1 port 2905; Ctrl-C gives up\n"
+
+
+async def test_a_peer_that_does_not_answer(run: RunCommand, udp_port: int) -> None:
+    async with udp_proxy(udp_port) as proxy:
+        proxy.lose = always
+        client = await run("connect", HOST, 2905, "--udp-port", proxy.port, "--timeout", 0.5)
+        assert await client.wait() == 1
+    assert str(client.err) == "trio-sctp: no answer from 127.0.0.1 port 2905 within 0.5 s\n"
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_an_input_that_is_cut_short_is_told_by_the_status(
+    which: signal.Signals, run: RunCommand, udp_port: int
+) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    client = await run("connect", HOST, port_of(server), "--udp-port", udp_port)
+    await client.write(b"a part")
+    await server.out.expect("a part")
+    client.process.send_signal(which)
+    assert await client.wait() == 130
+    assert await server.wait() == 0
+    assert "* ended gracefully\n" in str(server.err)
+
+
+async def test_a_hangup_that_is_ignored_ends_nothing(run: RunCommand, udp_port: int) -> None:
+    """As with ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = await listening(run, "--udp-port", udp_port)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    server.process.send_signal(signal.SIGHUP)
+    client = await run("connect", HOST, port_of(server), "--udp-port", udp_port, "-m", "x")
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+    assert bytes(server.out.data) == b"x"
+
+
+async def test_how_to_abort_is_told_once(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port, "--keep-open")
+    arguments = [HOST, port_of(server), "--udp-port", udp_port]
+    clients = [await run("connect", *arguments) for _ in range(3)]
+    for client in clients:
+        await client.err.expect("up: ")
+    await server.err.expect("(?s)(up: .*){3}")
+    server.interrupt()
+    assert await server.wait() == 0
+    assert str(server.err).count("ending gracefully") == 1
 
 
 async def test_a_second_ctrl_c_aborts(run: RunCommand, udp_port: int) -> None:
@@ -251,7 +323,7 @@ async def test_a_peer_with_fewer_streams(run: RunCommand, peer: Listener, udp_po
         client = await run("connect", *arguments)
         assert await client.wait() == 1
         async with await few.accept() as association:
-            with pytest.raises(AssociationLost):
+            with pytest.raises(trio.EndOfChannel):
                 await association.receive()
     last = str(client.err).splitlines()[-1]
     assert re.fullmatch(r"trio-sctp: .*stream.*", last)
@@ -263,7 +335,7 @@ def test_quiet_is_quiet_of_the_stack_too(monkeypatch: pytest.MonkeyPatch) -> Non
         told = done("connect", HOST, "1", *option).stderr.splitlines()
         if not trio_sctp.stacks()[0].available:
             assert len(told) == lines
-            assert "as this kernel has no SCTP" in told[0] or option
+            assert told[0].startswith("* this kernel has no SCTP: using UDP port 9899") or option
         assert told[-1].startswith("trio-sctp: cannot associate with 127.0.0.1 port 1")
 
 
@@ -322,11 +394,42 @@ async def test_a_second_listener_is_told_of_the_udp_port(run: RunCommand, udp_po
     )
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+async def test_a_standard_stream_that_is_closed(
+    closed: str, peer: Listener, udp_port: int, nursery: trio.Nursery
+) -> None:
+    arguments = command("connect", HOST, peer.port, "--udp-port", udp_port, "--wait", 0)
+    program = ["sh", "-c", f'exec "$@" {closed}', "-", *arguments]
+
+    async def finish() -> None:
+        ended = await trio.run_process(
+            program, cwd=ROOT, capture_stdout=True, capture_stderr=True, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (0, b"")
+        assert b"* ended gracefully\n" in ended.stderr or closed == "2>&-"
+
+    nursery.start_soon(finish)
+    async with await peer.accept() as association:
+        with pytest.raises(trio.EndOfChannel):
+            await association.receive()
+
+
+async def test_an_argument_that_is_no_text(run: RunCommand, peer: Listener, udp_port: int) -> None:
+    arguments = [HOST, peer.port, "--udp-port", udp_port, "-m", os.fsdecode(b"\xff")]
+    client = await run("connect", *arguments)
+    async with await peer.accept() as association:
+        assert (await association.receive()).data == b"\xff"
+    assert await client.wait() == 0
+
+
 async def test_a_line_that_is_no_hex_is_named(run: RunCommand, udp_port: int) -> None:
     server = await listening(run, "--udp-port", udp_port)
     client = await run("connect", HOST, port_of(server), "--udp-port", udp_port, "-f", "hex")
     await client.write(b"00\n\nnope\n")
     assert await client.wait() == 1
+    assert await server.wait() == 0
+    assert bytes(server.out.data) == b"\0"
+    assert "* ended gracefully" in str(server.err)
     assert str(client.err).splitlines()[-1] == (
         "trio-sctp: line 3 of the input: 'nope' is not a message in hex digits, such as 00:15 ff"
     )

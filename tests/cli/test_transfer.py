@@ -7,15 +7,34 @@ import json
 import random
 from pathlib import Path
 
+import click
 import pytest
 import trio
+from trio.testing import MockClock
 
 import trio_sctp
 from trio_sctp import AssociationLost, Listener
 from trio_sctp._cli.screen import counted
-from trio_sctp._cli.transfer import AHEAD, DATA, END, GO, GONE, OFFER, OK, PIECE, PLACE
+from trio_sctp._cli.transfer import (
+    AHEAD,
+    DATA,
+    END,
+    GO,
+    GONE,
+    OFFER,
+    OK,
+    OVERHEAD,
+    PIECE,
+    PLACE,
+    Assembly,
+    Refused,
+    receive_file,
+    send_file,
+)
+from trio_sctp.testing import association_pair
 
 from .conftest import HOST, OnTerminal, RunCommand, listening, port_of
+from .test_main import done
 
 CONTENT = random.Random(1).randbytes(7 * PIECE + 1)
 
@@ -82,8 +101,12 @@ async def test_under_a_name_of_ones_own_and_never_over_another_file(
         sender = await run("connect", *arguments)
         assert (await sender.wait(), await receiver.wait()) == (attempt, attempt)
         write(file, b"another")
-    assert "aborted by the peer: b'File exists'" in str(sender.err)
-    assert str(receiver.err).endswith("trio-sctp: refused: File exists\n")
+    assert str(sender.err).endswith(
+        f"trio-sctp: the receiver refused {file.name}: a file of that name is there\n"
+    )
+    assert str(receiver.err).endswith(
+        f"trio-sctp: {path} is refused: a file of that name is there\n"
+    )
     assert path.read_bytes() == CONTENT
     assert names(folder) == {"mine"}
 
@@ -127,19 +150,24 @@ def end(size: object, data: bytes = b"") -> bytes:
         ([b"garbage"], "not the offer of a file"),
         ([OFFER + b"{"], "not the offer of a file"),
         ([OFFER + b"[]"], "not the offer of a file"),
+        ([OFFER + b"[" * 100_000], "not the offer of a file"),
+        ([OFFER + b"[" * 2_000], "not the offer of a file"),
         ([offer(name=7)], "not the offer of a file"),
+        ([offer(-1)], "not the offer of a file"),
         ([offer(name="../outside")], "a file cannot be named"),
-        ([offer(name=".hidden")], "a file cannot be named"),
+        ([offer(name=".hidden")], "hidden files are not taken"),
         ([offer(name="c:\\outside")], "a file cannot be named"),
         ([offer(name="a\x1b[2Jb")], "a file cannot be named"),
-        ([offer(name="a" * 300)], "a file cannot be named"),
+        ([offer(name="ä" * 126)], "a name has 250 bytes at most"),
         ([offer(), b"d"], "are no piece of a file"),
         ([offer(), piece(0, b"12"), piece(0, b"12")], "a piece at 0 is out of place"),
         ([offer(), piece(2, b"12"), piece(2, b"34")], "a piece at 2 is out of place"),
-        ([offer(None), piece(AHEAD + 1, b"1")], "out of place"),
+        ([offer(), piece(2, b"12"), piece(3, b"34")], "a piece at 3 is out of place"),
+        ([offer(), piece(3, b"12"), piece(2, b"34")], "a piece at 2 is out of place"),
         ([offer(), piece(0, b"1234"), end(4, b"4321")], "the checksum is wrong"),
         ([offer(), piece(0, b"1234"), end(3, b"123")], "the checksum is wrong"),
         ([offer(), END + b"{}"], "not the end of a file"),
+        ([offer(), END + b"[" * 2_000], "not the end of a file"),
     ],
 )
 async def test_what_is_wrong_is_refused_and_leaves_nothing(
@@ -159,11 +187,126 @@ async def test_what_is_wrong_is_refused_and_leaves_nothing(
             await association.receive()
         assert reason in lost.value.end.reason.decode()
     assert await receiver.wait() == 1
-    assert str(receiver.err).splitlines()[-1].startswith("trio-sctp: refused: ")
+    assert " is refused: " in str(receiver.err).splitlines()[-1]
     assert reason in str(receiver.err)
     assert "Traceback" not in str(receiver.err)
     assert names(folder) == set()
     assert names(folder.parent) == {folder.name}
+
+
+def test_what_comes_ahead_of_a_piece_that_does_not_come_is_limited() -> None:
+    size = AHEAD // 8
+    assembly = Assembly()
+    for number in range(7):
+        assert assembly.add(piece(1 + number * size, bytes(size))) == b""
+    with pytest.raises(Refused, match=f"more than {AHEAD} bytes wait for the piece at 0"):
+        assembly.add(piece(1 + 7 * size, bytes(size)))
+
+
+def test_the_smallest_pieces_are_limited_by_what_holding_them_takes() -> None:
+    assembly = Assembly()
+    most = AHEAD // (OVERHEAD + 1)
+    for place in range(1, 1 + most):
+        assembly.add(piece(place, b"x"))
+    with pytest.raises(Refused, match="wait for the piece at 0"):
+        assembly.add(piece(1 + most, b"x"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_in_any_order_make_the_file(seed: int) -> None:
+    places = [*range(0, len(CONTENT), 1000)]
+    random.Random(seed).shuffle(places)
+    assembly = Assembly()
+    put = b"".join(assembly.add(piece(p, CONTENT[p : p + 1000])) for p in places)
+    assert put == CONTENT
+    assert assembly.digest.digest() == hashlib.sha256(CONTENT).digest()
+
+
+async def test_a_receiver_that_is_killed_leaves_no_file_that_seems_whole(
+    run: RunCommand, udp_port: int, folder: Path
+) -> None:
+    arguments = "--udp-port", udp_port, "--receive", folder
+    receiver = await listening(run, *arguments)
+    async with trio_sctp.userland(peer_udp_port=udp_port):
+        association = await trio_sctp.open_association(HOST, port_of(receiver))
+        await association.send(offer())
+        assert (await association.receive()).data == GO
+        receiver.process.kill()
+        await receiver.wait()
+        association.abort()
+        assert names(folder) == {"name.part"}
+
+        receiver = await listening(run, *arguments)
+        async with await trio_sctp.open_association(HOST, port_of(receiver)) as association:
+            await association.send(offer())
+            with pytest.raises(AssociationLost, match=r"name\.part is there"):
+                await association.receive()
+        assert await receiver.wait() == 1
+
+
+async def test_a_file_that_comes_meanwhile_is_not_overwritten(
+    run: RunCommand, udp_port: int, folder: Path
+) -> None:
+    receiver = await listening(run, "--udp-port", udp_port, "--receive", folder)
+    async with (
+        trio_sctp.userland(peer_udp_port=udp_port),
+        await trio_sctp.open_association(HOST, port_of(receiver)) as association,
+    ):
+        await association.send(offer())
+        assert (await association.receive()).data == GO
+        write(folder / "name", b"other")
+        await association.send(end(0))
+        with pytest.raises(AssociationLost, match="a file of that name is there"):
+            await association.receive()
+    assert await receiver.wait() == 1
+    assert names(folder) == {"name"}
+    assert (folder / "name").read_bytes() == b"other"
+
+
+async def test_a_peer_that_does_not_answer_an_offer(autojump_clock: MockClock, file: Path) -> None:
+    async with association_pair() as (sender, receiver):
+        with pytest.raises(click.ClickException, match="has not answered for 10 s: it has to run"):
+            await send_file(sender, str(file), quiet=True)
+        assert (await receiver.wait_ended()).reason == b"the offer of a file was not answered"
+
+
+async def test_a_sender_that_stays_when_its_file_has_arrived(
+    autojump_clock: MockClock, folder: Path
+) -> None:
+    async with association_pair() as (sender, receiver):
+        await sender.send(offer(0))
+        await sender.send(end(0))
+        with trio.fail_after(60):
+            await receive_file(receiver, str(folder), quiet=True)
+    assert names(folder) == {"name"}
+
+
+def test_a_name_that_receivers_do_not_take_is_refused_by_the_sender(tmp_path: Path) -> None:
+    for name in ".hidden", "a" * 251:
+        write(tmp_path / name, b"x")
+        wrong = done("connect", HOST, 1, "--send", tmp_path / name)
+        assert wrong.returncode == 2
+        assert f"a file cannot be named {name!r}: " in wrong.stderr
+        assert wrong.stderr.count("\n") == 1
+
+
+async def test_a_long_name(run: RunCommand, udp_port: int, tmp_path: Path, folder: Path) -> None:
+    file = tmp_path / ("a" * 250)
+    write(file, b"x")
+    receiver = await listening(run, "--udp-port", udp_port, "--receive", folder)
+    arguments = [HOST, port_of(receiver), "--udp-port", udp_port, "--send", file, "--quiet"]
+    sender = await run("connect", *arguments)
+    assert await sender.wait() == 0
+    assert not sender.err.data
+    assert names(folder) == {file.name}
+    assert await receiver.wait() == 0
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    wrong = done("listen", 0, "--receive", f"{tmp_path}/new/")
+    assert wrong.returncode == 2
+    assert "/new/: there is no such folder; see trio-sctp listen --help" in wrong.stderr
+    assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("gracefully", [True, False])
@@ -175,7 +318,7 @@ async def test_a_sender_that_leaves_early_leaves_nothing(
         association = await trio_sctp.open_association(HOST, port_of(receiver))
         await association.send(offer())
         assert (await association.receive()).data == GO
-        assert names(folder) == {"name"}
+        assert names(folder) == {"name.part"}
         if gracefully:
             await association.aclose()
         else:

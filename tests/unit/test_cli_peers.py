@@ -15,8 +15,9 @@ from trio_sctp import AssociationChannel, Listener, open_association, open_liste
 from trio_sctp._cli.interrupting import Interrupts
 from trio_sctp._cli.iperf3 import COOKIE_SIZE, CREATE_STREAMS, PARAM_EXCHANGE, Control, _serve_one
 from trio_sctp._cli.measuring import Load
-from trio_sctp._cli.peers import LARGEST, fields, one_of_many
+from trio_sctp._cli.peers import one_of_many
 from trio_sctp._cli.perf import HELLO, WELCOME, measure
+from trio_sctp._cli.untrusted import LONGEST, fields
 from trio_sctp.testing import SimulatedNetwork, simulated_network
 
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
@@ -37,7 +38,7 @@ def test_fields_of_an_object() -> None:
         b"",
         b"\xff",
         b"[" * 100_000,
-        b" " * (LARGEST + 1),
+        b" " * (LONGEST + 1),
         b"[1]",
         b'{"size": 1}',
         *(

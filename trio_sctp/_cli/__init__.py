@@ -17,7 +17,8 @@ From the top down:
     measuring            what perf sends, its progress, and the figures in the end
     kernel_associations  what the kernel tells of its associations
     target               what several commands are told: hosts, ports, stacks, PPIDs
-    peers                what a peer sends and does: JSON that is checked, faults
+    peers                silence and faults of one peer, which concern no other
+    untrusted            what a peer says in JSON
     interrupting         Ctrl-C: the first one ends what runs gracefully, the second at once
     screen               what is written, and where
 
@@ -26,6 +27,7 @@ A command is a module that `main` names, with a function of the same name.
 
 from __future__ import annotations
 
+import os
 import sys
 
 HOW_TO_INSTALL = "trio-sctp needs click and rich: pip install 'trio_sctp[cli]'"
@@ -33,6 +35,7 @@ HOW_TO_INSTALL = "trio-sctp needs click and rich: pip install 'trio_sctp[cli]'"
 
 def start() -> None:
     """Run the command of ``sys.argv``, and exit."""
+    _open_standard_streams()
     try:
         from .main import run
 
@@ -43,3 +46,15 @@ def start() -> None:
         sys.exit(HOW_TO_INSTALL)
     except KeyboardInterrupt:  # while it starts
         sys.exit(130)
+
+
+def _open_standard_streams() -> None:
+    """Those that are closed get the null device, or the next file would have their number."""
+    for number, name, mode in (0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import click
+import trio
+
+from trio_sctp import AssociationChannel
 
 from .interrupting import INTERRUPTED, Interrupts, run
+from .screen import tell
 from .talk import Talk, talk_options
-from .target import Local, bind_port_option, capture_option, hosts_and_port, stack_options
+from .target import Local, Seconds, bind_port_option, capture_option, hosts_and_port, stack_options
+
+PATIENCE = 2
+"""Seconds that a user waits without being told for what."""
 
 
 @click.command()
 @hosts_and_port
 @talk_options(wait=1)
+@click.option(
+    "--timeout",
+    type=Seconds(0, min_open=True),
+    metavar="SECONDS",
+    help="Give up if the association is not up by then.  [after about a minute]",
+)
 @bind_port_option
 @capture_option
 @stack_options
-def connect(local: Local, talk: Talk, hosts: Sequence[str], port: int | str) -> int:
+def connect(
+    local: Local, talk: Talk, hosts: Sequence[str], port: int | str, timeout: float | None
+) -> int:
     """Connect to a peer, and send it what comes on standard input.
 
     Several HOSTs are the addresses of one multi-homed peer.  Messages go to standard output, all
@@ -36,9 +52,23 @@ def connect(local: Local, talk: Talk, hosts: Sequence[str], port: int | str) -> 
     async def program(interrupts: Interrupts) -> int:
         async with local.open_stack() as stack:
             connect = functools.partial(local.connect, stack, hosts, port, talk.options)
-            association = await interrupts.unless_interrupted(connect)
+            peer = f"{' '.join(hosts)} port {port}"
+            association: AssociationChannel | None = None
+            async with trio.open_nursery() as nursery:
+                if not local.quiet:
+                    nursery.start_soon(_tell_if_it_lasts, peer)
+                with trio.move_on_after(math.inf if timeout is None else timeout) as waiting:
+                    association = await interrupts.unless_interrupted(connect)
+                nursery.cancel_scope.cancel()
+            if waiting.cancelled_caught:
+                raise click.ClickException(f"no answer from {peer} within {timeout:g} s")
             if association is None:
                 return INTERRUPTED
             return await talk.run(association, interrupts)
 
     return run(program)
+
+
+async def _tell_if_it_lasts(peer: str) -> None:
+    await trio.sleep(PATIENCE)
+    tell(f"* connecting to {peer}; Ctrl-C gives up")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self.told = False
+        """Whether the user knows how to abort."""
         self._at_once = trio.CancelScope()
         self._gently: set[trio.CancelScope] = set()
 
@@ -50,7 +53,7 @@ class Interrupts:
         return None
 
     async def _watch(self, task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(*_signals()) as signals:
             task_status.started()
             async for _ in signals:
                 self.count += 1
@@ -68,6 +71,14 @@ class Interrupts:
                 status = await program(self)
             nursery.cancel_scope.cancel()
         return status
+
+
+def _signals() -> list[signal.Signals]:
+    """Those that end a program: Ctrl-C, a service manager, a terminal that closes."""
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)  # nohup has it ignored
+    return ends
 
 
 def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
@@ -95,5 +106,6 @@ def _most_telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def say_how_to_abort(interrupts: Interrupts) -> None:
     """Tell who has pressed Ctrl-C what happens now."""
-    if interrupts.count:
+    if interrupts.count and not interrupts.told:
+        interrupts.told = True
         tell("* ending gracefully; Ctrl-C again aborts")

@@ -20,15 +20,18 @@ from trio_sctp import AssociationChannel, AssociationLost, Listener, Stack
 
 from .interrupting import Interrupts
 from .measuring import Load, Measured, progress
-from .peers import LARGEST, answered_within, fields, one_of_many
+from .peers import answered_within, one_of_many
 from .screen import tell
 from .target import shown
+from .untrusted import fields
 
 COOKIE_SIZE = 37
 MOST_STREAMS = 128
 """Associations of one test, which iperf3 calls streams."""
 SETTING_UP = 10.0
 """Seconds that a client has until its test begins."""
+LARGEST = 2**20
+"""Bytes of the longest JSON text that is read."""
 CLOSED = "iperf3 has closed its control connection"
 NOT_IPERF3 = "what came is not from iperf3"
 
@@ -103,7 +106,7 @@ class Control:
         if size > LARGEST:
             raise click.ClickException(NOT_IPERF3)
         try:
-            return fields(await self.receive(size), needed, optional)
+            return fields(await self.receive(size), needed, optional, longest=LARGEST)
         except ValueError:
             raise click.ClickException(NOT_IPERF3) from None
 

@@ -6,6 +6,7 @@ went well, 1 if it did not, 2 if the command was written wrongly, and 130 after 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -78,5 +79,6 @@ def _text(error: BaseException) -> str:
 
 
 def _fail(text: str, status: int = FAILED) -> int:
-    click.echo(text, err=True)
+    with contextlib.suppress(OSError):  # the terminal may have gone
+        click.echo(text, err=True)
     return status

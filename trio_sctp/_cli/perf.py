@@ -17,7 +17,7 @@ from trio_sctp import AssociationChannel, Listener
 from . import iperf3
 from .interrupting import INTERRUPTED, Interrupts, run
 from .measuring import BULK, Load, Measured, progress, said
-from .peers import answered_within, fields, one_of_many
+from .peers import answered_within, one_of_many
 from .screen import tell
 from .target import (
     Local,
@@ -30,6 +30,7 @@ from .target import (
     stack_options,
     to_port,
 )
+from .untrusted import fields
 
 HELLO = b"trio-sctp perf 1"
 WELCOME = b"trio-sctp perf server 1"

@@ -5,6 +5,7 @@ So a pipe gets the results alone.  What a peer has chosen is made harmless befor
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -39,8 +40,9 @@ happenings = _console(stderr=True)
 
 
 def tell(text: str) -> None:
-    """Say on standard error what happens."""
-    happenings.print(text, soft_wrap=True)
+    """Say on standard error what happens, if anybody is there to read it."""
+    with contextlib.suppress(OSError):
+        happenings.print(text, soft_wrap=True)
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
@@ -53,8 +54,9 @@ class Session:
 
     def __post_init__(self) -> None:
         """Raises ValueError if one of the messages cannot be."""
+        self._at_end = False
         hexadecimal = self.format == "hex"
-        self._given = [from_hex(x) if hexadecimal else x.encode() for x in self.messages]
+        self._given = [from_hex(x) if hexadecimal else os.fsencode(x) for x in self.messages]
         if not all(self._given):
             raise ValueError("a message has to have one byte at least")
 
@@ -62,10 +64,18 @@ class Session:
         """Talk until the peer ends the association, or the input ends and nothing more comes."""
         self.tell_of(association)
         patience = trio.CancelScope()
+        wrong: list[click.ClickException] = []
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_all, association, patience)
+            nursery.start_soon(self._send_all, association, patience, wrong)
             await self._receive_all(association, patience)
             nursery.cancel_scope.cancel()
+        for error in wrong:
+            raise error
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether an end now is one before all was sent that was to be; a user may stop typing."""
+        return not self._at_end and (bool(self._given) or not sys.stdin.isatty())
 
     def tell_of(self, association: AssociationChannel) -> None:
         self._say(
@@ -82,14 +92,27 @@ class Session:
 
     # -- to the peer ---
 
-    async def _send_all(self, association: AssociationChannel, patience: trio.CancelScope) -> None:
-        """Send all there is; `patience` then waits for what the peer has to say to it."""
-        async with aclosing(self._outgoing()) as outgoing:
-            async for data in outgoing:
-                await self._send(association, data)
-        patience.deadline = trio.current_time() + self.wait
-        with patience:
-            await trio.sleep_forever()
+    async def _send_all(
+        self,
+        association: AssociationChannel,
+        patience: trio.CancelScope,
+        wrong: list[click.ClickException],
+    ) -> None:
+        """Send all there is; `patience` then waits for what the peer has to say to it.
+
+        At what cannot be sent it ends the association, so that what was sent before still arrives.
+        """
+        try:
+            async with aclosing(self._outgoing()) as outgoing:
+                async for data in outgoing:
+                    await self._send(association, data)
+        except click.ClickException as error:
+            wrong.append(error)
+        else:
+            self._at_end = True
+            patience.deadline = trio.current_time() + self.wait
+            with patience:
+                await trio.sleep_forever()
         await association.eof()
 
     async def _outgoing(self) -> AsyncGenerator[bytes, None]:
@@ -152,12 +175,9 @@ class Session:
                                 self._say(association, described(record), "<")
                                 await write_output(data)
                             if self.echo:
-                                await association.send(
-                                    record.data,
-                                    stream=record.stream % association.outbound_streams,
-                                    ppid=record.ppid,
-                                    unordered=record.unordered,
-                                )
+                                await self._echo(association, record)
+                        case Passive() if association.ended is not None:
+                            pass  # nothing more can come
                         case Passive():
                             n = self.active or 0
                             text = f"passive: {n} records were taken, {n} more are granted"
@@ -169,6 +189,18 @@ class Session:
                         case _:
                             self._say(association, told(record))
                 await write_output(quietly)
+
+    async def _echo(self, association: AssociationChannel, message: Message) -> None:
+        if len(message.data) > association.max_send_size:
+            text = f"{counted(len(message.data), 'byte')} are too many to send them back"
+            association.abort(text.encode())
+            raise click.ClickException(f"association {association.id}: {text}")
+        await association.send(
+            message.data,
+            stream=message.stream % association.outbound_streams,
+            ppid=message.ppid,
+            unordered=message.unordered,
+        )
 
     def _formatted(self, data: bytes) -> bytes:
         terminal = sys.stdout.isatty()
@@ -238,16 +270,24 @@ async def read_input(size: int = PIECE, source: int = STDIN) -> bytes:
     In a thread, as regular files and consoles cannot be waited for otherwise; and without Python's
     buffer, whose lock a thread that is left waiting would keep.
     """
-    if source == STDIN and sys.stdin is None:  # it is closed, and another file may have its number
-        return b""
-    return await trio.to_thread.run_sync(os.read, source, size, abandon_on_cancel=True)
+    try:
+        return await trio.to_thread.run_sync(os.read, source, size, abandon_on_cancel=True)
+    except OSError as error:
+        if error.errno == errno.EIO and source == STDIN:
+            return b""  # the terminal has gone
+        raise
 
 
 async def write_output(data: bytes) -> None:
     """Write all of it to standard output, however slow the reader is."""
     left = memoryview(data)
     while left:
-        written = await trio.to_thread.run_sync(os.write, STDOUT, left, abandon_on_cancel=True)
+        try:
+            written = await trio.to_thread.run_sync(os.write, STDOUT, left, abandon_on_cancel=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
         left = left[written:]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +16,7 @@ from trio_sctp import AssociationChannel, Option
 from .interrupting import INTERRUPTED, Interrupts, say_how_to_abort
 from .session import Session
 from .target import Seconds, enough_streams, to_ppid
-from .transfer import receive_file, send_file
+from .transfer import Refused, check_name, receive_file, send_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,20 +38,23 @@ class Talk:
     async def run(self, association: AssociationChannel, interrupts: Interrupts) -> int:
         """Do it, until it is done or Ctrl-C is pressed, and end the association.
 
-        Gives the exit status: a file that was cut short has not arrived.
+        Gives the exit status: a file or an input that was cut short has not arrived.
         """
-        whole = self.send is None and self.receive is None
+        quiet = self.session.quiet
+        whole = False
         async with association:
             with interrupts.gently():
                 if self.send is not None:
-                    await send_file(association, self.send)
-                    whole = True
+                    await send_file(association, self.send, quiet=quiet)
                 elif self.receive is not None:
-                    await receive_file(association, self.receive)
-                    whole = True
+                    await receive_file(association, self.receive, quiet=quiet)
                 else:
                     await self.session.run(association)
-            say_how_to_abort(interrupts)
+                whole = True
+            if not quiet:
+                say_how_to_abort(interrupts)
+        if self.send is None and self.receive is None:
+            whole = whole or not self.session.cut_short
         return 0 if whole else INTERRUPTED
 
 
@@ -67,6 +72,7 @@ def talk_options(*, wait: float | None) -> Callable[[F], F]:
         ) -> Any:
             if send is not None and receive is not None:
                 raise click.UsageError("--send and --receive exclude each other")
+            _check_paths(send, receive)
             names = Session.__dataclass_fields__
             fields = {name: options.pop(name) for name in names if name in options}
             try:
@@ -81,6 +87,16 @@ def talk_options(*, wait: float | None) -> Callable[[F], F]:
         return command  # type: ignore[return-value]
 
     return decorate
+
+
+def _check_paths(send: str | None, receive: str | None) -> None:
+    if send is not None and send != "-":
+        try:
+            check_name(Path(send).name)
+        except Refused as error:
+            raise click.UsageError(f"{error}; --send - sends what comes on the input") from None
+    if receive is not None and receive.endswith(("/", os.sep)) and not os.path.isdir(receive):
+        raise click.UsageError(f"--receive {receive}: there is no such folder")
 
 
 def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:

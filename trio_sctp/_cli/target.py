@@ -114,7 +114,9 @@ class Local:
         if trio_sctp.stacks()[0].available:
             return "kernel"
         if not self.quiet:
-            tell(f"* over UDP port {UDP_PORT}, as this kernel has no SCTP; so has the peer to do")
+            tell(
+                f"* this kernel has no SCTP: using UDP port {UDP_PORT}; the peer has to do the same"
+            )
         return "userland"
 
     @contextlib.asynccontextmanager

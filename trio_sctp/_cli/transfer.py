@@ -8,9 +8,11 @@ was sent does not say that it is on its disk.  So a file can come out of a pipe,
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -30,27 +32,53 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from trio_sctp import AssociationChannel
+from trio_sctp import AssociationChannel, AssociationLost
 
-from .screen import counted, happenings, tell
+from .screen import counted, happenings, harmless, tell
 from .session import STDIN, read_input, write_output
+from .untrusted import count_in, json_object
 
 PIECE = 32 * 1024
 AHEAD = 64 * 2**20
-"""Bytes that may arrive before others which belong in front of them."""
+"""Bytes that may be held until others arrive which belong in front of them."""
+OVERHEAD = 256
+"""Bytes that a piece that is held takes besides its data."""
+
+PART = ".part"
+"""What the name of a file ends with until it is whole."""
+LONGEST_NAME = 255 - len(PART)
+"""Bytes; most file systems have names of 255."""
+ANSWER_WITHIN = 10
+"""Seconds that a peer has to answer an offer, and to leave when its file has arrived."""
 
 OFFER, END, DATA = b"trio-sctp file ", b"e", b"d"
 PLACE = struct.Struct("!cQ")
 GO, OK = b"go", b"ok"
 GONE = "the receiver has left before it had the file"
+THERE = "a file of that name is there"
 
 
 class Refused(Exception):
     """What came is no file, or not one that is taken; the argument says why."""
 
 
+def check_name(name: str) -> None:
+    """Raise `Refused` if receivers take no file of that name."""
+    if name.startswith("."):
+        why = "hidden files are not taken"
+    elif len(name.encode(errors="surrogatepass")) > LONGEST_NAME:
+        why = f"a name has {LONGEST_NAME} bytes at most"
+    elif not re.fullmatch(r"[^/\\:\s][^/\\:]*", name) or not name.isprintable():
+        why = "one of its characters is not taken"
+    else:
+        return
+    raise Refused(f"a file cannot be named {name!r}: {why}")
+
+
 @contextlib.contextmanager
-def _bar(name: str, size: int | None) -> Generator[tuple[Progress, TaskID], None, None]:
+def _bar(
+    name: str, size: int | None, *, quiet: bool
+) -> Generator[tuple[Progress, TaskID], None, None]:
     progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -58,7 +86,7 @@ def _bar(name: str, size: int | None) -> Generator[tuple[Progress, TaskID], None
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=happenings,
-        disable=not happenings.is_terminal,
+        disable=quiet or not happenings.is_terminal,
     )
     with progress:
         yield progress, progress.add_task(name, total=size)
@@ -67,28 +95,44 @@ def _bar(name: str, size: int | None) -> Generator[tuple[Progress, TaskID], None
 # -- sending -----------------------------------------------------------------------------------
 
 
-async def send_file(association: AssociationChannel, path: str) -> None:
+async def send_file(association: AssociationChannel, path: str, *, quiet: bool = False) -> None:
     """Send a file, or with ``-`` what comes on standard input; returns when the receiver has it."""
+    name = Path(path).name if path != "-" else "standard-input"
     arrived = False
-    with _opened(path) as source:
-        # The input may be silent for long, and the receiver leave meanwhile.
-        async with association.while_up():
-            await _send(association, path, source)
-            arrived = True
+    try:
+        with _opened(path) as source:
+            # The input may be silent for long, and the receiver leave meanwhile.
+            async with association.while_up():
+                size = os.fstat(source).st_size if path != "-" else None
+                await _send(association, name, size, source, quiet=quiet)
+                arrived = True
+    except AssociationLost as lost:
+        reason = harmless(lost.end.reason.decode(errors="backslashreplace"))
+        if reason:
+            raise click.ClickException(f"the receiver refused {name}: {reason}") from None
+        if not lost.end.graceful:
+            raise
     if not arrived:
         raise click.ClickException(GONE)
 
 
-async def _send(association: AssociationChannel, path: str, source: int) -> None:
-    size = os.fstat(source).st_size if path != "-" else None
-    name = Path(path).name if path != "-" else "standard-input"
+async def _send(
+    association: AssociationChannel, name: str, size: int | None, source: int, *, quiet: bool
+) -> None:
     offer = json.dumps({"name": name, "size": size})
     await association.send(OFFER + offer.encode())
-    tell(f"* {name} is offered; the peer has to run with --receive")
-    await _answer(association, GO)
+    if not quiet:
+        tell(f"* {name} is offered; the peer has to run with --receive")
+    with trio.move_on_after(ANSWER_WITHIN) as waiting:
+        await _answer(association, GO)
+    if waiting.cancelled_caught:
+        association.abort(b"the offer of a file was not answered")
+        raise click.ClickException(
+            f"the peer has not answered for {ANSWER_WITHIN} s: it has to run with --receive"
+        )
     digest = hashlib.sha256()
     sent = number = 0
-    with _bar(name, size) as (progress, task):
+    with _bar(name, size, quiet=quiet) as (progress, task):
         while data := await read_input(PIECE, source):
             digest.update(data)
             stream = number % association.outbound_streams
@@ -99,6 +143,8 @@ async def _send(association: AssociationChannel, path: str, source: int) -> None
         await association.send(END + end.encode())
         await _answer(association, OK)
         progress.update(task, completed=sent, total=sent)
+    if quiet:
+        return
     tell(
         f"* {name}: {counted(sent, 'byte')} arrived, and checked; "
         f"{counted(association.outbound_streams, 'stream')}, "
@@ -137,7 +183,10 @@ class Assembly:
     def __init__(self) -> None:
         self.size = 0
         self.digest = hashlib.sha256()
-        self._ahead: dict[int, bytes] = {}
+        self._places: list[int] = []
+        """Where the pieces belong that are held, in order."""
+        self._held: dict[int, bytes] = {}
+        self._bytes_held = 0
 
     def add(self, message: bytes) -> bytes:
         """Take a piece; gives what now comes next."""
@@ -145,53 +194,70 @@ class Assembly:
             raise Refused(f"{len(message)} bytes are no piece of a file")
         _, place = PLACE.unpack_from(message)
         data = message[PLACE.size :]
-        if not self.size <= place <= self.size + AHEAD or place in self._ahead:
+        index = bisect.bisect_left(self._places, place)
+        before = self._places[index - 1] if index else None
+        begin = self.size if before is None else before + len(self._held[before])
+        after = self._places[index] if index < len(self._places) else math.inf
+        if place < begin or place + len(data) > after:
             raise Refused(f"a piece at {place} is out of place")
-        self._ahead[place] = data
+        self._bytes_held += len(data) + OVERHEAD
+        if self._bytes_held > AHEAD and place > self.size:
+            raise Refused(f"more than {AHEAD} bytes wait for the piece at {self.size}")
+        self._places.insert(index, place)
+        self._held[place] = data
         ready: list[bytes] = []
-        while (data := self._ahead.pop(self.size, b"")) != b"":
+        while (data := self._held.pop(self.size, b"")) != b"":
             ready.append(data)
             self.size += len(data)
+            self._bytes_held -= len(data) + OVERHEAD
             self.digest.update(data)
+        del self._places[: len(ready)]
         return b"".join(ready)
 
 
 def check_offer(message: bytes) -> tuple[str, int | None]:
     """The name and the size in an offer."""
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+    with contextlib.suppress(ValueError):
         if message.startswith(OFFER):
-            offer = json.loads(message.removeprefix(OFFER))
-            name, size = offer["name"], offer["size"]
-            if not re.fullmatch(r"[^./\\:\s][^/\\:]{,200}", name) or not name.isprintable():
-                raise Refused(f"a file cannot be named {name!r}")
-            if isinstance(size, int | None):
+            offer = json_object(message.removeprefix(OFFER))
+            name = offer.get("name")
+            size = None if offer.get("size") is None else count_in(offer, "size")
+            if isinstance(name, str):
+                check_name(name)
                 return name, size
     raise Refused("what came is not the offer of a file: send it with --send")
 
 
 def check_end(message: bytes) -> tuple[int, str]:
     """The size and the checksum at the end of a file."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        end = json.loads(message.removeprefix(END))
-        if isinstance(end["size"], int) and isinstance(end["sha256"], str):
-            return end["size"], end["sha256"]
+    with contextlib.suppress(ValueError):
+        end = json_object(message.removeprefix(END))
+        digest = end.get("sha256")
+        if isinstance(digest, str):
+            return count_in(end, "size"), digest
     raise Refused("what came is not the end of a file")
 
 
-async def receive_file(association: AssociationChannel, where: str) -> None:
+async def receive_file(association: AssociationChannel, where: str, *, quiet: bool = False) -> None:
     """Take one file into a folder, a new file, or with ``-`` to standard output.
 
     What did not come whole is removed, and the sender is told why.
     """
+    here = "what the peer sends"
     try:
         name, size = check_offer((await association.receive()).data)
         with contextlib.ExitStack() as undo:
-            path, file = _created(where, name)
-            if file is not None:
-                undo.callback(path.unlink)
+            path = part = file = None
+            if where == "-":
+                here = "standard output"
+            else:
+                path = _path(where, name)
+                here = str(path)
+                part, file = _opened_part(path)
+                undo.callback(part.unlink)
                 undo.callback(file.close)
             await association.send(GO)
-            with _bar(name, size) as (progress, task):
+            with _bar(name, size, quiet=quiet) as (progress, task):
                 assembly = Assembly()
                 end: tuple[int, str] | None = None
                 while end is None or assembly.size < end[0]:
@@ -207,8 +273,9 @@ async def receive_file(association: AssociationChannel, where: str) -> None:
                 progress.update(task, total=assembly.size)
             if end != (assembly.size, assembly.digest.hexdigest()):
                 raise Refused("the checksum is wrong")
-            if file is not None:
+            if path is not None and part is not None and file is not None:
                 file.close()
+                _name_finally(part, path)
             undo.pop_all()
         await association.send(OK)
     except (Refused, OSError) as error:
@@ -216,20 +283,38 @@ async def receive_file(association: AssociationChannel, where: str) -> None:
         association.abort((text or "the file cannot be written").encode())
         if isinstance(error, BrokenPipeError):
             raise
-        raise click.ClickException(f"refused: {text}") from None
+        raise click.ClickException(f"{here} is refused: {text}") from None
     except trio.EndOfChannel:
         raise click.ClickException("the sender has left before the file was whole") from None
-    size_said, digest = counted(assembly.size, "byte"), end[1][:16]
-    tell(f"* {path if file else name}: {size_said}, sha256 {digest}…, checked")
-    async for _ in association:
-        pass  # the sender ends it
+    if not quiet:
+        size_said, digest = counted(assembly.size, "byte"), end[1][:16]
+        tell(f"* {path or name}: {size_said}, sha256 {digest}…, checked")
+    with trio.move_on_after(ANSWER_WITHIN):
+        async for _ in association:
+            pass  # the sender ends it
 
 
-def _created(where: str, name: str) -> tuple[Path, BinaryIO | None]:
-    """The new file to write; None stands for standard output."""
-    if where == "-":
-        return Path(name), None
+def _path(where: str, name: str) -> Path:
     path = Path(where)
-    if path.is_dir():
-        path /= name
-    return path, path.open("xb")
+    return path / name if path.is_dir() else path
+
+
+def _opened_part(path: Path) -> tuple[Path, BinaryIO]:
+    """The new file that has the beginning of another one, which is not there yet."""
+    if os.path.lexists(path):
+        raise Refused(THERE)
+    part = path.with_name(path.name + PART)
+    try:
+        return part, part.open("xb")
+    except FileExistsError:
+        raise Refused(
+            f"{part.name} is there: another transfer writes it, or has left it behind"
+        ) from None
+
+
+def _name_finally(part: Path, path: Path) -> None:
+    try:
+        path.open("xb").close()  # renaming alone would overwrite a file that has come meanwhile
+    except FileExistsError:
+        raise Refused(THERE) from None
+    part.replace(path)
