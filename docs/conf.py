@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import re
 import sys
@@ -11,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from docutils import nodes
 from sphinx.addnodes import download_reference, pending_xref
+from sphinx.pycode import ModuleAnalyzer
 
 import trio_sctp
+import trio_sctp.testing
 from trio_sctp import _options
 
 project = "trio_sctp"
@@ -83,10 +86,26 @@ def leave_out(app, kind, name, value, skip, options):
 
 def hide_constructors(app, kind, name, value, options, signature, returns):
     """Show no parameters of a class that programs do not make themselves."""
-    of_ours = (inspect.getdoc(getattr(value, "__init__", None)) or "").startswith(
-        "Not for programs"
-    )
-    return ("", returns) if kind == "class" and of_ours else None
+    if kind != "class":
+        return None
+    ours = (inspect.getdoc(value.__init__) or "").startswith("Not for programs")
+    abstract = getattr(value, "_is_protocol", False) or issubclass(value, enum.Enum)
+    return ("", returns) if ours or abstract else None
+
+
+def read_sources(package):
+    """Have autodoc find the texts behind attributes, and their order.
+
+    Public classes say that they are the package's, so it would look for them in its `__init__.py`.
+    """
+    whole = ModuleAnalyzer.for_module(package)
+    whole.analyze()
+    for name in sorted(sys.modules):
+        if name.startswith(f"{package}._") and hasattr(sys.modules[name], "__file__"):
+            part = ModuleAnalyzer.for_module(name)
+            part.analyze()
+            whole.attr_docs |= part.attr_docs
+            whole.tagorder |= part.tagorder
 
 
 def link_names(app, doctree):
@@ -123,6 +142,8 @@ def link_programs(app, doctree):
 
 
 def setup(app):
+    read_sources("trio_sctp")
+    read_sources("trio_sctp.testing")
     app.connect("doctree-read", link_programs)
     app.connect("doctree-read", link_names)
     app.connect("autodoc-skip-member", leave_out)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ._frozen import Frozen, frozen
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""A transport address as the standard library writes it: ``(host, port)`` for IPv4,
+"""A transport address as the standard library writes it, ``(host, port)`` for IPv4 and
 ``(host, port, flow info, scope id)`` for IPv6."""
 
 
@@ -36,10 +36,10 @@ class AssociationState(NamedInt):
     """
 
     COMM_UP = 0
-    """The association is ready: messages can be exchanged."""
+    """The association is ready, and messages can be exchanged."""
     COMM_LOST = 1
-    """The association ended without a graceful shutdown: one side sent an ABORT, or the peer fell
-    silent."""
+    """The association ended without a graceful shutdown, as one side sent an ABORT or the peer
+    fell silent."""
     RESTART = 2
     """The peer started the association anew.  Its id stays valid; streams count from zero again."""
     SHUTDOWN_COMP = 3

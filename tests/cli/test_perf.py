@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
 import pytest
 import trio
 
-from trio_sctp import Listener
+import trio_sctp
+from trio_sctp import InitMsg, Listener, SendBuffer
 from trio_sctp._cli.measuring import BULK
-from trio_sctp._cli.perf import END, HELLO, PROBE
+from trio_sctp._cli.perf import END, HELLO, PROBE, WELCOME
 
 from ..peers.conftest import RunPeer
 from ..peers.conftest import run_peer as run_peer
-from .conftest import HOST, PORT, OnTerminal, RunCommand, Running, port_of
+from .conftest import HOST, PORT, OnTerminal, RunCommand, Running, listening, port_of
 from .test_main import done
 
 
@@ -66,7 +68,7 @@ async def test_progress_on_a_terminal(terminal: OnTerminal, peer: Listener, udp_
     shown = await terminal("perf", "client", *arguments)
     async with await peer.accept() as association:
         assert (await association.receive()).data == HELLO
-        await association.send(HELLO)
+        await association.send(WELCOME)
         async for message in association:
             if message.data.startswith(PROBE):
                 await association.send(message.data)
@@ -92,11 +94,36 @@ async def test_progress_on_a_terminal(terminal: OnTerminal, peer: Listener, udp_
 
 async def test_ctrl_c(run: RunCommand, udp_port: int) -> None:
     server = await serving(run, "--udp-port", udp_port)
-    client = await run("perf", "client", HOST, port_of(server), "--udp-port", udp_port, "-t", 1000)
-    server.interrupt()
+    async with (
+        trio_sctp.userland(peer_udp_port=udp_port) as stack,
+        await trio_sctp.open_association(HOST, port_of(server), stack=stack) as association,
+    ):
+        await association.send(HELLO)
+        assert (await association.receive()).data == WELCOME
+        server.interrupt()
+        assert (await association.wait_ended()).reason == b"the server has been stopped"
     assert await server.wait() == 0
-    assert await client.wait() == 1
-    assert str(client.err).count("\n") == 1
+
+
+async def test_ctrl_c_on_the_client_tells_what_has_arrived(
+    run: RunCommand, peer: Listener, udp_port: int
+) -> None:
+    client = await run("perf", "client", HOST, peer.port, "--udp-port", udp_port, "-t", 1000)
+    async with await peer.accept() as association:
+        assert (await association.receive()).data == HELLO
+        await association.send(WELCOME)
+        loaded = False
+        async for message in association:
+            if message.data.startswith(PROBE):
+                await association.send(message.data)
+            elif message.data.startswith(BULK) and not loaded:
+                loaded = True
+                client.interrupt()
+            elif message.data == END:
+                counted = {"bytes": 25_000_000, "messages": 100, "seconds": 2}
+                await association.send(json.dumps(counted).encode())
+    assert await client.wait() == 130
+    assert re.search(r"^Throughput +100\.0 Mbit/s", str(client.out), re.M)
 
 
 async def test_peers_that_are_none(run: RunCommand, peer: Listener, udp_port: int) -> None:
@@ -106,6 +133,54 @@ async def test_peers_that_are_none(run: RunCommand, peer: Listener, udp_port: in
         assert not (await association.wait_ended()).graceful
     assert await client.wait() == 1
     assert str(client.err) == "trio-sctp: the peer is no `trio-sctp perf server`\n"
+
+
+async def test_an_echo_server_is_none(run: RunCommand, udp_port: int) -> None:
+    echo = await listening(run, "--echo", "--udp-port", udp_port)
+    client = await run("perf", "client", HOST, port_of(echo), "--udp-port", udp_port, "-t", 1)
+    assert await client.wait() == 1
+    assert str(client.err) == "trio-sctp: the peer is no `trio-sctp perf server`\n"
+
+
+@pytest.mark.parametrize("answer", [b"[[", b"{}", b'{"bytes": "x", "messages": 1, "seconds": 1}'])
+async def test_figures_that_are_none(
+    run: RunCommand, peer: Listener, udp_port: int, answer: bytes
+) -> None:
+    client = await run("perf", "client", HOST, peer.port, "--udp-port", udp_port, "-t", 0.1)
+    async with await peer.accept() as association:
+        await association.receive()
+        await association.send(WELCOME)
+        with contextlib.suppress(trio.BrokenResourceError):
+            async for message in association:
+                if message.data.startswith(PROBE):
+                    await association.send(message.data)
+                elif message.data == END:
+                    await association.send(answer)
+    assert await client.wait() == 1
+    assert str(client.err) == "trio-sctp: the peer is no `trio-sctp perf server`\n"
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+async def test_a_server_outlives_a_probe_that_it_cannot_send_back(
+    run: RunCommand, udp_port: int, size: int
+) -> None:
+    """It has fewer streams than the client, or a smaller buffer."""
+    server = await serving(run, "--udp-port", udp_port)
+    async with trio_sctp.userland(peer_udp_port=udp_port) as stack:
+        options = [InitMsg(num_ostreams=65535), SendBuffer(4_000_000)]
+        port = port_of(server)
+        async with await trio_sctp.open_association(
+            HOST, port, stack=stack, options=options
+        ) as association:
+            await association.send(HELLO)
+            assert (await association.receive()).data == WELCOME
+            await association.send(PROBE + bytes(size), stream=association.outbound_streams - 1)
+            if size == 10:
+                assert (await association.receive()).data == PROBE + bytes(size)
+            else:
+                assert not (await association.wait_ended()).graceful
+    client = await run("perf", "client", HOST, port, "--udp-port", udp_port, "--time", 0.1)
+    assert await client.wait() == 0
 
 
 async def test_a_server_outlives_a_stranger(run: RunCommand, stack: list[object]) -> None:
@@ -124,6 +199,8 @@ async def test_a_server_outlives_a_stranger(run: RunCommand, stack: list[object]
         (["server", "0", "--iperf3"], "--iperf3 needs the kernel's SCTP"),
         (["client", HOST, "2905", "--time", "0"], "0.0 is not in the range x>0"),
         (["client", HOST], "Missing argument 'HOST…'"),
+        (["client", HOST, "http", "--iperf3"], "give a number in place of http"),
+        (["client", HOST, "2905", "-t", "nan"], "nan is no number of seconds"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )

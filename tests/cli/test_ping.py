@@ -48,13 +48,13 @@ class Server:
         assert isinstance(stack, Userland)
         peer = [*HOSTS, self.listener.port, "--udp-port", stack.peer_udp_port]
         bind = [word for host in HOSTS for word in ("--bind", host)]
-        return [*peer, *bind, "--interval", 0.05, "--detect", 2]
+        return [*peer, *bind, "--interval", 0.05, "--detect", 5]
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     async with udp_paths() as paths:
-        options = trio_sctp.timers(detect=2)
+        options = trio_sctp.timers(detect=5)
         listening = trio_sctp.open_listener(0, hosts=HOSTS, options=options, stack=paths.server)
         async with await listening as listener:
             yield Server(paths, listener)

@@ -88,3 +88,11 @@ def test_a_picture_is_well_formed_and_shown_with_a_text_in_its_place(picture: Pa
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     shown = re.compile(rf"!\[[^\]]+\]\([^)]*\b{re.escape(picture.name)}\)")
     assert any(shown.search(page.read_text()) for page in pages)
+
+
+def test_the_reference_has_the_texts_behind_members_and_aliases(site: dict[Path, Page]) -> None:
+    """They stand in modules that public names do not say they are from."""
+    (events,) = (path for path in site if path.match("reference/events.html"))
+    text = events.read_text()
+    assert "The association is ready, and messages can be exchanged." in text
+    assert "What a program receives besides messages." in text

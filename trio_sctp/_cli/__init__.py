@@ -17,6 +17,7 @@ From the top down:
     measuring            what perf sends, its progress, and the figures in the end
     kernel_associations  what the kernel tells of its associations
     target               what several commands are told: hosts, ports, stacks, PPIDs
+    peers                silence and faults of one peer, which concern no other
     untrusted            what a peer says in JSON
     interrupting         Ctrl-C: the first one ends what runs gracefully, the second at once
     screen               what is written, and where

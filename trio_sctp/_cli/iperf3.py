@@ -10,7 +10,7 @@ import json
 import math
 import secrets
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -20,12 +20,20 @@ from trio_sctp import AssociationChannel, AssociationLost, Listener, Stack
 
 from .interrupting import Interrupts
 from .measuring import Load, Measured, progress
+from .peers import answered_within, one_of_many
 from .screen import tell
 from .target import shown
+from .untrusted import fields
 
 COOKIE_SIZE = 37
+MOST_STREAMS = 128
+"""Associations of one test, which iperf3 calls streams."""
+SETTING_UP = 10.0
+"""Seconds that a client has until its test begins."""
 LARGEST = 2**20
-"""Bytes of the largest JSON text that is read."""
+"""Bytes of the longest JSON text that is read."""
+CLOSED = "iperf3 has closed its control connection"
+NOT_IPERF3 = "what came is not from iperf3"
 
 TEST_START, TEST_RUNNING, TEST_END = 1, 2, 4
 PARAM_EXCHANGE, CREATE_STREAMS = 9, 10
@@ -44,6 +52,14 @@ def check_stack(stack: Stack | str) -> None:
         )
 
 
+@contextlib.contextmanager
+def _open() -> Generator[None, None, None]:
+    try:
+        yield
+    except trio.BrokenResourceError:
+        raise click.ClickException(CLOSED) from None
+
+
 class Control:
     """iperf3's control connection."""
 
@@ -51,7 +67,8 @@ class Control:
         self._stream = stream
 
     async def send(self, data: bytes) -> None:
-        await self._stream.send_all(data)
+        with _open():
+            await self._stream.send_all(data)
 
     async def send_state(self, state: int) -> None:
         await self.send(bytes([state]))
@@ -59,9 +76,10 @@ class Control:
     async def receive(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            more = await self._stream.receive_some(size - len(data))
+            with _open():
+                more = await self._stream.receive_some(size - len(data))
             if not more:
-                raise click.ClickException("iperf3 has closed its control connection")
+                raise click.ClickException(CLOSED)
             data += more
         return data
 
@@ -80,14 +98,22 @@ class Control:
         text = json.dumps(value).encode()
         await self.send(struct.pack("!I", len(text)) + text)
 
-    async def receive_json(self) -> Any:
+    async def receive_fields(
+        self, needed: Mapping[str, type], optional: Mapping[str, type] | None = None
+    ) -> dict[str, Any]:
+        """Receive a JSON object."""
         (size,) = struct.unpack("!I", await self.receive(4))
         if size > LARGEST:
-            raise click.ClickException("what came is not from iperf3")
+            raise click.ClickException(NOT_IPERF3)
         try:
-            return json.loads(await self.receive(size))
+            return fields(await self.receive(size), needed, optional, longest=LARGEST)
         except ValueError:
-            raise click.ClickException("what came is not from iperf3") from None
+            raise click.ClickException(NOT_IPERF3) from None
+
+    async def wait_left(self) -> None:
+        """Wait for a client that gives up its test before that has begun."""
+        await self.receive_state()
+        raise click.ClickException("a client has given up its test")
 
 
 def _results(sizes: Sequence[int], seconds: float) -> dict[str, Any]:
@@ -108,49 +134,65 @@ def _results(sizes: Sequence[int], seconds: float) -> dict[str, Any]:
 
 async def measure(
     connect: Callable[[], Awaitable[AssociationChannel]],
-    host: str,
-    port: int | str,
+    control_address: tuple[str, int],
     size: int,
     seconds: float,
-) -> Measured:
-    """Send to ``iperf3 --server``, and ask it what has arrived."""
-    async with await trio.open_tcp_stream(host, int(port)) as stream:
-        control = Control(stream)
-        cookie = secrets.token_hex(18).encode() + b"\0"
-        await control.send(cookie)
-        await control.expect(PARAM_EXCHANGE)
-        parameters = {"sctp": True, "omit": 0, "time": math.ceil(seconds), "parallel": 1}
-        await control.send_json(parameters | {"len": size, "client_version": "3.12"})
-        await control.expect(CREATE_STREAMS)
-        async with await connect() as association:
+    patience: float,
+    interrupts: Interrupts,
+) -> Measured | None:
+    """Send to ``iperf3 --server``, and ask it what has arrived.
+
+    Gives None if Ctrl-C came before anything was sent.
+    """
+    async with contextlib.AsyncExitStack() as ending:
+        with interrupts.gently(), answered_within(patience, "iperf3"):
+            stream = await ending.enter_async_context(await trio.open_tcp_stream(*control_address))
+            control = Control(stream)
+            cookie = secrets.token_hex(18).encode() + b"\0"
+            await control.send(cookie)
+            await control.expect(PARAM_EXCHANGE)
+            parameters = {"sctp": True, "omit": 0, "time": math.ceil(seconds), "parallel": 1}
+            await control.send_json(parameters | {"len": size, "client_version": "3.12"})
+            await control.expect(CREATE_STREAMS)
+            association = await ending.enter_async_context(await connect())
             await association.send(cookie)
             await control.expect(TEST_START)
             await control.expect(TEST_RUNNING)
-            load = Load(size)
-            begun = trio.current_time()
-            async with progress(association, load, seconds):
-                await load.send(association, seconds)
-            took = trio.current_time() - begun
-            measured = Measured(
-                stack="kernel",
-                peer=f"iperf3 at {shown(association.peer_addresses[0])}",
-                streams=association.outbound_streams,
-                message_size=size,
-                bytes=0,
-                messages=load.sent,
-                seconds=took,
-                round_trips=[],
-                statistics=association.statistics(),
-                paths=association.paths(),
-            )
+        if interrupts.count:
+            return None
+        load = Load(size)
+        begun = trio.current_time()
+        async with progress(association, load, seconds):
+            await load.send(association, seconds, patience, interrupts)
+        took = trio.current_time() - begun
+        measured = Measured(
+            stack="kernel",
+            peer=f"iperf3 at {shown(association.peer_addresses[0])}",
+            streams=association.outbound_streams,
+            message_size=size,
+            bytes=0,
+            messages=load.sent,
+            seconds=took,
+            round_trips=[],
+            statistics=association.statistics(),
+            paths=association.paths(),
+        )
+        with answered_within(patience, "iperf3"):
             await control.send_state(TEST_END)  # and iperf3 closes its end of the association
             await control.expect(EXCHANGE_RESULTS)
-            await control.send_json(_results([load.sent * size], seconds))
-            theirs: list[dict[str, int]] = (await control.receive_json())["streams"]
-            measured.bytes = sum(one["bytes"] for one in theirs)
+            await control.send_json(_results([load.sent * size], took))
+            theirs = await control.receive_fields({"streams": list})
+            measured.bytes = _arrived(theirs["streams"])
             await control.expect(DISPLAY_RESULTS)
             await control.send_state(DONE)
     return measured
+
+
+def _arrived(streams: Iterable[object]) -> int:
+    try:
+        return sum(fields(one, {"bytes": int})["bytes"] for one in streams)
+    except ValueError:
+        raise click.ClickException(NOT_IPERF3) from None
 
 
 # -- as a server -------------------------------------------------------------------------------
@@ -175,32 +217,22 @@ async def serve(
         with interrupts.gently():
             while True:
                 async with await accepting.accept() as stream:
-                    try:
+                    with one_of_many():
                         await _serve_one(Control(stream), listener)
-                    except* (click.ClickException, trio.BrokenResourceError) as group:
-                        tell(f"* {group.exceptions[0]}")
                 if once:
                     return
 
 
 async def _serve_one(control: Control, listener: Listener) -> None:
-    cookie = await control.receive(COOKIE_SIZE)
-    await control.send_state(PARAM_EXCHANGE)
-    parameters = await control.receive_json()
-    if not parameters.get("sctp") or parameters.get("reverse") or parameters.get("bidirectional"):
-        await control.send_state(SERVER_ERROR)
-        await control.send(struct.pack("!II", NOT_IMPLEMENTED, 0))
-        raise click.ClickException("a client was refused: it has to send, with --sctp")
-    await control.send_state(CREATE_STREAMS)
     drained: list[_Drained] = []
     async with contextlib.AsyncExitStack() as ending, trio.open_nursery() as nursery:
-        while len(drained) < parameters.get("parallel", 1):
-            association = await ending.enter_async_context(await listener.accept())
-            if (await association.receive()).data != cookie:
-                association.abort(b"that is not the cookie")
-                continue
-            drained.append(_Drained())
-            nursery.start_soon(drained[-1].drain, association)
+        with trio.move_on_after(SETTING_UP) as setting_up:
+            cookie = await control.receive(COOKIE_SIZE)
+            for association in await _accepted(control, cookie, listener, ending):
+                drained.append(_Drained())
+                nursery.start_soon(drained[-1].drain, association)
+        if setting_up.cancelled_caught:
+            raise click.ClickException(f"a client has not set up its test within {SETTING_UP:g} s")
         begun = trio.current_time()
         await control.send_state(TEST_START)
         await control.send_state(TEST_RUNNING)
@@ -208,7 +240,7 @@ async def _serve_one(control: Control, listener: Listener) -> None:
             pass
         took = trio.current_time() - begun
         await control.send_state(EXCHANGE_RESULTS)
-        await control.receive_json()
+        await control.receive_fields({})
         sizes = [one.size for one in drained]
         await control.send_json(_results(sizes, took))
         await control.send_state(DISPLAY_RESULTS)
@@ -216,3 +248,31 @@ async def _serve_one(control: Control, listener: Listener) -> None:
         nursery.cancel_scope.cancel()
     size = sum(sizes)
     tell(f"* iperf3: {size} bytes in {took:.2f} s, {8 * size / took / 1e6:.1f} Mbit/s")
+
+
+async def _accepted(
+    control: Control, cookie: bytes, listener: Listener, ending: contextlib.AsyncExitStack
+) -> list[AssociationChannel]:
+    """The associations of a client's test, as many as it wants."""
+    await control.send_state(PARAM_EXCHANGE)
+    switches = dict.fromkeys(["sctp", "reverse", "bidirectional"], bool)
+    parameters = await control.receive_fields({}, {**switches, "parallel": int})
+    wanted = parameters.get("parallel", 1)
+    senders = parameters.get("sctp") and 0 < wanted <= MOST_STREAMS
+    if not senders or parameters.get("reverse") or parameters.get("bidirectional"):
+        await control.send_state(SERVER_ERROR)
+        await control.send(struct.pack("!II", NOT_IMPLEMENTED, 0))
+        raise click.ClickException("a client was refused: it has to send, with --sctp")
+    await control.send_state(CREATE_STREAMS)
+    accepted: list[AssociationChannel] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(control.wait_left)
+        while len(accepted) < wanted:
+            association = await ending.enter_async_context(await listener.accept())
+            with contextlib.suppress(AssociationLost, trio.EndOfChannel):
+                if (await association.receive()).data == cookie:
+                    accepted.append(association)
+                    continue
+            association.abort(b"that is not the cookie")
+        nursery.cancel_scope.cancel()
+    return accepted

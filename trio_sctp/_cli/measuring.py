@@ -8,11 +8,13 @@ import json
 import statistics
 from collections.abc import AsyncGenerator
 
+import click
 import trio
 from rich.progress import BarColumn, Progress, TextColumn
 
 from trio_sctp import AssociationChannel, AssociationLost, AssociationStatistics, PeerAddressInfo
 
+from .interrupting import Interrupts
 from .screen import happenings, results, table
 
 BULK = b"d"
@@ -127,18 +129,56 @@ class Load:
     def __init__(self, size: int) -> None:
         self.data = BULK + bytes(size - 1)
         self.sent = 0
+        self._silent = False
 
-    async def send(self, association: AssociationChannel, seconds: float) -> None:
+    async def send(
+        self,
+        association: AssociationChannel,
+        seconds: float,
+        patience: float,
+        interrupts: Interrupts,
+    ) -> None:
+        """Send for so long or until Ctrl-C, and wait until all of it is acknowledged.
+
+        Raises:
+          click.ClickException: nothing was acknowledged for ``patience`` seconds.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, association, patience, nursery.cancel_scope)
+            with interrupts.gently(), trio.move_on_after(seconds):
+                await self._send(association)
+            await association.wait_sent()
+            nursery.cancel_scope.cancel()
+        if self._silent:
+            association.abort(b"nothing was acknowledged")
+            raise click.ClickException(
+                f"the server has acknowledged nothing for {patience:g} s; -W waits longer"
+            )
+
+    async def _send(self, association: AssociationChannel) -> None:
         streams = association.outbound_streams
-        until = trio.current_time() + seconds
-        while trio.current_time() < until:
+        while True:
             stream = self.sent % streams
             try:
                 association.send_nowait(self.data, stream=stream)
             except trio.WouldBlock:
                 await association.send(self.data, stream=stream)
             self.sent += 1
-        await association.wait_sent()
+
+    async def _watch(
+        self, association: AssociationChannel, patience: float, scope: trio.CancelScope
+    ) -> None:
+        """Give up once nothing has been acknowledged for so long."""
+        acknowledged, since = -1, trio.current_time()
+        with contextlib.suppress(AssociationLost):
+            while trio.current_time() < since + patience:
+                await trio.sleep(min(STEP, patience))
+                sent = association.statistics().data_chunks_sent
+                now = sent - association.status().unackdata
+                if now != acknowledged:
+                    acknowledged, since = now, trio.current_time()
+            self._silent = True
+            scope.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -6,18 +6,18 @@ of that is acknowledged it asks what has arrived: what counts is what the receiv
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
 
 import click
 import trio
 
-from trio_sctp import AssociationChannel, AssociationLost, Listener
+from trio_sctp import AssociationChannel, Listener
 
 from . import iperf3
 from .interrupting import INTERRUPTED, Interrupts, run
 from .measuring import BULK, Load, Measured, progress, said
+from .peers import answered_within, one_of_many
 from .screen import tell
 from .target import (
     Local,
@@ -30,8 +30,10 @@ from .target import (
     stack_options,
     to_port,
 )
+from .untrusted import fields
 
 HELLO = b"trio-sctp perf 1"
+WELCOME = b"trio-sctp perf server 1"
 PROBE, END = b"p", b"e"
 PROBES, PROBE_SIZE, PROBING = 200, 64, 1.0
 """How many probes, of how many bytes, and for how many seconds at most."""
@@ -39,27 +41,31 @@ PROBES, PROBE_SIZE, PROBING = 200, 64, 1.0
 # -- the client --------------------------------------------------------------------------------
 
 
-async def measure(association: AssociationChannel, size: int, seconds: float) -> Measured:
-    """Measure an association with a server."""
-    await association.send(HELLO)
-    if await _answer(association) != HELLO:
-        association.abort(b"that is no answer to trio-sctp perf")
-        raise click.ClickException("the peer is no `trio-sctp perf server`")
+async def measure(
+    association: AssociationChannel,
+    size: int,
+    seconds: float,
+    patience: float,
+    interrupts: Interrupts,
+) -> Measured | None:
+    """Measure an association with a server; None if Ctrl-C came before there was anything."""
     round_trips: list[float] = []
-    probe = PROBE + bytes(PROBE_SIZE - 1)
-    with trio.move_on_after(PROBING):
-        for _ in range(PROBES):
-            begun = trio.current_time()
-            await association.send(probe)
-            await _answer(association)
-            round_trips.append(1000 * (trio.current_time() - begun))
+    with interrupts.gently():
+        await _greet(association, patience)
+        await _probe(association, round_trips)
+    if interrupts.count:
+        return None
     load = Load(size)
     async with progress(association, load, seconds):
-        await load.send(association, seconds)
-    await association.send(END)
-    while (answer := await _answer(association)).startswith(PROBE):
-        pass  # of the last probe, if the time was over before it was answered
-    arrived = json.loads(answer)
+        await load.send(association, seconds, patience, interrupts)
+    with answered_within(patience, "the server", association):
+        await association.send(END)
+        while (answer := await _answer(association)).startswith(PROBE):
+            pass  # of the last probe, if the time was over before it was answered
+    try:
+        arrived = fields(answer, {"bytes": int, "messages": int, "seconds": float})
+    except ValueError:
+        raise _stranger(association) from None
     return Measured(
         stack=association.stack.name,
         peer=shown(association.peer_addresses[0]),
@@ -74,6 +80,24 @@ async def measure(association: AssociationChannel, size: int, seconds: float) ->
     )
 
 
+async def _greet(association: AssociationChannel, patience: float) -> None:
+    with answered_within(patience, "the server", association):
+        await association.send(HELLO)
+        if await _answer(association) != WELCOME:
+            raise _stranger(association)
+
+
+async def _probe(association: AssociationChannel, round_trips: list[float]) -> None:
+    """Measure round trips while there is no load."""
+    probe = PROBE + bytes(PROBE_SIZE - 1)
+    with trio.move_on_after(PROBING):
+        for _ in range(PROBES):
+            begun = trio.current_time()
+            await association.send(probe)
+            await _answer(association)
+            round_trips.append(1000 * (trio.current_time() - begun))
+
+
 async def _answer(association: AssociationChannel) -> bytes:
     try:
         return (await association.receive()).data
@@ -81,52 +105,55 @@ async def _answer(association: AssociationChannel) -> bytes:
         raise click.ClickException("the server has left") from None
 
 
+def _stranger(association: AssociationChannel) -> click.ClickException:
+    association.abort(b"that is no answer to trio-sctp perf")
+    return click.ClickException("the peer is no `trio-sctp perf server`")
+
+
 # -- the server --------------------------------------------------------------------------------
 
 
 async def serve_one(association: AssociationChannel) -> None:
     """Answer a client, and tell what has come from it."""
+    if (await association.receive()).data != HELLO:
+        association.abort(b"this is a trio-sctp perf server, and you are no client of it")
+        raise click.ClickException(f"{association!r} is no client")
+    await association.send(WELCOME)
+    size = messages = 0
+    first = last = trio.current_time()
+    while True:
+        for message in await association.receive_batch():
+            kind = message.data[:1]
+            if kind == BULK:
+                last = trio.current_time()
+                if not messages:
+                    first = last
+                messages += 1
+                size += len(message.data)
+            elif kind == PROBE:
+                stream = message.stream % association.outbound_streams
+                await association.send(message.data, stream=stream)
+            elif kind == END:
+                counted = {"bytes": size, "messages": messages, "seconds": last - first}
+                await association.send(json.dumps(counted).encode())
+                rate = 8 * size / (last - first) / 1e6 if last > first else 0
+                peer = shown(message.address)
+                tell(f"* {peer}: {said(size)} in {last - first:.2f} s, {rate:.1f} Mbit/s")
+
+
+async def _served(association: AssociationChannel, interrupts: Interrupts) -> None:
     async with association:
-        if (await association.receive()).data != HELLO:
-            association.abort(b"this is a trio-sctp perf server, and you are no client of it")
-            raise click.ClickException(f"{association!r} is no client")
-        await association.send(HELLO)
-        size = messages = 0
-        first = last = trio.current_time()
-        while True:
-            for message in await association.receive_batch():
-                kind = message.data[:1]
-                if kind == BULK:
-                    last = trio.current_time()
-                    if not messages:
-                        first = last
-                    messages += 1
-                    size += len(message.data)
-                elif kind == PROBE:
-                    await association.send(message.data, stream=message.stream)
-                elif kind == END:
-                    counted = {"bytes": size, "messages": messages, "seconds": last - first}
-                    await association.send(json.dumps(counted).encode())
-                    rate = 8 * size / (last - first) / 1e6 if last > first else 0
-                    peer = shown(message.address)
-                    tell(f"* {peer}: {said(size)} in {last - first:.2f} s, {rate:.1f} Mbit/s")
-
-
-async def _served(association: AssociationChannel) -> None:
-    """A client that fails does not concern the others."""
-    try:
-        await serve_one(association)
-    except trio.EndOfChannel:
-        pass
-    except (AssociationLost, click.ClickException) as error:
-        tell(f"* {error}")
+        with one_of_many(association), interrupts.gently():
+            await serve_one(association)
+        if interrupts.count:
+            association.abort(b"the server has been stopped")
 
 
 async def serve(listener: Listener, interrupts: Interrupts, *, once: bool) -> None:
-    with interrupts.gently():
-        async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
+        with interrupts.gently():
             async for association in listener:
-                nursery.start_soon(_served, association)
+                nursery.start_soon(_served, association, interrupts)
                 if once:
                     await listener.aclose()
                     return
@@ -199,6 +226,14 @@ def server(local: Local, port: int | str, once: bool, with_iperf3: bool) -> int:
 @click.option(
     "--streams", type=click.IntRange(1, 65535), metavar="N", help="Streams to send on.  [10]"
 )
+@click.option(
+    "-W",
+    "--timeout",
+    type=Seconds(0, min_open=True),
+    default=10,
+    metavar="SECONDS",
+    help="After which a server that does not answer, or acknowledges nothing, is given up.  [10]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
 @iperf3_option
 @bind_port_option
@@ -211,20 +246,32 @@ def client(
     seconds: float,
     length: int,
     streams: int | None,
+    timeout: float,
     as_json: bool,
     with_iperf3: bool,
 ) -> int:
-    """Send to a server as fast as possible, and tell what has arrived."""
+    """Send to a server as fast as possible, and tell what has arrived.
+
+    Ctrl-C ends it sooner, and tells what has arrived until then.
+    """
     options = enough_streams(streams=streams)
+    title = f"{' '.join(hosts)} port {port}"
+    if with_iperf3 and not isinstance(port, int):
+        raise click.UsageError(f"iperf3 has a TCP port, too: give a number in place of {port}")
 
     async def program(interrupts: Interrupts) -> int:
         async with local.open_stack() as stack:
-            connect = functools.partial(local.connect, stack, hosts, port, options)
+
+            async def connect() -> AssociationChannel:
+                with answered_within(timeout, title):
+                    return await local.connect(stack, hosts, port, options)
+
             measured: Measured | None = None
             if with_iperf3:
                 iperf3.check_stack(stack)
-                with interrupts.gently():
-                    measured = await iperf3.measure(connect, hosts[0], port, length, seconds)
+                measured = await iperf3.measure(
+                    connect, (hosts[0], int(port)), length, seconds, timeout, interrupts
+                )
             else:
                 association = await interrupts.unless_interrupted(connect)
                 if association is not None:
@@ -233,14 +280,11 @@ def client(
                             raise click.UsageError(
                                 f"a message can have {association.max_send_size} bytes here"
                             )
-                        with interrupts.gently():
-                            measured = await measure(association, length, seconds)
-            if measured is None:
-                return INTERRUPTED
-            if as_json:
+                        measured = await measure(association, length, seconds, timeout, interrupts)
+            if measured is not None and as_json:
                 click.echo(measured.as_json())
-            else:
+            elif measured is not None:
                 measured.show()
-        return 0
+        return INTERRUPTED if interrupts.count else 0
 
     return run(program)

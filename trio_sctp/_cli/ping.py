@@ -26,6 +26,7 @@ from trio_sctp import (
 )
 
 from .interrupting import INTERRUPTED, Interrupts, run
+from .peers import answered_within
 from .screen import counted, results, table
 from .target import (
     Local,
@@ -283,12 +284,8 @@ def ping(
     async def program(interrupts: Interrupts) -> int:
         async with local.open_stack() as stack:
             connect = functools.partial(local.connect, stack, hosts, port, options)
-            try:
-                with trio.fail_after(timeout):
-                    association = await interrupts.unless_interrupted(connect)
-            except trio.TooSlowError:
-                text = f"{title} has not answered within {timeout:g} s; -W waits longer"
-                raise click.ClickException(text) from None
+            with answered_within(timeout, title):
+                association = await interrupts.unless_interrupted(connect)
             if association is None:
                 return INTERRUPTED
             return await _ping(association, interrupts)

@@ -289,35 +289,55 @@ class _Sightings:
         return False
 
 
+class _Pieces:
+    """The fragments of an IP packet that have been seen."""
+
+    def __init__(self, datagram: _Datagram) -> None:
+        self.first = datagram
+        self._by_offset: dict[int, bytes] = {}
+        self._size = 0
+        self._end: int | None = None
+
+    def add(self, offset: int, last: bool, datagram: _Datagram) -> bool:
+        """Take a fragment; return whether there are all now."""
+        if offset not in self._by_offset:
+            self._by_offset[offset] = datagram.data
+            self._size += len(datagram.data)
+        if offset == 0:
+            self.first = datagram
+        if last:
+            self._end = offset + len(datagram.data)
+        return self._end is not None and self._size >= self._end
+
+    def whole(self) -> bytes:
+        return b"".join(self._by_offset[offset] for offset in sorted(self._by_offset))
+
+    def beginning(self) -> bytes | None:
+        return self._by_offset.get(0)
+
+
 class _Fragments:
     """Fragments of IP packets, until there are all of one."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[object, tuple[_Datagram, dict[int, bytes]]] = OrderedDict()
-        self._ends: dict[object, int] = {}
+        self._held: OrderedDict[object, _Pieces] = OrderedDict()
 
     def add(self, key: object, offset: int, last: bool, datagram: _Datagram) -> _Datagram | None:
         """Take a fragment; return the packet if this was the last that it lacked."""
-        _, pieces = self._held.setdefault(key, (datagram, {}))
-        pieces[offset] = datagram.data
-        if offset == 0:
-            self._held[key] = datagram, pieces
-        if last:
-            self._ends[key] = offset + len(datagram.data)
-        if sum(map(len, pieces.values())) >= self._ends.get(key, 2**32):
-            first, pieces = self._held.pop(key)
-            whole = b"".join(pieces[at] for at in sorted(pieces))
-            return first._replace(data=whole[: self._ends.pop(key)], missing=datagram.missing)
+        pieces = self._held.setdefault(key, _Pieces(datagram))
+        if pieces.add(offset, last, datagram):
+            del self._held[key]
+            return pieces.first._replace(data=pieces.whole(), missing=datagram.missing)
         if len(self._held) > _MOST_FRAGMENTED:
-            oldest, _ = self._held.popitem(last=False)
-            self._ends.pop(oldest, None)
+            self._held.popitem(last=False)
         return None
 
     def rest(self) -> Iterator[_Datagram]:
         """The beginnings of packets that lack fragments."""
-        for first, pieces in self._held.values():
-            if 0 in pieces:
-                yield first._replace(data=pieces[0], missing=_LARGEST - len(pieces[0]))
+        for pieces in self._held.values():
+            beginning = pieces.beginning()
+            if beginning is not None:
+                yield pieces.first._replace(data=beginning, missing=_LARGEST - len(beginning))
 
 
 class _Links:

@@ -59,7 +59,7 @@ class Window(Frozen):
 
 
 Mode: TypeAlias = int | Literal[_Once.ONCE] | Window
-"""What an inbox delivers: so many records, one, or all with at most so many waiting."""
+"""How much an inbox delivers, which is so many records, one, or all with so many waiting."""
 
 R = TypeVar("R", bound=Message | Event)
 
