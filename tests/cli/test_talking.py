@@ -187,7 +187,10 @@ async def test_a_peer_that_does_not_answer(run: RunCommand, udp_port: int) -> No
         proxy.lose = always
         client = await run("connect", HOST, 2905, "--udp-port", proxy.port, "--timeout", 0.5)
         assert await client.wait() == 1
-    assert str(client.err) == "trio-sctp: no answer from 127.0.0.1 port 2905 within 0.5 s\n"
+    assert (
+        str(client.err)
+        == "trio-sctp: 127.0.0.1 port 2905 has not answered within 0.5 s; -W waits longer\n"
+    )
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
