@@ -33,9 +33,29 @@ UDP_PORT = 9899
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+PORTS = {
+    "diameter": 3868,
+    "e1ap": 38462,
+    "f1ap": 38472,
+    "iua": 9900,
+    "m2pa": 3565,
+    "m2ua": 2904,
+    "m3ua": 2905,
+    "ngap": 38412,
+    "s1ap": 36412,
+    "sgsap": 29118,
+    "sua": 14001,
+    "x2ap": 36422,
+    "xnap": 38422,
+}
+"""IANA's ports of protocols over SCTP; not all systems know them, or know them by these names."""
+
+
 def to_port(text: str | int) -> int | str:
-    """A port number, or the name of a service."""
+    """A port number, or the name of a protocol or service."""
     text = str(text)
+    if text.lower() in PORTS:
+        return PORTS[text.lower()]
     if not text.isascii() or not text.isdigit():
         return text
     if int(text) > 65535:
