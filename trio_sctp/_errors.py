@@ -120,9 +120,10 @@ class ConnectFailed(OSError):
         if event is not None and event.error:
             text += f" ({error_string(event.error)})"
         elif udp_port and number != errno.ECONNABORTED:
+            only_ipv4 = ", or one for IPv4 only" if ":" in self._peer else ""
             text += (
-                " (perhaps no program listens there; a peer that uses its kernel's SCTP does not "
-                "listen on UDP unless told to, on Linux by sysctl "
+                f" (perhaps no program listens there{only_ipv4}; a peer that uses its "
+                "kernel's SCTP does not listen on UDP unless told to, on Linux by sysctl "
                 f"net.sctp.udp_port={udp_port} net.sctp.encap_port={udp_port})"
             )
         super().__init__(number, text)

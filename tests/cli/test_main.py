@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import trio_sctp
-from trio_sctp._cli import HOW_TO_INSTALL, start
+from trio_sctp._cli import HOW_TO_INSTALL
 from trio_sctp._cli.main import COMMANDS
 
 from .conftest import ROOT, command
@@ -74,7 +74,36 @@ def test_without_the_extra_it_says_how_to_get_it(missing: str) -> None:
     assert without.stderr == HOW_TO_INSTALL + "\n"
 
 
-def test_the_script_is_the_same_program() -> None:
+def test_the_script_is_the_same_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tomllib = pytest.importorskip("tomllib")
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert EntryPoint("trio-sctp", scripts["trio-sctp"], "console_scripts").load() is start
+    script = EntryPoint("trio-sctp", scripts["trio-sctp"], "console_scripts").load()
+    monkeypatch.setattr(sys, "argv", ["trio-sctp", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        script()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.endswith(f"{trio_sctp.__version__}\n")
+
+
+@pytest.mark.parametrize("imported", ["trio", "click", "rich"])
+def test_ctrl_c_while_it_starts(imported: str) -> None:
+    """A Ctrl-C comes when something is imported."""
+    program = f"""
+import sys
+
+class Interrupting:
+    def find_spec(self, name, *others):
+        if name == {imported!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from _trio_sctp_command import start
+sys.argv = ["trio-sctp", "check"]
+start()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "")

@@ -61,6 +61,17 @@ async def test_without_input_a_listener_stays(run: RunCommand, stack: list[objec
     assert await server.wait() == 0
 
 
+async def test_a_listener_says_that_it_is_for_ipv4(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack)
+    assert f"port {port_of(server)} (IPv4; --bind :: is for IPv6)\n" in str(server.err)
+    server.interrupt()
+    server = await listening(run, *stack, "--bind", "::")
+    client = await run("connect", "::1", port_of(server), *stack, "-m", "six")
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+    assert bytes(server.out.data) == b"six"
+
+
 async def test_an_echo_for_all_who_come(run: RunCommand, stack: list[object]) -> None:
     server = await listening(run, *stack, "--echo", "--keep-open")
     arguments = [HOST, port_of(server), *stack, "--format", "hex"]
@@ -176,7 +187,10 @@ async def test_a_peer_that_does_not_answer(run: RunCommand, udp_port: int) -> No
         proxy.lose = always
         client = await run("connect", HOST, 2905, "--udp-port", proxy.port, "--timeout", 0.5)
         assert await client.wait() == 1
-    assert str(client.err) == "trio-sctp: no answer from 127.0.0.1 port 2905 within 0.5 s\n"
+    assert (
+        str(client.err)
+        == "trio-sctp: 127.0.0.1 port 2905 has not answered within 0.5 s; -W waits longer\n"
+    )
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -351,6 +365,11 @@ def test_quiet_is_quiet_of_the_stack_too(monkeypatch: pytest.MonkeyPatch) -> Non
         (["connect", "http://x", "2905"], 2, "a host must be a name or an address"),
         (["connect", HOST, "2905", "-f", "hex", "-m", "xyz"], 2, "not a message in hex digits"),
         (["connect", HOST, "2905"], 1, "Connection refused"),
+        (["connect", HOST, "2905", HOST], 2, "'127.0.0.1' is no port; the port comes last"),
+        (["connect", HOST, "no-such"], 1, "'no-such' is not a service"),
+        (["connect", HOST, "M3UA"], 1, "with 127.0.0.1 port 2905 over UDP"),
+        (["connect", HOST, "1", "--send", "-", "-m", "x"], 2, "--send and --message exclude each"),
+        (["listen", "0", "--receive", ".", "--echo"], 2, "--receive and --echo exclude each other"),
         (["connect", HOST, "2905", "--send", "no such file"], 2, "does not exist"),
         (["connect", HOST, "2905", "--send", "-", "--receive", "-"], 2, "exclude each other"),
         (["connect", HOST, "2905", "--capture", "/no/such/x"], 1, "No such file or directory"),

@@ -57,6 +57,10 @@ def write(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
+def rename(file: Path, name: Path) -> None:
+    file.rename(name)
+
+
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -268,6 +272,24 @@ async def test_a_peer_that_does_not_answer_an_offer(autojump_clock: MockClock, f
         with pytest.raises(click.ClickException, match="has not answered for 10 s: it has to run"):
             await send_file(sender, str(file), quiet=True)
         assert (await receiver.wait_ended()).reason == b"the offer of a file was not answered"
+
+
+async def test_a_file_that_is_gone_concerns_one_peer_alone(
+    run: RunCommand, udp_port: int, file: Path, folder: Path
+) -> None:
+    sender = await listening(run, "--udp-port", udp_port, "--keep-open", "--send", file)
+    arguments = [HOST, port_of(sender), "--udp-port", udp_port, "--receive", folder]
+    away = file.with_suffix(".away")
+    rename(file, away)
+    first = await run("connect", *arguments)
+    assert await first.wait() == 1
+    await sender.err.expect(r"\n\* .*\.bin: No such file or directory\n")
+    rename(away, file)
+    second = await run("connect", *arguments)
+    assert await second.wait() == 0
+    assert names(folder) == {file.name}
+    sender.interrupt()
+    assert await sender.wait() == 0
 
 
 async def test_a_sender_that_stays_when_its_file_has_arrived(

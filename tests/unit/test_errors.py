@@ -229,6 +229,11 @@ HINT = (
 )
 
 
+def test_a_listener_for_ipv4_does_not_hear_a_peer_that_tries_ipv6() -> None:
+    failed = ConnectFailed(errno.ECONNREFUSED, "::1 port 2905", None, 7)
+    assert " (perhaps no program listens there, or one for IPv4 only; a peer that " in str(failed)
+
+
 @pytest.mark.parametrize(
     ("aborted", "error", "text"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ import trio
 from trio_sctp import AssociationChannel
 
 from .interrupting import INTERRUPTED, Interrupts, run
+from .peers import answered_within
 from .screen import tell
 from .talk import Talk, talk_options
 from .target import Local, Seconds, bind_port_option, capture_option, hosts_and_port, stack_options
@@ -24,6 +24,7 @@ PATIENCE = 2
 @hosts_and_port
 @talk_options(wait=1)
 @click.option(
+    "-W",
     "--timeout",
     type=Seconds(0, min_open=True),
     metavar="SECONDS",
@@ -51,17 +52,18 @@ def connect(
 
     async def program(interrupts: Interrupts) -> int:
         async with local.open_stack() as stack:
-            connect = functools.partial(local.connect, stack, hosts, port, talk.options)
             peer = f"{' '.join(hosts)} port {port}"
+
+            async def connect() -> AssociationChannel:
+                with answered_within(math.inf if timeout is None else timeout, peer):
+                    return await local.connect(stack, hosts, port, talk.options)
+
             association: AssociationChannel | None = None
             async with trio.open_nursery() as nursery:
                 if not local.quiet:
                     nursery.start_soon(_tell_if_it_lasts, peer)
-                with trio.move_on_after(math.inf if timeout is None else timeout) as waiting:
-                    association = await interrupts.unless_interrupted(connect)
+                association = await interrupts.unless_interrupted(connect)
                 nursery.cancel_scope.cancel()
-            if waiting.cancelled_caught:
-                raise click.ClickException(f"no answer from {peer} within {timeout:g} s")
             if association is None:
                 return INTERRUPTED
             return await talk.run(association, interrupts)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 import trio
 
-from trio_sctp import AssociationChannel, AssociationLost, Listener
+from trio_sctp import AssociationChannel, Listener
 
 from .interrupting import Interrupts, run
+from .peers import one_of_many
 from .screen import tell
 from .talk import Talk, talk_options
 from .target import Local, capture_option, stack_options, to_port
@@ -40,7 +41,8 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
             await local.listen(stack, port, talk.options) as listener,
         ):
             if not talk.session.quiet:
-                tell(f"* listening on port {listener.port}")
+                only = "" if local.bind else " (IPv4; --bind :: is for IPv6)"
+                tell(f"* listening on port {listener.port}{only}")
             if keep_open:
                 talk.session.many = True
                 await _serve_all(listener, talk, interrupts)
@@ -62,10 +64,5 @@ async def _serve_all(listener: Listener, talk: Talk, interrupts: Interrupts) -> 
 
 
 async def _serve_one(association: AssociationChannel, talk: Talk, interrupts: Interrupts) -> None:
-    """A peer that fails does not concern the others."""
-    try:
+    with one_of_many(association):
         await talk.run(association, interrupts)
-    except* (AssociationLost, click.ClickException) as group:
-        for error in group.exceptions:
-            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            tell(f"* {text}")

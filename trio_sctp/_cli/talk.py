@@ -70,8 +70,7 @@ def talk_options(*, wait: float | None) -> Callable[[F], F]:
         def command(
             streams: int | None, send: str | None, receive: str | None, **options: Any
         ) -> Any:
-            if send is not None and receive is not None:
-                raise click.UsageError("--send and --receive exclude each other")
+            _check_exclusions(click.get_current_context())
             _check_paths(send, receive)
             names = Session.__dataclass_fields__
             fields = {name: options.pop(name) for name in names if name in options}
@@ -87,6 +86,21 @@ def talk_options(*, wait: float | None) -> Callable[[F], F]:
         return command  # type: ignore[return-value]
 
     return decorate
+
+
+def _check_exclusions(context: click.Context) -> None:
+    """A transfer knows only of streams, and of silence."""
+    given = [
+        option
+        for option in context.command.params
+        if option.name in {"send", "receive", *Session.__dataclass_fields__} - {"quiet"}
+        and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    names = [max(option.opts, key=len) for option in given]
+    for name in "--send", "--receive":
+        if name in names and len(names) > 1:
+            other = next(other for other in names if other != name)
+            raise click.UsageError(f"{name} and {other} exclude each other")
 
 
 def _check_paths(send: str | None, receive: str | None) -> None:

@@ -33,13 +33,16 @@ UDP_PORT = 9899
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-PORTS = {
+WELL_KNOWN_PORTS = {
     "diameter": 3868,
     "e1ap": 38462,
     "f1ap": 38472,
     "iua": 9900,
+    "lcsap": 9082,
+    "m2ap": 36443,
     "m2pa": 3565,
     "m2ua": 2904,
+    "m3ap": 36444,
     "m3ua": 2905,
     "ngap": 38412,
     "s1ap": 36412,
@@ -48,14 +51,16 @@ PORTS = {
     "x2ap": 36422,
     "xnap": 38422,
 }
-"""IANA's ports of protocols over SCTP; not all systems know them, or know them by these names."""
+"""Those of IANA's registry, by the names of the protocols, as `Ppid` has them."""
 
 
 def to_port(text: str | int) -> int | str:
-    """A port number, or the name of a protocol or service."""
+    """A port number, or the name of a protocol or of a service that this machine knows."""
     text = str(text)
-    if text.lower() in PORTS:
-        return PORTS[text.lower()]
+    if text.lower() in WELL_KNOWN_PORTS:
+        return WELL_KNOWN_PORTS[text.lower()]
+    if "." in text or ":" in text:
+        raise click.BadParameter(f"{text!r} is no port; the port comes last")
     if not text.isascii() or not text.isdigit():
         return text
     if int(text) > 65535:

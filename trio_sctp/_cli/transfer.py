@@ -36,7 +36,7 @@ from trio_sctp import AssociationChannel, AssociationLost
 
 from .screen import counted, happenings, harmless, tell
 from .session import STDIN, read_input, write_output
-from .untrusted import count_in, json_object
+from .untrusted import fields, json_object
 
 PIECE = 32 * 1024
 AHEAD = 64 * 2**20
@@ -157,7 +157,10 @@ def _opened(path: str) -> Generator[int, None, None]:
     if path == "-":
         yield STDIN
         return
-    source = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        source = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
     try:
         yield source
     finally:
@@ -219,22 +222,19 @@ def check_offer(message: bytes) -> tuple[str, int | None]:
     """The name and the size in an offer."""
     with contextlib.suppress(ValueError):
         if message.startswith(OFFER):
-            offer = json_object(message.removeprefix(OFFER))
-            name = offer.get("name")
-            size = None if offer.get("size") is None else count_in(offer, "size")
-            if isinstance(name, str):
-                check_name(name)
-                return name, size
+            said = json_object(message.removeprefix(OFFER))
+            sized = {"size": int} if said.get("size") is not None else {}
+            offer = fields(said, {"name": str}, sized)
+            check_name(offer["name"])
+            return offer["name"], offer.get("size")
     raise Refused("what came is not the offer of a file: send it with --send")
 
 
 def check_end(message: bytes) -> tuple[int, str]:
     """The size and the checksum at the end of a file."""
     with contextlib.suppress(ValueError):
-        end = json_object(message.removeprefix(END))
-        digest = end.get("sha256")
-        if isinstance(digest, str):
-            return count_in(end, "size"), digest
+        end = fields(message.removeprefix(END), {"size": int, "sha256": str})
+        return end["size"], end["sha256"]
     raise Refused("what came is not the end of a file")
 
 

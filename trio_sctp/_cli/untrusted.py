@@ -24,14 +24,6 @@ def json_object(data: bytes | bytearray | str, longest: int = LONGEST) -> dict[s
     return cast("dict[str, object]", value)
 
 
-def count_in(fields: dict[str, object], name: str) -> int:
-    """A field that counts something; raises ValueError if it is no such number."""
-    value = fields.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise ValueError(f"{name} is no number of things")
-    return value
-
-
 def fields(
     value: object,
     needed: Mapping[str, type],
