@@ -127,6 +127,42 @@ async def test_a_reader_that_leaves(run: RunCommand, udp_port: int) -> None:
     assert "ended gracefully" in str(server.err)
 
 
+async def test_an_address_that_the_peer_does_not_have(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port, "--bind", HOST)
+    arguments = [HOST, "127.0.0.9", port_of(server), "--udp-port", udp_port]
+    pinging = await run("ping", *arguments, "--count", 1, "--timeout", 2)
+    assert await pinging.wait() == 0
+    text = str(pinging.out)
+    assert re.search(r"^127\.0\.0\.9: .*: is it one of the peer's addresses\?$", text, re.M)
+    assert text.count("is it one of") == 1
+
+
+@pytest.mark.kernel
+async def test_an_address_that_the_peer_does_not_have_on_the_kernel(run: RunCommand) -> None:
+    server = await listening(run, "--bind", HOST)
+    pinging = await run("ping", HOST, "127.0.0.9", port_of(server), "--count", 1)
+    assert await pinging.wait() == 0
+    assert "\n* 127.0.0.9 is not one of the peer's addresses\n" in str(pinging.out)
+
+
+async def test_losses_alone_do_not_count(run: RunCommand, udp_port: int) -> None:
+    server = await listening(run, "--udp-port", udp_port)
+    async with udp_proxy(udp_port) as proxy:
+        heartbeats: list[bytes] = []
+
+        def lose(packet: bytes, outbound: bool) -> bool:
+            if outbound and packet[12] == 4:
+                heartbeats.append(packet)
+                return len(heartbeats) > 1
+            return False
+
+        proxy.lose = lose
+        arguments = [HOST, port_of(server), "--udp-port", proxy.port, "-c", 2, "-W", 2]
+        pinging = await run("ping", *arguments, "-i", 0.01)
+        assert await pinging.wait() == 0
+    assert "2 heartbeats, 1 answered, 50% lost" in str(pinging.out)
+
+
 async def test_a_peer_that_does_not_answer(run: RunCommand, udp_port: int) -> None:
     async with udp_proxy(udp_port) as proxy:
         proxy.lose = always

@@ -386,16 +386,20 @@ def test_what_is_no_capture_is_an_error_of_one_line(case: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pcap", "pcapng"])
-def test_a_file_that_ends_too_early_is_drawn_up_to_there(kind: str) -> None:
+@pytest.mark.parametrize("cut", [1, 7, len(SCTP) + 20, len(SCTP) + 25])
+def test_a_file_that_ends_too_early_is_drawn_up_to_there(kind: str, cut: int) -> None:
+    """Within the data of the last packet, between its header and them, or within its header."""
     frame = ip_packet(SCTP, A, B)
     content = pcap([(0.0, frame)] * 3) if kind == "pcap" else written_by_pcapng(*[(1, frame)] * 3)
-    capture = reading(content[:-7])
-    found = list(capture.packets())
-    assert [one.data for one in found[:2]] == [SCTP] * 2
-    if kind == "pcap":  # what is there of the last one is a packet that is cut off
-        assert [one.missing for one in found] == [0, 0, 7]
-    else:
-        assert (len(found), "behind packet 2" in capture.damage) == (2, True)
+    capture = reading(content[:-cut])
+    assert [one.data for one in capture.packets()] == [SCTP] * 2
+    assert "behind packet 2" in capture.damage
+
+
+def test_a_whole_file_is_not_damaged() -> None:
+    capture = reading(pcap([(0.0, ip_packet(SCTP, A, B)), (0.0, b"")]))
+    assert len(list(capture.packets())) == 1
+    assert not capture.damage
 
 
 @pytest.mark.parametrize("missing", ["dpkt", "pcapng"])

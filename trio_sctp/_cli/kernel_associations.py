@@ -76,6 +76,11 @@ class KernelAssociation:
     user: str
     primary: Primary | None
 
+    @property
+    def failing(self) -> bool:
+        """Whether a path to the peer is not active."""
+        return any(path.state not in (None, PathState.ACTIVE) for path in self.paths)
+
 
 def read_associations() -> list[KernelAssociation]:
     """All associations of this network namespace."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import itertools
 import statistics
 from collections.abc import Sequence
@@ -64,12 +65,15 @@ class Path:
             return ["-"] * 4
         return [f"{x:.3f}" for x in (times[-1], min(times), statistics.mean(times), max(times))]
 
-    def summary(self) -> str:
+    def summary(self, *, alone: bool) -> str:
+        """What has come of it, and a hint if it alone has never answered."""
         share = 100 * self.lost / self.sent if self.sent else 0
         text = (
             f"{self.host}: {counted(self.sent, 'heartbeat')}, {len(self.times)} answered, "
             f"{share:.0f}% lost, {self.info.state}"
         )
+        if not self.times and self.sent and alone:
+            text += ": is it one of the peer's addresses?"
         if self.times:
             figures = (
                 min(self.times),
@@ -143,6 +147,14 @@ class Pinger:
                 self.say(f"* messages go to {now[0]}{instead}")
         self._refresh()
 
+    def lacks(self, host: str) -> bool:
+        """Whether a host that the user gave is an address, and no path goes to it."""
+        try:
+            wanted = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return all(wanted != ipaddress.ip_address(path.host) for path in self.paths.values())
+
     def _in_use(self) -> Address | None:
         """The primary path while it is active, else another one that is."""
         good = [path.info for path in self.paths.values() if path.info.state is PathState.ACTIVE]
@@ -213,7 +225,7 @@ class Pinger:
         for path in self.paths.values():
             info = path.info
             results.print(
-                path.summary()
+                path.summary(alone=self.answered)
                 if self.measures
                 else f"{path.host}: {info.state}, srtt {info.srtt} ms, rto {info.rto} ms",
                 soft_wrap=True,
@@ -271,7 +283,8 @@ def ping(
     The kernel's stack does not tell of answers to heartbeats: there it shows the smoothed round
     trip, the retransmission timeout and the state of each path.
 
-    The exit status is 0 if a heartbeat was answered, or a path works, and 1 otherwise.
+    The exit status is 0 if a heartbeat was answered, or on the kernel's stack a path is active, and
+    the association has lasted to the end; it is 1 otherwise.  Losses alone do not count.
 
     \b
     Examples:
@@ -298,6 +311,9 @@ def ping(
             pinger.say(
                 "The kernel does not tell of answers to heartbeats, but what it makes of them"
             )
+        for host in hosts:
+            if pinger.lacks(host):
+                pinger.say(f"* {host} is not one of the peer's addresses")
         try:
             with pinger, interrupts.gently():
                 await pinger.run(count, interval, timeout)

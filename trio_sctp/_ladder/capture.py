@@ -215,10 +215,28 @@ class Capture:
                 )
 
     def _read_pcap(self, file: io.BufferedReader) -> Iterator[_Frame]:
-        reader = self._dpkt.pcap.Reader(file)
+        reader = self._dpkt.pcap.Reader(_Whole(file))
         link_type = reader.datalink()
         for time, data in reader:
             yield _Frame(float(time), link_type, data, (0, 0), "")
+
+
+class _Whole:
+    """A pcap file in which each read gives as much as is asked for, except at its end.
+
+    The library would take what is left of a packet that is cut off for the packet.
+    """
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+        self._inside = True  # the file's header or a packet: its end cannot be here
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) < size and (data or self._inside):
+            raise EOFError("it ends within a packet")
+        self._inside = not self._inside
+        return data
 
 
 class _Udp:
