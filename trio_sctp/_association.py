@@ -18,7 +18,7 @@ from ._attempts import DEFAULT_ATTEMPT_DELAY, check_attempt_delay, race
 from ._background import background, leaves
 from ._checks import check_address, check_bool, check_bytes
 from ._choice import choose_stack
-from ._errors import AssociationLost
+from ._errors import AssociationLost, OptionUnsupported
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._interrupts import interrupted_at_checkpoints
 from ._log import transport
@@ -594,11 +594,14 @@ class AssociationChannel(
         Raises:
           trio.BusyResourceError: a task uses the channel, or messages were read and not taken, as
             `queue_statistics` shows; nothing changed.
+          OptionUnsupported: only sockets of the kernel stack have descriptors; nothing changed.
           AssociationLost: the association has ended, and no longer has a socket.
         """
         self._check()
         try:
             return self._socket.detach()
+        except OptionUnsupported:
+            raise
         except OSError:
             raise self._tcb.lost_error() from None
 

@@ -643,6 +643,7 @@ class Endpoint(trio.abc.AsyncResource):
         Raises:
           trio.BusyResourceError: a task uses the endpoint, or records were read and not taken, as
             `queue_statistics` shows; nothing changed.
+          OptionUnsupported: only sockets of the kernel stack have descriptors; nothing changed.
         """
         return self._socket.detach()
 

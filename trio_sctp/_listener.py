@@ -230,6 +230,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
         Raises:
           trio.BusyResourceError: a task accepts, or records of associations yet to be accepted were
             read; nothing changed.
+          OptionUnsupported: only sockets of the kernel stack have descriptors; nothing changed.
         """
         return self._socket.detach()
 
@@ -288,6 +289,7 @@ class EndedSocket:
 
     one_to_one = False
     room_is_shared = False
+    has_descriptor = False
 
     def _ended_error(self) -> OSError:
         return OSError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -47,6 +47,8 @@ class StackSocket(Protocol):
     """Whether it carries only one association and is addressed without ids (SOCK_STREAM)."""
     room_is_shared: bool
     """Whether its associations share a send buffer, so that none is told of its own room."""
+    has_descriptor: bool
+    """Whether it is a descriptor of this process; without one, `detach` raises."""
 
     # -- messages ------------------------------------------------------------------------------
 

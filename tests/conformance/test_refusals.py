@@ -17,6 +17,7 @@ from trio_sctp import (
     AssociationState,
     ConnectFailed,
     InitMsg,
+    OptionUnsupported,
     open_endpoint,
     userland,
 )
@@ -223,3 +224,25 @@ async def test_associations_that_have_ended_are_not_listed(stack: StackUnderTest
             assert (await next_change(server)).state is AssociationState.COMM_LOST
             assert (await next_change(server)).association_id == peer.id
             stays.abort()
+
+
+async def test_what_cannot_be_detached_goes_on(stack: StackUnderTest) -> None:
+    if stack.stack == "kernel":
+        pytest.skip("the kernel's sockets have descriptors")
+    async with stack.listener() as listener, stack.endpoint() as endpoint:
+        endpoint.listen()
+        channel = await stack.open_association(listener.port)
+        peer = await listener.accept()
+        other = await stack.open_association(endpoint.port)
+        for thing in channel, listener, endpoint:
+            with pytest.raises(OptionUnsupported, match="no descriptors"):
+                thing.detach()
+        await channel.send(b"still here")
+        assert (await peer.receive()).data == b"still here"
+        assert (await next_change(endpoint)).state is AssociationState.COMM_UP
+        await other.send(b"here too")
+        assert (await next_message(endpoint)).data == b"here too"
+        another = await stack.open_association(listener.port)
+        await trio.aclose_forcefully(await listener.accept())
+        for one in channel, peer, other, another:
+            await trio.aclose_forcefully(one)

@@ -73,6 +73,7 @@ class FakeSocket:
 
     one_to_one = False
     room_is_shared = True
+    has_descriptor = True
 
     def __init__(self) -> None:
         self.subscriptions: dict[int | None, EventSubscription] = {}  # as they were set last

@@ -17,6 +17,8 @@ import trio_sctp
 from trio_sctp import AssociationChannel, AssociationEnd
 from trio_sctp._background import leaves
 
+from ..support.udp_proxy import free_port
+
 CALLS, TIMES = 40, 200
 """It comes at every so manieth call of the library's functions, so many times."""
 
@@ -64,6 +66,8 @@ def test_a_program_can_still_clean_up_gracefully(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIO_SCTP_STACK", "userland")
+    # The usual port may be another program's, such as that of a test that runs beside this one.
+    monkeypatch.setattr("trio_sctp._userland.userland.UDP_PORT", free_port())
     for time in range(TIMES):
         ends: list[AssociationEnd] = []
         with pytest.raises(BaseExceptionGroup) as caught:

@@ -180,7 +180,7 @@ class Session:
                             pass  # nothing more can come
                         case Passive():
                             n = self.active or 0
-                            text = f"passive: {n} records were taken, {n} more are granted"
+                            text = f"passive: {counted(n, 'record')} taken, {n} more granted"
                             self._say(association, text)
                             inbox.grant(n)
                         case AssociationChange(state=AssociationState.COMM_UP):

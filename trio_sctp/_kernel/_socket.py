@@ -105,6 +105,7 @@ class KernelSocket:
         self._sendmsg = sock.sendmsg
         self.one_to_one = sock.type == socket.SOCK_STREAM
         self.room_is_shared = True
+        self.has_descriptor = True
         self._notification = b""
         self._read_size = _READ_SIZE
         self._ipv6 = sock.family == socket.AF_INET6

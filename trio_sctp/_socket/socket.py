@@ -548,6 +548,8 @@ class Socket:
     def detach(self) -> int:
         """Give the stack's socket up and leave it, and its associations, as they are."""
         self.check_open()
+        if not self.raw.has_descriptor:
+            return self.raw.detach()  # which says why not
         self._check_idle()
         # What the library wanted to see is not what its program asked for.
         self.raw.subscribe(self.subscription, None)

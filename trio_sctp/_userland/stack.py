@@ -405,6 +405,7 @@ class UserlandSocket:
 
     one_to_one = False
     room_is_shared = False
+    has_descriptor = False
 
     def __init__(
         self, stack: UserlandStack, engine: Engine, bound: Sequence[str], only: int | None
