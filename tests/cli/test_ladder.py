@@ -88,6 +88,17 @@ async def test_on_a_terminal_it_fits(trace: Path, terminal: OnTerminal) -> None:
     assert colours == {"red"}
 
 
+async def test_on_a_narrow_terminal_the_head_is_folded(
+    tmp_path: Path, terminal: OnTerminal
+) -> None:
+    file = written(tmp_path / f"{'trace-' * 10}.pcapng")
+    shown = await terminal("ladder", file, "-a", "1", columns=80)
+    assert await shown.wait() == 0
+    text = str(shown.screen)
+    assert "\n    " in text.partition("seconds")[0]
+    assert "5 of 6 SCTP packets; 0 is 2026-11-30" in " ".join(text.split())
+
+
 # -- choosing --------------------------------------------------------------------------------------
 
 CHOICES: dict[str, tuple[list[str], list[float]]] = {

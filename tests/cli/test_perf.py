@@ -41,7 +41,8 @@ async def test_the_closing_table(run: RunCommand, stack: list[object]) -> None:
     assert re.search(r"^Retransmitted +\d+ of \d+ DATA chunks", text, re.M)
     assert re.search(rf"^Path {HOST} +\w+, primary, srtt \d+ ms", text, re.M)
     assert not client.err.data
-    arrived = re.search(r"^Arrived +(.* in [\d.]+ s) ", text, re.M)
+    assert all(line and line == line.rstrip() for line in text.splitlines())
+    arrived = re.search(r"^Arrived +(.* in [\d.]+ s)$", text, re.M)
     assert arrived is not None
     assert f": {arrived[1].strip()}, " in str(server.err)
 

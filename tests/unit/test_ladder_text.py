@@ -59,6 +59,15 @@ def test_an_association() -> None:
     )
 
 
+def test_a_shutdown_where_there_was_no_user_data_acknowledges_nothing() -> None:
+    packets = [
+        packet(A, B, init(50, tag=1), tag=0, time=0.0),
+        packet(B, A, init_ack(100, tag=2), tag=1, time=0.1),
+        packet(A, B, wire.shutdown_chunk(99), tag=2, time=0.2),
+    ]
+    assert ladder(packets, {A: "gnb", B: "amf"}, 0.0).splitlines()[-1].endswith("|  SHUTDOWN")
+
+
 def test_arrows_lead_past_other_hosts_and_stop_halfway_if_dropped() -> None:
     heartbeat = wire.heartbeat_chunk(b"h")
     packets = [

@@ -17,7 +17,7 @@ from rich.table import Table
 import trio_sctp
 from trio_sctp import StackReport
 
-from .screen import results, table
+from .screen import results, show, table
 
 UDP_PORT = 9899
 SETTINGS = Path("/proc/sys")
@@ -149,11 +149,11 @@ def check(stack: str | None) -> int:
         shown.add_row(
             report.name, "yes" if report.available else "no", report.reason, report.remedy
         )
-    results.print(shown)
+    show(shown)
     results.print()
     kernel = reports["kernel"].available
     if settings := settings_table(kernel=kernel):
-        results.print(settings)
+        show(settings)
         results.print()
     facts = table("", "")
     facts.show_header = False
@@ -168,5 +168,5 @@ def check(stack: str | None) -> int:
         f"{platform.machine() or sys.platform}",
     )
     facts.add_row("Programs get", text)
-    results.print(facts)
+    show(facts)
     return 0 if works else 1

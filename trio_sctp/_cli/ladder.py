@@ -21,7 +21,7 @@ from .._ladder.chart import Arrow, Chart, draw
 from .._ladder.chunks import KNOWN_NAMES
 from .._ladder.flows import Fate
 from .._ladder.svg import svg
-from .._ladder.text import NARROWEST, Row, listed, rows
+from .._ladder.text import NARROWEST, Row, folded, listed, rows
 from .screen import happenings, tell
 
 MOST_ARROWS = 5000
@@ -254,8 +254,9 @@ def _draw(chart: Chart, output: Path) -> None:
 def _print(trace: str, whole: Chart, chart: Chart) -> None:
     terminal = sys.stdout.isatty()
     width = max(NARROWEST, shutil.get_terminal_size().columns) if terminal else None
-    for line in _head(trace, whole, chart):
-        sys.stdout.write(f"{line}\n")
+    for head in _head(trace, whole, chart):
+        for line in folded(head, width, "    "):
+            sys.stdout.write(f"{line}\n")
     for row in rows(chart, width):
         sys.stdout.write(f"{_coloured(row) if terminal else row.text}\n")
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from trio_sctp import AssociationChannel, AssociationLost, AssociationStatistics, PeerAddressInfo
 
 from .interrupting import Interrupts
-from .screen import happenings, results, table
+from .screen import counted, happenings, show, table
 
 BULK = b"d"
 """What messages of the load begin with."""
@@ -93,7 +93,7 @@ class Measured:
             "Throughput",
             f"{self.bits_per_second / 1e6:.1f} Mbit/s, "
             f"{self.messages / self.seconds if self.seconds else 0:.0f} messages/s of "
-            f"{self.message_size} bytes on {self.streams} streams",
+            f"{counted(self.message_size, 'byte')} on {counted(self.streams, 'stream')}",
         )
         if latency := self.latency():
             figures = ", ".join(f"{name} {value:.3f}" for name, value in latency.items())
@@ -111,7 +111,7 @@ class Measured:
                 f"{path.state}{', primary' if path.primary else ''}, srtt {path.srtt} ms, "
                 f"rto {path.rto} ms, cwnd {path.cwnd}, mtu {path.mtu}",
             )
-        results.print(facts)
+        show(facts)
 
 
 def said(size: float) -> str:

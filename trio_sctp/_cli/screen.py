@@ -55,6 +55,17 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
+def show(made: Table) -> None:
+    """Print a table; in a pipe its lines have no blanks at their ends."""
+    if results.is_terminal:
+        results.print(made)
+        return
+    with results.capture() as captured:
+        results.print(made)
+    for line in captured.get().splitlines():
+        results.print(line.rstrip(), soft_wrap=True)
+
+
 def harmless(text: str) -> str:
     """A text that a peer chose, without what would move a terminal's cursor or colour it."""
     return "".join(

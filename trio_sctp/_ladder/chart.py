@@ -316,7 +316,8 @@ def _chunk(
             tsn = chunk.cumulative_tsn, back.number(chunk.cumulative_tsn)
             back.sack(chunk)
         case wire.Shutdown():
-            tsn = chunk.cumulative_tsn, back.number(chunk.cumulative_tsn)
+            if (number := back.number(chunk.cumulative_tsn)) > 0:  # or there was no user data
+                tsn = chunk.cumulative_tsn, number
             back.cumulative(chunk.cumulative_tsn)
         case wire.ForwardTsn():
             tsn = chunk.cumulative_tsn, there.number(chunk.cumulative_tsn)

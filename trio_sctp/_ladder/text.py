@@ -55,13 +55,13 @@ def rows(chart: Chart, width: int | None = None) -> Iterator[Row]:
     several = len(chart.associations) > 1
     if several:
         for line in listed(chart.associations, chart.start):
-            yield from map(Row, _folded(line, width, "    "))
+            yield from map(Row, folded(line, width, "    "))
     layout = _Layout(chart)
     if layout.width > min(_MOST_RUNGS, (width or 1000) - _MARGIN - 2 - _LEAST_LABEL):
         yield from _list(chart, width, several)
         return
     for line in layout.legend():
-        yield from map(Row, _folded(line, width, "    "))
+        yield from map(Row, folded(line, width, "    "))
     yield from map(Row, layout.titles())
     for arrow in chart.arrows:
         rungs = layout.rungs(arrow)
@@ -182,7 +182,8 @@ def label(arrow: Arrow, several: bool) -> list[str]:
     return pieces
 
 
-def _folded(line: str, width: int | None, indent: str) -> list[str]:
+def folded(line: str, width: int | None, indent: str) -> list[str]:
+    """A line, in as many as it needs; None means that any length fits."""
     if width is None:
         return [line]
     return textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
