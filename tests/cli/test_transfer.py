@@ -274,6 +274,18 @@ async def test_a_peer_that_does_not_answer_an_offer(autojump_clock: MockClock, f
         assert (await receiver.wait_ended()).reason == b"the offer of a file was not answered"
 
 
+async def test_a_file_that_cannot_be_written_is_named(
+    run: RunCommand, udp_port: int, file: Path, folder: Path
+) -> None:
+    path = folder / "no such folder" / "name"
+    receiver = await listening(run, "--udp-port", udp_port, "--receive", path)
+    arguments = [HOST, port_of(receiver), "--udp-port", udp_port, "--send", file]
+    sender = await run("connect", *arguments)
+    assert (await sender.wait(), await receiver.wait()) == (1, 1)
+    assert str(receiver.err).endswith(f"trio-sctp: {path}: No such file or directory\n")
+    assert str(sender.err).endswith(f"refused {file.name}: No such file or directory\n")
+
+
 async def test_a_file_that_is_gone_concerns_one_peer_alone(
     run: RunCommand, udp_port: int, file: Path, folder: Path
 ) -> None:

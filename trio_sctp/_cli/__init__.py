@@ -54,7 +54,5 @@ def _open_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
             setattr(sys, name, os.fdopen(number, mode, closefd=False))

@@ -278,12 +278,15 @@ async def receive_file(association: AssociationChannel, where: str, *, quiet: bo
                 _name_finally(part, path)
             undo.pop_all()
         await association.send(OK)
-    except (Refused, OSError) as error:
-        text = error.strerror if isinstance(error, OSError) else str(error)
-        association.abort((text or "the file cannot be written").encode())
+    except Refused as error:
+        association.abort(str(error).encode())
+        raise click.ClickException(f"{here} is refused: {error}") from None
+    except OSError as error:
+        text = error.strerror or "it cannot be written"
+        association.abort(text.encode())
         if isinstance(error, BrokenPipeError):
             raise
-        raise click.ClickException(f"{here} is refused: {text}") from None
+        raise click.ClickException(f"{here}: {text}") from None
     except trio.EndOfChannel:
         raise click.ClickException("the sender has left before the file was whole") from None
     if not quiet:
