@@ -473,7 +473,7 @@ async def test_an_option_of_ipv6_sockets(stack: StackUnderTest) -> None:
 @linux
 async def test_an_interface_that_does_not_exist(stack: StackUnderTest) -> None:
     async with stack.endpoint() as endpoint:
-        with pytest.raises(OSError, match="No such device"):
+        with pytest.raises(OSError, match="BindToDevice.*No such device"):
             endpoint.set_option(BindToDevice("no-such-device"))
 
 
