@@ -38,6 +38,8 @@ from .screen import counted, happenings, harmless, tell
 from .session import STDIN, read_input, write_output
 from .untrusted import fields, json_object
 
+WIDE = 80
+"""Columns of a terminal from which on the progress has a bar, a speed and a time."""
 PIECE = 32 * 1024
 AHEAD = 64 * 2**20
 """Bytes that may be held until others arrive which belong in front of them."""
@@ -79,12 +81,12 @@ def check_name(name: str) -> None:
 def _bar(
     name: str, size: int | None, *, quiet: bool
 ) -> Generator[tuple[Progress, TaskID], None, None]:
+    wide = happenings.width >= WIDE
     progress = Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        *([BarColumn()] if wide else []),
         DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        *([TransferSpeedColumn(), TimeRemainingColumn()] if wide else []),
         console=happenings,
         disable=quiet or not happenings.is_terminal,
     )
