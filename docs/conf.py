@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["TRIO_SCTP_PURE"] = "1"  # Sphinx reads sources, which the compiled engine has not.
 
 from docutils import nodes
 from sphinx.addnodes import download_reference, pending_xref

@@ -30,7 +30,7 @@ _MOST_RUNGS = 100  # characters
 _LEAST_LABEL = 24
 _CHUNKS = 8  # of a packet, that are shown
 _ASSOCIATIONS = 20  # that are listed
-_MARGIN = 9  # characters, for the time
+_TIME = 7  # characters, at least
 
 
 class Row(NamedTuple):
@@ -57,30 +57,35 @@ def rows(chart: Chart, width: int | None = None) -> Iterator[Row]:
         for line in listed(chart.associations, chart.start):
             yield from map(Row, folded(line, width, "    "))
     layout = _Layout(chart)
-    if layout.width > min(_MOST_RUNGS, (width or 1000) - _MARGIN - 2 - _LEAST_LABEL):
-        yield from _list(chart, width, several)
+    margin = layout.margin
+    if layout.width > min(_MOST_RUNGS, (width or 1000) - margin - 2 - _LEAST_LABEL):
+        yield from _list(chart, width, several, margin)
         return
     for line in layout.legend():
         yield from map(Row, folded(line, width, "    "))
     yield from map(Row, layout.titles())
     for arrow in chart.arrows:
         rungs = layout.rungs(arrow)
-        room = width and width - _MARGIN - layout.width - 2
+        room = width and width - margin - layout.width - 2
         first, *others = _wrapped(label(arrow, several), room)
-        yield Row(f"{arrow.time - chart.start:7.3f}  {rungs}  {first}", arrow)
+        yield Row(f"{_time(arrow, chart):>{margin - 2}}  {rungs}  {first}", arrow)
         for more in others:
-            yield Row(f"{'':{_MARGIN}}{layout.bars}    {more}", arrow)
+            yield Row(f"{'':{margin}}{layout.bars}    {more}", arrow)
 
 
-def _list(chart: Chart, width: int | None, several: bool) -> Iterator[Row]:
+def _time(arrow: Arrow, chart: Chart) -> str:
+    return f"{arrow.time - chart.start:.3f}"
+
+
+def _list(chart: Chart, width: int | None, several: bool, margin: int) -> Iterator[Row]:
     """The packets one below the other, if there are too many lines to draw."""
-    yield Row("seconds")
+    yield Row(f"{'seconds':>{margin - 2}}")
     for arrow in chart.arrows:
         pieces = [f"{arrow.source} > {arrow.destination}:", *label(arrow, several)]
-        first, *others = _wrapped(pieces, width and width - _MARGIN)
-        yield Row(f"{arrow.time - chart.start:7.3f}  {first}", arrow)
+        first, *others = _wrapped(pieces, width and width - margin)
+        yield Row(f"{_time(arrow, chart):>{margin - 2}}  {first}", arrow)
         for more in others:
-            yield Row(f"{'':{_MARGIN}}  {more}", arrow)
+            yield Row(f"{'':{margin}}  {more}", arrow)
 
 
 class _Layout:
@@ -88,6 +93,8 @@ class _Layout:
 
     def __init__(self, chart: Chart) -> None:
         self._chart = chart
+        longest = max((len(_time(arrow, chart)) for arrow in chart.arrows), default=0)
+        self.margin = max(_TIME, longest) + 2  # characters before the lines, for the time
         self._positions: list[int] = []
         position = 0
         for host in chart.hosts:
@@ -121,9 +128,9 @@ class _Layout:
             if len(host.lines) > 1:
                 for number, place in enumerate(host.lines, 1):
                     numbers = numbers.ljust(self._positions[place]) + str(number)
-        yield f"seconds  {line}".rstrip()
+        yield f"{'seconds':>{self.margin - 2}}  {line}".rstrip()
         if numbers:
-            yield f"{'':{_MARGIN}}{numbers}"
+            yield f"{'':{self.margin}}{numbers}"
 
     def legend(self) -> Iterator[str]:
         """What is too long to stand above the lines."""
