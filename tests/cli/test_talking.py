@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ import trio
 
 import trio_sctp
 from trio_sctp import AssociationChannel, InitMsg, Listener, Ppid, SendBuffer
+from trio_sctp._cli.session import Session
+from trio_sctp.testing import association_pair
 
 from ..support.udp_proxy import always, udp_proxy
 from .conftest import HOST, ROOT, OnTerminal, RunCommand, Terminal, command, listening, port_of
@@ -132,6 +135,30 @@ async def test_credit(run: RunCommand, stack: list[object]) -> None:
     for line, beginning in zip(told, records, strict=False):
         assert line.startswith(beginning)
     assert "* passive: 2 records taken, 2 more granted" in told
+
+
+async def test_credit_is_granted_for_what_came_before_an_end_that_is_known(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """The end of an association may be read long before its messages are taken."""
+    session = Session(
+        stream=0,
+        ppid=0,
+        unordered=False,
+        format="lines",
+        messages=[],
+        echo=False,
+        active=2,
+        wait=math.inf,
+        quiet=False,
+    )
+    async with association_pair() as (sender, receiver), trio.open_nursery() as nursery:
+        for number in range(5):
+            await sender.send(b"%d" % number)
+        nursery.start_soon(sender.eof)
+        await receiver.wait_ended()
+        await session.run(receiver)
+    assert capfdbinary.readouterr().out == b"0\n1\n2\n3\n4\n"
 
 
 async def test_several_addresses_on_each_side(run: RunCommand, udp_port: int) -> None:

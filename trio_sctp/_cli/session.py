@@ -156,6 +156,7 @@ class Session:
     async def _receive_all(
         self, association: AssociationChannel, patience: trio.CancelScope
     ) -> None:
+        over = False
         async with association.active(self.active or Window(256)) as inbox:
             while True:
                 try:
@@ -176,7 +177,7 @@ class Session:
                                 await write_output(data)
                             if self.echo:
                                 await self._echo(association, record)
-                        case Passive() if association.ended is not None:
+                        case Passive() if over:
                             pass  # nothing more can come
                         case Passive():
                             n = self.active or 0
@@ -188,6 +189,10 @@ class Session:
                                 self._say(association, "COMM_UP")
                         case _:
                             self._say(association, told(record))
+                            # Not `association.ended`: that is known while messages wait for credit.
+                            over = isinstance(record, AssociationChange) and (
+                                record.state is not AssociationState.RESTART
+                            )
                 await write_output(quietly)
 
     async def _echo(self, association: AssociationChannel, message: Message) -> None:
