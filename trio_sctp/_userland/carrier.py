@@ -75,23 +75,8 @@ _ROUTES = 4096
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 """The address that stands for all local addresses, for each family."""
 
-
-@functools.cache
-def can_count_drops() -> bool:
-    """Whether the operating system says how many packets a socket's buffer had no room for.
-
-    Linux does.  What takes its place, an emulator or a sandbox, may not know the question.
-    """
-    if not _LINUX:
-        return False
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
-        return len(_meminfo(sock)) == _MEMINFO.size
-    return False
-
-
-def _meminfo(sock: socket.socket) -> bytes:
-    return sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-
+CAN_COUNT_DROPS = _LINUX
+"""Whether the operating system says how many packets a socket's buffer had no room for."""
 
 CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
 """Whether a socket for all addresses can tell which one a packet came to; on Windows it cannot."""
@@ -182,6 +167,7 @@ class Carrier:
         except BaseException:
             self.sock.close()
             raise
+        self.counts_drops = self._can_count_drops()
         self._six = family == socket.AF_INET6
         # By the sender of a packet and the address that it came to, as the socket module has them.
         self._routes: dict[Any, Route] = {}
@@ -239,7 +225,16 @@ class Carrier:
 
     def not_received(self) -> int:
         """The number of packets for which the socket's buffer had no room, 0 if it is not known."""
-        return int(_MEMINFO.unpack(_meminfo(self.sock))[_MEMINFO_DROPS]) if can_count_drops() else 0
+        return int(_MEMINFO.unpack(self._meminfo())[_MEMINFO_DROPS]) if self.counts_drops else 0
+
+    def _meminfo(self) -> bytes:
+        return self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+
+    def _can_count_drops(self) -> bool:
+        """Whether Linux says what it lost; an emulator or a sandbox may not know the question."""
+        with contextlib.suppress(OSError):
+            return CAN_COUNT_DROPS and len(self._meminfo()) == _MEMINFO.size
+        return False
 
     def close(self) -> None:
         """Close the socket."""

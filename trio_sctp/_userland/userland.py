@@ -34,11 +34,11 @@ from .._log import logger
 from .._stack import StackReport, enter_stack, leave_stack
 from .carrier import (
     ANY,
+    CAN_COUNT_DROPS,
     CAN_TELL_ADDRESSES,
     CapturedCarrier,
     Carrier,
     Unreachable,
-    can_count_drops,
     explain,
     family_of,
     kernel_has_sctp,
@@ -118,6 +118,7 @@ class Userland(UserlandStack):
         self._users: dict[Carrier, set[Engine]] = {}
         self._draining: set[Carrier] = set()
         self._not_sent = self._not_received = 0  # the counts of carriers that were closed
+        self._counts_drops = CAN_COUNT_DROPS
         self._nursery: trio.Nursery | None = None
         self._woken = trio.Event()
         self._waiting = trio.CancelScope()
@@ -132,7 +133,7 @@ class Userland(UserlandStack):
             packets_not_sent=self._not_sent + sum(carrier.not_sent for carrier in carriers),
             packets_not_received=self._not_received
             + sum(carrier.not_received() for carrier in carriers)
-            if can_count_drops()
+            if self._counts_drops
             else None,
         )
 
@@ -241,6 +242,7 @@ class Userland(UserlandStack):
             carrier = CapturedCarrier(host, port_or_none, self._not_taken, self._capture.show)
         self._carriers[host, carrier.port] = carrier
         self._users[carrier] = set()
+        self._counts_drops = carrier.counts_drops  # which is the same for all
         self._by_source.clear()
         if self._nursery is not None:
             self._nursery.start_soon(self._read, carrier)
