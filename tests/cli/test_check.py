@@ -11,6 +11,7 @@ import pytest
 import trio_sctp
 from trio_sctp._cli import check
 from trio_sctp._cli.check import SETTINGS_THAT_MATTER, read_setting
+from trio_sctp._cli.target import UDP_PORT
 
 from .test_main import done
 
@@ -18,7 +19,7 @@ from .test_main import done
 def free_usual_port() -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        sock.bind(("0.0.0.0", check.UDP_PORT))
+        sock.bind(("0.0.0.0", UDP_PORT))
     except OSError:
         sock.close()
         pytest.skip("another program has the usual UDP port")

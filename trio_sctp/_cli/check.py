@@ -18,8 +18,8 @@ import trio_sctp
 from trio_sctp import StackReport
 
 from .screen import results, show, table
+from .target import UDP_PORT
 
-UDP_PORT = 9899
 SETTINGS = Path("/proc/sys")
 MIB4 = 2**22
 

@@ -27,7 +27,6 @@ PATIENCE = 2
     "-W",
     "--timeout",
     type=Seconds(0, min_open=True),
-    metavar="SECONDS",
     help="Give up if the association is not up by then.  [after about a minute]",
 )
 @bind_port_option

@@ -22,7 +22,7 @@ from .._ladder.chunks import KNOWN_NAMES
 from .._ladder.flows import Fate
 from .._ladder.svg import svg
 from .._ladder.text import NARROWEST, Row, folded, listed, rows
-from .screen import happenings, tell
+from .screen import counted, happenings, tell
 
 MOST_ARROWS = 5000
 """Arrows in a picture: browsers take long to show more, and nobody finds anything in them."""
@@ -129,8 +129,8 @@ def ladder(
     if not chart.arrows:
         last = whole.arrows[-1].time - whole.start
         raise click.ClickException(
-            f"no packet is left: {trace} has {_count(whole.arrows, 'packet')} in "
-            f"{_count(whole.associations, 'association')}, from 0 to {last:.3f} s"
+            f"no packet is left: {trace} has {counted(len(whole.arrows), 'packet')} in "
+            f"{counted(len(whole.associations), 'association')}, from 0 to {last:.3f} s"
         )
     if output is not None:
         _draw(chart, output)
@@ -262,9 +262,9 @@ def _print(trace: str, whole: Chart, chart: Chart) -> None:
 
 
 def _head(trace: str, whole: Chart, chart: Chart) -> Iterator[str]:
-    shown = _count(chart.arrows, "SCTP packet")
+    shown = counted(len(chart.arrows), "SCTP packet")
     if len(chart.arrows) < len(whole.arrows):
-        shown = f"{len(chart.arrows)} of {_count(whole.arrows, 'SCTP packet')}"
+        shown = f"{len(chart.arrows)} of {counted(len(whole.arrows), 'SCTP packet')}"
     if whole.start > _DAY:  # or it is a simulation's time, or none at all
         shown += f"; 0 is {_said(whole.start)}"
     yield f"{trace}: {shown}"
@@ -288,7 +288,3 @@ def _coloured(row: Row) -> str:
     if row.arrow.old_path is not None:
         return click.style(row.text, fg="magenta")
     return click.style(row.text, fg="yellow") if row.arrow.again else row.text
-
-
-def _count(things: Collection[object], what: str) -> str:
-    return f"{len(things)} {what}{'s' * (len(things) != 1)}"

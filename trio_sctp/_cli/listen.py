@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import click
-import trio
 
-from trio_sctp import AssociationChannel, Listener
+from trio_sctp import AssociationChannel
 
 from .interrupting import Interrupts, run
-from .peers import one_of_many
+from .peers import one_of_many, serve_all
 from .screen import tell
 from .talk import Talk, talk_options
 from .target import Local, capture_option, stack_options, to_port
@@ -35,6 +34,10 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
 
     local.quiet = talk.session.quiet
 
+    async def talk_to_one(association: AssociationChannel, interrupts: Interrupts) -> None:
+        with one_of_many(association):
+            await talk.run(association, interrupts)
+
     async def program(interrupts: Interrupts) -> int:
         async with (
             local.open_stack(listening=True) as stack,
@@ -45,7 +48,7 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
                 tell(f"* listening on port {listener.port}{only}")
             if keep_open:
                 talk.session.many = True
-                await _serve_all(listener, talk, interrupts)
+                await serve_all(listener, interrupts, talk_to_one)
                 return 0
             association = await interrupts.unless_interrupted(listener.accept)
             if association is None:
@@ -54,15 +57,3 @@ def listen(local: Local, talk: Talk, port: int | str, keep_open: bool) -> int:
             return await talk.run(association, interrupts)
 
     return run(program)
-
-
-async def _serve_all(listener: Listener, talk: Talk, interrupts: Interrupts) -> None:
-    async with trio.open_nursery() as nursery:
-        with interrupts.gently():
-            async for association in listener:
-                nursery.start_soon(_serve_one, association, talk, interrupts)
-
-
-async def _serve_one(association: AssociationChannel, talk: Talk, interrupts: Interrupts) -> None:
-    with one_of_many(association):
-        await talk.run(association, interrupts)

@@ -16,10 +16,12 @@ import click
 
 import trio_sctp
 
+from .interrupting import INTERRUPTED
+
 COMMANDS = ("check", "listen", "connect", "ping", "perf", "watch", "ladder")
 """Each is a module beside this one, which is imported only when it is asked for."""
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE = 1, 2
 
 
 class Commands(click.Group):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 
 import click
 import trio
 
-from trio_sctp import AssociationChannel
+from trio_sctp import AssociationChannel, Listener
 
+from .interrupting import Interrupts
 from .screen import harmless, tell
 
 
@@ -27,6 +28,23 @@ def one_of_many(association: AssociationChannel | None = None) -> Generator[None
         if association is not None:
             association.abort(str(error).encode()[:200])
         tell(harmless(f"* {error}"))
+
+
+async def serve_all(
+    listener: Listener,
+    interrupts: Interrupts,
+    serve_one: Callable[[AssociationChannel, Interrupts], Awaitable[None]],
+    *,
+    once: bool = False,
+) -> None:
+    """Serve all who come, or the first one, until Ctrl-C; each has a task of its own."""
+    async with trio.open_nursery() as nursery:
+        with interrupts.gently():
+            async for association in listener:
+                nursery.start_soon(serve_one, association, interrupts)
+                if once:
+                    await listener.aclose()
+                    return
 
 
 @contextlib.contextmanager

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import click
 import trio
 
-from trio_sctp import AssociationChannel, Listener
+from trio_sctp import AssociationChannel
 
 from . import iperf3
 from .interrupting import INTERRUPTED, Interrupts, run
 from .measuring import BULK, Load, Measured, progress, said
-from .peers import answered_within, one_of_many
+from .peers import answered_within, one_of_many, serve_all
 from .screen import tell
 from .target import (
     Local,
@@ -149,16 +149,6 @@ async def _served(association: AssociationChannel, interrupts: Interrupts) -> No
             association.abort(b"the server has been stopped")
 
 
-async def serve(listener: Listener, interrupts: Interrupts, *, once: bool) -> None:
-    async with trio.open_nursery() as nursery:
-        with interrupts.gently():
-            async for association in listener:
-                nursery.start_soon(_served, association, interrupts)
-                if once:
-                    await listener.aclose()
-                    return
-
-
 # -- the commands ------------------------------------------------------------------------------
 
 
@@ -198,7 +188,7 @@ def server(local: Local, port: int | str, once: bool, with_iperf3: bool) -> int:
             if with_iperf3:
                 await iperf3.serve(listener, local.bind, interrupts, once=once)
             else:
-                await serve(listener, interrupts, once=once)
+                await serve_all(listener, interrupts, _served, once=once)
         return 0
 
     return run(program)
@@ -212,7 +202,6 @@ def server(local: Local, port: int | str, once: bool, with_iperf3: bool) -> int:
     "seconds",
     type=Seconds(0, min_open=True),
     default=10,
-    metavar="SECONDS",
     help="How long to send.  [10]",
 )
 @click.option(
@@ -231,7 +220,6 @@ def server(local: Local, port: int | str, once: bool, with_iperf3: bool) -> int:
     "--timeout",
     type=Seconds(0, min_open=True),
     default=10,
-    metavar="SECONDS",
     help="After which a server that does not answer, or acknowledges nothing, is given up.  [10]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")

@@ -248,7 +248,6 @@ class Pinger:
     "--interval",
     type=Seconds(0.01),
     default=1,
-    metavar="SECONDS",
     help="From one heartbeat of a path to the next.  [1]",
 )
 @click.option(
@@ -256,13 +255,11 @@ class Pinger:
     "--timeout",
     type=Seconds(0, min_open=True),
     default=5,
-    metavar="SECONDS",
     help="After which a heartbeat counts as lost, and connecting is given up.  [5]",
 )
 @click.option(
     "--detect",
     type=Seconds(1.5),
-    metavar="SECONDS",
     help="Choose the association's timers so that a failure is noticed by then.",
 )
 @bind_port_option

@@ -170,7 +170,6 @@ def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
             "--wait",
             type=Seconds(0, endless=True),
             default=wait if wait is not None else "inf",
-            metavar="SECONDS",
             help="After the end of the input, end the association once nothing has come for so "
             f"long.  [{'1' if wait is not None else 'never'}]",
         ),

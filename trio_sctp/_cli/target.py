@@ -33,23 +33,26 @@ UDP_PORT = 9899
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_PROTOCOLS = (
+    Ppid.DIAMETER,
+    Ppid.E1AP,
+    Ppid.F1AP,
+    Ppid.IUA,
+    Ppid.LCS_AP,
+    Ppid.M2AP,
+    Ppid.M2PA,
+    Ppid.M2UA,
+    Ppid.M3AP,
+    Ppid.M3UA,
+    Ppid.NGAP,
+    Ppid.S1AP,
+    Ppid.SUA,
+    Ppid.X2AP,
+    Ppid.XNAP,
+)
 WELL_KNOWN_PORTS = {
-    "diameter": 3868,
-    "e1ap": 38462,
-    "f1ap": 38472,
-    "iua": 9900,
-    "lcsap": 9082,
-    "m2ap": 36443,
-    "m2pa": 3565,
-    "m2ua": 2904,
-    "m3ap": 36444,
-    "m3ua": 2905,
-    "ngap": 38412,
-    "s1ap": 36412,
-    "sgsap": 29118,
-    "sua": 14001,
-    "x2ap": 36422,
-    "xnap": 38422,
+    "sgsap": 29118,  # which has no PPID of its own
+    **{ppid.name.lower().replace("_", ""): ppid.default_port or 0 for ppid in _PROTOCOLS},
 }
 """Those of IANA's registry, by the names of the protocols, as `Ppid` has them."""
 

@@ -159,7 +159,6 @@ def _names(one: KernelAssociation) -> Iterator[str]:
     "--interval",
     type=Seconds(0.1),
     default=1,
-    metavar="SECONDS",
     help="From one look to the next.  [1]",
 )
 @click.option("--once", is_flag=True, help="Look once; so it is in a pipe, too.")
