@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trio_sctp._engine import Parameters, wire
+from trio_sctp._engine.extensions import Extension
 from trio_sctp._engine.offer import Offer
 from trio_sctp._engine.wire import ParameterType, Tlv
 
@@ -41,7 +42,7 @@ def test_parameters_that_are_not_there() -> None:
     plain = offer()
     assert (plain.addresses, plain.families, plain.unrecognized) == ([], (), [])
     assert (plain.cookie, plain.adaptation, plain.host_name) == (None, None, None)
-    assert not plain.forward_tsn
+    assert plain.extensions == 0
     assert plain.cookie_life == 0
 
 
@@ -57,10 +58,19 @@ def test_parameters_that_are_there() -> None:
     )
     assert full.cookie == b"cookie"
     assert full.adaptation == 7
-    assert full.forward_tsn
+    assert full.extensions == Extension.FORWARD_TSN
     assert full.cookie_life == 2.5
     assert full.families == (ParameterType.IPV4_ADDRESS, ParameterType.IPV6_ADDRESS)
     assert full.host_name == Tlv(ParameterType.HOST_NAME, b"first")
+
+
+def test_extensions_are_named_by_their_chunk_types() -> None:
+    def named(chunk_types: bytes) -> int:
+        return offer(Tlv(ParameterType.SUPPORTED_EXTENSIONS, chunk_types)).extensions
+
+    assert named(bytes([192])) == Extension.FORWARD_TSN
+    assert named(bytes([0, 255, 192, 192])) == Extension.FORWARD_TSN
+    assert named(b"") == named(bytes([0, 255])) == 0
 
 
 def test_an_address_counts_once_and_only_so_many_count() -> None:

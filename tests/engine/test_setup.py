@@ -841,6 +841,21 @@ def test_unknown_parameters_are_skipped_or_end_it_as_their_high_bits_say() -> No
     assert all(p.type != ParameterType.FORWARD_TSN_SUPPORTED for p in ack.parameters)
 
 
+def test_an_init_ack_names_the_extensions_that_both_ends_offer() -> None:
+    """RFC 5061 section 4.2.7."""
+
+    def named(parameters: list[Tlv]) -> list[bytes]:
+        return [p.value for p in parameters if p.type == ParameterType.SUPPORTED_EXTENSIONS]
+
+    peer = ScriptedPeer()
+    forward_tsn = bytes([wire.ChunkType.FORWARD_TSN])
+    others = Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes([250, 251]))
+    both = Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes([250]) + forward_tsn)
+    assert named(peer.begin(parameters=[]).parameters) == []
+    assert named(peer.begin(parameters=[others]).parameters) == []
+    assert named(peer.begin(parameters=[both]).parameters) == [forward_tsn]
+
+
 def test_an_error_of_the_peer_is_reported_and_ends_nothing() -> None:
     peer = ScriptedPeer()
     peer.accept()

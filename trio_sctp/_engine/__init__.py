@@ -14,6 +14,7 @@
     addresses      our addresses, and which association a peer's address belongs to
     offer          the parameters of an INIT or INIT ACK, read once
     cookie         the state cookie: sealed, and opened
+    extensions     what goes beyond RFC 9260, and is used if both ends offer it
     inbound        receiving: order, reassembly, window
     arrivals       messages and events that have arrived for programs, until they take them
     account        the memory that peers make a stack hold, and who gives way when it is full

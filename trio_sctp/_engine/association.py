@@ -41,7 +41,8 @@ from .acknowledging import Acknowledgements
 from .addresses import local_for
 from .arrivals import Unread
 from .bundling import Bundler, PacketBuilder
-from .cookie import FORWARD_TSN, Cookie
+from .cookie import Cookie
+from .extensions import Extension, offered, parameters_for
 from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
 from .initiation import Initiation
@@ -73,6 +74,7 @@ class EngineAssociation:
 
     Attributes:
       ended: Whether it is over.  The engine then forgets it.
+      extensions: Those that are in use, a sum of `Extension`.
       failure: The errno for which it did not come up, 0 if it did, or may yet.
       told: Our addresses that the peer was told of, if they are several.
     """
@@ -93,6 +95,7 @@ class EngineAssociation:
         "dry_wanted",
         "ended",
         "error_count",
+        "extensions",
         "failure",
         "heartbeats",
         "id",
@@ -138,6 +141,7 @@ class EngineAssociation:
         self.outbound_streams: int = parameters.outbound_streams
         self.inbound_streams: int = 0
         self.error_count: int = 0
+        self.extensions: int = 0
         self.adaptation: int | None = None
         self.unread: Unread = outlet.arrivals.open(id)
         self.dry_wanted: bool = True
@@ -294,7 +298,7 @@ class EngineAssociation:
             self.outbound.next_tsn & MASK,
             [
                 *map(wire.address_parameter, self.told),
-                *extensions(self.parameters, self.parameters.partial_reliability),
+                *init_parameters(self.parameters, offered(self.parameters)),
             ],
         )
         self._enter(StatusState.COOKIE_WAIT)
@@ -362,9 +366,14 @@ class EngineAssociation:
         self._leave_from_known(route)
         for address in offer.addresses:
             self._add_listed(address, route, now)
-        self.outbound.may_skip = offer.forward_tsn and parameters.partial_reliability
+        self._use(offer.extensions & offered(parameters))
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
+
+    def _use(self, extensions: int) -> None:
+        """Use the extensions that both ends offer."""
+        self.extensions = extensions
+        self.outbound.may_skip = extensions & Extension.FORWARD_TSN != 0
 
     def _begin_inbound(self, tsn: int) -> None:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
@@ -428,7 +437,7 @@ class EngineAssociation:
         self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
         self._begin_inbound(cookie.their_tsn)
-        self.outbound.may_skip = bool(cookie.extensions & FORWARD_TSN)
+        self._use(cookie.extensions)
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         path = self.paths.get(first.remote)
@@ -1203,11 +1212,14 @@ def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
     return wire.ForwardTsn(last & MASK, [pair for skip in skips for pair in skip.streams])
 
 
-def extensions(parameters: Parameters, forward_tsn: bool) -> list[Tlv]:
-    """Return what an INIT or INIT ACK of ours says beyond RFC 9260."""
-    listed: list[Tlv] = []
-    if forward_tsn:
-        listed.append(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))
+def init_parameters(parameters: Parameters, extensions: int) -> list[Tlv]:
+    """Return what an INIT or INIT ACK of ours says beyond RFC 9260.
+
+    Args:
+      parameters: Those of the association.
+      extensions: What it offers, a sum of `Extension`.
+    """
+    listed = parameters_for(extensions)
     if parameters.adaptation_indication is not None:
         value = parameters.adaptation_indication.to_bytes(4, "big")
         listed.append(Tlv(ParameterType.ADAPTATION_INDICATION, value))

@@ -3,6 +3,9 @@
 An INIT costs us no memory: the cookie holds all that an association needs, and is signed.  The
 signature covers both ports and the verification tags, which section 5.2.4 compares, and the UDP
 port that the INIT came from (RFC 6951 section 5.4).
+
+The numbers that every cookie has are followed by parameters, each with a type and a length: what
+only some associations need takes no room in the cookies of others.
 """
 
 from __future__ import annotations
@@ -11,19 +14,31 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_FIXED = struct.Struct("!BddIIQQHHIIHHIIHIHHBH")
-_MAC_SIZE = 32
-_VERSION = 1
-KEY_LIFE = 3600.0
+from . import wire
+from .wire import Tlv
+
+_NUMBERS: Final = struct.Struct("!ddIIIIHHIIHHIHHI")
+"""The first fields of `Cookie`, in their order."""
+_COUNT: Final = 16
+"""How many they are."""
+_MAC_SIZE: Final = 32
+KEY_LIFE: Final = 3600.0
 """Seconds after which a new key signs; the one before it still opens the cookies that it signed."""
+
+# Types of the parameters in a cookie.
+_LOCAL: Final = 1
+_REMOTE: Final = 2
+_ADDRESS: Final = 3
+_ADAPTATION: Final = 4
 
 
 class Cookie(NamedTuple):
     """The contents of a cookie; fields that begin with ``their_`` are what the INIT said.
 
     `created` and `expires` are seconds; the peer may have asked for a longer life (5.2.6).
+    `extensions` are those that both ends offer, a sum of `Extension`.
     """
 
     created: float
@@ -39,17 +54,13 @@ class Cookie(NamedTuple):
     outbound_streams: int
     inbound_streams: int
     their_rwnd: int
-    extensions: int  # a bit for each extension that both know
-    adaptation: int | None
     udp_local: int
     udp_remote: int
+    extensions: int
     local: str
     remote: str
-    addresses: tuple[str, ...]
-
-
-FORWARD_TSN = 1
-"""The bit of `Cookie.extensions` for FORWARD TSN (RFC 3758)."""
+    addresses: tuple[str, ...] = ()
+    adaptation: int | None = None
 
 
 class CookieJar:
@@ -71,31 +82,7 @@ class CookieJar:
     def seal(self, cookie: Cookie, now: float) -> bytes:
         """Return a cookie as bytes, signed."""
         self._rotate(now)
-        names = "\n".join((cookie.local, cookie.remote, *cookie.addresses)).encode()
-        fixed = _FIXED.pack(
-            _VERSION,
-            cookie.created,
-            cookie.expires,
-            cookie.our_tag,
-            cookie.their_tag,
-            cookie.our_tie_tag,
-            cookie.their_tie_tag,
-            cookie.our_port,
-            cookie.their_port,
-            cookie.our_tsn,
-            cookie.their_tsn,
-            cookie.outbound_streams,
-            cookie.inbound_streams,
-            cookie.their_rwnd,
-            cookie.adaptation or 0,
-            cookie.extensions,
-            0 if cookie.adaptation is None else 1,
-            cookie.udp_local,
-            cookie.udp_remote,
-            0,
-            len(names),
-        )
-        body = fixed + names
+        body = _written(cookie)
         return body + hmac.digest(self._keys[0], body, hashlib.sha256)
 
     def open_untrusted(self, data: bytes, now: float) -> Cookie | None:
@@ -105,31 +92,33 @@ class CookieJar:
         """
         self._rotate(now)
         body, mac = data[:-_MAC_SIZE], data[-_MAC_SIZE:]
-        if len(body) < _FIXED.size or not any(
-            hmac.compare_digest(mac, hmac.digest(key, body, hashlib.sha256)) for key in self._keys
-        ):
-            return None
-        f = _FIXED.unpack_from(body)
-        local, remote, *addresses = body[_FIXED.size :].decode().split("\n")
-        return Cookie(
-            created=f[1],
-            expires=f[2],
-            our_tag=f[3],
-            their_tag=f[4],
-            our_tie_tag=f[5],
-            their_tie_tag=f[6],
-            our_port=f[7],
-            their_port=f[8],
-            our_tsn=f[9],
-            their_tsn=f[10],
-            outbound_streams=f[11],
-            inbound_streams=f[12],
-            their_rwnd=f[13],
-            adaptation=f[14] if f[16] else None,
-            extensions=f[15],
-            udp_local=f[17],
-            udp_remote=f[18],
-            local=local,
-            remote=remote,
-            addresses=tuple(addresses),
-        )
+        for key in self._keys:
+            if hmac.compare_digest(mac, hmac.digest(key, body, hashlib.sha256)):
+                return _read(body)
+        return None
+
+
+def _written(cookie: Cookie) -> bytes:
+    parameters = [Tlv(_LOCAL, cookie.local.encode()), Tlv(_REMOTE, cookie.remote.encode())]
+    parameters += [Tlv(_ADDRESS, address.encode()) for address in cookie.addresses]
+    if cookie.adaptation is not None:
+        parameters.append(Tlv(_ADAPTATION, cookie.adaptation.to_bytes(4, "big")))
+    return _NUMBERS.pack(*cookie[:_COUNT]) + wire.tlvs(parameters)
+
+
+def _read(body: bytes) -> Cookie:
+    """Return the contents of a cookie that we have written."""
+    local = remote = ""
+    addresses: list[str] = []
+    adaptation: int | None = None
+    for kind, value in wire.parse_tlvs_untrusted(body[_NUMBERS.size :]) or ():
+        if kind == _LOCAL:
+            local = value.decode()
+        elif kind == _REMOTE:
+            remote = value.decode()
+        elif kind == _ADDRESS:
+            addresses.append(value.decode())
+        elif kind == _ADAPTATION:
+            adaptation = int.from_bytes(value, "big")
+    numbers = _NUMBERS.unpack_from(body)
+    return Cookie._make((*numbers, local, remote, tuple(addresses), adaptation))

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 from .._options import StatusState
 from . import wire
 from .addresses import local_for
-from .association import EngineAssociation, extensions
-from .cookie import FORWARD_TSN, Cookie, CookieJar
+from .association import EngineAssociation, init_parameters
+from .cookie import Cookie, CookieJar
+from .extensions import offered
 from .offer import Offer
 from .outlet import Outlet
 from .parameters import Parameters
@@ -185,7 +186,7 @@ class Handshake:
         if offer.host_name is not None:
             cause = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
             return refusal(offer.tag, came, cause)
-        forward_tsn = offer.forward_tsn and parameters.partial_reliability
+        extensions = offer.extensions & offered(parameters)
         listed = [came.remote, *offer.addresses]
         others = [
             address
@@ -207,13 +208,13 @@ class Handshake:
             outbound_streams=min(parameters.outbound_streams, offer.inbound_streams),
             inbound_streams=min(parameters.inbound_streams, offer.outbound_streams),
             their_rwnd=offer.rwnd,
-            extensions=FORWARD_TSN if forward_tsn else 0,
-            adaptation=offer.adaptation,
             udp_local=back.local_udp,
             udp_remote=back.remote_udp,
+            extensions=extensions,
             local=back.local,
             remote=back.remote,
             addresses=tuple(others[: parameters.max_peer_addresses - 1]),
+            adaptation=offer.adaptation,
         )
         ours = map(wire.address_parameter, told)
         ack = wire.InitAck(
@@ -225,7 +226,7 @@ class Handshake:
             [
                 Tlv(ParameterType.STATE_COOKIE, self._jar.seal(cookie, now)),
                 *(address for address in ours if offer.takes(address, back.remote)),
-                *extensions(parameters, forward_tsn),
+                *init_parameters(parameters, extensions),
                 *offer.unrecognized,
             ],
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from . import wire
+from .extensions import Extension, named_untrusted
 from .parameters import Parameters
 from .wire import ParameterType, Tlv
 
@@ -21,7 +22,7 @@ class Offer:
       outbound_streams, inbound_streams: As it counts them: what it sends on, and what it allows.
       addresses: The addresses that it lists, each once, in order; no more than an association may
         have, since a packet can list thousands.
-      forward_tsn: Whether it knows FORWARD TSN (RFC 3758).
+      extensions: Those that it offers, a sum of `Extension`.
       adaptation: Its adaptation layer indication (RFC 5061); None if it has none.
       cookie: The state cookie; None if there is none, as in an INIT.
       cookie_life: Seconds by which it wants the cookie to live longer.
@@ -36,8 +37,8 @@ class Offer:
         "addresses",
         "cookie",
         "cookie_life",
+        "extensions",
         "families",
-        "forward_tsn",
         "host_name",
         "inbound_streams",
         "outbound_streams",
@@ -54,7 +55,7 @@ class Offer:
         self.outbound_streams: int = init.outbound_streams
         self.inbound_streams: int = init.inbound_streams
         self.addresses: list[str] = []
-        self.forward_tsn: bool = False
+        self.extensions: int = 0
         self.adaptation: int | None = None
         self.cookie: bytes | None = None
         self.cookie_life: float = 0.0
@@ -94,7 +95,9 @@ class Offer:
     def _read_known_untrusted(self, parameter: Tlv) -> None:
         kind, value = parameter
         if kind == ParameterType.FORWARD_TSN_SUPPORTED:
-            self.forward_tsn = True
+            self.extensions |= Extension.FORWARD_TSN
+        elif kind == ParameterType.SUPPORTED_EXTENSIONS:
+            self.extensions |= named_untrusted(value)
         elif kind == ParameterType.ADAPTATION_INDICATION:
             if len(value) == 4:
                 self.adaptation = int.from_bytes(value, "big")

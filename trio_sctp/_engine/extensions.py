@@ -1,0 +1,54 @@
+"""The extensions of SCTP that an association may use: those that both ends offer.
+
+An end names the chunk types of its extensions in its INIT or INIT ACK (Supported Extensions, RFC
+5061 section 4.2.7).  An INIT offers what its sender knows; an INIT ACK, what both know.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from .parameters import Parameters
+from .wire import ChunkType, ParameterType, Tlv
+
+
+class Extension(enum.IntFlag):
+    """What goes beyond RFC 9260, and that a peer need not know."""
+
+    FORWARD_TSN = 1
+    """Messages can be given up (RFC 3758)."""
+
+
+_CHUNKS: Final[list[tuple[int, int]]] = [
+    (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
+]
+"""The chunk types by which an extension is named."""
+
+
+def offered(parameters: Parameters) -> int:
+    """Return the extensions that we offer, a sum of `Extension`."""
+    extensions = 0
+    if parameters.partial_reliability:
+        extensions |= Extension.FORWARD_TSN
+    return extensions
+
+
+def named_untrusted(chunk_types: bytes) -> int:
+    """Return the extensions that a Supported Extensions parameter names."""
+    extensions = 0
+    for extension, chunk_type in _CHUNKS:
+        if chunk_type in chunk_types:
+            extensions |= extension
+    return extensions
+
+
+def parameters_for(extensions: int) -> list[Tlv]:
+    """Return what an INIT or INIT ACK says of these extensions."""
+    listed: list[Tlv] = []
+    if extensions & Extension.FORWARD_TSN:
+        listed.append(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))
+    if extensions:
+        chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+        listed.append(Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes(chunk_types)))
+    return listed
