@@ -62,6 +62,7 @@ from ._errors import (
 from ._inbox import Inbox
 from ._listener import Listener, open_listener, serve
 from ._options import (
+    Abandoned,
     AdaptationLayer,
     AssocParams,
     AutoClose,
@@ -86,6 +87,7 @@ from ._options import (
     PeerAddressParams,
     PrimaryAddress,
     Priority,
+    PrStatus,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
@@ -200,6 +202,8 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "StatusState",
     "PeerAddressInfo",
     "PathState",
+    "PrStatus",
+    "Abandoned",
     "NoDelay",
     "DisableFragments",
     "MappedV4",

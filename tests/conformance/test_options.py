@@ -40,6 +40,7 @@ from trio_sctp import (
     PeerAddressParams,
     PrimaryAddress,
     Priority,
+    PrStatus,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
@@ -889,6 +890,7 @@ async def test_what_a_stack_lacks_is_refused_by_name(stack: StackUnderTest) -> N
 
 def test_every_option_is_tested_here() -> None:
     tested = {type(option) for option in (*SOCKET, *LINUX, *NEW, *ASSOCIATION)}
+    tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}

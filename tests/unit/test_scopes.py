@@ -87,7 +87,7 @@ ASSOCIATION: list[Option] = [
 ]
 ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER)]
 
-READ_ONLY = {"PeerAddressInfo", "Status"}
+READ_ONLY = {"PeerAddressInfo", "PrStatus", "Status"}
 
 
 def name(option: Option) -> str:

@@ -14,6 +14,7 @@ from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
+    Abandoned,
     AdaptationLayer,
     AssocParams,
     AutoClose,
@@ -37,6 +38,7 @@ from .._options import (
     PeerAddressParams,
     PrimaryAddress,
     Priority,
+    PrStatus,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
@@ -67,6 +69,7 @@ from ._layouts import (
     PR_SCTP_RTX,
     PR_SCTP_TTL,
     PRIM_STRUCT,
+    PRSTATUS_STRUCT,
     RTOINFO_STRUCT,
     SACK_INFO_STRUCT,
     SNDRCVINFO_STRUCT,
@@ -367,6 +370,12 @@ LAYOUTS: dict[type[Any], Layout] = {
         ),
         _status,
     ),
+    PrStatus: Layout(
+        SOL_SCTP,
+        Opt.PR_ASSOC_STATUS,
+        PRSTATUS_STRUCT,
+        (ID, "stream", "_policy", "_unsent", "_sent"),
+    ),
     SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
     ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
     Linger: Layout(
@@ -464,7 +473,11 @@ def _read(sock: socket.socket, layout: Layout, request: Fields) -> Fields:
 
 
 def get_option(
-    sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
+    sock: socket.socket,
+    kind: type[T],
+    association_id: int | None,
+    address: Address | None = None,
+    stream: int | None = None,
 ) -> T:
     """Read an option with all its fields."""
     layout = _layout(kind, sock)
@@ -475,6 +488,8 @@ def get_option(
     try:
         if kind is PeerAddressInfo:
             result = _get_path(sock, layout, request)
+        elif kind is PrStatus:
+            result = _get_pr_status(sock, layout, request, stream)
         else:
             fields = _read(sock, layout, request)
             if layout.decode is not None:
@@ -506,6 +521,22 @@ def _get_path(sock: socket.socket, layout: Layout, request: Fields) -> PeerAddre
         fields.update(state=PathState.POTENTIALLY_FAILED, cwnd=0, srtt=0, rto=0, mtu=0)
     ours, theirs = (unpack_address(f["address"])[0] for f in (fields, primary))
     return _path(fields, primary=ours == theirs)
+
+
+def _get_pr_status(
+    sock: socket.socket, layout: Layout, request: Fields, stream: int | None
+) -> PrStatus:
+    """What was given up, on all streams or one: Linux tells it for one policy at a time."""
+    if stream is not None:
+        layout = dataclasses.replace(layout, number=Opt.PR_STREAM_STATUS)
+    abandoned: list[Abandoned] = []
+    for policy in PR_SCTP_TTL, PR_SCTP_RTX, PR_SCTP_PRIO:
+        f = _read(sock, layout, request | {"stream": stream or 0, "_policy": policy})
+        abandoned.append(Abandoned(f["_sent"], f["_unsent"]))
+    lifetime, retransmissions, priority = abandoned
+    return PrStatus(
+        stream=stream, lifetime=lifetime, retransmissions=retransmissions, priority=priority
+    )
 
 
 def association_at(sock: socket.socket, address: Address) -> int:

@@ -19,6 +19,7 @@ from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
 from .._frozen import Frozen, frozen
 from .._options import (
+    Abandoned,
     AdaptationLayer,
     AssocParams,
     AutoClose,
@@ -35,6 +36,7 @@ from .._options import (
     PeerAddressInfo,
     PeerAddressParams,
     PrimaryAddress,
+    PrStatus,
     ReceiveBuffer,
     RtoInfo,
     SendBuffer,
@@ -98,11 +100,13 @@ class Target:
       association: One association of the socket; None means the socket, and what associations start
         with.
       path: One path of the association, if an address was given.
+      stream: One outbound stream of the association, if one was given.
     """
 
     socket: UserlandSocket
     association: EngineAssociation | None
     path: Path | None = None
+    stream: int | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -390,6 +394,19 @@ def _write_default_send(target: Target, option: DefaultSendParams) -> None:
     settings.default_send = option
 
 
+def _read_pr_status(target: Target) -> PrStatus:
+    assert target.association is not None
+    lifetime, retransmissions, priority = (
+        Abandoned(*counts) for counts in target.association.outbound.abandoned.of(target.stream)
+    )
+    return PrStatus(
+        stream=target.stream,
+        lifetime=lifetime,
+        retransmissions=retransmissions,
+        priority=priority,
+    )
+
+
 def _read_delayed_ack(target: Target) -> DelayedAck:
     p = target.parameters
     if not p.sack_delay or p.sack_frequency == 1:
@@ -477,4 +494,5 @@ ROWS: dict[type[Any], Row] = {
     ReceiveBuffer: _of_all(ReceiveBuffer, "size", "receive_window"),
     Linger: Row(_read_linger, _write_linger),
     Tos: Row(_read_tos, _write_tos),
+    PrStatus: Row(_read_pr_status),
 }
