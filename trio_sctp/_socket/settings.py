@@ -253,10 +253,10 @@ def _check_address_of(
 
 
 def _check_stream_of(kind: type[Option], tcb: Tcb | None, stream: int) -> None:
+    streams = 0 if tcb is None else tcb.outbound_streams
+    check_integer("stream", stream, 0, (streams or ANY_STREAM) - 1)
     if kind not in OF_STREAMS:
         raise ValueError(f"{kind.__name__} takes no stream=")
-    assert tcb is not None  # as all of them belong to one association
-    check_integer("stream", stream, 0, (tcb.outbound_streams or ANY_STREAM) - 1)
 
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:
