@@ -421,7 +421,7 @@ def counts(status: PrStatus) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("size", [10, 5000])
 @pytest.mark.parametrize("policy", [{"lifetime": 20}, {"retransmissions": 0}], ids=str)
-async def test_the_engine_gives_messages_up(pair: Pair, size: int, policy: dict[str, int]) -> None:
+async def test_the_engine_gives_messages_up(pair: Pair, size: int, policy: dict[str, Any]) -> None:
     carrier, id, endpoint, _ = pair
     carrier.lose = lose_data(outbound=True)
     await carrier.send(id, bytes(size), stream=1, **policy)
