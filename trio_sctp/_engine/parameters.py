@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from .keys import EMPTY_KEY, SharedKeys
 from .wire import LEAST_RWND
 
 
@@ -69,6 +70,13 @@ class Parameters:
     partial_reliability: bool = True
     receive_context: int = 0  # of messages; what the program knows the association by
     partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
+
+    # RFC 4895.
+    authentication: bool = True
+    auth_chunks: tuple[int, ...] = ()
+    hmac_algorithms: tuple[int, ...] = (3, 1)  # SHA-256 before SHA-1, which every peer knows
+    shared_keys: SharedKeys = EMPTY_KEY
+    report_keys: bool = False  # whether the program wants AuthenticationChange events
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""
