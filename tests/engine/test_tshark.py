@@ -73,7 +73,7 @@ class Session:
                 self.now = end
                 return
             self.now = max(self.now, earliest)
-            for data, source, destination, _ in self.network.deliver(self.now):
+            for data, source, destination, *_ in self.network.deliver(self.now):
                 engine = self.client if destination in self.client.addresses else self.server
                 engine.receive_packet(data, Route(destination, source), self.now)
             self.client.handle_timeout(self.now)

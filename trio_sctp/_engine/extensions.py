@@ -20,6 +20,8 @@ class Extension(enum.IntFlag):
     """Messages can be given up (RFC 3758)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
+    ECN = 32
+    """Routers' marks are told of and heeded (RFC 3168; RFC 4960 appendix A)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
@@ -36,6 +38,8 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
+    if parameters.ecn:
+        extensions |= Extension.ECN
     return extensions
 
 
@@ -53,7 +57,9 @@ def parameters_for(extensions: int) -> list[Tlv]:
     listed: list[Tlv] = []
     if extensions & Extension.FORWARD_TSN:
         listed.append(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))
-    if extensions:
-        chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+    if extensions & Extension.ECN:
+        listed.append(Tlv(ParameterType.ECN_CAPABLE, b""))
+    chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+    if chunk_types:
         listed.append(Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes(chunk_types)))
     return listed

@@ -38,6 +38,7 @@ DATA_OVERHEAD: Final = 16
 AUTH_OVERHEAD: Final = 8
 """Bytes of an AUTH chunk beside its HMAC."""
 SACK_SIZE: Final = 16
+ECNE_SIZE: Final = 8
 """Bytes of a SACK chunk without gap blocks and duplicate TSNs."""
 
 # Flags of a DATA chunk (section 3.3.1; RFC 7053 section 3).
@@ -337,6 +338,23 @@ class Auth(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Ecne(_Shown):
+    """An ECNE chunk: a packet came with a router's mark (RFC 4960 appendix A).
+
+    ``lowest_tsn`` is the lowest in that packet.
+    """
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Cwr(_Shown):
+    """A CWR chunk, with the TSN of the ECNE chunk that it answers (RFC 4960 appendix A)."""
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -379,6 +397,8 @@ Chunk = (
     | ShutdownComplete
     | ForwardTsn
     | Auth
+    | Ecne
+    | Cwr
     | UnknownChunk
     | BadChunk
 )
@@ -592,6 +612,10 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return ShutdownComplete(bool(flags & 1))
         case ChunkType.FORWARD_TSN:
             return _parse_forward_tsn_untrusted(value, raw)
+        case ChunkType.ECNE | ChunkType.CWR:
+            if len(value) != 4:
+                return UnknownChunk(kind, raw)  # RFC 9260 knows neither
+            return (Ecne if kind == ChunkType.ECNE else Cwr)(_U32.unpack(value)[0])
         case _:
             return UnknownChunk(kind, raw)
 
@@ -727,6 +751,16 @@ def error_chunk(causes: Iterable[Tlv]) -> bytes:
 def shutdown_chunk(cumulative_tsn: int) -> bytes:
     """Return a SHUTDOWN chunk."""
     return chunk(ChunkType.SHUTDOWN, _U32.pack(cumulative_tsn))
+
+
+def ecne_chunk(lowest_tsn: int) -> bytes:
+    """Return an ECNE chunk."""
+    return chunk(ChunkType.ECNE, _U32.pack(lowest_tsn))
+
+
+def cwr_chunk(lowest_tsn: int) -> bytes:
+    """Return a CWR chunk."""
+    return chunk(ChunkType.CWR, _U32.pack(lowest_tsn))
 
 
 def shutdown_complete_chunk(*, reflected: bool = False) -> bytes:

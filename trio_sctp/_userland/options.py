@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .._engine.association import EngineAssociation
+from .._engine.extensions import Extension
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
 from .._frozen import Frozen, frozen
@@ -28,6 +29,7 @@ from .._options import (
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
+    EcnSupported,
     EncapsulationPort,
     ExposePotentiallyFailed,
     FragmentInterleave,
@@ -532,6 +534,19 @@ def _negotiated(
     return Row(read, write)
 
 
+_ecn = _negotiated(
+    EcnSupported,
+    "ecn",
+    lambda association: association.extensions & Extension.ECN != 0,
+)
+
+
+def _write_ecn(target: Target, option: EcnSupported) -> None:
+    if option.enabled:
+        target.socket.heed_marks()
+    target.parameters.ecn = option.enabled
+
+
 # -- the whole socket ---
 
 
@@ -618,6 +633,7 @@ ROWS: dict[type[Any], Row] = {
     AssociationCount: Row(_read_count),
     PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
     ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    EcnSupported: Row(_ecn.read, _write_ecn),
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
