@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import textwrap
 from pathlib import Path
+from typing import Any
 
-import dpkt
 import pytest
 
 from trio_sctp._engine import wire
@@ -17,6 +18,8 @@ from trio_sctp._ladder.chart import CapturedPacket, draw
 from trio_sctp._ladder.text import text
 
 from ..support.ladders import A2, B2, TAG, A, B, C, data, init, init_ack, packet, sack
+
+dpkt: Any = importlib.import_module("dpkt")
 
 
 def ladder(
@@ -541,7 +544,7 @@ TSHARK = {
     "ASCONF ACK request to delete last remaining IP address": [
         r"Cause code: Request to delete last address"
     ],
-    "ECNE 6": [r"Lowest TSN: .*105"],
+    "ECNE 1": [r"Lowest TSN: .*105"],
     "CWR 4": [r"Lowest TSN: .*103"],
 }
 """What the ladder says of each packet, and what tshark does."""
