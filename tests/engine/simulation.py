@@ -81,8 +81,7 @@ class Simulation:
         if self.encapsulated:
             there, here = struct.unpack_from("!HH", data)
             route, data = Route(destination, source, here, there), data[4:]
-        marks = (True,) if marked else ()  # which an engine that is watched need not know
-        engine.receive_packet(data, self.translate(route), self.now, *marks)
+        engine.receive_packet(data, self.translate(route), self.now, marked)
 
     def read(self) -> None:
         """Let the programs that read take what there is."""

@@ -89,6 +89,8 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
     "FORWARD TSN": st.tuples(U32, PAIRS).map(
         lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
     ),
+    "ECNE": U32.map(lambda tsn: (wire.Ecne(tsn), wire.ecne_chunk(tsn))),
+    "CWR": U32.map(lambda tsn: (wire.Cwr(tsn), wire.cwr_chunk(tsn))),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -306,6 +308,8 @@ _VALUES = (
     wire.ShutdownComplete,
     wire.ForwardTsn,
     wire.Auth,
+    wire.Ecne,
+    wire.Cwr,
     wire.UnknownChunk,
     wire.BadChunk,
 )

@@ -319,6 +319,8 @@ class Network:
             check_packet(data)
             check_number("now", now)
             check_bool("fragment", fragment)
+        if tos:
+            check_integer("tos", tos, 0, 255)
         if not -inf < now < inf:
             raise ValueError(f"now must be a finite number of seconds, not {now!r}")
         direction = self._spelled.get((source, destination))
@@ -513,6 +515,7 @@ class Network:
                 raise TypeError(f"Network.route must return packets, not {one!r}")
             data, source, destination, _, delay, fragment, tos = one
             check_packet(data)
+            check_integer("the tos of a packet", tos, 0, 255)
             check_number("the delay of a packet", delay)
             if not 0 <= delay < inf:
                 raise ValueError(
