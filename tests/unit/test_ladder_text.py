@@ -318,8 +318,8 @@ def test_chunks_that_the_engine_does_not_know() -> None:
     address = wire.tlv(5, bytes([10, 0, 0, 9]))
     reset = wire.tlv(13, bytes(12))
     assert labels(
-        packet(A, B, wire.chunk(193, bytes(4) + wire.tlv(0xC001, bytes(4) + address))),
-        packet(A, B, wire.chunk(193, bytes(4) + wire.tlv(0xC002, bytes(3)))),
+        packet(A, B, wire.chunk(193, bytes(4) + address + wire.tlv(0xC001, bytes(4) + address))),
+        packet(A, B, wire.chunk(193, bytes(4) + address + wire.tlv(0xC002, bytes(3)))),
         packet(B, A, wire.chunk(128, bytes(4))),
         packet(A, B, wire.chunk(130, reset)),
         packet(A, B, wire.chunk(194, bytes(12))),

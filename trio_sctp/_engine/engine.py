@@ -250,6 +250,49 @@ class Engine:
         """Send to this address of the peer (RFC 6458 section 8.1.9)."""
         self._association(id).make_primary(address)
 
+    def add_address(self, address: str, now: float) -> None:
+        """Add a local address, and tell the peers that can be told (RFC 5061)."""
+        self._now = now
+        if address not in self.addresses:
+            self.addresses.append(address)
+        for association in list(self.associations.values()):
+            association.add_local(address, now)
+            self._settle(association)
+
+    def remove_address(self, address: str, now: float) -> None:
+        """Give up a local address, where peers can be told of that; others may go on with it."""
+        self._now = now
+        self.addresses.remove(address)
+        for association in list(self.associations.values()):
+            association.remove_local(address, now)
+            self._settle(association)
+        if address not in self._address_book.kept:
+            self._address_book.freed.append(address)
+
+    def keeps(self, address: str) -> bool:
+        """Whether associations still have a local address that was removed."""
+        return address in self._address_book.kept
+
+    @property
+    def freed(self) -> list[str]:
+        """Local addresses that were removed and that no association has any more; whoever closes
+        what they were for takes them away."""
+        return self._address_book.freed
+
+    def ask_for_primary(self, id: int, address: str, now: float) -> None:
+        """Ask the peer to send to this address of ours (RFC 5061 section 4.2.4).
+
+        Raises:
+          OSError: EADDRNOTAVAIL, it is not ours; EPERM, the peer takes no ASCONF.
+        """
+        self._now = now
+        association = self._association(id)
+        if not association.has_local(address):
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        if not association.ask_for_primary(address, now):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self._settle(association)
+
     def status(self, id: int) -> Status:
         """Return the state of an association; raise OSError if there is none."""
         return self._association(id).status()
@@ -471,7 +514,8 @@ class Engine:
                 # Section 8.5.1 C
                 return association.state is StatusState.SHUTDOWN_ACK_SENT and not chunk.reflected
             if isinstance(chunk, wire.Abort):
-                return not chunk.reflected  # section 8.5.1 B
+                # Section 8.5.1 B; RFC 5061 section 5.3.1.
+                return not (chunk.reflected or association.is_leaving(route.local))
         return True
 
     def unreachable(self, data: bytes, remote: str, now: float) -> None:
@@ -536,6 +580,13 @@ class Engine:
             return
         owner = self._address_book.owners.get((route.remote, port))
         peer = self._tags.owners.get(tag)
+        if peer is not None and peer.peer_port == port and _begins_with_asconf(kinds):
+            packet = wire.parse_packet_untrusted(data)
+            if not isinstance(packet, wire.Malformed) and peer.is_named(packet):
+                # RFC 5061 section 5.2, D2: it has moved.
+                peer.receive(packet, route, len(data), now)
+                self._settle(peer)
+                return
         if peer is not None and peer.peer_port == port and route.remote in peer.heartbeats.awaited:
             self._handle_awaited(data, peer, owner, route, now)
             return
@@ -587,8 +638,9 @@ class Engine:
         # An ABORT or SHUTDOWN COMPLETE may have the tag that its sender received (8.5.1 B and C).
         for association in self._address_book.claimants(route.remote, outline.source_port):
             if association.their_tag == outline.tag and (
-                ChunkType.SHUTDOWN_COMPLETE not in kinds
-                or association.state is StatusState.SHUTDOWN_ACK_SENT
+                not association.is_leaving(route.local)
+                if ChunkType.SHUTDOWN_COMPLETE not in kinds
+                else association.state is StatusState.SHUTDOWN_ACK_SENT
             ):
                 return association
         return None
@@ -817,6 +869,11 @@ class Engine:
         if association.failure and association.unread.own:
             self._failures[association.id] = association.failure
         self._count_unread(association.unread)
+
+
+def _begins_with_asconf(kinds: list[int]) -> bool:
+    """Whether the first chunk is an ASCONF, but for an AUTH."""
+    return ChunkType.ASCONF in kinds[:2] and kinds[0] in (ChunkType.AUTH, ChunkType.ASCONF)
 
 
 def _out_of_resource(reason: str) -> list[Tlv]:

@@ -18,10 +18,14 @@ class Extension(enum.IntFlag):
 
     FORWARD_TSN = 1
     """Messages can be given up (RFC 3758)."""
+    ASCONF = 16
+    """Addresses can change (RFC 5061)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
+    (Extension.ASCONF, ChunkType.ASCONF),
+    (Extension.ASCONF, ChunkType.ASCONF_ACK),
 ]
 """The chunk types by which an extension is named."""
 
@@ -31,6 +35,8 @@ def offered(parameters: Parameters) -> int:
     extensions = 0
     if parameters.partial_reliability:
         extensions |= Extension.FORWARD_TSN
+    if parameters.asconf and parameters.asconf_without_auth:
+        extensions |= Extension.ASCONF
     return extensions
 
 

@@ -857,6 +857,17 @@ class Outbound:
                     self.mark(chunk)
                     chunk.fast = False
 
+    def leave(self, path: Path, other: Path, now: float) -> None:
+        """Have what is outstanding on a path that is gone be retransmitted, on another one."""
+        if path.newest < 0 and not path.moved:
+            return  # nothing was ever sent on it
+        self.mark_all_on(path, now)
+        for chunk in self.outstanding.values():
+            if chunk.path is path:
+                chunk.path = other
+                heapq.heappush(other.moved, chunk.tsn)
+        path.timed_tsn = None
+
     # -- partial reliability ---
 
     def _should_abandon(self, message: OutgoingMessage, chunk: SentChunk, now: float) -> bool:

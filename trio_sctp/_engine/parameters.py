@@ -66,6 +66,10 @@ class Parameters:
     adaptation_indication: int | None = None
     partial_reliability: bool = True
 
+    # RFC 5061: addresses may change while an association is up, if what says so is authenticated.
+    asconf: bool = True
+    asconf_without_auth: bool = False
+
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""
         # `dataclasses.replace` takes four times as long.

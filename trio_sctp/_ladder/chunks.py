@@ -18,17 +18,19 @@ _FEW = 8  # gap blocks, addresses and so on, that are shown
 
 _INIT = struct.Struct("!BBHIIHHI")
 _IDATA = struct.Struct("!BBHIHHII")
-_IDATA_TYPE, _RECONFIG_TYPE, _ASCONF_TYPE, _ASCONF_ACK_TYPE = 64, 130, 193, 128
+_IDATA_TYPE, _RECONFIG_TYPE = 64, 130
 _NAMES = {
     _IDATA_TYPE: "I-DATA",  # RFC 8260
-    _ASCONF_ACK_TYPE: "ASCONF ACK",  # RFC 5061
     _RECONFIG_TYPE: "RE-CONFIG",  # RFC 6525
-    _ASCONF_TYPE: "ASCONF",
     194: "I-FORWARD TSN",
 }
 """Chunks that the engine does not know, but that are seen in captures."""
 
-_ASCONF_PARAMETERS = {0xC001: "add", 0xC002: "delete", 0xC004: "make primary"}
+_ASCONF_PARAMETERS: dict[int, str] = {
+    wire.AsconfParameter.ADD_ADDRESS: "add",
+    wire.AsconfParameter.DELETE_ADDRESS: "delete",
+    wire.AsconfParameter.SET_PRIMARY: "make primary",
+}
 _RECONFIG_PARAMETERS = {
     13: "reset outgoing streams",
     14: "reset incoming streams",
@@ -138,6 +140,12 @@ def details(
             return f"{also}rwnd {chunk.rwnd}{again}"
         case wire.Abort() | wire.Error():
             return ", ".join(map(_cause, chunk.causes[:_FEW]))
+        case wire.Asconf():
+            return ", ".join(
+                f"{_ASCONF_PARAMETERS[one.type]} {_asconf_address(one.value)}"
+                for one in chunk.requests
+                if one.type in _ASCONF_PARAMETERS
+            )
         case wire.BadChunk():
             return f"malformed ({chunk.reason})"
         case wire.UnknownChunk():
@@ -189,14 +197,7 @@ def _cause(cause: wire.Tlv) -> str:
 
 
 def _unknown(chunk: wire.UnknownChunk) -> str:
-    """What an ASCONF or RE-CONFIG asks for, since it changes paths or streams."""
-    if chunk.type == _ASCONF_TYPE:
-        wanted = wire.parse_tlvs_untrusted(chunk.raw[8:]) or []
-        return ", ".join(
-            f"{_ASCONF_PARAMETERS[one.type]} {_asconf_address(one.value)}"
-            for one in wanted
-            if one.type in _ASCONF_PARAMETERS
-        )
+    """What a RE-CONFIG asks for, since it changes streams."""
     if chunk.type == _RECONFIG_TYPE:
         wanted = wire.parse_tlvs_untrusted(chunk.raw[4:]) or []
         return ", ".join(
