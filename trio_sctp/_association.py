@@ -230,6 +230,8 @@ class Association:
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        retransmissions: int | None = None,
+        priority: int | None = None,
         address: Address | None = None,
         eof: bool = False,
         abort: bool = False,
@@ -238,6 +240,9 @@ class Association:
 
         Any number of tasks may send; their messages queue in the order of the calls.  An argument
         that is None is taken from the association's `DefaultSendParams`, which are 0 unless set.
+        At most one of ``lifetime``, ``retransmissions`` and ``priority`` may be given, which then
+        replaces the default one; ``lifetime=0`` says that the message is never given up.  A message
+        that is given up comes back in a `SendFailed`.
 
         Args:
           value: 1 to `max_send_size` bytes.
@@ -245,7 +250,12 @@ class Association:
           ppid: Payload protocol identifier, a host-order integer of 32 bits.
           unordered: Whether the message may overtake others of its stream.
           context: A number of 32 bits that comes back in a `SendFailed`.
-          lifetime: Milliseconds after which an unsent message is given up (RFC 3758); 0 is never.
+          lifetime: Milliseconds after which the message is given up (RFC 3758); 0 is never.
+          retransmissions: How often a part of it may be sent again before it is given up (RFC
+            7496).
+          priority: A number of 32 bits: the message is given up to make room for one with a lower
+            number, or for one that may not be given up at all (RFC 7496), and it does not wait
+            behind the messages of other tasks.
           address: The peer's address, ``(host, port)``, to send to instead of the primary one
             (gen_sctp ``addr_over``).  Linux has no such thing on a channel.
           eof: Start the graceful shutdown with this message as the last (gen_sctp ``eof``); the
@@ -253,7 +263,7 @@ class Association:
           abort: Send only an abort, with ``value`` as its reason (gen_sctp ``abort``).
 
         Raises:
-          ValueError: a value out of range, empty or too large; nothing was sent.
+          ValueError: a value out of range, empty or too large, or two policies; nothing was sent.
           AssociationLost: the peer, or the network, ended the association.
           OptionUnsupported: ``address``, on a channel of the kernel stack.
           trio.ClosedResourceError: you ended it.
@@ -267,8 +277,8 @@ class Association:
             await trio.lowlevel.checkpoint()
             return
         sender = self._socket.sender
-        info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
-        await sender.send(self._tcb, value, info, eof)
+        how = (stream, ppid, unordered, context, lifetime, address, retransmissions, priority)
+        await sender.send(self._tcb, value, sender.info(self._tcb, how), eof)
 
     def send_nowait(
         self,
@@ -279,6 +289,8 @@ class Association:
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        retransmissions: int | None = None,
+        priority: int | None = None,
         address: Address | None = None,
         eof: bool = False,
     ) -> None:
@@ -294,8 +306,8 @@ class Association:
         if eof is not False:
             check_bool("eof", eof)
         sender = self._socket.sender
-        info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
-        sender.send_nowait(self._tcb, value, info, eof)
+        how = (stream, ppid, unordered, context, lifetime, address, retransmissions, priority)
+        sender.send_nowait(self._tcb, value, sender.info(self._tcb, how), eof)
 
     # -- ending ------------------------------------------------------------------------------
 

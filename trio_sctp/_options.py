@@ -17,7 +17,15 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from ._checks import check_address, check_bool, check_integer, check_str, shown
+from ._checks import (
+    POLICIES,
+    check_address,
+    check_bool,
+    check_integer,
+    check_one_policy,
+    check_str,
+    shown,
+)
 from ._frozen import Frozen, frozen
 from ._values import (
     AdaptationIndication,
@@ -338,10 +346,16 @@ class DefaultSendParams(Option):
       ppid: Payload protocol identifier, a host-order integer, 0 to 2**32 - 1.
       unordered: Whether messages may overtake others of their stream.
       context: A number that comes back in a `SendFailed`, 0 to 2**32 - 1.
-      lifetime: Milliseconds after which an unsent message is given up, 0 to 2**32 - 1; 0 means
-        never.
+      lifetime: Milliseconds after which a message is given up, 0 to 2**32 - 1; 0 means never.
+      retransmissions: How often a part of a message may be sent again before the message is given
+        up, 0 to 2**32 - 1.
+      priority: 0 to 2**32 - 1: a message is given up where there is no room for one with a lower
+        number.
 
-    Source: RFC 6458 sections 8.1.13 and 8.1.31.
+    At most one of the last three may be given; it replaces the one before.  Read, one of them has a
+    value, and the others are None.
+
+    Source: RFC 6458 sections 8.1.13, 8.1.31 and 8.1.32; RFC 7496 section 4.2.
     """
 
     scope: ClassVar[Scope] = Scope.ASSOCIATION
@@ -350,6 +364,19 @@ class DefaultSendParams(Option):
     unordered: bool | None = None
     context: int | None = _within(0, _U32)
     lifetime: int | None = _within(0, _U32)
+    retransmissions: int | None = _within(0, _U32)
+    priority: int | None = _within(0, _U32)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        check_one_policy(_policies(self))
+
+
+def _policies(option: Option) -> list[str]:
+    """The fields by which a message may be given up that have a value."""
+    if not isinstance(option, DefaultSendParams):
+        return []
+    return [name for name in POLICIES if getattr(option, name) is not None]
 
 
 @frozen()
@@ -869,17 +896,20 @@ the administrator chose another (gen_sctp asks for 64 KiB).
 
 def merge(option: Option, current: Option) -> Option:
     """Take the fields of ``option`` that are None from ``current``."""
+    replaced = POLICIES if _policies(option) else ()
     return type(option)(
         **{
-            name: getattr(current, name) if (value := getattr(option, name)) is None else value
+            name: getattr(current, name) if value is None and name not in replaced else value
             for name in option._fields
+            for value in [getattr(option, name)]
         }
     )
 
 
 def is_complete(option: Option) -> bool:
-    """Whether every field of an option has a value."""
-    return all(getattr(option, name) is not None for name in option._fields)
+    """Whether every field of an option has a value, or one of those of which only one may."""
+    other = POLICIES if _policies(option) else ()
+    return all(getattr(option, name) is not None for name in option._fields if name not in other)
 
 
 def check_options(options: Sequence[Option], *, at_connect: bool = False) -> None:

@@ -440,8 +440,12 @@ class AssociationEnd(Frozen):
 
 
 class SendInfo(NamedTuple):
-    """How to send a message: the fields of RFC 6458 section 5.3.4, the lifetime in milliseconds (0
-    means no limit), and the address of the peer to send to, or None for the primary one."""
+    """How to send a message: the fields of RFC 6458 section 5.3.4, the address of the peer to send
+    to, or None for the primary one, and when the message may be given up.
+
+    That is at most one of a lifetime in milliseconds (0 means no limit), a number of
+    retransmissions and a priority (RFC 7496; None means that neither counts).
+    """
 
     stream: int
     ppid: int
@@ -449,6 +453,8 @@ class SendInfo(NamedTuple):
     context: int
     lifetime: int
     address: Address | None = None
+    retransmissions: int | None = None
+    priority: int | None = None
 
 
 @dataclasses.dataclass(slots=True)

@@ -352,6 +352,8 @@ WRONG: dict[str, list[Wrong]] = {
     ],
     "context": u32("context"),
     "lifetime": u32("lifetime"),
+    "retransmissions": u32("retransmissions"),
+    "priority": u32("priority"),
     "unordered": flag("unordered"),
     "eof": flag("eof"),
     "abort": flag("abort"),

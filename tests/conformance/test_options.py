@@ -99,6 +99,8 @@ ASSOCIATION: list[Option] = [
     DelayedAck(freq=1),
     MaxSegment(600),
     DefaultSendParams(stream=3, ppid=46, unordered=True, context=9, lifetime=5000),
+    DefaultSendParams(retransmissions=0),
+    DefaultSendParams(stream=1, priority=2**32 - 1),
     EventSubscription(sender_dry_event=True, address_event=False),
 ]
 """Options of one association, or of those to come by default."""

@@ -433,7 +433,7 @@ def test_a_skipped_message_that_comes_late_is_a_duplicate() -> None:
 def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None:
     """RFC 7496 section 3.1."""
     peer = mortal()
-    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=limit)
+    peer.engine.send(peer.association.id, b"m", info(retransmissions=limit), peer.now)
     left = peer.take() + peer.advance(50.0)
     assert tsns(peer, left) == [1] * (1 + limit)
     assert forwards(left)[0].cumulative_tsn == peer.their_tsn
@@ -443,7 +443,7 @@ def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None
 
 def test_what_is_retransmitted_fast_counts_as_well() -> None:
     peer = mortal()
-    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=0)
+    peer.engine.send(peer.association.id, b"m", info(retransmissions=0), peer.now)
     peer.take()
     for number in range(1, 5):
         peer.send(b"later")
@@ -454,7 +454,7 @@ def test_what_is_retransmitted_fast_counts_as_well() -> None:
 def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
     peer = ScriptedPeer()
     peer.accept()
-    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=0)
+    peer.engine.send(peer.association.id, b"m", info(retransmissions=0), peer.now)
     peer.take()
     assert tsns(peer, peer.advance(1.5)) == [1]
     assert failures(peer.events()) == []
@@ -464,7 +464,7 @@ def priorities(peer: ScriptedPeer, *numbers: int | None) -> None:
     """Send a message of 1000 bytes for each priority; its data tell which."""
     for number in numbers:
         value = str(number).encode().ljust(1000)
-        peer.engine.queue(peer.association.id, value, info(), peer.now, priority=number)
+        peer.engine.queue(peer.association.id, value, info(priority=number), peer.now)
 
 
 def given_up(peer: ScriptedPeer) -> list[str]:
@@ -481,6 +481,19 @@ def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
     assert given_up(peer) == ["9", "7"]
     with pytest.raises(BlockingIOError):
         priorities(peer, 6)
+    assert given_up(peer) == []
+
+
+def test_what_may_not_be_given_up_takes_the_room_of_what_has_a_priority() -> None:
+    """RFC 7496 section 3.2: it is more urgent than every priority, unless it may be given up in
+    another way."""
+    peer = mortal(ScriptedPeer(send_buffer=3000))
+    priorities(peer, 0, None, 1)
+    for other in info(lifetime=500), info(retransmissions=3):
+        with pytest.raises(BlockingIOError):
+            peer.engine.queue(peer.association.id, b"x", other, peer.now)
+    priorities(peer, None, None)
+    assert given_up(peer) == ["1", "0"]
     with pytest.raises(BlockingIOError):
         priorities(peer, None)
     assert given_up(peer) == []
@@ -488,7 +501,7 @@ def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
 
 def test_what_was_not_sent_is_given_up_before_what_was() -> None:
     peer = mortal(ScriptedPeer(send_buffer=3000))
-    peer.engine.send(peer.association.id, b"sent".ljust(1000), info(), peer.now, priority=9)
+    peer.engine.send(peer.association.id, b"sent".ljust(1000), info(priority=9), peer.now)
     priorities(peer, 9, 9)
     priorities(peer, 1)
     assert given_up(peer) == ["9"]
@@ -515,7 +528,7 @@ def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
 def test_messages_that_are_done_do_not_hide_those_that_may_be_given_up() -> None:
     peer = mortal(ScriptedPeer(send_buffer=3000))
     for count in range(1, 6):
-        peer.engine.send(peer.association.id, bytes(1000), info(), peer.now, priority=9)
+        peer.engine.send(peer.association.id, bytes(1000), info(priority=9), peer.now)
         peer.take()
         peer.give(peer.sack_first(count))
     priorities(peer, 9, 9, 9)
@@ -552,7 +565,7 @@ def test_priorities_end_to_end() -> None:
     sent: list[int] = []
     for number in range(300):
         try:
-            pair.a.send(pair.id, b"%d" % number + bytes(900), info(), pair.now, priority=number % 5)
+            pair.a.send(pair.id, b"%d" % number + bytes(900), info(priority=number % 5), pair.now)
         except BlockingIOError:
             pass
         else:
@@ -602,9 +615,9 @@ def test_a_zero_window_probe_that_is_given_up_is_not_sent_again() -> None:
     peer.send(b"x")
     peer.give(peer.sack_first(1, rwnd=0))
     id = peer.association.id
-    peer.engine.send(id, b"probe", info(), peer.now, priority=5)
+    peer.engine.send(id, b"probe", info(priority=5), peer.now)
     assert tsns(peer, peer.advance(1.1)) == [2]
-    peer.engine.send(id, b"urgent", info(), peer.now, priority=1)
+    peer.engine.send(id, b"urgent", info(priority=1), peer.now)
     assert [failed.data for failed in failures(peer.events())] == [b"probe"]
     left = peer.take() + peer.advance(10.0)
     assert 2 not in tsns(peer, left)

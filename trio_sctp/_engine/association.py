@@ -1471,9 +1471,7 @@ class EngineAssociation:
         """Take a message to be sent; raise BlockingIOError if there is no room."""
         outbound = self.outbound
         if not outbound.has_room():
-            if message.priority is None or not outbound.make_room(
-                message.priority, self.paths.for_data()
-            ):
+            if not outbound.make_room(message, self.paths.for_data()):
                 raise BlockingIOError
             self._report_failures()
         outbound.enqueue(message)

@@ -148,16 +148,7 @@ class Engine:
         self._settle(association)
         return association.id
 
-    def send(
-        self,
-        id: int,
-        data: bytes,
-        info: SendInfo,
-        now: float,
-        *,
-        retransmissions: int | None = None,
-        priority: int | None = None,
-    ) -> None:
+    def send(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
         """Take one message whole and let it leave.
 
         Args:
@@ -165,29 +156,16 @@ class Engine:
           data: One byte at least.
           info: How to send it.
           now: Seconds.
-          retransmissions: Give the message up where it would have to be retransmitted more often
-            (RFC 7496 section 3.1); needs a peer that knows FORWARD TSN.
-          priority: Give the message up where there is no room for one with a lower number (RFC 7496
-            section 3.2).
 
         Raises:
           OSError: EPIPE, there is no such association, or it takes no more; EINVAL, no such stream,
             or no data.
           BlockingIOError: there is no room.
         """
-        self.queue(id, data, info, now, retransmissions=retransmissions, priority=priority)
+        self.queue(id, data, info, now)
         self.flush(id, now)
 
-    def queue(
-        self,
-        id: int,
-        data: bytes,
-        info: SendInfo,
-        now: float,
-        *,
-        retransmissions: int | None = None,
-        priority: int | None = None,
-    ) -> None:
+    def queue(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
         """Take one message, which leaves with the next `flush`: several that are queued share
         packets.  Arguments and errors are those of `send`."""
         association = self._association(id)
@@ -196,8 +174,7 @@ class Engine:
         if not data or not 0 <= info.stream < association.outbound_streams:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         expires = now + info.lifetime / 1000 if info.lifetime else inf
-        message = OutgoingMessage(data, info, expires, retransmissions, priority)
-        association.enqueue(message, now)
+        association.enqueue(OutgoingMessage(data, info, expires), now)
 
     def flush(self, id: int, now: float) -> None:
         """Let what was queued leave, as far as windows allow."""

@@ -51,9 +51,6 @@ class OutgoingMessage:
       data: The payload.
       info: What the program said of it.
       expires: Time from which on it is given up rather than sent (RFC 3758); infinite if never.
-      retransmissions: Number of times that each of its chunks may be retransmitted (RFC 7496); None
-        for no limit.
-      priority: Messages with a lower number may take its room (RFC 7496); None if none may.
       offset: Bytes of it that have become chunks.
       ssn: Its stream sequence number, once its first chunk is made.
       first_tsn: The TSN of its first chunk, which those of the others follow.
@@ -69,24 +66,13 @@ class OutgoingMessage:
         "info",
         "left",
         "offset",
-        "priority",
-        "retransmissions",
         "ssn",
     )
 
-    def __init__(
-        self,
-        data: bytes,
-        info: SendInfo,
-        expires: float,
-        retransmissions: int | None = None,
-        priority: int | None = None,
-    ) -> None:
+    def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
         self.data: bytes = data
         self.info: SendInfo = info
         self.expires: float = expires
-        self.retransmissions: int | None = retransmissions
-        self.priority: int | None = priority
         self.offset: int = 0
         self.ssn: int = 0
         self.first_tsn: int = 0
@@ -291,14 +277,20 @@ class Outbound:
             and self.messages < self.parameters.send_buffer_messages
         )
 
-    def make_room(self, priority: int, path: Path) -> bool:
-        """Give up less urgent messages to make room for one of ``priority`` (RFC 7496 section 3.2).
+    def make_room(self, urgent: OutgoingMessage, path: Path) -> bool:
+        """Give up less urgent messages to make room for another one (RFC 7496 section 3.2).
 
-        The least urgent ones go first, and of these the latest: those that were not sent yet go
-        before those that were.  Returns whether there is room now; if all of them would not make
-        enough, none is given up.
+        Only messages with a priority are given up, for one of a lower number, or for one that may
+        not be given up at all.  The least urgent ones go first, and of these the latest: those that
+        were not sent yet go before those that were.  Returns whether there is room now; if all of
+        them would not make enough, none is given up.
         """
         candidates = self._expendable
+        priority = urgent.info.priority
+        if priority is None:
+            if urgent.info.lifetime or urgent.info.retransmissions is not None:
+                return False
+            priority = -1
         buffered, messages = self.buffered, self.messages
         given_up: list[tuple[int, int, OutgoingMessage]] = []
         while (
@@ -333,8 +325,9 @@ class Outbound:
             self.addressed = True
         self.buffered += len(message.data)
         self.messages += 1
-        if message.priority is not None:
-            self._note_expendable(message, message.priority)
+        priority = message.info.priority
+        if priority is not None:
+            self._note_expendable(message, priority)
 
     def _note_expendable(self, message: OutgoingMessage, priority: int) -> None:
         candidates = self._expendable
@@ -876,7 +869,8 @@ class Outbound:
             return False
         if message.expires <= now:
             return True
-        return message.retransmissions is not None and chunk.sent > message.retransmissions
+        limit = message.info.retransmissions
+        return limit is not None and chunk.sent > limit
 
     def abandon(self, message: OutgoingMessage, path: Path) -> None:
         """Give up a message with all of its chunks, and report it as failed.

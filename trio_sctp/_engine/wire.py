@@ -35,6 +35,8 @@ LEAST_RWND: Final = 1500
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
 
+AUTH_OVERHEAD: Final = 8
+"""Bytes of an AUTH chunk beside its HMAC."""
 SACK_SIZE: Final = 16
 """Bytes of a SACK chunk without gap blocks and duplicate TSNs."""
 
@@ -83,6 +85,9 @@ class ParameterType(enum.IntEnum):
     HOST_NAME = 11
     SUPPORTED_ADDRESS_TYPES = 12
     ECN_CAPABLE = 0x8000
+    RANDOM = 0x8002  # RFC 4895
+    CHUNK_LIST = 0x8003
+    HMAC_ALGORITHMS = 0x8004
     PADDING = 0x8005  # RFC 4820
     SUPPORTED_EXTENSIONS = 0x8008  # RFC 5061
     FORWARD_TSN_SUPPORTED = 0xC000  # RFC 3758
@@ -131,6 +136,7 @@ class Cause(enum.IntEnum):
     DELETE_SOURCE_ADDRESS = 0x00A2
     ILLEGAL_ASCONF_ACK = 0x00A3
     NO_AUTHORIZATION = 0x00A4
+    UNSUPPORTED_HMAC = 0x0105  # RFC 4895
 
 
 class Tlv(NamedTuple):
@@ -347,6 +353,33 @@ class AsconfAck(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Auth(_Shown):
+    """An AUTH chunk (RFC 4895 section 5.1), which stands at ``offset`` in the ``packet``.
+
+    ``key`` and ``hmac`` are its identifiers.  ``end`` is where its HMAC ends.
+    """
+
+    key: int
+    hmac: int
+    packet: bytes
+    offset: int
+    end: int
+
+    @property
+    def mac(self) -> bytes:
+        """The HMAC that it holds."""
+        return self.packet[self.offset + AUTH_OVERHEAD : self.end]
+
+    @property
+    def covered(self) -> bytes:
+        """What the HMAC is of: the chunk without it, and all that follows (section 6.2)."""
+        start = self.offset + AUTH_OVERHEAD
+        return b"".join(
+            (self.packet[self.offset : start], bytes(self.end - start), self.packet[self.end :])
+        )
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -390,6 +423,7 @@ Chunk = (
     | ForwardTsn
     | Asconf
     | AsconfAck
+    | Auth
     | UnknownChunk
     | BadChunk
 )
@@ -493,9 +527,27 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             control += 1
             if control > MOST_CONTROL:
                 break
-            append(_parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end]))
+            if kind == 15:
+                append(_parse_auth_untrusted(data, offset, end))
+            else:
+                append(
+                    _parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end])
+                )
         offset = end + (-length & 3)
     return Packet(source, destination, tag, chunks, offset < size, plain and bool(chunks))
+
+
+def chunk_types_untrusted(data: bytes) -> list[int]:
+    """Return the types of a packet's chunks, one for each that `parse_packet_untrusted` returns."""
+    kinds: list[int] = []
+    offset, size = HEADER_SIZE, len(data)
+    while offset + 4 <= size:
+        kind, _, length = _CHUNK.unpack_from(data, offset)
+        if length < 4 or offset + length > size:
+            break
+        kinds.append(kind)
+        offset += length + (-length & 3)
+    return kinds
 
 
 class Outline(NamedTuple):
@@ -619,6 +671,14 @@ def _parse_asconf_untrusted(value: bytes, raw: bytes) -> Chunk:
     if not parameters or parameters[0].type not in ADDRESS_SIZES:
         return BadChunk(ChunkType.ASCONF, "no address", raw)
     return Asconf(_U32.unpack_from(value)[0], parameters[0], parameters[1:])
+
+
+def _parse_auth_untrusted(data: bytes, offset: int, end: int) -> Auth:
+    """Parse an AUTH chunk.  One that is too short has an HMAC that never is right: none."""
+    if end - offset < AUTH_OVERHEAD:
+        return Auth(0, 0, data, offset, offset + AUTH_OVERHEAD)
+    key, hmac = _PAIR.unpack_from(data, offset + 4)
+    return Auth(key, hmac, data, offset, end)
 
 
 def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
@@ -747,6 +807,11 @@ def asconf_chunk(serial: int, address: Tlv, requests: Iterable[Tlv]) -> bytes:
 def asconf_ack_chunk(serial: int, responses: Iterable[Tlv] = ()) -> bytes:
     """Return an ASCONF ACK chunk."""
     return chunk(ChunkType.ASCONF_ACK, _U32.pack(serial) + tlvs(responses))
+
+
+def auth_chunk(key: int, hmac: int, mac: bytes) -> bytes:
+    """Return an AUTH chunk."""
+    return chunk(ChunkType.AUTH, _PAIR.pack(key, hmac) + mac)
 
 
 def address_parameter(address: str) -> Tlv:

@@ -45,6 +45,9 @@ class Opt(enum.IntEnum):
     SOCKOPT_CONNECTX3 = 111
     GET_ASSOC_STATS = 112
     SOCKOPT_PEELOFF_FLAGS = 122
+    DEFAULT_PRINFO = 114
+    PR_ASSOC_STATUS = 115
+    PR_STREAM_STATUS = 116
     EVENT = 127
     REMOTE_UDP_ENCAPS_PORT = 132
 
@@ -59,12 +62,13 @@ SNDINFO_STRUCT = struct.Struct("=HHIIi")  # stream, flags, ppid (network order),
 RCVINFO_STRUCT = struct.Struct("=HHHxxIIIIi")  # stream, ssn, flags, ppid, tsn, cumtsn, context, id
 PRINFO_STRUCT = struct.Struct("=HxxI")  # policy, value
 
-# Flags of a message that is sent, and the policy of its lifetime.
+# Flags of a message that is sent, and the policies by which it may be given up.
 UNORDERED = 0x0001
 ADDR_OVER = 0x0002
 ABORT = 0x0004
 EOF = 0x0200
-PR_SCTP_NONE, PR_SCTP_TTL = 0x0000, 0x0010
+PR_SCTP_NONE, PR_SCTP_TTL, PR_SCTP_RTX, PR_SCTP_PRIO = 0x0000, 0x0010, 0x0020, 0x0030
+PR_SCTP_MASK = 0x0030
 
 # Flags of a message that was received.
 MSG_EOR = 0x80
@@ -87,6 +91,8 @@ SACK_INFO_STRUCT = struct.Struct("=iII")
 SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
+DEFAULT_PRINFO_STRUCT = struct.Struct("=iIHxx")  # id, value, policy
+PRSTATUS_STRUCT = struct.Struct("=iHHQQ")  # id, stream, policy, unsent, sent
 
 # These are not packed in C: sockaddr_storage is aligned as pointers are ("0P").
 ASSOC_STATS_STRUCT = struct.Struct("@i0P128s15Q")

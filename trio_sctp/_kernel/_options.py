@@ -55,11 +55,17 @@ from .._values import Address
 from ._layouts import (
     ASSOC_VALUE_STRUCT,
     ASSOCPARAMS_STRUCT,
+    DEFAULT_PRINFO_STRUCT,
     EVENT_STRUCT,
     FUTURE_ASSOCIATIONS,
     INITMSG_STRUCT,
     PADDRINFO_STRUCT,
     PADDRPARAMS_STRUCT,
+    PR_SCTP_MASK,
+    PR_SCTP_NONE,
+    PR_SCTP_PRIO,
+    PR_SCTP_RTX,
+    PR_SCTP_TTL,
     PRIM_STRUCT,
     RTOINFO_STRUCT,
     SACK_INFO_STRUCT,
@@ -166,21 +172,42 @@ def _status(f: Fields) -> Status:
 
 
 def _default_send_params(f: Fields) -> DefaultSendParams:
+    policy = f["_flags"] & PR_SCTP_MASK
     return DefaultSendParams(
         stream=f["stream"],
         ppid=socket.ntohl(f["ppid"]),
         unordered=f["_flags"] & UNORDERED != 0,
         context=f["context"],
-        lifetime=f["lifetime"],
+        **{_POLICIES[policy]: f["lifetime"]},
     )
 
 
 def _sndrcvinfo(option: DefaultSendParams) -> Fields:
-    fields = {name: getattr(option, name) for name in ("stream", "context", "lifetime")}
-    return fields | {
+    return {
+        "stream": option.stream,
+        "context": option.context,
+        "lifetime": option.lifetime or 0,
         "ppid": socket.htonl(option.ppid or 0),
         "_flags": UNORDERED if option.unordered else 0,
     }
+
+
+_POLICIES = {
+    PR_SCTP_NONE: "lifetime",
+    PR_SCTP_TTL: "lifetime",
+    PR_SCTP_RTX: "retransmissions",
+    PR_SCTP_PRIO: "priority",
+}
+"""The field of `DefaultSendParams` that has the value of each policy."""
+
+
+def _set_default_policy(sock: socket.socket, option: DefaultSendParams, id: int) -> None:
+    """Set what SCTP_DEFAULT_SEND_PARAM cannot say: Linux has no other flags than RFC 6458 there."""
+    for policy in PR_SCTP_RTX, PR_SCTP_PRIO:
+        value = getattr(option, _POLICIES[policy])
+        if value is not None:
+            packed = DEFAULT_PRINFO_STRUCT.pack(id, value, policy)
+            sock.setsockopt(SOL_SCTP, Opt.DEFAULT_PRINFO, packed)
 
 
 def _paddrparams(option: PeerAddressParams) -> Fields:
@@ -506,6 +533,8 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
     fields[ID] = FUTURE_ASSOCIATIONS if association_id is None else association_id
     try:
         sock.setsockopt(layout.level, layout.number, layout.pack(fields))
+        if isinstance(option, DefaultSendParams):
+            _set_default_policy(sock, option, fields[ID])
     except OSError as error:
         raise _translated(error, kind) from None
 
