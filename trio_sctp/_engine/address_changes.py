@@ -118,6 +118,10 @@ class AddressChanges:
         request = Request(kind, address)
         return request == self.outstanding or request in self.waiting
 
+    def unanswered(self) -> list[Request]:
+        """Return the requests that are outstanding or wait, in order."""
+        return self.waiting if self.outstanding is None else [self.outstanding, *self.waiting]
+
     def begin(self, request: Request, known: str) -> None:
         """Make the chunk for a request that has waited.
 

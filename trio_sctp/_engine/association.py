@@ -929,6 +929,14 @@ class EngineAssociation:
         """Return our addresses that the peer knows."""
         return self.told or list(dict.fromkeys(path.route.local for path in self.paths.values()))
 
+    def lasting_addresses(self) -> list[str]:
+        """Return our addresses as the peer knows them once it has heard of all changes."""
+        changes = self.changes
+        if changes is None:
+            return self.local_addresses()
+        added = [one.address for one in changes.unanswered() if one.kind == _ADD]
+        return [*self._sources(), *added] or self.local_addresses()
+
     def add_local(self, address: str, now: float) -> None:
         """Tell the peer of one more address of ours, if it can be told."""
         if self.changes is None or self.state not in ADDRESSES_MAY_CHANGE:
@@ -963,15 +971,6 @@ class EngineAssociation:
         self._ask_peer(now)
         self.flush(now)
         return True
-
-    def has_local(self, address: str) -> bool:
-        """Whether an address is ours as the peer will see it, once it knows of all changes."""
-        changes = self.changes
-        if changes is None:
-            return address in self.local_addresses()
-        if changes.is_asked(_ADD, address):
-            return True
-        return address in self.local_addresses() and not changes.is_asked(_DELETE, address)
 
     def is_leaving(self, address: str) -> bool:
         """Whether an ABORT to an address of ours says nothing, as we delete it (5.3, F4)."""

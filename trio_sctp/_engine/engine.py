@@ -264,7 +264,7 @@ class Engine:
         """
         self._now = now
         association = self._association(id)
-        if not association.has_local(address):
+        if address not in association.lasting_addresses():
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
         if not association.ask_for_primary(address, now):
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))

@@ -38,6 +38,7 @@ from .._options import (
     ReceiveBuffer,
     RtoInfo,
     SendBuffer,
+    SetPeerPrimaryAddress,
     Status,
     Tos,
 )

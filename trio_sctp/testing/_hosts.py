@@ -109,6 +109,9 @@ class SimulatedHost(UserlandStack):
 
         return Route(max(candidates, key=shared), remote)
 
+    def bind_further(self, engine: Engine, host: str) -> None:
+        """Do nothing: the network delivers packets to every address anyway."""
+
     def release(self, engine: Engine) -> None:
         """Do nothing: a host holds nothing for an endpoint."""
 
