@@ -171,6 +171,7 @@ class EngineAssociation:
         self.changes: AddressChanges | None = None
         self.adaptation: int | None = None
         self.unread: Unread = outlet.arrivals.open(id)
+        self.unread.context = parameters.receive_context
         self.dry_wanted: bool = True
         self.room_wanted: bool = False  # somebody waits until it takes another message
         self.released: bool = False  # its program has gone
@@ -789,9 +790,11 @@ class EngineAssociation:
         self.life.silent = False
         if not path.error_count:
             return
+        told = not path.potentially_failed or self.parameters.expose_potentially_failed
         change = self.paths.answered(path)
         if change is not None:
-            self._report_path(path, change)
+            if told:
+                self._report_path(path, change)
             self.heartbeats.schedule(path, now)
 
     def _t3_expired(self, path: Path, now: float) -> None:
@@ -822,10 +825,15 @@ class EngineAssociation:
             self.paths.stranded and all(one.unreachable for one in self.paths.values())
         ):
             self._end(AssociationState.COMM_LOST)
-        elif change is not None:
-            self._report_path(path, change)
-            if path.potentially_failed and len(self.paths) > 1:
+            return
+        if change is not None:
+            if not path.potentially_failed or self.parameters.expose_potentially_failed:
+                self._report_path(path, change)
+            if path.potentially_failed and path.heartbeats and len(self.paths) > 1:
                 path.heartbeat_at = min(path.heartbeat_at, now)
+        primary = self.paths.switch_over(path)
+        if primary is not None:
+            self._report_path(primary, PeerAddressState.ADDR_MADE_PRIM)
 
     def make_primary(self, address: str) -> None:
         """Send new data to this address of the peer, while it works."""
@@ -920,7 +928,7 @@ class EngineAssociation:
                 self.heartbeats.probe_soon(now)
             return
         self.heartbeats.schedule(path, now)
-        if not path.usable:
+        if not path.usable and path.heartbeats:
             path.heartbeat_at = now  # the RTO has just passed
 
     # -- our own addresses (RFC 5061 sections 5.1 and 5.3) ---

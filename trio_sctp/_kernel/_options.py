@@ -15,32 +15,46 @@ from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
     AdaptationLayer,
+    AsconfSupported,
+    AssociationCount,
     AssocParams,
+    AuthSupported,
+    AutoAsconf,
     AutoClose,
     BindToDevice,
+    Context,
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
     DontRoute,
+    EcnSupported,
     EncapsulationPort,
     EventSubscription,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     InitMsg,
     IPv6Only,
     Linger,
     MappedV4,
+    MaxBurst,
     MaxSegment,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
     PathState,
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
     Priority,
+    ProbeInterval,
+    PrSupported,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
     ReceiveTtl,
+    ReconfigSupported,
     ReuseAddress,
     ReusePort,
     RtoInfo,
@@ -61,12 +75,16 @@ from ._layouts import (
     INITMSG_STRUCT,
     PADDRINFO_STRUCT,
     PADDRPARAMS_STRUCT,
+    PADDRTHLDS_V2_STRUCT,
+    PF_EXPOSE_DISABLE,
+    PF_EXPOSE_ENABLE,
     PR_SCTP_MASK,
     PR_SCTP_NONE,
     PR_SCTP_PRIO,
     PR_SCTP_RTX,
     PR_SCTP_TTL,
     PRIM_STRUCT,
+    PROBEINTERVAL_STRUCT,
     RTOINFO_STRUCT,
     SACK_INFO_STRUCT,
     SNDRCVINFO_STRUCT,
@@ -98,6 +116,7 @@ class Layout(Frozen):
     The fields are named as those of the option type.  A field that the option type lacks has a name
     that starts with an underscore, and is written as 0.  Where option and struct differ, ``decode``
     turns the struct's fields into an option, and ``encode`` an option into the struct's fields.
+    ``since`` is the version of Linux that brought it, where the library runs on older ones.
     """
 
     level: int
@@ -106,6 +125,7 @@ class Layout(Frozen):
     fields: tuple[str, ...]
     decode: Callable[[Fields], Option] | None = None
     encode: Callable[[Any], Fields] | None = None
+    since: str = ""
 
     def pack(self, fields: Fields) -> bytes:
         """The packed struct.  Addresses are given packed; a field that is not given is 0."""
@@ -120,6 +140,11 @@ _TIMEVAL = struct.Struct("@ll")
 
 def _socket_option(number: int, field: str) -> Layout:
     return Layout(socket.SOL_SOCKET, number, _INT, (field,))
+
+
+def _offer(number: int, *, since: str = "") -> Layout:
+    """An option with which an extension is offered, and that tells whether it is agreed on."""
+    return Layout(SOL_SCTP, number, ASSOC_VALUE_STRUCT, (ID, "enabled"), since=since)
 
 
 def _storage(address: Address | None) -> bytes:
@@ -387,6 +412,54 @@ LAYOUTS: dict[type[Any], Layout] = {
         lambda f: BindToDevice(f["name"].rstrip(b"\0").decode()),
         lambda option: {"name": option.name.encode()},
     ),
+    Context: Layout(SOL_SCTP, Opt.CONTEXT, ASSOC_VALUE_STRUCT, (ID, "value")),
+    MaxBurst: Layout(SOL_SCTP, Opt.MAX_BURST, ASSOC_VALUE_STRUCT, (ID, "packets")),
+    PartialDeliveryPoint: Layout(SOL_SCTP, Opt.PARTIAL_DELIVERY_POINT, _INT, ("size",)),
+    FragmentInterleave: Layout(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, _INT, ("level",)),
+    AssociationCount: Layout(SOL_SCTP, Opt.GET_ASSOC_NUMBER, _INT, ("count",)),
+    AutoAsconf: Layout(SOL_SCTP, Opt.AUTO_ASCONF, _INT, ("enabled",)),
+    ProbeInterval: Layout(
+        SOL_SCTP,
+        Opt.PLPMTUD_PROBE_INTERVAL,
+        PROBEINTERVAL_STRUCT,
+        (ID, "address", "interval"),
+        lambda f: ProbeInterval(f["interval"], _address(f)),
+        lambda option: {"address": _storage(option.address), "interval": option.interval},
+        since="5.14",
+    ),
+    PeerAddressThresholds: Layout(
+        SOL_SCTP,
+        Opt.PEER_ADDR_THLDS_V2,
+        PADDRTHLDS_V2_STRUCT,
+        (ID, "address", "pathmaxrxt", "potentially_failed", "switchover"),
+        lambda f: PeerAddressThresholds(
+            pathmaxrxt=f["pathmaxrxt"],
+            potentially_failed=f["potentially_failed"],
+            switchover=f["switchover"],
+            address=_address(f),
+        ),
+        lambda option: {
+            "address": _storage(option.address),
+            "pathmaxrxt": option.pathmaxrxt,
+            "potentially_failed": option.potentially_failed,
+            "switchover": option.switchover,
+        },
+        since="5.5",
+    ),
+    ExposePotentiallyFailed: Layout(
+        SOL_SCTP,
+        Opt.EXPOSE_POTENTIALLY_FAILED_STATE,
+        ASSOC_VALUE_STRUCT,
+        (ID, "enabled"),
+        lambda f: ExposePotentiallyFailed(f["enabled"] == PF_EXPOSE_ENABLE),
+        lambda option: {"enabled": PF_EXPOSE_ENABLE if option.enabled else PF_EXPOSE_DISABLE},
+        since="5.5",
+    ),
+    EcnSupported: _offer(Opt.ECN_SUPPORTED, since="5.4"),
+    PrSupported: _offer(Opt.PR_SUPPORTED),
+    ReconfigSupported: _offer(Opt.RECONFIG_SUPPORTED),
+    AsconfSupported: _offer(Opt.ASCONF_SUPPORTED, since="5.4"),
+    AuthSupported: _offer(Opt.AUTH_SUPPORTED, since="5.4"),
 }
 
 _NOT_DELIVERED = "Linux accepts it and then delivers nothing"
@@ -441,6 +514,11 @@ def _read_udp_port() -> int:
 
 def _translated(error: OSError, kind: type[Any]) -> OSError:
     """The error to raise: `OptionUnsupported` if this socket, or the peer, lacks the option."""
+    if error.errno == errno.ENOPROTOOPT and (since := LAYOUTS[kind].since):
+        return _unsupported(kind, f"it needs Linux {since}")
+    if error.errno == errno.ENOENT:
+        # What Linux says of an address that is not the peer's, where others say EINVAL.
+        return OSError(errno.EINVAL, error.strerror)
     if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
         needs = " (it needs an IPv6 socket)" if kind in (TrafficClass, IPv6Only) else ""
         return OptionUnsupported(

@@ -25,7 +25,9 @@ from .._options import (
     Option,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
+    ProbeInterval,
     RtoInfo,
     Scope,
     check_option,
@@ -45,7 +47,14 @@ T = TypeVar("T", bound=Option)
 # Options that may name an address of the peer, or that have no value of the socket's to go back to,
 # are set on the association once it has an id; all others before the INIT, so that a refusal comes
 # first.
-_SET_ON_ASSOCIATION = (PrimaryAddress, PeerAddressParams, DelayedAck, EventSubscription)
+_SET_ON_ASSOCIATION = (
+    PrimaryAddress,
+    PeerAddressParams,
+    PeerAddressThresholds,
+    ProbeInterval,
+    DelayedAck,
+    EventSubscription,
+)
 
 
 class Settings:
@@ -96,7 +105,8 @@ class Settings:
         if isinstance(option, OF_PATHS) and address is not None:
             _check_address_of(kind, id, address)
         if not kind.sparse and not is_complete(option):
-            option = merge(option, self.get(kind, tcb))
+            of = address if isinstance(option, OF_PATHS) else None
+            option = merge(option, self.get(kind, tcb, of))
         try:
             self._put(option, tcb, id)
         except OSError as error:
@@ -196,7 +206,7 @@ class Settings:
                 which = "say which" if self._socket.role is Role.ENDPOINT else "a listener has none"
                 raise ValueError(f"{kind.__name__} belongs to one association: {which}")
             return None
-        if kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
+        if kind.negotiated or kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
             return tcb.id
         if self._socket.role is Role.CHANNEL:
             return None  # the socket is the channel's own, so its options are the channel's too
