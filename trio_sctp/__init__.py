@@ -64,6 +64,7 @@ from ._listener import Listener, open_listener, serve
 from ._options import (
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthSupported,
@@ -229,6 +230,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "PrSupported",
     "ReconfigSupported",
     "AsconfSupported",
+    "AsconfWithoutAuth",
     "AuthSupported",
     "AutoAsconf",
     # How soon failures are noticed.

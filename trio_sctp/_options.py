@@ -711,6 +711,21 @@ class AsconfSupported(Option):
 
 
 @frozen()
+class AsconfWithoutAuth(Option):
+    """Whether peers may add and remove addresses without authentication, which RFC 5061 forbids.
+
+    It is off unless it is set.  Otherwise a peer is refused that offers to change addresses but no
+    authentication, as Linux with ``net.sctp.addip_noauth_enable``.  Whoever sees or guesses the
+    verification tag of an association can then have it go elsewhere.  Linux has only that sysctl.
+
+    Source: RFC 5061 sections 4.1.1 and 6.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    enabled: bool
+
+
+@frozen()
 class AuthSupported(Option):
     """Whether chunks may be authenticated (SCTP_AUTH_SUPPORTED; Linux 5.4).
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
@@ -30,6 +30,8 @@ from .._values import (
     AssociationChange,
     AssociationState,
     AssociationStatistics,
+    AuthenticationChange,
+    AuthenticationState,
     PeerAddressChange,
     PeerAddressState,
     RemoteError,
@@ -50,9 +52,10 @@ from .address_changes import (
 )
 from .addresses import is_nearer, local_for
 from .arrivals import Unread
+from .authentication import Authentication, AuthOffer, make_offer, read_offer
 from .bundling import Bundler, PacketBuilder
 from .cookie import Cookie
-from .extensions import Extension, offered, parameters_for
+from .extensions import Extension, agreed, offered, parameters_for
 from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
 from .initiation import Initiation
@@ -83,12 +86,12 @@ _DELETE: Final = AsconfParameter.DELETE_ADDRESS
 _SET_PRIMARY: Final = AsconfParameter.SET_PRIMARY
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING
 _SHUTDOWN_SENT: Final = StatusState.SHUTDOWN_SENT
-_ASCONF_TYPE: Final = bytes([ChunkType.ASCONF])
-_IGNORED_IF_BAD: Final = frozenset(
-    {ChunkType.HEARTBEAT_ACK, ChunkType.ERROR, ChunkType.ASCONF, ChunkType.ASCONF_ACK}
-)
+_ASCONF_TYPES: Final = frozenset({ChunkType.ASCONF, ChunkType.ASCONF_ACK})
+_IGNORED_IF_BAD: Final = frozenset({ChunkType.HEARTBEAT_ACK, ChunkType.ERROR}) | _ASCONF_TYPES
 _STREAM_CAUSE = struct.Struct("!HH")
 
+_MOST_KEY_EVENTS: Final = 2**13
+"""Bytes of unread events beyond which no further change of a key is reported."""
 _LONGEST_SHUTDOWN: Final = 3600.0
 """Seconds after which a shutdown ends in an abort, even if it makes progress."""
 
@@ -97,6 +100,8 @@ class EngineAssociation:
     """An association as the engine keeps it: states, timers, paths, and both directions of data.
 
     Attributes:
+      authentication: What AUTH chunks are looked at with; None if the peer knows none.
+      guarded: Whether the peer has to authenticate user data or SACKs.
       ended: Whether it is over.  The engine then forgets it.
       extensions: Those that are in use, a sum of `Extension`.
       failure: The errno for which it did not come up, 0 if it did, or may yet.
@@ -116,6 +121,7 @@ class EngineAssociation:
         "_shutdown_until",
         "acks",
         "adaptation",
+        "authentication",
         "bundler",
         "changes",
         "dry_wanted",
@@ -123,6 +129,7 @@ class EngineAssociation:
         "error_count",
         "extensions",
         "failure",
+        "guarded",
         "heartbeats",
         "id",
         "inbound",
@@ -169,6 +176,8 @@ class EngineAssociation:
         self.error_count: int = 0
         self.extensions: int = 0
         self.changes: AddressChanges | None = None
+        self.authentication: Authentication | None = None
+        self.guarded: bool = False
         self.adaptation: int | None = None
         self.unread: Unread = outlet.arrivals.open(id)
         self.unread.context = parameters.receive_context
@@ -318,6 +327,7 @@ class EngineAssociation:
         assert self.primary is not None
         routes = [path.route for path in self.paths.values()]
         self.told = self._outlet.address_book.told_by(routes)
+        extensions = offered(self.parameters)
         init = wire.Init(
             self.our_tag,
             self.parameters.first_promise,
@@ -326,7 +336,11 @@ class EngineAssociation:
             self.outbound.next_tsn & MASK,
             [
                 *map(wire.address_parameter, self.told),
-                *init_parameters(self.parameters, offered(self.parameters)),
+                *init_parameters(
+                    self.parameters,
+                    extensions,
+                    auth_offer(self.parameters, extensions, self._outlet.randomness),
+                ),
             ],
         )
         self._enter(StatusState.COOKIE_WAIT)
@@ -395,16 +409,38 @@ class EngineAssociation:
         for address in offer.addresses:
             self._add_listed(address, route, now)
         assert self.initiation.init is not None
-        self._use(offer.extensions & offered(parameters), self.initiation.init.tsn, offer.tsn)
+        self._use(
+            agreed(offer.extensions, parameters),
+            read_offer(self.initiation.init.parameters),
+            offer.authentication,
+        )
+        self._begin_changes(self.initiation.init.tsn, offer.tsn)
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
 
-    def _use(self, extensions: int, our_tsn: int, their_tsn: int) -> None:
-        """Use the extensions that both ends offer; the TSNs are those that the ends begin with."""
+    def _use(self, extensions: int, ours: AuthOffer | None, theirs: AuthOffer | None) -> None:
+        """Use the extensions that both ends offer."""
         self.extensions = extensions
-        asconf = extensions & Extension.ASCONF
-        self.changes = AddressChanges(our_tsn, their_tsn) if asconf else None
         self.outbound.may_skip = extensions & Extension.FORWARD_TSN != 0
+        authentication: Authentication | None = None
+        if ours is not None and theirs is not None:
+            authentication = Authentication(ours, theirs, self.parameters)
+        self.authentication = authentication
+        self.guarded = authentication is not None and authentication.guards_user_data
+        protects = authentication is not None and bool(authentication.wanted)
+        self.bundler.authentication = authentication if protects else None
+        self.outbound.reserve = 0 if authentication is None else authentication.reserve
+
+    def _begin_changes(self, our_tsn: int, their_tsn: int) -> None:
+        """Let addresses change if both ends offer that; both begin with these TSNs."""
+        if not self.extensions & Extension.ASCONF:
+            self.changes = None
+            return
+        self.changes = AddressChanges(our_tsn, their_tsn)
+        if self.authentication is not None:
+            # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
+            self.authentication.wanted |= _ASCONF_TYPES
+            self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
@@ -468,7 +504,9 @@ class EngineAssociation:
         self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
         self._begin_inbound(cookie.their_tsn)
-        self._use(cookie.extensions, cookie.our_tsn, cookie.their_tsn)
+        ours, theirs = cookie.auth_offers or (None, None)
+        self._use(cookie.extensions, ours, theirs)
+        self._begin_changes(cookie.our_tsn, cookie.their_tsn)
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         path = self.paths.get(first.remote)
@@ -505,6 +543,8 @@ class EngineAssociation:
             self._outlet.report(
                 AdaptationIndication(association_id=self.id, adaptation_ind=self.adaptation)
             )
+        if self.authentication is None and event is AssociationState.COMM_UP:
+            self._report_key(0, AuthenticationState.NO_AUTH)
         self._report_failures()
         for path in self.paths.values():
             if path.flight and path.t3 == inf:
@@ -535,6 +575,46 @@ class EngineAssociation:
         self.initiation.ask_for_longer(now)
 
     # -- packets in ---
+
+    def admit(
+        self, chunks: Sequence[wire.Chunk], kinds: Sequence[int], route: Route
+    ) -> list[wire.Chunk]:
+        """Return those chunks of a packet that may be processed (RFC 4895 section 6.3).
+
+        Args:
+          chunks: All of them, or the last ones.
+          kinds: Their types.
+          route: Where they came from.
+        """
+        authentication = self.authentication
+        if authentication is None:
+            return list(chunks)
+        key = authentication.peer_key
+        admitted = authentication.admit(chunks, kinds)
+        if authentication.unsupported >= 0 and self.their_tag:
+            # It leaves with the answers to what stands before the AUTH chunk.
+            value = authentication.unsupported.to_bytes(2, "big")
+            error = wire.error_chunk([Tlv(Cause.UNSUPPORTED_HMAC, value)])
+            self.bundler.control.append((self.paths.to_answer(self.paths.get(route.remote)), error))
+        if authentication.peer_key != key:
+            self._report_key(authentication.peer_key, AuthenticationState.NEW_KEY, key)
+        return admitted
+
+    def deactivate_key(self, key: int) -> None:
+        """Never send with a shared key again; raise ValueError if that cannot be."""
+        self.parameters.shared_keys = self.parameters.shared_keys.deactivate(key)
+        # What is retransmitted is authenticated anew, by the active key.
+        self._report_key(key, AuthenticationState.FREE_KEY)
+
+    def _report_key(self, key: int, change: AuthenticationState, other: int = 0) -> None:
+        # Packets that come again, one of each key, would change it without end.
+        if not self.parameters.report_keys or self.unread.events > _MOST_KEY_EVENTS:
+            return
+        self._outlet.report(
+            AuthenticationChange(
+                association_id=self.id, keynumber=key, altkeynumber=other, indication=change
+            )
+        )
 
     def receive(self, packet: wire.Packet, route: Route, size: int, now: float) -> None:
         """Process every chunk of a packet with the right verification tag.
@@ -638,6 +718,8 @@ class EngineAssociation:
                     return True  # it asks for nothing, and tells nothing
                 self._handle_bad_chunk(chunk)
                 return False
+            case wire.Auth():
+                return False  # as nothing of the kind was agreed on, it is unknown
             case wire.UnknownChunk():
                 if chunk.report:
                     self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]))
@@ -673,7 +755,7 @@ class EngineAssociation:
                 if self.state is StatusState.COOKIE_ECHOED:
                     self._handle_stale_cookie(now)
                 return
-            if cause.type == Cause.UNRECOGNIZED_CHUNK and cause.value[:1] == _ASCONF_TYPE:
+            if cause.type == Cause.UNRECOGNIZED_CHUNK and cause.value[:1] == b"\xc1":
                 self._give_up_changes()
             raw = wire.tlv(*cause)
             cost = len(raw) + EVENT_COST
@@ -1589,14 +1671,29 @@ def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
     return wire.ForwardTsn(last & MASK, [pair for skip in skips for pair in skip.streams])
 
 
-def init_parameters(parameters: Parameters, extensions: int) -> list[Tlv]:
+def auth_offer(
+    parameters: Parameters, extensions: int, randomness: Callable[[int], bytes]
+) -> AuthOffer | None:
+    """Return what an INIT or INIT ACK with these extensions says of authentication."""
+    if not extensions & Extension.AUTH:
+        return None
+    also = sorted(_ASCONF_TYPES) if extensions & Extension.ASCONF else ()
+    return make_offer(parameters, also, randomness)
+
+
+def init_parameters(
+    parameters: Parameters, extensions: int, authentication: AuthOffer | None
+) -> list[Tlv]:
     """Return what an INIT or INIT ACK of ours says beyond RFC 9260.
 
     Args:
       parameters: Those of the association.
       extensions: What it offers, a sum of `Extension`.
+      authentication: What it says of authentication.
     """
     listed = parameters_for(extensions)
+    if authentication is not None:
+        listed += authentication.parameters
     if parameters.adaptation_indication is not None:
         value = parameters.adaptation_indication.to_bytes(4, "big")
         listed.append(Tlv(ParameterType.ADAPTATION_INDICATION, value))

@@ -174,6 +174,7 @@ class Outbound:
       failed: Messages that failed, for the program to be told.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
+      reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
       may_skip: Whether the peer knows FORWARD TSN.
       retransmitted: How often chunks were sent again.
       gap_blocks: Number of gap blocks that SACKs have brought.
@@ -210,6 +211,7 @@ class Outbound:
         "probe",
         "probe_due",
         "queue",
+        "reserve",
         "retransmit_one",
         "retransmitted",
         "rwnd",
@@ -222,6 +224,7 @@ class Outbound:
         self.cumulative: int = initial_tsn - 1
         self.advanced: int = initial_tsn - 1
         self.rwnd: int = 0
+        self.reserve: int = 0
         self.largest_rwnd: int = 0
         self.window_shut: bool = False
         self.probe_due: bool = False
@@ -366,7 +369,7 @@ class Outbound:
 
     def payload_limit(self, path: Path) -> int:
         """Return the most bytes of payload that a chunk on a path may carry."""
-        limit = (path.mtu - HEADER_SIZE - DATA_OVERHEAD) & ~3
+        limit = (path.mtu - HEADER_SIZE - self.reserve - DATA_OVERHEAD) & ~3
         segment = self.parameters.max_segment
         return min(limit, segment) if segment else limit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from .keys import EMPTY_KEY, SharedKeys
 from .wire import LEAST_RWND
 
 
@@ -73,6 +74,13 @@ class Parameters:
     # RFC 5061: addresses may change while an association is up, if what says so is authenticated.
     asconf: bool = True
     asconf_without_auth: bool = False
+
+    # RFC 4895.
+    authentication: bool = True
+    auth_chunks: tuple[int, ...] = ()
+    hmac_algorithms: tuple[int, ...] = (3, 1)  # SHA-256 before SHA-1, which every peer knows
+    shared_keys: SharedKeys = EMPTY_KEY
+    report_keys: bool = False  # whether the program wants AuthenticationChange events
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

@@ -16,6 +16,7 @@ from .._options import (
     EVENTS,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthSupported,
@@ -468,6 +469,7 @@ _UNSUPPORTED: dict[type[Any], str] = {
     ReceiveTos: _NOT_DELIVERED,
     ReceiveTrafficClass: _NOT_DELIVERED,
     ReceiveTtl: _NOT_DELIVERED,
+    AsconfWithoutAuth: "the sysctl net.sctp.addip_noauth_enable decides it",
 }
 
 NOT_INHERITED: tuple[type[Option], ...] = (Tos, TrafficClass, Priority)

@@ -17,9 +17,12 @@ import trio
 from .._engine.association import EngineAssociation
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
+from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     AdaptationLayer,
+    AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AutoClose,
@@ -125,11 +128,11 @@ class Target:
 class Row(Frozen):
     """How an option type is read, with all its fields, and how it is written.
 
-    Without ``write`` it is read-only.  ``udp`` says that only a stack has it whose packets travel
-    in UDP packets.
+    Without ``write`` it is read-only, without ``read`` it can only be set.  ``udp`` says that only
+    a stack has it whose packets travel in UDP packets.
     """
 
-    read: Callable[[Target], Option]
+    read: Callable[[Target], Option] | None
     write: Callable[[Target, Any], None] | None = None
     udp: bool = False
 
@@ -516,6 +519,30 @@ def _negotiated(
     return Row(read, write)
 
 
+def _agreed_on_asconf(association: EngineAssociation) -> bool:
+    return association.changes is not None
+
+
+def _read_asconf_without_auth(target: Target) -> AsconfWithoutAuth:
+    return AsconfWithoutAuth(target.parameters.asconf_without_auth)
+
+
+def _write_asconf_without_auth(target: Target, option: AsconfWithoutAuth) -> None:
+    target.parameters.asconf_without_auth = option.enabled
+
+
+def _write_peer_primary(target: Target, option: SetPeerPrimaryAddress) -> None:
+    engine, association, address = target.socket.engine, target.association, option.address
+    assert association is not None
+    if address[1] != engine.port:
+        raise refusal(errno.EADDRNOTAVAIL)
+    try:
+        engine.ask_for_primary(association.id, host_of(address), trio.current_time())
+    except PermissionError as error:
+        raise OptionUnsupported(errno.EPERM, "the peer takes no ASCONF chunks") from error
+    target.socket.settle()
+
+
 # -- the whole socket ---
 
 
@@ -602,6 +629,9 @@ ROWS: dict[type[Any], Row] = {
     AssociationCount: Row(_read_count),
     PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
     ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    AsconfSupported: _negotiated(AsconfSupported, "asconf", _agreed_on_asconf),
+    AsconfWithoutAuth: Row(_read_asconf_without_auth, _write_asconf_without_auth),
+    SetPeerPrimaryAddress: Row(None, _write_peer_primary),
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),

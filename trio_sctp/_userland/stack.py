@@ -126,6 +126,7 @@ class UserlandStack(abc.ABC):
           OSError: it cannot have it.
         """
 
+    @abc.abstractmethod
     def unbind(self, engine: Engine, host: str) -> None:
         """Give up what was held for an address that an endpoint has no longer."""
 
@@ -656,7 +657,9 @@ class UserlandSocket:
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
-        return self._row(kind).read(target)  # type: ignore[return-value]
+        read = self._row(kind).read
+        assert read is not None  # what can only be set is not asked for
+        return read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         target = self._target(association_id)

@@ -112,6 +112,9 @@ class SimulatedHost(UserlandStack):
     def bind_further(self, engine: Engine, host: str) -> None:
         """Do nothing: the network delivers packets to every address anyway."""
 
+    def unbind(self, engine: Engine, host: str) -> None:
+        """Do nothing: a host holds nothing for an address."""
+
     def release(self, engine: Engine) -> None:
         """Do nothing: a host holds nothing for an endpoint."""
 
