@@ -62,6 +62,7 @@ from ._errors import (
 from ._inbox import Inbox
 from ._listener import Listener, open_listener, serve
 from ._options import (
+    Abandoned,
     AdaptationLayer,
     AsconfSupported,
     AsconfWithoutAuth,
@@ -99,6 +100,7 @@ from ._options import (
     PrimaryAddress,
     Priority,
     ProbeInterval,
+    PrStatus,
     PrSupported,
     ReceiveBuffer,
     ReceiveTos,
@@ -215,6 +217,8 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "StatusState",
     "PeerAddressInfo",
     "PathState",
+    "PrStatus",
+    "Abandoned",
     "NoDelay",
     "DisableFragments",
     "MappedV4",

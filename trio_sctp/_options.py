@@ -945,6 +945,44 @@ class Status(Option):
     primary: PeerAddressInfo
 
 
+@frozen()
+class Abandoned(Frozen):
+    """How many messages were given up.
+
+    Attributes:
+      sent: Those of which at least a part had been sent.
+      unsent: Those of which nothing had been sent.
+    """
+
+    sent: int
+    unsent: int
+
+
+@frozen(kw_only=True)
+class PrStatus(Option):
+    """Messages that were given up, read-only (SCTP_PR_ASSOC_STATUS, SCTP_PR_STREAM_STATUS).
+
+    ``get_option(PrStatus)`` counts all messages of an association, and with ``stream=`` those of
+    one outbound stream.  What is lost because the association ends is not counted.
+
+    Attributes:
+      stream: The stream; None for all streams.
+      lifetime: What was given up because its lifetime was over.
+      retransmissions: What was given up because it had been sent often enough.
+      priority: What was given up to make room for more urgent messages.  Linux counts each
+        fragment of a message here, and sends no `SendFailed` for it.
+
+    Source: RFC 7496 sections 4.3 and 4.4.
+    """
+
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    read_only: ClassVar[bool] = True
+    stream: int | None
+    lifetime: Abandoned
+    retransmissions: Abandoned
+    priority: Abandoned
+
+
 # -- sockets in general ----------------------------------------------------------------------
 
 
@@ -1231,6 +1269,9 @@ def check_option(option: Option) -> None:
 
 OF_PATHS = (PeerAddressParams, EncapsulationPort, ProbeInterval, PeerAddressThresholds)
 """Options that can be set for one address of a peer, and for all."""
+
+OF_STREAMS = (PrStatus,)
+"""Options that can be read for one outbound stream."""
 
 
 def needs_peer(option: Option) -> bool:

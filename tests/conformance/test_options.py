@@ -52,6 +52,7 @@ from trio_sctp import (
     PrimaryAddress,
     Priority,
     ProbeInterval,
+    PrStatus,
     PrSupported,
     ReceiveBuffer,
     ReceiveTos,
@@ -1082,6 +1083,7 @@ async def test_what_a_stack_lacks_is_refused_by_name(stack: StackUnderTest) -> N
 
 def test_every_option_is_tested_here() -> None:
     tested = {type(option) for option in (*SOCKET, *LINUX, *NEW, *ASSOCIATION)}
+    tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
     tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}

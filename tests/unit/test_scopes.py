@@ -115,7 +115,7 @@ ASSOCIATION: list[Option] = [
 ]
 ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER)]
 
-READ_ONLY = {"AssociationCount", "PeerAddressInfo", "Status"}
+READ_ONLY = {"AssociationCount", "PeerAddressInfo", "PrStatus", "Status"}
 
 
 def name(option: Option) -> str:

@@ -14,6 +14,7 @@ from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
+    Abandoned,
     AdaptationLayer,
     AsconfSupported,
     AsconfWithoutAuth,
@@ -50,6 +51,7 @@ from .._options import (
     PrimaryAddress,
     Priority,
     ProbeInterval,
+    PrStatus,
     PrSupported,
     ReceiveBuffer,
     ReceiveTos,
@@ -86,6 +88,7 @@ from ._layouts import (
     PR_SCTP_TTL,
     PRIM_STRUCT,
     PROBEINTERVAL_STRUCT,
+    PRSTATUS_STRUCT,
     RTOINFO_STRUCT,
     SACK_INFO_STRUCT,
     SNDRCVINFO_STRUCT,
@@ -393,6 +396,12 @@ LAYOUTS: dict[type[Any], Layout] = {
         ),
         _status,
     ),
+    PrStatus: Layout(
+        SOL_SCTP,
+        Opt.PR_ASSOC_STATUS,
+        PRSTATUS_STRUCT,
+        (ID, "stream", "_policy", "_unsent", "_sent"),
+    ),
     SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
     ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
     Linger: Layout(
@@ -544,7 +553,11 @@ def _read(sock: socket.socket, layout: Layout, request: Fields) -> Fields:
 
 
 def get_option(
-    sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
+    sock: socket.socket,
+    kind: type[T],
+    association_id: int | None,
+    address: Address | None = None,
+    stream: int | None = None,
 ) -> T:
     """Read an option with all its fields."""
     layout = _layout(kind, sock)
@@ -555,6 +568,8 @@ def get_option(
     try:
         if kind is PeerAddressInfo:
             result = _get_path(sock, layout, request)
+        elif kind is PrStatus:
+            result = _get_pr_status(sock, layout, request, stream)
         else:
             fields = _read(sock, layout, request)
             if layout.decode is not None:
@@ -586,6 +601,22 @@ def _get_path(sock: socket.socket, layout: Layout, request: Fields) -> PeerAddre
         fields.update(state=PathState.POTENTIALLY_FAILED, cwnd=0, srtt=0, rto=0, mtu=0)
     ours, theirs = (unpack_address(f["address"])[0] for f in (fields, primary))
     return _path(fields, primary=ours == theirs)
+
+
+def _get_pr_status(
+    sock: socket.socket, layout: Layout, request: Fields, stream: int | None
+) -> PrStatus:
+    """What was given up, on all streams or one: Linux tells it for one policy at a time."""
+    if stream is not None:
+        layout = dataclasses.replace(layout, number=Opt.PR_STREAM_STATUS)
+    abandoned: list[Abandoned] = []
+    for policy in PR_SCTP_TTL, PR_SCTP_RTX, PR_SCTP_PRIO:
+        f = _read(sock, layout, request | {"stream": stream or 0, "_policy": policy})
+        abandoned.append(Abandoned(f["_sent"], f["_unsent"]))
+    lifetime, retransmissions, priority = abandoned
+    return PrStatus(
+        stream=stream, lifetime=lifetime, retransmissions=retransmissions, priority=priority
+    )
 
 
 def association_at(sock: socket.socket, address: Address) -> int:

@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from .._checks import check_address, shown
+from .._checks import check_address, check_integer, shown
 from .._errors import OptionUnsupported
 from .._options import (
     DEFAULTS,
     OF_PATHS,
+    OF_STREAMS,
     DefaultSendParams,
     DelayedAck,
     EncapsulationPort,
@@ -37,6 +38,7 @@ from .._options import (
 )
 from .._values import Address, AssociationStatistics
 from .queue import Role
+from .sender import ANY_STREAM
 from .tcb import Tcb
 
 if TYPE_CHECKING:
@@ -71,7 +73,13 @@ class Settings:
             if not option.at_open_only:
                 self.set(option, None)
 
-    def get(self, kind: type[T], tcb: Tcb | None, address: Address | None = None) -> T:
+    def get(
+        self,
+        kind: type[T],
+        tcb: Tcb | None,
+        address: Address | None = None,
+        stream: int | None = None,
+    ) -> T:
         """Read an option of an association, or of the socket if ``tcb`` is None."""
         socket = self._socket
         socket.check_not_released()
@@ -82,11 +90,13 @@ class Settings:
         id = self._id(kind, tcb)
         if address is not None or kind is PeerAddressInfo:
             _check_address_of(kind, id, address)
+        if stream is not None:
+            _check_stream_of(kind, tcb, stream)
         if issubclass(kind, EventSubscription):
             own = None if tcb is None else tcb.subscription
             return own or socket.subscription  # type: ignore[return-value]
         try:
-            return socket.raw.get_option(kind, id, address)
+            return socket.raw.get_option(kind, id, address, stream)
         except OSError as error:
             raise self._error(error, kind.__name__, tcb, address) from None
 
@@ -250,6 +260,13 @@ def _check_address_of(
     if address is None:
         raise ValueError(f"{kind.__name__} needs address=, one of the peer's addresses")
     check_address(address, "address")
+
+
+def _check_stream_of(kind: type[Option], tcb: Tcb | None, stream: int) -> None:
+    streams = 0 if tcb is None else tcb.outbound_streams
+    check_integer("stream", stream, 0, (streams or ANY_STREAM) - 1)
+    if kind not in OF_STREAMS:
+        raise ValueError(f"{kind.__name__} takes no stream=")
 
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:

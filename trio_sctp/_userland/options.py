@@ -20,6 +20,7 @@ from .._engine.path import Path, host_of
 from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
+    Abandoned,
     AdaptationLayer,
     AsconfSupported,
     AsconfWithoutAuth,
@@ -46,6 +47,7 @@ from .._options import (
     PeerAddressParams,
     PeerAddressThresholds,
     PrimaryAddress,
+    PrStatus,
     PrSupported,
     ReceiveBuffer,
     RtoInfo,
@@ -111,11 +113,13 @@ class Target:
       association: One association of the socket; None means the socket, and what associations start
         with.
       path: One path of the association, if an address was given.
+      stream: One outbound stream of the association, if one was given.
     """
 
     socket: UserlandSocket
     association: EngineAssociation | None
     path: Path | None = None
+    stream: int | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -450,6 +454,19 @@ def _write_default_send(target: Target, option: DefaultSendParams) -> None:
     settings.default_send = option
 
 
+def _read_pr_status(target: Target) -> PrStatus:
+    assert target.association is not None
+    lifetime, retransmissions, priority = (
+        Abandoned(*counts) for counts in target.association.outbound.abandoned.of(target.stream)
+    )
+    return PrStatus(
+        stream=target.stream,
+        lifetime=lifetime,
+        retransmissions=retransmissions,
+        priority=priority,
+    )
+
+
 def _read_delayed_ack(target: Target) -> DelayedAck:
     p = target.parameters
     if not p.sack_delay or p.sack_frequency == 1:
@@ -635,4 +652,5 @@ ROWS: dict[type[Any], Row] = {
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
+    PrStatus: Row(_read_pr_status),
 }

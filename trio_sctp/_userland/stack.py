@@ -651,9 +651,14 @@ class UserlandSocket:
     # -- options and events ---
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         target = self._target(association_id)
+        target.stream = stream
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
