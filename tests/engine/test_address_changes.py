@@ -32,6 +32,7 @@ from ..support.engines import (
 )
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
+from .test_authentication import AuthPeer, offer
 
 ADDED = PeerAddressState.ADDR_ADDED
 REMOVED = PeerAddressState.ADDR_REMOVED
@@ -121,7 +122,7 @@ def asconfs(sent: list[Sent]) -> list[Sent]:
 
 
 def pair(homes: int = 1, **more: Any) -> Pair:
-    return Pair(homes, both=NOAUTH, **more)
+    return Pair(homes, **more)
 
 
 def add(pair: Pair, address: str, seconds: float = 3.0) -> None:
@@ -193,7 +194,7 @@ def test_the_address_is_exchanged_although_the_old_one_works_no_more() -> None:
     p.run(20.0)
     first = next(s for s in asconfs(p.sent) if s.route.local == A2)
     assert first.get(wire.Asconf).address == wire.address_parameter(A)
-    assert first.kinds == [wire.Asconf]
+    assert first.kinds == [wire.Auth, wire.Asconf]
     assert payloads(p.events[p.b]) == [b"waits"]
     assert list(p.other.paths) == [A2]
     assert p.up
@@ -207,7 +208,8 @@ def test_nothing_but_asconf_leaves_from_an_address_before_it_is_acknowledged() -
     p.answer(b"to the new one")
     p.run(3.0)
     assert payloads(p.events[p.a]) == [b"to the new one"]  # it is taken (F1)
-    assert {kind for s in p.sent if s.route.local == A2 for kind in s.kinds} == {wire.Asconf}
+    kinds = {kind for s in p.sent if s.route.local == A2 for kind in s.kinds}
+    assert kinds == {wire.Auth, wire.Asconf}
 
 
 def test_a_request_waits_for_the_one_before() -> None:
@@ -277,7 +279,7 @@ def test_peers_are_told_of_what_changed_while_the_association_was_set_up() -> No
 
 
 def test_a_peer_that_takes_no_asconf_is_told_nothing_and_keeps_the_address() -> None:
-    p = Pair(2, here=NOAUTH)
+    p = Pair(2, there={"asconf": False})
     p.a.add_address(A3, p.now)
     p.a.remove_address(A, p.now)
     p.run(3.0)
@@ -307,7 +309,7 @@ def test_data_in_flight_to_an_address_that_goes_is_sent_elsewhere() -> None:
 
 @given(seed=st.integers(0, 2**16), data=st.data())
 def test_moving_under_loss_and_reordering_loses_nothing(seed: int, data: st.DataObject) -> None:
-    both = NOAUTH | {"association_max_retrans": 1000, "path_max_retrans": 1000, "rto_max": 4.0}
+    both = {"association_max_retrans": 1000, "path_max_retrans": 1000, "rto_max": 4.0}
     p = Pair(seed=seed, both=both)
     link = p.network.default_link
     link.loss, link.reordering, link.duplication = 0.4, 0.3, 0.1
@@ -735,7 +737,13 @@ def test_asconf_passes_in_four_states_only(state: StatusState) -> None:
 
 
 def test_asconf_is_not_offered_without_auth_unless_that_is_asked_for() -> None:
-    for fields, offered in ({}, False), (NOAUTH, True), (NOAUTH | {"asconf": False}, False):
+    off = {"authentication": False}
+    for fields, offered in (
+        ({}, True),
+        (off, False),
+        (off | NOAUTH, True),
+        (off | NOAUTH | {"asconf": False}, False),
+    ):
         p = Peer(**fields)
         named = [
             parameter.value
@@ -746,7 +754,7 @@ def test_asconf_is_not_offered_without_auth_unless_that_is_asked_for() -> None:
 
 
 def test_asconf_that_was_not_agreed_is_unknown() -> None:
-    p = Peer()
+    p = Peer(asconf=False)
     association = p.accept(EXTENSIONS)
     (answer,) = p.give(p.asconf(asks(ADD, B2)))
     assert answer.get(wire.Error).causes[0].type == Cause.UNRECOGNIZED_CHUNK
@@ -755,11 +763,83 @@ def test_asconf_that_was_not_agreed_is_unknown() -> None:
 
 
 def test_asconf_from_a_stranger_is_nothing_where_it_was_not_agreed() -> None:
-    p = Peer()
+    p = Peer(asconf=False)
     association = p.accept(EXTENSIONS)
     (answer,) = p.give(p.asconf(asks(ADD, B2)), route=p.route_from(B2))
     assert answer.get(wire.Abort).reflected
     assert list(association.paths) == [B]
+
+
+def test_a_peer_that_offers_asconf_without_auth_is_refused() -> None:
+    """Section 6: neither an INIT ACK nor a COOKIE ECHO answers it."""
+    p = Peer()
+    (answer,) = p.give_init(parameters=[EXTENSIONS])
+    assert answer.get(wire.Abort).causes[0].type == Cause.PROTOCOL_VIOLATION
+    p.connect()
+    (answer,) = p.give(p.init_ack([PEER_COOKIE, EXTENSIONS]))
+    assert answer.has(wire.Abort)
+    assert [end.state for end in ends(p.events())] == [AssociationState.CANT_ASSOC]
+
+
+class Authentic(AuthPeer):
+    """A peer that has agreed on AUTH and ASCONF, as RFC 5061 wants it."""
+
+    def __init__(self, listed: tuple[int, ...] = (193, 128), **parameters: Any) -> None:
+        named = Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes([15, 193, 128]))
+        super().__init__([*offer(listed), named], **parameters)
+        self.accept_it()
+        self.events()
+        self.serial = self.tsn
+
+    def asconf(self, *requests: Tlv, named: str = B) -> bytes:
+        chunk = wire.asconf_chunk(self.serial, of(named), requests)
+        self.serial += 1
+        return chunk
+
+
+def test_an_asconf_is_dropped_silently_unless_it_is_authenticated() -> None:
+    """Section 4.1.1."""
+    p = Authentic()
+    asconf = p.asconf(asks(ADD, B2))
+    wrong = bytearray(p.auth(asconf))
+    wrong[-1] ^= 1
+    for chunks in [asconf], [bytes(wrong), asconf], [p.auth(), asconf]:
+        assert p.give(*chunks) == []
+    assert list(p.association.paths) == [B]
+    answers = p.give(p.auth(asconf), asconf)
+    (answer,) = [s for s in answers if s.has(wire.AsconfAck)]
+    assert answer.kinds == [wire.Auth, wire.AsconfAck]
+    assert list(p.association.paths) == [B, B2]
+
+
+def test_a_moved_peer_is_found_only_if_it_is_authentic() -> None:
+    p = Authentic()
+    elsewhere = p.route_from(B2)
+    asconf = p.asconf(asks(ADD, B2), asks(DELETE, B))
+    forged = p.auth(b"something else")
+    for chunks in [asconf], [forged, asconf], [asconf, p.data()], [forged, asconf, p.data()]:
+        assert p.give(*chunks, route=elsewhere) == []
+    assert payloads(p.events()) == []
+    assert list(p.association.paths) == [B]
+    p.give(p.auth(asconf), asconf, route=elsewhere)
+    assert list(p.association.paths) == [B2]
+
+
+@pytest.mark.parametrize("listed", [(193, 128), (0,), ()])
+def test_asconf_and_its_answer_leave_authenticated(listed: tuple[int, ...]) -> None:
+    """Whether the peer has listed them or not (4.1.1, 4.1.2)."""
+    p = Authentic(listed)
+    p.engine.add_address(A2, p.now)
+    (sent,) = p.take()
+    assert sent.kinds == [wire.Auth, wire.Asconf]
+    again = asconfs(p.advance(2.0))
+    assert [s.route.local for s in again] == [A2]
+    assert all(s.kinds == [wire.Auth, wire.Asconf] for s in again)
+    ack = wire.asconf_ack_chunk(sent.get(wire.Asconf).serial)
+    p.give(ack)
+    assert p.association.local_addresses() == [A]
+    p.give(p.auth(ack), ack)
+    assert p.association.local_addresses() == [A, A2]
 
 
 def test_a_restart_begins_anew() -> None:

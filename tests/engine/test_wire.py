@@ -331,6 +331,8 @@ _VALUES = (
     wire.Auth,
     wire.UnknownChunk,
     wire.BadChunk,
+    wire.Asconf,
+    wire.AsconfAck,
 )
 
 
