@@ -10,6 +10,7 @@ import trio_sctp
 from trio_sctp import (
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssocParams,
     AuthSupported,
     AutoAsconf,
@@ -88,6 +89,7 @@ OPENING: list[Option] = [
 NEW: list[Option] = [
     AdaptationLayer(1),
     AsconfSupported(True),
+    AsconfWithoutAuth(True),
     AuthSupported(True),
     AutoClose(1),
     EcnSupported(True),

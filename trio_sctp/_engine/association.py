@@ -1063,12 +1063,12 @@ class EngineAssociation:
         return True
 
     def is_leaving(self, address: str) -> bool:
-        """Whether an ABORT to an address of ours says nothing, as we delete it (5.3, F4)."""
-        changes = self.changes
-        return changes is not None and (
-            changes.is_asked(_DELETE, address)
-            or not (address in self.local_addresses() or changes.is_asked(_ADD, address))
-        )
+        """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
+        if self.changes is None:
+            return False
+        addresses = self._outlet.address_book.addresses
+        gone = bool(addresses) and address not in addresses
+        return gone or self.changes.is_asked(_DELETE, address)
 
     def _tell_of_changes(self, now: float) -> None:
         """Tell the peer how our addresses have changed while the association was set up."""
@@ -1090,8 +1090,9 @@ class EngineAssociation:
         return [address for address in known if not changes.is_asked(_DELETE, address)]
 
     def _take_route(self, path: Path, route: Route) -> None:
-        """Answer by the way that a packet has come, as far as the peer knows that it is ours."""
-        if self.changes is not None and route.local not in self._sources():
+        """Answer by the way that a packet has come, if packets may leave from there (F1, F4)."""
+        changes, local = self.changes, route.local
+        if changes is not None and (changes.is_asked(_ADD, local) or self.is_leaving(local)):
             route = path.route._replace(remote_udp=route.remote_udp)
         path.route = route
 
