@@ -11,11 +11,14 @@ import trio
 
 import trio_sctp
 from trio_sctp import (
+    ActiveKey,
     AdaptationIndication,
     AdaptationLayer,
     AssociationLost,
     AssociationState,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AutoClose,
     BindToDevice,
     DefaultSendParams,
@@ -24,9 +27,11 @@ from trio_sctp import (
     DontRoute,
     EncapsulationPort,
     EventSubscription,
+    HmacAlgorithms,
     InitMsg,
     IPv6Only,
     Linger,
+    LocalAuthChunks,
     MappedV4,
     MaxSegment,
     Message,
@@ -38,6 +43,7 @@ from trio_sctp import (
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAuthChunks,
     PrimaryAddress,
     Priority,
     ReceiveBuffer,
@@ -893,6 +899,8 @@ def test_every_option_is_tested_here() -> None:
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {AuthChunks, LocalAuthChunks, PeerAuthChunks}  # test_authentication
+    tested |= {HmacAlgorithms, AuthKey, ActiveKey}
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value
