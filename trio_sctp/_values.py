@@ -270,7 +270,7 @@ class AuthenticationState(NamedInt):
     NEW_KEY = 0
     """The peer has begun to use another shared key."""
     FREE_KEY = 1
-    """We no longer send anything with a shared key: it can be deleted."""
+    """We send no longer with a shared key, which can be deleted now."""
     NO_AUTH = 2
     """The peer does not authenticate, and does not ask for it."""
 

@@ -552,10 +552,10 @@ class EngineAssociation:
         key = authentication.peer_key
         admitted = authentication.admit(chunks, kinds)
         if authentication.unsupported >= 0 and self.their_tag:
-            # It leaves with the answers to what stands before the AUTH chunk.
             value = authentication.unsupported.to_bytes(2, "big")
             error = wire.error_chunk([Tlv(Cause.UNSUPPORTED_HMAC, value)])
-            self.bundler.control.append((self.paths.to_answer(self.paths.get(route.remote)), error))
+            path = self.paths.to_answer(self.paths.get(route.remote))
+            self.bundler.send_alone(path.route, error)
         if authentication.peer_key != key:
             self._report_key(authentication.peer_key, AuthenticationState.NEW_KEY, key)
         return admitted

@@ -453,8 +453,6 @@ class Engine:
             packet.chunks = association.admit(chunks, wire.chunk_types_untrusted(data), route)
             chunks = packet.chunks
             if not chunks:
-                association.flush(now)
-                self._settle(association)
                 return False
             first = chunks[0]
         if isinstance(first, wire.ShutdownAck) and association.half_open:
