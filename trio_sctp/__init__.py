@@ -122,6 +122,7 @@ from ._values import (
     Passive,
     PeerAddressChange,
     PeerAddressState,
+    ReconfigurationFlags,
     Record,
     RemoteError,
     SenderDry,
@@ -179,6 +180,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "StreamReset",
     "AssociationReset",
     "StreamChange",
+    "ReconfigurationFlags",
     "UnknownEvent",
     # Options of SCTP.
     "Option",

@@ -65,6 +65,8 @@ class Parameters:
     autoclose: float = 0.0
     adaptation_indication: int | None = None
     partial_reliability: bool = True
+    reconfiguration: bool = True  # RFC 6525
+    grants: int = 0  # which requests of the peer are granted, a sum of `ReconfigGrant`
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""
