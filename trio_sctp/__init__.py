@@ -146,6 +146,7 @@ from ._values import (
     Passive,
     PeerAddressChange,
     PeerAddressState,
+    ReconfigurationFlags,
     Record,
     RemoteError,
     SenderDry,
@@ -204,6 +205,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "StreamReset",
     "AssociationReset",
     "StreamChange",
+    "ReconfigurationFlags",
     "UnknownEvent",
     # Options of SCTP.
     "Option",

@@ -20,11 +20,14 @@ class Extension(enum.IntFlag):
     """Messages can be given up (RFC 3758)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
+    RECONFIG = 2
+    """Streams can be reset and added (RFC 6525)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
     (Extension.AUTH, ChunkType.AUTH),
+    (Extension.RECONFIG, ChunkType.RE_CONFIG),
 ]
 """The chunk types by which an extension is named."""
 
@@ -36,6 +39,8 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
+    if parameters.reconfiguration:
+        extensions |= Extension.RECONFIG
     return extensions
 
 
