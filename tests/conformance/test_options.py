@@ -11,6 +11,7 @@ import trio
 
 import trio_sctp
 from trio_sctp import (
+    ActiveKey,
     AdaptationIndication,
     AdaptationLayer,
     AsconfSupported,
@@ -19,6 +20,8 @@ from trio_sctp import (
     AssociationLost,
     AssociationState,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AuthSupported,
     AutoAsconf,
     AutoClose,
@@ -33,9 +36,11 @@ from trio_sctp import (
     EventSubscription,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithms,
     InitMsg,
     IPv6Only,
     Linger,
+    LocalAuthChunks,
     MappedV4,
     MaxBurst,
     MaxSegment,
@@ -50,6 +55,7 @@ from trio_sctp import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
+    PeerAuthChunks,
     PrimaryAddress,
     Priority,
     ProbeInterval,
@@ -1092,6 +1098,8 @@ def test_every_option_is_tested_here() -> None:
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {AuthChunks, LocalAuthChunks, PeerAuthChunks}  # test_authentication
+    tested |= {HmacAlgorithms, AuthKey, ActiveKey}
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value

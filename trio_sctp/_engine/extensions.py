@@ -20,6 +20,8 @@ class Extension(enum.IntFlag):
     """Messages can be given up (RFC 3758)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
+    RECONFIG = 2
+    """Streams can be reset and added (RFC 6525)."""
     ASCONF = 16
     """Addresses can change (RFC 5061)."""
 
@@ -27,6 +29,7 @@ class Extension(enum.IntFlag):
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
     (Extension.AUTH, ChunkType.AUTH),
+    (Extension.RECONFIG, ChunkType.RE_CONFIG),
     (Extension.ASCONF, ChunkType.ASCONF),
     (Extension.ASCONF, ChunkType.ASCONF_ACK),
 ]
@@ -40,6 +43,8 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
+    if parameters.reconfiguration:
+        extensions |= Extension.RECONFIG
     if parameters.asconf and (parameters.authentication or parameters.asconf_without_auth):
         extensions |= Extension.ASCONF
     return extensions
