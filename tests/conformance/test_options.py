@@ -11,13 +11,17 @@ import trio
 
 import trio_sctp
 from trio_sctp import (
+    ActiveKey,
     AdaptationIndication,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssociationLost,
     AssociationState,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AuthSupported,
     AutoAsconf,
     AutoClose,
@@ -32,9 +36,11 @@ from trio_sctp import (
     EventSubscription,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithms,
     InitMsg,
     IPv6Only,
     Linger,
+    LocalAuthChunks,
     MappedV4,
     MaxBurst,
     MaxSegment,
@@ -49,6 +55,7 @@ from trio_sctp import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
+    PeerAuthChunks,
     PrimaryAddress,
     Priority,
     ProbeInterval,
@@ -1096,10 +1103,13 @@ def test_every_option_is_tested_here() -> None:
     tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
+    tested |= {AsconfWithoutAuth}  # test_address_changes.py
     tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {AuthChunks, LocalAuthChunks, PeerAuthChunks}  # test_authentication
+    tested |= {HmacAlgorithms, AuthKey, ActiveKey}
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value

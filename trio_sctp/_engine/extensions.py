@@ -22,11 +22,18 @@ class Extension(enum.IntFlag):
     """Chunks can be authenticated (RFC 4895)."""
     ECN = 32
     """Routers' marks are told of and heeded (RFC 3168; RFC 4960 appendix A)."""
+    RECONFIG = 2
+    """Streams can be reset and added (RFC 6525)."""
+    ASCONF = 16
+    """Addresses can change (RFC 5061)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
     (Extension.AUTH, ChunkType.AUTH),
+    (Extension.RECONFIG, ChunkType.RE_CONFIG),
+    (Extension.ASCONF, ChunkType.ASCONF),
+    (Extension.ASCONF, ChunkType.ASCONF_ACK),
 ]
 """The chunk types by which an extension is named."""
 
@@ -40,7 +47,35 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.AUTH
     if parameters.ecn:
         extensions |= Extension.ECN
+    if parameters.reconfiguration:
+        extensions |= Extension.RECONFIG
+    if parameters.asconf and (parameters.authentication or parameters.asconf_without_auth):
+        extensions |= Extension.ASCONF
     return extensions
+
+
+def agreed(theirs: int, parameters: Parameters) -> int:
+    """Return which of a peer's extensions are used: those that we offer too.
+
+    ASCONF needs AUTH (RFC 5061 section 4.1.1), unless the program says otherwise.
+    """
+    extensions = theirs & offered(parameters)
+    if not (extensions & Extension.AUTH or parameters.asconf_without_auth):
+        extensions &= ~Extension.ASCONF
+    return extensions
+
+
+def is_unsafe(theirs: int, parameters: Parameters) -> bool:
+    """Whether a peer wants addresses to change without authentication, while we insist on it.
+
+    No association is made with one (RFC 5061 section 6).
+    """
+    return bool(
+        theirs & Extension.ASCONF
+        and not theirs & Extension.AUTH
+        and offered(parameters) & Extension.ASCONF
+        and not parameters.asconf_without_auth
+    )
 
 
 def named_untrusted(chunk_types: bytes) -> int:

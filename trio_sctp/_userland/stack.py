@@ -119,6 +119,18 @@ class UserlandStack(abc.ABC):
         """
 
     @abc.abstractmethod
+    def bind_further(self, engine: Engine, host: str) -> None:
+        """Let an endpoint that is in use have one more address of this host.
+
+        Raises:
+          OSError: it cannot have it.
+        """
+
+    @abc.abstractmethod
+    def unbind(self, engine: Engine, host: str) -> None:
+        """Give up what was held for an address that an endpoint has no longer."""
+
+    @abc.abstractmethod
     def release(self, engine: Engine) -> None:
         """Give up what was held for an endpoint that is gone with all of its associations."""
 
@@ -178,7 +190,11 @@ class UserlandStack(abc.ABC):
             return 1
         port = int.from_bytes(first[2:4], "big")
         engine = self.engines.get(port)
-        if engine is None or (engine.addresses and route.local not in engine.addresses):
+        if engine is None or (
+            engine.addresses
+            and route.local not in engine.addresses
+            and not engine.keeps(route.local)
+        ):
             if not self._answer_strangers:
                 return 1
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
@@ -341,6 +357,10 @@ class UserlandStack(abc.ABC):
             socket = None if sockets is None else sockets.get(id) or sockets.get(None)
             if socket is not None:
                 socket.writable(id)
+        if engine.freed:
+            freed, engine.freed[:] = list(engine.freed), []
+            for host in freed:
+                self.unbind(engine, host)
         if self.engines.get(engine.port) is engine:
             if self._in_use(engine):
                 self._deadlines.changed.add(engine.port)
@@ -424,11 +444,11 @@ class UserlandSocket:
     has_descriptor = False
 
     def __init__(
-        self, stack: UserlandStack, engine: Engine, bound: Sequence[str], only: int | None
+        self, stack: UserlandStack, engine: Engine, bound: list[str], only: int | None
     ) -> None:
         self._stack = stack
         self.engine = engine
-        self._bound = list(bound)
+        self._bound = bound  # of the endpoint, whose sockets share the list
         self.only = only  # the association that was peeled off, None for an endpoint's socket
         self.settings: SocketSettings = SocketSettings()
         self._subscription = DEFAULT_EVENTS
@@ -609,9 +629,7 @@ class UserlandSocket:
     def local_addresses(self, association_id: int | None) -> list[Address]:
         hosts: Iterable[str] = self._bound
         if association_id is not None:
-            paths = self._association(association_id).paths.values()
-            if len(self.engine.addresses) < 2:
-                hosts = dict.fromkeys(path.route.local for path in paths)
+            hosts = self._association(association_id).lasting_addresses()
         return [transport_address(host, self.engine.port) for host in hosts]
 
     def peer_addresses(self, association_id: int) -> list[Address]:
@@ -626,12 +644,25 @@ class UserlandSocket:
         return None
 
     def bind(self, address: Address) -> None:
-        raise OptionUnsupported(
-            errno.EOPNOTSUPP, f"the {self._stack.name} stack sends no ASCONF chunks yet"
-        )
+        host = host_of(address)
+        six = any(":" in one for one in self._bound)
+        if not self.engine.addresses or (":" in host and not six):
+            raise refusal(errno.EINVAL)
+        self._stack.check_running()
+        self._stack.bind([host], ipv6=":" in host)
+        self._stack.bind_further(self.engine, host)
+        self._bound.append(host)
+        self.engine.add_address(host, trio.current_time())
+        self.settle()
 
     def unbind(self, address: Address) -> None:
-        self.bind(address)
+        host = host_of(address)
+        if not self.engine.addresses:
+            raise refusal(errno.EINVAL)
+        self._stack.check_running()
+        self._bound.remove(host)
+        self.engine.remove_address(host, trio.current_time())
+        self.settle()
 
     # -- options and events ---
 
@@ -647,7 +678,9 @@ class UserlandSocket:
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
-        return self._row(kind).read(target)  # type: ignore[return-value]
+        read = self._row(kind).read
+        assert read is not None  # what can only be set is not read
+        return read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         target = self._target(association_id)
@@ -678,6 +711,10 @@ class UserlandSocket:
         before = self._subscription
         if association_id is None:
             self._subscription = events
+            self.engine.parameters.report_keys = bool(events.authentication_event)
+        if events.authentication_event:
+            for id in self.association_ids() if association_id is None else [association_id]:
+                self.engine.associations[id].parameters.report_keys = True
         if events.sender_dry_event and (association_id is not None or not before.sender_dry_event):
             # An association that is dry already is reported at once (RFC 6458 section 6.1.9).
             for id in self.association_ids() if association_id is None else [association_id]:
