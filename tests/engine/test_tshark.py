@@ -61,8 +61,8 @@ class Session:
         end = self.now + seconds
         while True:
             for engine in (self.client, self.server):
-                for data, route, *_ in engine.packets_to_send():
-                    self.network.transmit(data, route.local, route.remote, self.now)
+                for data, route, tos, _ in engine.packets_to_send():
+                    self.network.transmit(data, route.local, route.remote, self.now, tos=tos)
             times = [
                 self.network.next_deadline(),
                 self.client.next_deadline(),
@@ -73,9 +73,9 @@ class Session:
                 self.now = end
                 return
             self.now = max(self.now, earliest)
-            for data, source, destination, _ in self.network.deliver(self.now):
+            for data, source, destination, _, tos in self.network.deliver(self.now):
                 engine = self.client if destination in self.client.addresses else self.server
-                engine.receive_packet(data, Route(destination, source), self.now)
+                engine.receive_packet(data, Route(destination, source), self.now, tos & 3 == 3)
             self.client.handle_timeout(self.now)
             self.server.handle_timeout(self.now)
 
@@ -265,6 +265,18 @@ def encapsulated(session: Session) -> None:
     session.run()
 
 
+def marked(session: Session) -> None:
+    """Send on a link whose router marks packets (RFC 3168)."""
+    for engine in session.client, session.server:
+        engine.parameters.ecn = True
+    link = session.network.link(CLIENT_HOSTS[0], SERVER_HOSTS[0])
+    link.bandwidth, link.marking = 1e6, 0
+    id = session.connect()
+    for _ in range(20):
+        session.send(id, bytes(1000))
+    session.run(5.0)
+
+
 SESSIONS: dict[Callable[[Session], None], set[int]] = {
     transfer: set(),
     errors: {Cause.INVALID_STREAM, Cause.UNRECOGNIZED_CHUNK, Cause.USER_INITIATED_ABORT},
@@ -280,6 +292,7 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
     out_of_the_blue: set(),
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
+    marked: set(),
 }
 """What happens in a session, and the error causes that appear in it."""
 
@@ -304,6 +317,7 @@ CHUNKS: dict[Callable[[Session], None], set[int]] = {
     out_of_the_blue: {ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE},
     late_cookies: {ChunkType.ERROR},
     encapsulated: {ChunkType.ABORT},
+    marked: {ChunkType.ECNE, ChunkType.CWR},
 }
 
 
