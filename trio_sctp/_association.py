@@ -194,7 +194,9 @@ class Association:
         self._socket.check_not_released()
         return self._socket.settings.statistics(self._tcb)
 
-    def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
+    def get_option(
+        self, kind: type[T], *, address: Address | None = None, stream: int | None = None
+    ) -> T:
         """Read an option of this association, all fields filled.
 
         Args:
@@ -202,15 +204,16 @@ class Association:
             any option class.
           address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
             `PeerAddressParams`.
+          stream: One outbound stream, from 0, for `PrStatus`.
 
         Raises:
           ValueError: the option holds for a whole socket, or can only be set, or the peer has no
-            such address.
+            such address or the association no such stream.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        return self._socket.settings.get(kind, self._tcb, address)
+        return self._socket.settings.get(kind, self._tcb, address, stream)
 
     def set_option(self, value: Option) -> None:
         """Set an option for this association; fields that are None stay as they are.

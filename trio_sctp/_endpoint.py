@@ -291,6 +291,7 @@ class Endpoint(trio.abc.AsyncResource):
         association: Association | int | None = None,
         *,
         address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         """Read an option, all fields filled.
 
@@ -300,15 +301,16 @@ class Endpoint(trio.abc.AsyncResource):
             associations.
           address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
             `PeerAddressParams`.
+          stream: One outbound stream, from 0, for `PrStatus`.
 
         Raises:
           ValueError: the option does not exist in this scope, or can only be set, or the peer has
-            no such address.
+            no such address or the association no such stream.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
         tcb = None if association is None else self._tcb(association)
-        return self._socket.settings.get(kind, tcb, address)
+        return self._socket.settings.get(kind, tcb, address, stream)
 
     def set_option(self, value: Option, association: Association | int | None = None) -> None:
         """Set an option; fields that are None stay as they are.

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import trio
 import trio.testing
 
-from trio_sctp import AssociationChannel, DefaultSendParams, SendFailed
+from trio_sctp import (
+    Abandoned,
+    Association,
+    AssociationLost,
+    DefaultSendParams,
+    PrStatus,
+    RtoInfo,
+    SendFailed,
+)
 
-from .helpers import SMALL_BUFFERS, StackUnderTest, take
+from .helpers import SMALL_BUFFERS, StackUnderTest, take, until
 
 DEFAULTS = [
     DefaultSendParams(lifetime=1),
@@ -17,7 +27,7 @@ DEFAULTS = [
 ]
 
 
-def fill(channel: AssociationChannel, **how: int) -> int:
+def fill(channel: Association, **how: int) -> int:
     """Send messages of 1000 bytes, numbered from 0, until there is no room; return how many."""
     count = 0
     try:
@@ -112,3 +122,59 @@ async def test_what_is_sent_once_only_arrives_where_nothing_is_lost(stack: Stack
         for number in range(50):
             await client.send(b"%d" % number, retransmissions=0)
         assert await take(server.receive, 50) == list(range(50))
+
+
+NONE = Abandoned(sent=0, unsent=0)
+
+
+async def test_nothing_was_given_up(stack: StackUnderTest) -> None:
+    async with stack.channels() as (client, server):
+        for stream in None, 0, 9:
+            assert client.get_option(PrStatus, stream=stream) == PrStatus(
+                stream=stream, lifetime=NONE, retransmissions=NONE, priority=NONE
+            )
+        with pytest.raises(ValueError, match="stream must be between 0 and 9, not 10"):
+            client.get_option(PrStatus, stream=10)
+        with pytest.raises(ValueError, match="RtoInfo takes no stream="):
+            client.get_option(RtoInfo, stream=0)
+        with pytest.raises(ValueError, match="PrStatus can only be read"):
+            client.set_option(client.get_option(PrStatus))
+        server.abort()
+        await client.wait_ended()
+        with pytest.raises(AssociationLost):
+            client.get_option(PrStatus)
+
+
+async def test_what_was_given_up_is_counted_by_policy_and_stream(stack: StackUnderTest) -> None:
+    async with stack.pair(client_options=SMALL_BUFFERS, server_options=SMALL_BUFFERS) as pair:
+        client, association = pair.client, pair.association
+        with pytest.raises(ValueError, match="PrStatus belongs to one association: say which"):
+            client.get_option(PrStatus)
+        with pytest.raises(ValueError, match="PrStatus belongs to one association: say which"):
+            client.get_option(PrStatus, stream=1)
+        fill(association, stream=1, lifetime=20)
+        await until(lambda: association.get_option(PrStatus).lifetime != NONE)
+        of_all = client.get_option(PrStatus, association)
+        of_1 = client.get_option(PrStatus, association, stream=1)
+        assert of_1 == dataclasses.replace(of_all, stream=1)
+        assert (of_all.retransmissions, of_all.priority) == (NONE, NONE)
+        of_2 = association.get_option(PrStatus, stream=2)
+        assert of_2 == PrStatus(stream=2, lifetime=NONE, retransmissions=NONE, priority=NONE)
+
+
+async def test_what_was_given_up_for_others_is_counted(stack: StackUnderTest) -> None:
+    async with stack.channels(client_options=SMALL_BUFFERS, server_options=SMALL_BUFFERS) as (
+        client,
+        server,
+    ):
+        sent = fill(client, stream=3, priority=5)
+        await client.send(b"-1", priority=1)
+        status = client.get_option(PrStatus, stream=3)
+        assert (status.lifetime, status.retransmissions) == (NONE, NONE)
+        got = await take(server.receive, 1)
+        while -1 not in got:
+            got += await take(server.receive, 1)
+        lost = sent + 1 - len(got)
+        # What was sent may have arrived although it was given up.
+        assert 0 < lost <= status.priority.sent + status.priority.unsent
+        assert client.get_option(PrStatus, stream=0).priority == NONE

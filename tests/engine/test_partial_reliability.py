@@ -14,7 +14,7 @@ from trio_sctp._values import (
     Piece,
 )
 
-from ..support.engines import FULL, MTU, Sent, ends, failures, info, payloads
+from ..support.engines import FULL, MTU, B, Sent, ends, failures, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, ScriptedPeer
 from .simulation import Pair
 
@@ -451,6 +451,20 @@ def test_what_is_retransmitted_fast_counts_as_well() -> None:
     assert [failed.data for failed in failures(peer.events())] == [b"m"]
 
 
+def test_what_is_given_up_in_place_of_a_retransmission_counts_as_lost() -> None:
+    """RFC 7496 section 3.1: the window and the RTO change as if it had been sent again."""
+    paths = []
+    for limit in None, 0:
+        peer = mortal(ScriptedPeer(heartbeats=False))
+        peer.send(b"m", info(retransmissions=limit))
+        peer.advance(1.1)
+        assert len(failures(peer.events())) == (limit is not None)
+        path = peer.association.paths[B]
+        paths.append((path.cwnd, path.ssthresh, path.rto, path.error_count))
+    assert paths[0] == paths[1]
+    assert paths[0][2] == 2.0
+
+
 def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
     peer = ScriptedPeer()
     peer.accept()
@@ -582,6 +596,54 @@ def test_priorities_end_to_end() -> None:
     urgent = [number for number in got if number % 5 == 0]
     assert len(urgent) > len([number for number in got if number % 5 == 4])
     assert not [number for number in failed if number % 5 == 0]
+
+
+def abandoned(peer: ScriptedPeer, stream: int | None) -> list[tuple[int, int]]:
+    """How many messages were given up, sent and unsent: by lifetime, retransmissions, priority."""
+    return peer.association.outbound.abandoned.of(stream)
+
+
+def test_what_is_given_up_is_counted_by_policy_and_stream() -> None:
+    """RFC 7496 sections 4.3 and 4.4."""
+    peer = mortal(ScriptedPeer(send_buffer=3000, heartbeats=False))
+    assert abandoned(peer, None) == [(0, 0)] * 3
+    peer.send(b"m", info(1, lifetime=500))
+    peer.send(b"m", info(2, retransmissions=0))
+    peer.advance(1.1)
+    assert abandoned(peer, 1) == [(1, 0), (0, 0), (0, 0)]
+    assert abandoned(peer, 2) == [(0, 0), (1, 0), (0, 0)]
+    peer.give(peer.sack_first(2, rwnd=1500))
+    peer.send(bytes(1000), info(1, priority=5))
+    peer.send(bytes(1000), info(2, priority=5))  # has no room in the peer's window
+    peer.send(bytes(1000), info(2, lifetime=100))
+    peer.send(b"urgent", info(2, priority=4))
+    assert abandoned(peer, 2) == [(0, 0), (1, 0), (0, 1)]
+    for _ in range(2):
+        peer.send(bytes(1000), info(2, priority=4))
+    assert abandoned(peer, 1) == [(1, 0), (0, 0), (1, 0)]
+    peer.advance(0.2)
+    peer.give(peer.sack_first(3, rwnd=10_000))
+    assert abandoned(peer, 2) == [(0, 1), (1, 0), (0, 1)]
+    assert abandoned(peer, None) == [(1, 1), (1, 0), (1, 1)]
+    assert abandoned(peer, 3) == [(0, 0)] * 3
+
+
+def test_a_message_of_which_a_part_was_sent_counts_as_sent() -> None:
+    peer = mortal()
+    peer.send(b"x")
+    peer.give(peer.sack_first(1, rwnd=FULL))
+    peer.send(bytes(3 * FULL), info(lifetime=500))
+    peer.advance(1.1)
+    assert abandoned(peer, None)[0] == (1, 0)
+
+
+def test_what_fails_with_the_association_is_not_given_up() -> None:
+    peer = mortal()
+    peer.send(b"m", info(lifetime=5000))
+    outbound = peer.association.outbound
+    peer.engine.abort(peer.association.id, b"", peer.now)
+    assert len(failures(peer.events())) == 1
+    assert outbound.abandoned.of(None) == [(0, 0)] * 3
 
 
 # -- end to end --------------------------------------------------------------------------------

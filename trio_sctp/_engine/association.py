@@ -155,6 +155,7 @@ class EngineAssociation:
         self.guarded: bool = False
         self.adaptation: int | None = None
         self.unread: Unread = outlet.arrivals.open(id)
+        self.unread.context = parameters.receive_context
         self.dry_wanted: bool = True
         self.room_wanted: bool = False  # somebody waits until it takes another message
         self.released: bool = False  # its program has gone
@@ -821,9 +822,11 @@ class EngineAssociation:
         self.life.silent = False
         if not path.error_count:
             return
+        told = not path.potentially_failed or self.parameters.expose_potentially_failed
         change = self.paths.answered(path)
         if change is not None:
-            self._report_path(path, change)
+            if told:
+                self._report_path(path, change)
             self.heartbeats.schedule(path, now)
 
     def _t3_expired(self, path: Path, now: float) -> None:
@@ -852,10 +855,15 @@ class EngineAssociation:
             self.error_count += 1
         if self.error_count > self.parameters.association_max_retrans:
             self._end(AssociationState.COMM_LOST)
-        elif change is not None:
-            self._report_path(path, change)
-            if path.potentially_failed and len(self.paths) > 1:
+            return
+        if change is not None:
+            if not path.potentially_failed or self.parameters.expose_potentially_failed:
+                self._report_path(path, change)
+            if path.potentially_failed and path.heartbeats and len(self.paths) > 1:
                 path.heartbeat_at = min(path.heartbeat_at, now)
+        primary = self.paths.switch_over(path)
+        if primary is not None:
+            self._report_path(primary, PeerAddressState.ADDR_MADE_PRIM)
 
     def make_primary(self, address: str) -> None:
         """Send new data to this address of the peer, while it works."""
@@ -950,7 +958,7 @@ class EngineAssociation:
                 self.heartbeats.probe_soon(now)
             return
         self.heartbeats.schedule(path, now)
-        if not path.usable:
+        if not path.usable and path.heartbeats:
             path.heartbeat_at = now  # the RTO has just passed
 
     # -- whether the peer is still there ---

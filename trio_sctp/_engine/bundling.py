@@ -265,8 +265,11 @@ class Bundler:
         outbound = self._outbound
         if path.flight == 0 and not outbound.probe_due and outbound.probe is None:
             path.idle(now)
+        burst = path.parameters.max_burst
+        if not burst:
+            return path.cwnd
         fragment = path.mtu - HEADER_SIZE - wire.DATA_OVERHEAD
-        return min(path.cwnd, path.flight + path.parameters.max_burst * fragment)
+        return min(path.cwnd, path.flight + burst * fragment)
 
     def _bundle_before_data(
         self, packet: PacketBuilder, may_send: bool, new_path: Path, now: float

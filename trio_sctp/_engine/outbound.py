@@ -20,6 +20,7 @@ from math import inf
 from typing import Final
 
 from .._values import FailedFragment, SendInfo
+from .abandoned import AbandonedCounts
 from .parameters import Parameters
 from .path import Path
 from .tsn import MASK
@@ -172,6 +173,7 @@ class Outbound:
       buffered: Bytes of the messages that are not acknowledged.
       messages: Number of these messages.
       failed: Messages that failed, for the program to be told.
+      abandoned: The number of those that were given up.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
@@ -192,6 +194,7 @@ class Outbound:
         "_sequence",
         "_skipped",
         "_ssns",
+        "abandoned",
         "addressed",
         "advanced",
         "buffered",
@@ -238,6 +241,7 @@ class Outbound:
         self.buffered: int = 0
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
+        self.abandoned: AbandonedCounts = AbandonedCounts()
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip: bool = False
@@ -893,6 +897,7 @@ class Outbound:
             self._origin += 1
         if message.offset:
             self.advance()
+        self.abandoned.count(message.info, sent=message.offset > 0)
 
     def advance(self) -> None:
         """Move the Advanced.Peer.Ack.Point past what is abandoned (RFC 3758 section 3.5, C2)."""

@@ -14,21 +14,30 @@ from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
+    Abandoned,
     ActiveKey,
     AdaptationLayer,
+    AsconfSupported,
+    AssociationCount,
     AssocParams,
     AuthChunks,
     AuthKey,
+    AuthSupported,
+    AutoAsconf,
     AutoClose,
     BindToDevice,
+    Context,
     DeactivateKey,
     DefaultSendParams,
     DelayedAck,
     DeleteKey,
     DisableFragments,
     DontRoute,
+    EcnSupported,
     EncapsulationPort,
     EventSubscription,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     HmacAlgorithm,
     HmacAlgorithms,
     InitMsg,
@@ -36,20 +45,27 @@ from .._options import (
     Linger,
     LocalAuthChunks,
     MappedV4,
+    MaxBurst,
     MaxSegment,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
     PathState,
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PeerAuthChunks,
     PrimaryAddress,
     Priority,
+    ProbeInterval,
+    PrStatus,
+    PrSupported,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
     ReceiveTtl,
+    ReconfigSupported,
     ReuseAddress,
     ReusePort,
     RtoInfo,
@@ -75,12 +91,17 @@ from ._layouts import (
     INITMSG_STRUCT,
     PADDRINFO_STRUCT,
     PADDRPARAMS_STRUCT,
+    PADDRTHLDS_V2_STRUCT,
+    PF_EXPOSE_DISABLE,
+    PF_EXPOSE_ENABLE,
     PR_SCTP_MASK,
     PR_SCTP_NONE,
     PR_SCTP_PRIO,
     PR_SCTP_RTX,
     PR_SCTP_TTL,
     PRIM_STRUCT,
+    PROBEINTERVAL_STRUCT,
+    PRSTATUS_STRUCT,
     RTOINFO_STRUCT,
     SACK_INFO_STRUCT,
     SNDRCVINFO_STRUCT,
@@ -112,6 +133,7 @@ class Layout(Frozen):
     The fields are named as those of the option type.  A field that the option type lacks has a name
     that starts with an underscore, and is written as 0.  Where option and struct differ, ``decode``
     turns the struct's fields into an option, and ``encode`` an option into the struct's fields.
+    ``since`` is the version of Linux that brought it, where the library runs on older ones.
     """
 
     level: int
@@ -120,6 +142,7 @@ class Layout(Frozen):
     fields: tuple[str, ...]
     decode: Callable[[Fields], Option] | None = None
     encode: Callable[[Any], Fields] | None = None
+    since: str = ""
 
     def pack(self, fields: Fields) -> bytes:
         """The packed struct.  Addresses are given packed; a field that is not given is 0."""
@@ -146,6 +169,11 @@ def _chunk_list(kind: type[Any], number: int) -> Layout:
         (ID, "_count", "types"),
         lambda f: kind(tuple(sorted(f["types"][: f["_count"]]))),
     )
+
+
+def _offer(number: int, *, since: str = "") -> Layout:
+    """An option with which an extension is offered, and that tells whether it is agreed on."""
+    return Layout(SOL_SCTP, number, ASSOC_VALUE_STRUCT, (ID, "enabled"), since=since)
 
 
 def _storage(address: Address | None) -> bytes:
@@ -393,6 +421,12 @@ LAYOUTS: dict[type[Any], Layout] = {
         ),
         _status,
     ),
+    PrStatus: Layout(
+        SOL_SCTP,
+        Opt.PR_ASSOC_STATUS,
+        PRSTATUS_STRUCT,
+        (ID, "stream", "_policy", "_unsent", "_sent"),
+    ),
     SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
     ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
     Linger: Layout(
@@ -446,6 +480,54 @@ LAYOUTS: dict[type[Any], Layout] = {
         lambda f: BindToDevice(f["name"].rstrip(b"\0").decode()),
         lambda option: {"name": option.name.encode()},
     ),
+    Context: Layout(SOL_SCTP, Opt.CONTEXT, ASSOC_VALUE_STRUCT, (ID, "value")),
+    MaxBurst: Layout(SOL_SCTP, Opt.MAX_BURST, ASSOC_VALUE_STRUCT, (ID, "packets")),
+    PartialDeliveryPoint: Layout(SOL_SCTP, Opt.PARTIAL_DELIVERY_POINT, _INT, ("size",)),
+    FragmentInterleave: Layout(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, _INT, ("level",)),
+    AssociationCount: Layout(SOL_SCTP, Opt.GET_ASSOC_NUMBER, _INT, ("count",)),
+    AutoAsconf: Layout(SOL_SCTP, Opt.AUTO_ASCONF, _INT, ("enabled",)),
+    ProbeInterval: Layout(
+        SOL_SCTP,
+        Opt.PLPMTUD_PROBE_INTERVAL,
+        PROBEINTERVAL_STRUCT,
+        (ID, "address", "interval"),
+        lambda f: ProbeInterval(f["interval"], _address(f)),
+        lambda option: {"address": _storage(option.address), "interval": option.interval},
+        since="5.14",
+    ),
+    PeerAddressThresholds: Layout(
+        SOL_SCTP,
+        Opt.PEER_ADDR_THLDS_V2,
+        PADDRTHLDS_V2_STRUCT,
+        (ID, "address", "pathmaxrxt", "potentially_failed", "switchover"),
+        lambda f: PeerAddressThresholds(
+            pathmaxrxt=f["pathmaxrxt"],
+            potentially_failed=f["potentially_failed"],
+            switchover=f["switchover"],
+            address=_address(f),
+        ),
+        lambda option: {
+            "address": _storage(option.address),
+            "pathmaxrxt": option.pathmaxrxt,
+            "potentially_failed": option.potentially_failed,
+            "switchover": option.switchover,
+        },
+        since="5.5",
+    ),
+    ExposePotentiallyFailed: Layout(
+        SOL_SCTP,
+        Opt.EXPOSE_POTENTIALLY_FAILED_STATE,
+        ASSOC_VALUE_STRUCT,
+        (ID, "enabled"),
+        lambda f: ExposePotentiallyFailed(f["enabled"] == PF_EXPOSE_ENABLE),
+        lambda option: {"enabled": PF_EXPOSE_ENABLE if option.enabled else PF_EXPOSE_DISABLE},
+        since="5.5",
+    ),
+    EcnSupported: _offer(Opt.ECN_SUPPORTED, since="5.4"),
+    PrSupported: _offer(Opt.PR_SUPPORTED),
+    ReconfigSupported: _offer(Opt.RECONFIG_SUPPORTED),
+    AsconfSupported: _offer(Opt.ASCONF_SUPPORTED, since="5.4"),
+    AuthSupported: _offer(Opt.AUTH_SUPPORTED, since="5.4"),
 }
 
 _NOT_DELIVERED = "Linux accepts it and then delivers nothing"
@@ -511,6 +593,11 @@ def _read_udp_port() -> int:
 
 def _translated(error: OSError, kind: type[Any]) -> OSError:
     """The error to raise: `OptionUnsupported` if this socket, or the peer, lacks the option."""
+    if error.errno == errno.ENOPROTOOPT and (since := LAYOUTS[kind].since):
+        return _unsupported(kind, f"it needs Linux {since}")
+    if error.errno == errno.ENOENT:
+        # What Linux says of an address that is not the peer's, where others say EINVAL.
+        return OSError(errno.EINVAL, error.strerror)
     if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
         needs = " (it needs an IPv6 socket)" if kind in (TrafficClass, IPv6Only) else ""
         return OptionUnsupported(
@@ -524,8 +611,8 @@ def _translated(error: OSError, kind: type[Any]) -> OSError:
     if error.errno == errno.EACCES and kind in _OF_AUTHENTICATION:
         return OptionUnsupported(
             errno.EACCES,
-            "the peer does not authenticate chunks, or the sysctl net.sctp.auth_enable was 0 when "
-            "the socket was opened",
+            "the peer does not authenticate chunks, or this socket does not: neither was "
+            "AuthSupported(True) set nor the sysctl net.sctp.auth_enable 1 when it was opened",
         )
     return error
 
@@ -540,7 +627,11 @@ def _read(sock: socket.socket, layout: Layout, request: Fields) -> Fields:
 
 
 def get_option(
-    sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
+    sock: socket.socket,
+    kind: type[T],
+    association_id: int | None,
+    address: Address | None = None,
+    stream: int | None = None,
 ) -> T:
     """Read an option with all its fields."""
     layout = _layout(kind, sock)
@@ -551,6 +642,8 @@ def get_option(
     try:
         if kind is PeerAddressInfo:
             result = _get_path(sock, layout, request)
+        elif kind is PrStatus:
+            result = _get_pr_status(sock, layout, request, stream)
         else:
             fields = _read(sock, layout, request)
             if layout.decode is not None:
@@ -582,6 +675,22 @@ def _get_path(sock: socket.socket, layout: Layout, request: Fields) -> PeerAddre
         fields.update(state=PathState.POTENTIALLY_FAILED, cwnd=0, srtt=0, rto=0, mtu=0)
     ours, theirs = (unpack_address(f["address"])[0] for f in (fields, primary))
     return _path(fields, primary=ours == theirs)
+
+
+def _get_pr_status(
+    sock: socket.socket, layout: Layout, request: Fields, stream: int | None
+) -> PrStatus:
+    """What was given up, on all streams or one: Linux tells it for one policy at a time."""
+    if stream is not None:
+        layout = dataclasses.replace(layout, number=Opt.PR_STREAM_STATUS)
+    abandoned: list[Abandoned] = []
+    for policy in PR_SCTP_TTL, PR_SCTP_RTX, PR_SCTP_PRIO:
+        f = _read(sock, layout, request | {"stream": stream or 0, "_policy": policy})
+        abandoned.append(Abandoned(f["_sent"], f["_unsent"]))
+    lifetime, retransmissions, priority = abandoned
+    return PrStatus(
+        stream=stream, lifetime=lifetime, retransmissions=retransmissions, priority=priority
+    )
 
 
 def association_at(sock: socket.socket, address: Address) -> int:

@@ -459,9 +459,13 @@ class KernelSocket:
     # -- options and events ---
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
-        return _options.get_option(self._sock, kind, association_id, address)
+        return _options.get_option(self._sock, kind, association_id, address, stream)
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         if isinstance(option, DefaultSendParams) and option.lifetime != 0:
