@@ -307,8 +307,8 @@ class SetPeerPrimaryAddress(Option):
     """Ask the peer to send to this address of ours (SCTP_SET_PEER_PRIMARY_ADDR; gen_sctp
     ``sctp_set_peer_primary_addr``).
 
-    It needs a peer that takes ASCONF chunks, and ``net.sctp.addip_enable`` on Linux.  It can only
-    be set, and the peer decides.
+    It needs a peer that takes ASCONF chunks (see `AsconfSupported`).  It can only be set, and the
+    peer decides.
 
     Attributes:
       address: One of our addresses.
@@ -699,14 +699,30 @@ class AsconfSupported(Option):
     """Whether addresses may be added and removed while an association is up
     (SCTP_ASCONF_SUPPORTED; Linux 5.4).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
-    is off unless it is set, or ``net.sctp.addip_enable``.
+    Both sides have to offer it, and authentication (`AuthSupported`).  Read of one association, it
+    tells whether they have.  On the userland stack and the simulated network it is on, on Linux off
+    unless it is set, or ``net.sctp.addip_enable``.
 
     Source: RFC 5061 section 4.2.7.
     """
 
     scope: ClassVar[Scope] = Scope.NEW
     negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class AsconfWithoutAuth(Option):
+    """Whether peers may add and remove addresses without authentication, which RFC 5061 forbids.
+
+    It is off unless it is set.  Otherwise a peer is refused that offers to change addresses but no
+    authentication, as Linux with ``net.sctp.addip_noauth_enable``.  Whoever sees or guesses the
+    verification tag of an association can then have it go elsewhere.  Linux has only that sysctl.
+
+    Source: RFC 5061 sections 4.1.1 and 6.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
     enabled: bool
 
 

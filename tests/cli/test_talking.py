@@ -23,6 +23,9 @@ from trio_sctp import (
     StreamChange,
     StreamReset,
 )
+from trio_sctp import (
+    ReconfigurationFlags as Flags,
+)
 from trio_sctp._cli.session import Session, told
 from trio_sctp.testing import association_pair, simulated_network
 
@@ -214,32 +217,37 @@ async def test_a_message_with_a_priority_arrives(run: RunCommand, stack: list[ob
     ("event", "text"),
     [
         (
-            StreamReset(association_id=1, flags=2, streams=(3, 4)),
+            StreamReset(association_id=1, flags=Flags.OUTGOING, streams=(3, 4)),
             "outgoing streams 3 4 begin anew",
         ),
-        (StreamReset(association_id=1, flags=1, streams=()), "all incoming streams begin anew"),
         (
-            StreamReset(association_id=1, flags=2 | 4, streams=(7,)),
+            StreamReset(association_id=1, flags=Flags.INCOMING, streams=()),
+            "all incoming streams begin anew",
+        ),
+        (
+            StreamReset(association_id=1, flags=Flags.OUTGOING | Flags.DENIED, streams=(7,)),
             "refused: to reset outgoing streams 7",
         ),
         (
-            StreamReset(association_id=1, flags=1 | 8, streams=()),
+            StreamReset(association_id=1, flags=Flags.INCOMING | Flags.FAILED, streams=()),
             "failed: to reset all incoming streams",
         ),
         (
-            AssociationReset(association_id=1, flags=0, local_tsn=5, remote_tsn=6),
+            AssociationReset(association_id=1, flags=Flags(0), local_tsn=5, remote_tsn=6),
             "all streams and TSNs begin anew",
         ),
         (
-            AssociationReset(association_id=1, flags=4, local_tsn=5, remote_tsn=6),
+            AssociationReset(association_id=1, flags=Flags.DENIED, local_tsn=5, remote_tsn=6),
             "refused: to reset all streams and TSNs",
         ),
         (
-            StreamChange(association_id=1, flags=0, inbound_streams=10, outbound_streams=12),
+            StreamChange(association_id=1, flags=Flags(0), inbound_streams=10, outbound_streams=12),
             "streams: 12 out, 10 in",
         ),
         (
-            StreamChange(association_id=1, flags=8, inbound_streams=10, outbound_streams=10),
+            StreamChange(
+                association_id=1, flags=Flags.FAILED, inbound_streams=10, outbound_streams=10
+            ),
             "failed: to add streams",
         ),
     ],

@@ -15,6 +15,7 @@ from trio_sctp import (
     AdaptationIndication,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssociationLost,
     AssociationState,
@@ -1092,6 +1093,7 @@ def test_every_option_is_tested_here() -> None:
     tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
+    tested |= {AsconfWithoutAuth}  # test_address_changes.py
     tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}

@@ -129,15 +129,16 @@ def key_changes(peer: ScriptedPeer) -> list[tuple[int, int, int]]:
 def test_what_an_init_offers_by_default() -> None:
     init = ScriptedPeer().connect()
     offered = [p for p in init.parameters if p.type in ASKED]
-    assert [p.type for p in offered] == [ParameterType.RANDOM, ParameterType.HMAC_ALGORITHMS]
+    assert [p.type for p in offered] == sorted(ASKED)
     assert len(offered[0].value) == 32
-    assert offered[1].value == bytes.fromhex("0003 0001")
+    assert offered[1].value == bytes([128, 193])  # of addresses that change (RFC 5061)
+    assert offered[2].value == bytes.fromhex("0003 0001")
 
 
 def test_what_an_init_offers_that_wants_chunks_authenticated() -> None:
     peer = ScriptedPeer(auth_chunks=(SACK, DATA), hmac_algorithms=(SHA_1,))
     offered = {p.type: p.value for p in peer.connect().parameters}
-    assert offered[ParameterType.CHUNK_LIST] == bytes([DATA, SACK])
+    assert offered[ParameterType.CHUNK_LIST] == bytes([DATA, SACK, 128, 193])
     assert offered[ParameterType.HMAC_ALGORITHMS] == bytes.fromhex("0001")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import struct
+from typing import Any
 
 import google_crc32c
 import pytest
@@ -52,6 +53,26 @@ def aborts(causes: list[Tlv], reflected: bool) -> tuple[wire.Chunk, bytes]:
     return wire.Abort(causes, reflected, bare(built)[4:]), built
 
 
+def reconfigs() -> st.SearchStrategy[tuple[wire.Chunk, bytes]]:
+    streams = st.lists(U16, max_size=6).map(tuple)
+    out = st.builds(wire.ReconfigRequest, st.just(13), U32, U32, U32, streams)
+    into = st.builds(wire.ReconfigRequest, st.just(14), U32, streams=streams)
+    whole = st.builds(wire.ReconfigRequest, st.just(15), U32)
+    more_out, more_in = (
+        st.builds(wire.ReconfigRequest, st.just(kind), U32, count=U16) for kind in (17, 18)
+    )
+    tsns = st.none() | st.tuples(U32, U32)
+    responses = st.lists(st.builds(wire.ReconfigResponse, U32, U32, tsns), min_size=1, max_size=2)
+    parts: st.SearchStrategy[Any] = st.one_of(
+        st.tuples(st.just([]), st.tuples(out, into) | st.tuples(more_out, more_in)),
+        st.tuples(st.just([]), st.tuples(st.one_of(out, into, whole, more_out, more_in))),
+        st.tuples(responses, st.just(())),
+        st.tuples(responses.map(lambda some: some[:1]), st.tuples(out)),
+    )
+    made = parts.map(lambda part: wire.Reconfig(part[0], list(part[1])))
+    return made.map(lambda reconfig: (reconfig, wire.reconfig_chunk(reconfig)))
+
+
 def length_of(chunk: bytes) -> int:
     return int.from_bytes(chunk[2:4], "big")
 
@@ -61,6 +82,7 @@ def bare(chunk: bytes) -> bytes:
     return chunk[: length_of(chunk)]
 
 
+ADDRESSES = st.ip_addresses().map(lambda address: wire.address_parameter(str(address)))
 FLAGS = "last", "first", "unordered", "immediate"
 PAIRS = st.lists(st.tuples(U16, U16), max_size=6)
 NOT_KNOWN = U8.filter(lambda kind: kind not in set(wire.ChunkType))
@@ -89,6 +111,13 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
     "FORWARD TSN": st.tuples(U32, PAIRS).map(
         lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
     ),
+    "ASCONF": st.tuples(U32, ADDRESSES, OPTIONS).map(
+        lambda fields: (wire.Asconf(*fields), wire.asconf_chunk(*fields))
+    ),
+    "ASCONF ACK": st.tuples(U32, OPTIONS).map(
+        lambda fields: (wire.AsconfAck(*fields), wire.asconf_ack_chunk(*fields))
+    ),
+    "RE-CONFIG": reconfigs(),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -213,8 +242,11 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         13: "CWR",
         14: "SHUTDOWN_COMPLETE",
         15: "AUTH",  # RFC 4895 section 4.1
+        128: "ASCONF_ACK",  # RFC 5061 section 4.1
+        130: "RE_CONFIG",  # RFC 6525 section 3.1
         132: "PAD",  # RFC 4820 section 3
         192: "FORWARD_TSN",  # RFC 3758 section 3.2
+        193: "ASCONF",  # RFC 5061 section 4.1
     },
     wire.ParameterType: {
         # Tables 2 to 5, sections 3.3.2 to 3.3.5
@@ -235,6 +267,15 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         0xC000: "FORWARD_TSN_SUPPORTED",  # RFC 3758 section 3.1
         0xC006: "ADAPTATION_INDICATION",  # RFC 5061 section 4.2.6
     },
+    wire.ReconfigParameter: {
+        # RFC 6525, table 2
+        13: "OUTGOING_RESET",
+        14: "INCOMING_RESET",
+        15: "ASSOCIATION_RESET",
+        16: "RESPONSE",
+        17: "ADD_OUTGOING",
+        18: "ADD_INCOMING",
+    },
     wire.Cause: {
         # Table 7, section 3.3.10
         1: "INVALID_STREAM",
@@ -252,6 +293,20 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         13: "PROTOCOL_VIOLATION",
         14: "RESTART_WITH_NEW_ENCAPSULATION_PORT",  # RFC 6951 section 5.3
         0x0105: "UNSUPPORTED_HMAC",  # RFC 4895 section 4.1
+        # RFC 5061 section 4.3
+        0xA0: "DELETE_LAST_ADDRESS",
+        0xA1: "RESOURCE_SHORTAGE",
+        0xA2: "DELETE_SOURCE_ADDRESS",
+        0xA3: "ILLEGAL_ASCONF_ACK",
+        0xA4: "NO_AUTHORIZATION",
+    },
+    wire.AsconfParameter: {
+        # RFC 5061 section 4.2
+        0xC001: "ADD_ADDRESS",
+        0xC002: "DELETE_ADDRESS",
+        0xC003: "ERROR",
+        0xC004: "SET_PRIMARY",
+        0xC005: "SUCCESS",
     },
 }
 
@@ -306,8 +361,11 @@ _VALUES = (
     wire.ShutdownComplete,
     wire.ForwardTsn,
     wire.Auth,
+    wire.Reconfig,
     wire.UnknownChunk,
     wire.BadChunk,
+    wire.Asconf,
+    wire.AsconfAck,
 )
 
 

@@ -11,6 +11,7 @@ from trio_sctp import (
     ActiveKey,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssocParams,
     AuthChunks,
     AuthKey,
@@ -71,8 +72,8 @@ SOCKET: list[Option] = [
     AutoAsconf(True),
     DisableFragments(True),
     DontRoute(True),
-    HmacAlgorithms([HmacAlgorithm.SHA_1]),
     FragmentInterleave(0),
+    HmacAlgorithms([HmacAlgorithm.SHA_1]),
     Linger(True, 5),
     MappedV4(True),
     NoDelay(False),
@@ -95,6 +96,7 @@ OPENING: list[Option] = [
 NEW: list[Option] = [
     AdaptationLayer(1),
     AsconfSupported(True),
+    AsconfWithoutAuth(True),
     AuthSupported(True),
     AutoClose(1),
     EcnSupported(True),
@@ -124,8 +126,14 @@ ASSOCIATION: list[Option] = [
 ]
 ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER)]
 
-READ_ONLY = {"AssociationCount", "PeerAddressInfo", "PrStatus", "Status"}
-READ_ONLY |= {"LocalAuthChunks", "PeerAuthChunks"}
+READ_ONLY = {
+    "AssociationCount",
+    "LocalAuthChunks",
+    "PeerAddressInfo",
+    "PeerAuthChunks",
+    "PrStatus",
+    "Status",
+}
 
 
 def name(option: Option) -> str:

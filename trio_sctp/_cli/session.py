@@ -22,6 +22,7 @@ from trio_sctp import (
     Message,
     Passive,
     PeerAddressChange,
+    ReconfigurationFlags,
     RemoteError,
     SendFailed,
     ShutdownReceived,
@@ -269,15 +270,14 @@ def told(event: Event) -> str:
             return repr(event)
 
 
-_WAYS = {1: "incoming", 2: "outgoing"}
-_DENIED, _FAILED = 4, 8
+_WAYS = {ReconfigurationFlags.INCOMING: "incoming", ReconfigurationFlags.OUTGOING: "outgoing"}
 
 
-def _outcome(flags: int, request: str, done: str) -> str:
+def _outcome(flags: ReconfigurationFlags, request: str, done: str) -> str:
     """What became of a request to change streams (RFC 6525 section 6.1)."""
-    if flags & _DENIED:
+    if flags & ReconfigurationFlags.DENIED:
         return f"refused: to {request}"
-    if flags & _FAILED:
+    if flags & ReconfigurationFlags.FAILED:
         return f"failed: to {request}"
     return done
 

@@ -22,6 +22,8 @@ from .wire import HEADER_SIZE, ChunkType
 
 _SMALLEST_SACK: Final = 32
 _SMALLEST_FORWARD_TSN: Final = 32
+_OF_ONE_PATH: Final = frozenset({ChunkType.HEARTBEAT, ChunkType.HEARTBEAT_ACK})
+_TO_UNCONFIRMED: Final = _OF_ONE_PATH | {ChunkType.ASCONF_ACK}
 _SMALLEST_DATA: Final = wire.DATA_OVERHEAD + 4
 _IN_PROBE: Final = (ChunkType.HEARTBEAT, ChunkType.PAD)
 
@@ -148,10 +150,10 @@ class Bundler:
 
     # -- control chunks ---
 
-    def send_control(self) -> None:
-        """Have all control chunks leave that wait, and a SACK if one is due."""
+    def send_control(self, *, with_sack: bool = True) -> None:
+        """Have all control chunks leave that wait, and a SACK if one is due and may leave."""
         acks = self._acks
-        if acks.due:
+        if acks.due and with_sack:
             path = acks.path or self._paths.for_data()
             sack = acks.sack(path.mtu - HEADER_SIZE - self.auth_size)
             if not self.control:  # as with nearly every packet that brings data
@@ -167,6 +169,18 @@ class Bundler:
                 packet.enlarge(len(chunk))
                 packet.add(chunk)
             self.send_packet(packet)
+
+    def leave(self, path: Path, other: Path) -> None:
+        """Have what waits for a path that is gone leave on another, but what is about that path."""
+        self.control = [
+            (other if where is path else where, chunk)
+            for where, chunk in self.control
+            if where is not path or chunk[0] not in _OF_ONE_PATH
+        ]
+
+    def drop_unfit(self) -> None:
+        """Drop what waits, but what may go to addresses that are not confirmed."""
+        self.control = [one for one in self.control if one[1][0] in _TO_UNCONFIRMED]
 
     def _bundle_control(self, packet: PacketBuilder) -> None:
         """Put in what waits for its path, as far as it fits."""

@@ -21,7 +21,7 @@ from math import inf
 from typing import Final
 
 from .._options import Status, StatusState
-from .._values import Arrival, SenderDry, SendInfo
+from .._values import Arrival, ReconfigurationRequest, SenderDry, SendInfo
 from . import wire
 from .account import ASSOCIATION_COST, LEFT_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
@@ -30,6 +30,7 @@ from .association import EngineAssociation
 from .authentication import Authentication
 from .cookie import Cookie
 from .deadlines import Deadlines
+from .extensions import Extension
 from .handshake import Handshake, Reply, Verdict, out_of_the_blue, refusal, shutdown_complete
 from .offer import Offer
 from .outbound import OutgoingMessage
@@ -217,6 +218,38 @@ class Engine:
         self._settle(association)
         return take_back
 
+    def reconfigure(
+        self,
+        id: int,
+        request: ReconfigurationRequest,
+        answered: Callable[[int], None],
+        now: float,
+    ) -> Callable[[float], bool]:
+        """Ask the peer to reset or to add streams (RFC 6525).
+
+        ``answered`` is called with the `ReconfigurationResult`.  Returns a function of the time
+        that takes the request back, and returns whether it has: not if it is on its way.
+
+        Raises:
+          OSError: EPIPE, there is no such association, or it shuts down; EOPNOTSUPP, the peer does
+            not know RFC 6525.
+        """
+        association = self._association(id)
+        if not association.extensions & Extension.RECONFIG:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        if not association.may_reconfigure():
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._now = now
+        take_back = association.reconfigure(request, answered, now)
+        self._settle(association)
+
+        def take_it_back(now: float) -> bool:
+            taken = take_back()
+            self.flush(id, now)
+            return taken
+
+        return take_it_back
+
     def tell_if_dry(self, id: int) -> None:
         """Report an association that has nothing to send and nothing unacknowledged."""
         association = self._association(id)
@@ -226,6 +259,49 @@ class Engine:
     def set_primary(self, id: int, address: str) -> None:
         """Send to this address of the peer (RFC 6458 section 8.1.9)."""
         self._association(id).make_primary(address)
+
+    def add_address(self, address: str, now: float) -> None:
+        """Add a local address, and tell the peers that can be told (RFC 5061)."""
+        self._now = now
+        if address not in self.addresses:
+            self.addresses.append(address)
+        for association in list(self.associations.values()):
+            association.add_local(address, now)
+            self._settle(association)
+
+    def remove_address(self, address: str, now: float) -> None:
+        """Give up a local address, where peers can be told of that; others may go on with it."""
+        self._now = now
+        self.addresses.remove(address)
+        for association in list(self.associations.values()):
+            association.remove_local(address, now)
+            self._settle(association)
+        if address not in self._address_book.kept:
+            self._address_book.freed.append(address)
+
+    def keeps(self, address: str) -> bool:
+        """Whether associations still have a local address that was removed."""
+        return address in self._address_book.kept
+
+    @property
+    def freed(self) -> list[str]:
+        """Local addresses that were removed and that no association has any more; whoever closes
+        what they were for takes them away."""
+        return self._address_book.freed
+
+    def ask_for_primary(self, id: int, address: str, now: float) -> None:
+        """Ask the peer to send to this address of ours (RFC 5061 section 4.2.4).
+
+        Raises:
+          OSError: EADDRNOTAVAIL, it is not ours; EPERM, the peer takes no ASCONF.
+        """
+        self._now = now
+        association = self._association(id)
+        if address not in association.lasting_addresses():
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        if not association.ask_for_primary(address, now):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self._settle(association)
 
     def status(self, id: int) -> Status:
         """Return the state of an association; raise OSError if there is none."""
@@ -464,7 +540,8 @@ class Engine:
                 # Section 8.5.1 C
                 return association.state is StatusState.SHUTDOWN_ACK_SENT and not chunk.reflected
             if isinstance(chunk, wire.Abort):
-                return not chunk.reflected  # section 8.5.1 B
+                # Section 8.5.1 B; RFC 5061 section 5.3.1.
+                return not (chunk.reflected or association.is_leaving(route.local))
         return True
 
     def unreachable(self, data: bytes, remote: str, now: float) -> None:
@@ -533,6 +610,13 @@ class Engine:
             return
         owner = self._address_book.owners.get((route.remote, port))
         peer = self._tags.owners.get(tag)
+        if (
+            peer is not None
+            and peer.peer_port == port
+            and first == ChunkType.ASCONF
+            and self._is_taken_as_moved(data, kinds, peer, route, now)
+        ):
+            return
         if peer is not None and peer.peer_port == port and route.remote in peer.heartbeats.awaited:
             self._handle_awaited(data, peer, owner, route, now)
             return
@@ -541,6 +625,22 @@ class Engine:
         elif first == ChunkType.SHUTDOWN_ACK and owner.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(tag, route), port, now)
+
+    def _is_taken_as_moved(
+        self, data: bytes, kinds: list[int], peer: EngineAssociation, route: Route, now: float
+    ) -> bool:
+        """Process a packet that begins with an ASCONF, from an address unknown, if it may be from
+        an association's peer: it names one of its addresses (RFC 5061 section 5.2, D2)."""
+        packet = wire.parse_packet_untrusted(data)
+        if isinstance(packet, wire.Malformed) or not peer.is_named(packet):
+            return False
+        packet.chunks = peer.admit(packet.chunks, kinds, route)
+        if packet.chunks and isinstance(packet.chunks[0], wire.Asconf):  # else it is not the peer's
+            peer.receive(packet, route, len(data), now)
+        else:
+            peer.flush(now)
+        self._settle(peer)
+        return True
 
     def _handle_awaited(
         self,
@@ -584,8 +684,9 @@ class Engine:
         # An ABORT or SHUTDOWN COMPLETE may have the tag that its sender received (8.5.1 B and C).
         for association in self._address_book.claimants(route.remote, outline.source_port):
             if association.their_tag == outline.tag and (
-                ChunkType.SHUTDOWN_COMPLETE not in kinds
-                or association.state is StatusState.SHUTDOWN_ACK_SENT
+                not association.is_leaving(route.local)
+                if ChunkType.SHUTDOWN_COMPLETE not in kinds
+                else association.state is StatusState.SHUTDOWN_ACK_SENT
             ):
                 return association
         return None

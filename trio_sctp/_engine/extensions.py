@@ -20,11 +20,18 @@ class Extension(enum.IntFlag):
     """Messages can be given up (RFC 3758)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
+    RECONFIG = 2
+    """Streams can be reset and added (RFC 6525)."""
+    ASCONF = 16
+    """Addresses can change (RFC 5061)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
     (Extension.AUTH, ChunkType.AUTH),
+    (Extension.RECONFIG, ChunkType.RE_CONFIG),
+    (Extension.ASCONF, ChunkType.ASCONF),
+    (Extension.ASCONF, ChunkType.ASCONF_ACK),
 ]
 """The chunk types by which an extension is named."""
 
@@ -36,7 +43,35 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
+    if parameters.reconfiguration:
+        extensions |= Extension.RECONFIG
+    if parameters.asconf and (parameters.authentication or parameters.asconf_without_auth):
+        extensions |= Extension.ASCONF
     return extensions
+
+
+def agreed(theirs: int, parameters: Parameters) -> int:
+    """Return which of a peer's extensions are used: those that we offer too.
+
+    ASCONF needs AUTH (RFC 5061 section 4.1.1), unless the program says otherwise.
+    """
+    extensions = theirs & offered(parameters)
+    if not (extensions & Extension.AUTH or parameters.asconf_without_auth):
+        extensions &= ~Extension.ASCONF
+    return extensions
+
+
+def is_unsafe(theirs: int, parameters: Parameters) -> bool:
+    """Whether a peer wants addresses to change without authentication, while we insist on it.
+
+    No association is made with one (RFC 5061 section 6).
+    """
+    return bool(
+        theirs & Extension.ASCONF
+        and not theirs & Extension.AUTH
+        and offered(parameters) & Extension.ASCONF
+        and not parameters.asconf_without_auth
+    )
 
 
 def named_untrusted(chunk_types: bytes) -> int:

@@ -174,6 +174,8 @@ class Outbound:
       messages: Number of these messages.
       failed: Messages that failed, for the program to be told.
       abandoned: The number of those that were given up.
+      held: Streams whose new messages wait, since the peer is asked to let them begin again.
+      waiting: These messages.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
@@ -187,6 +189,8 @@ class Outbound:
         "_gapped",
         "_gaps",
         "_gone",
+        "_last_before",
+        "_last_tsn_before",
         "_origin",
         "_recounted",
         "_reneged_at",
@@ -204,6 +208,7 @@ class Outbound:
         "flight",
         "forward_due",
         "gap_blocks",
+        "held",
         "largest_rwnd",
         "marked",
         "may_skip",
@@ -218,6 +223,7 @@ class Outbound:
         "retransmit_one",
         "retransmitted",
         "rwnd",
+        "waiting",
         "window_shut",
     )
 
@@ -242,6 +248,8 @@ class Outbound:
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
         self.abandoned: AbandonedCounts = AbandonedCounts()
+        self.held: Collection[int] = ()
+        self.waiting: deque[OutgoingMessage] = _NOTHING
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip: bool = False
@@ -264,6 +272,10 @@ class Outbound:
         # The three highest TSNs below which SACKs reported what is missing, the lowest first.
         self._reports: tuple[int, int, int] = (-1, -1, -1)
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
+        # The last message of each held stream before the hold, while some of it is queued; and the
+        # TSN up to which all of these streams was sent before.
+        self._last_before: list[OutgoingMessage] = []
+        self._last_tsn_before = initial_tsn - 1
 
     @property
     def chunks(self) -> int:
@@ -275,7 +287,7 @@ class Outbound:
     @property
     def empty(self) -> bool:
         """Whether everything was sent and acknowledged."""
-        return not self.queue and not self.outstanding
+        return not self.queue and not self.outstanding and not self.waiting
 
     def has_room(self) -> bool:
         """Whether one more message may be queued."""
@@ -325,9 +337,12 @@ class Outbound:
 
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
-        if self.queue is _NOTHING:
-            self.queue = deque()
-        self.queue.append(message)
+        if self.held and message.info.stream in self.held:
+            self.waiting.append(message)
+        else:
+            if self.queue is _NOTHING:
+                self.queue = deque()
+            self.queue.append(message)
         if message.info.address is not None:
             self.addressed = True
         self.buffered += len(message.data)
@@ -520,6 +535,63 @@ class Outbound:
             heapq.heappush(self.marked, chunk.tsn)
             if chunk.path.timed_tsn == chunk.tsn:
                 chunk.path.timed_tsn = None
+
+    # -- streams that begin again (RFC 6525 sections 5.1.2 and 5.2.7) ---
+
+    def hold(self, streams: Collection[int]) -> None:
+        """Let no message of these streams follow those that are queued now."""
+        self.held = streams
+        self.waiting = deque()
+        last: dict[int, OutgoingMessage] = {}
+        for message in self.queue:
+            if not message.abandoned and message.info.stream in streams:
+                last[message.info.stream] = message
+        self._last_before = list(last.values())
+        self._last_tsn_before = self.next_tsn - 1
+
+    def drained(self) -> bool:
+        """Whether all of the held streams that was queued before is acknowledged or given up."""
+        last = self._last_before
+        while last:
+            message = last[-1]
+            if not message.abandoned and message.offset < len(message.data):
+                return False
+            last.pop()
+            self._last_tsn_before = self.next_tsn - 1
+        return self.cumulative >= self._last_tsn_before
+
+    def release(self, *, reset: bool) -> None:
+        """Let the messages of held streams go on; from SSN 0, if they were reset."""
+        if reset:
+            for stream in self.held if len(self.held) < len(self._ssns) else list(self._ssns):
+                if stream in self.held:
+                    self._ssns.pop(stream, None)
+        waiting, self.waiting = self.waiting, _NOTHING
+        self.held = ()
+        for message in waiting:
+            if not message.abandoned:
+                if self.queue is _NOTHING:
+                    self.queue = deque()
+                self.queue.append(message)
+
+    def fail_waiting(self) -> None:
+        """Fail the messages of held streams: the peer may have reset these, or not."""
+        for message in self.waiting:
+            if not message.abandoned:
+                message.abandoned = True
+                self.buffered -= len(message.data)
+                self.messages -= 1
+                self._fail(message, 0)
+        self.release(reset=False)
+
+    def renumber(self, wire_tsn: int) -> None:
+        """Go on with this TSN, and with SSN 0 on each stream; nothing is outstanding."""
+        # TSNs are counted on, whatever they are on the wire.
+        more = (wire_tsn - self.next_tsn) & MASK
+        self.next_tsn += more
+        self._origin += more
+        self.cumulative = self.advanced = self.next_tsn - 1
+        self._ssns.clear()
 
     # -- acknowledgements (6.2.1, 7.2) ---
 
@@ -857,6 +929,17 @@ class Outbound:
                     self.mark(chunk)
                     chunk.fast = False
 
+    def leave(self, path: Path, other: Path, now: float) -> None:
+        """Have what is outstanding on a path that is gone be retransmitted, on another one."""
+        if path.newest < 0 and not path.moved:
+            return  # nothing was ever sent on it
+        self.mark_all_on(path, now)
+        for chunk in self.outstanding.values():
+            if chunk.path is path:
+                chunk.path = other
+                heapq.heappush(other.moved, chunk.tsn)
+        path.timed_tsn = None
+
     # -- partial reliability ---
 
     def _should_abandon(self, message: OutgoingMessage, chunk: SentChunk, now: float) -> bool:
@@ -954,7 +1037,7 @@ class Outbound:
         seen: dict[int, OutgoingMessage] = {}
         for chunk in self.outstanding.values():
             seen.setdefault(id(chunk.message), chunk.message)
-        for message in self.queue:
+        for message in (*self.queue, *self.waiting):
             seen.setdefault(id(message), message)
         for message in seen.values():
             if not message.abandoned:
@@ -965,6 +1048,8 @@ class Outbound:
         self._reports = (-1, -1, -1)
         self._recounted.clear()
         self.queue.clear()
+        self.waiting = _NOTHING
+        self.held = ()
         self._gone = 0
         self._expendable.clear()
         self._skipped.clear()

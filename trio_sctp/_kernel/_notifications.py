@@ -23,6 +23,7 @@ from .._values import (
     PartialDeliveryAborted,
     PeerAddressChange,
     PeerAddressState,
+    ReconfigurationFlags,
     RemoteError,
     SenderDry,
     ShutdownReceived,
@@ -115,14 +116,22 @@ def _event(
             return SenderDry(association_id=f[0])
         case Note.STREAM_RESET_EVENT:
             streams = struct.unpack(f"={len(rest) // 2}H", rest[: len(rest) // 2 * 2])
-            return StreamReset(association_id=f[0], flags=flags, streams=streams)
+            return StreamReset(
+                association_id=f[0], flags=ReconfigurationFlags(flags), streams=streams
+            )
         case Note.ASSOC_RESET_EVENT:
             return AssociationReset(
-                association_id=f[0], flags=flags, local_tsn=f[1], remote_tsn=f[2]
+                association_id=f[0],
+                flags=ReconfigurationFlags(flags),
+                local_tsn=f[1],
+                remote_tsn=f[2],
             )
         case Note.STREAM_CHANGE_EVENT:
             return StreamChange(
-                association_id=f[0], flags=flags, inbound_streams=f[1], outbound_streams=f[2]
+                association_id=f[0],
+                flags=ReconfigurationFlags(flags),
+                inbound_streams=f[1],
+                outbound_streams=f[2],
             )
 
 

@@ -18,6 +18,7 @@ from .._options import (
     ActiveKey,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthChunks,
@@ -160,6 +161,11 @@ def _socket_option(number: int, field: str) -> Layout:
     return Layout(socket.SOL_SOCKET, number, _INT, (field,))
 
 
+def _offer(number: int, *, since: str = "") -> Layout:
+    """An option with which an extension is offered, and that tells whether it is agreed on."""
+    return Layout(SOL_SCTP, number, ASSOC_VALUE_STRUCT, (ID, "enabled"), since=since)
+
+
 def _chunk_list(kind: type[Any], number: int) -> Layout:
     """An option that tells a list of chunk types, which has no order."""
     return Layout(
@@ -169,11 +175,6 @@ def _chunk_list(kind: type[Any], number: int) -> Layout:
         (ID, "_count", "types"),
         lambda f: kind(tuple(sorted(f["types"][: f["_count"]]))),
     )
-
-
-def _offer(number: int, *, since: str = "") -> Layout:
-    """An option with which an extension is offered, and that tells whether it is agreed on."""
-    return Layout(SOL_SCTP, number, ASSOC_VALUE_STRUCT, (ID, "enabled"), since=since)
 
 
 def _storage(address: Address | None) -> bytes:
@@ -536,6 +537,7 @@ _UNSUPPORTED: dict[type[Any], str] = {
     ReceiveTos: _NOT_DELIVERED,
     ReceiveTrafficClass: _NOT_DELIVERED,
     ReceiveTtl: _NOT_DELIVERED,
+    AsconfWithoutAuth: "the sysctl net.sctp.addip_noauth_enable decides it",
 }
 
 _OF_AUTHENTICATION = (

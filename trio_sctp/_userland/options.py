@@ -24,6 +24,8 @@ from .._options import (
     Abandoned,
     ActiveKey,
     AdaptationLayer,
+    AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthChunks,
@@ -61,6 +63,7 @@ from .._options import (
     ReceiveBuffer,
     RtoInfo,
     SendBuffer,
+    SetPeerPrimaryAddress,
     Status,
     Tos,
 )
@@ -544,6 +547,30 @@ def _negotiated(
     return Row(read, write)
 
 
+def _agreed_on_asconf(association: EngineAssociation) -> bool:
+    return association.changes is not None
+
+
+def _read_asconf_without_auth(target: Target) -> AsconfWithoutAuth:
+    return AsconfWithoutAuth(target.parameters.asconf_without_auth)
+
+
+def _write_asconf_without_auth(target: Target, option: AsconfWithoutAuth) -> None:
+    target.parameters.asconf_without_auth = option.enabled
+
+
+def _write_peer_primary(target: Target, option: SetPeerPrimaryAddress) -> None:
+    engine, association, address = target.socket.engine, target.association, option.address
+    assert association is not None
+    if address[1] != engine.port:
+        raise refusal(errno.EADDRNOTAVAIL)
+    try:
+        engine.ask_for_primary(association.id, host_of(address), trio.current_time())
+    except PermissionError as error:
+        raise OptionUnsupported(errno.EPERM, "the peer takes no ASCONF chunks") from error
+    target.socket.settle()
+
+
 # -- authentication ---
 
 
@@ -694,6 +721,9 @@ ROWS: dict[type[Any], Row] = {
     AssociationCount: Row(_read_count),
     PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
     ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    AsconfSupported: _negotiated(AsconfSupported, "asconf", _agreed_on_asconf),
+    AsconfWithoutAuth: Row(_read_asconf_without_auth, _write_asconf_without_auth),
+    SetPeerPrimaryAddress: Row(None, _write_peer_primary),
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),

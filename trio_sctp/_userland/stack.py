@@ -119,6 +119,18 @@ class UserlandStack(abc.ABC):
         """
 
     @abc.abstractmethod
+    def bind_further(self, engine: Engine, host: str) -> None:
+        """Let an endpoint that is in use have one more address of this host.
+
+        Raises:
+          OSError: it cannot have it.
+        """
+
+    @abc.abstractmethod
+    def unbind(self, engine: Engine, host: str) -> None:
+        """Give up what was held for an address that an endpoint has no longer."""
+
+    @abc.abstractmethod
     def release(self, engine: Engine) -> None:
         """Give up what was held for an endpoint that is gone with all of its associations."""
 
@@ -162,7 +174,11 @@ class UserlandStack(abc.ABC):
             return 1
         port = int.from_bytes(first[2:4], "big")
         engine = self.engines.get(port)
-        if engine is None or (engine.addresses and route.local not in engine.addresses):
+        if engine is None or (
+            engine.addresses
+            and route.local not in engine.addresses
+            and not engine.keeps(route.local)
+        ):
             if not self._answer_strangers:
                 return 1
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
@@ -325,6 +341,10 @@ class UserlandStack(abc.ABC):
             socket = None if sockets is None else sockets.get(id) or sockets.get(None)
             if socket is not None:
                 socket.writable(id)
+        if engine.freed:
+            freed, engine.freed[:] = list(engine.freed), []
+            for host in freed:
+                self.unbind(engine, host)
         if self.engines.get(engine.port) is engine:
             if self._in_use(engine):
                 self._deadlines.changed.add(engine.port)
@@ -408,11 +428,11 @@ class UserlandSocket:
     has_descriptor = False
 
     def __init__(
-        self, stack: UserlandStack, engine: Engine, bound: Sequence[str], only: int | None
+        self, stack: UserlandStack, engine: Engine, bound: list[str], only: int | None
     ) -> None:
         self._stack = stack
         self.engine = engine
-        self._bound = list(bound)
+        self._bound = bound  # of the endpoint, whose sockets share the list
         self.only = only  # the association that was peeled off, None for an endpoint's socket
         self.settings: SocketSettings = SocketSettings()
         self._subscription = DEFAULT_EVENTS
@@ -593,9 +613,7 @@ class UserlandSocket:
     def local_addresses(self, association_id: int | None) -> list[Address]:
         hosts: Iterable[str] = self._bound
         if association_id is not None:
-            paths = self._association(association_id).paths.values()
-            if len(self.engine.addresses) < 2:
-                hosts = dict.fromkeys(path.route.local for path in paths)
+            hosts = self._association(association_id).lasting_addresses()
         return [transport_address(host, self.engine.port) for host in hosts]
 
     def peer_addresses(self, association_id: int) -> list[Address]:
@@ -610,12 +628,25 @@ class UserlandSocket:
         return None
 
     def bind(self, address: Address) -> None:
-        raise OptionUnsupported(
-            errno.EOPNOTSUPP, f"the {self._stack.name} stack sends no ASCONF chunks yet"
-        )
+        host = host_of(address)
+        six = any(":" in one for one in self._bound)
+        if not self.engine.addresses or (":" in host and not six):
+            raise refusal(errno.EINVAL)
+        self._stack.check_running()
+        self._stack.bind([host], ipv6=":" in host)
+        self._stack.bind_further(self.engine, host)
+        self._bound.append(host)
+        self.engine.add_address(host, trio.current_time())
+        self.settle()
 
     def unbind(self, address: Address) -> None:
-        self.bind(address)
+        host = host_of(address)
+        if not self.engine.addresses:
+            raise refusal(errno.EINVAL)
+        self._stack.check_running()
+        self._bound.remove(host)
+        self.engine.remove_address(host, trio.current_time())
+        self.settle()
 
     # -- options and events ---
 

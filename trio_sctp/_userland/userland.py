@@ -188,6 +188,18 @@ class Userland(UserlandStack):
                     self._use(engine, self._client_carrier(host))
         return Route(local, remote, carrier.port, engine.parameters.peer_udp_port)
 
+    def bind_further(self, engine: Engine, host: str) -> None:
+        # Peers send to each address of an endpoint from and to the UDP ports that they know.
+        ports = {carrier.port for carrier, users in self._users.items() if engine in users}
+        for port in ports:
+            self._use(engine, self._carrier(host, port))
+
+    def unbind(self, engine: Engine, host: str) -> None:
+        for carrier, users in list(self._users.items()):
+            if carrier.host == host:
+                users.discard(engine)
+                self._close_unused(carrier)
+
     def _client_carrier(self, host: str) -> Carrier:
         """The carrier of endpoints that do not listen: all share one, on any UDP port."""
         for port in (self._udp_port, self._client_port):
@@ -266,8 +278,13 @@ class Userland(UserlandStack):
             # The listeners' UDP port is given back to the system.  The other carriers stay, because
             # a peer may not know yet that its association is over, and what it repeats has to be
             # answered.
-            if not users and carrier.port == self._udp_port and not self._raw:
-                self._close(carrier)
+            if carrier.port == self._udp_port:
+                self._close_unused(carrier)
+
+    def _close_unused(self, carrier: Carrier) -> None:
+        """Close a carrier of UDP packets that no endpoint uses."""
+        if not self._users[carrier] and not self._raw:
+            self._close(carrier)
 
     # -- packets and time ---
 
