@@ -277,6 +277,17 @@ def marked(session: Session) -> None:
     session.run(5.0)
 
 
+def authenticated(session: Session) -> None:
+    """Authenticate all that can be, with both algorithms, and answer one that was not offered."""
+    for algorithms in (1,), (3, 1):
+        for engine in session.client, session.server:
+            engine.parameters.hmac_algorithms = algorithms
+            engine.parameters.auth_chunks = (0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 192)
+        transfer(session)
+    session.connect()
+    session.forge(wire.auth_chunk(0, 9, bytes(20)))
+
+
 SESSIONS: dict[Callable[[Session], None], set[int]] = {
     transfer: set(),
     errors: {Cause.INVALID_STREAM, Cause.UNRECOGNIZED_CHUNK, Cause.USER_INITIATED_ABORT},
@@ -289,6 +300,7 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
         Cause.MISSING_PARAMETER,
     },
     first_data: set(),
+    authenticated: {Cause.UNSUPPORTED_HMAC},
     out_of_the_blue: set(),
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
@@ -314,6 +326,7 @@ CHUNKS: dict[Callable[[Session], None], set[int]] = {
     errors: {ChunkType.ERROR, ChunkType.ABORT},
     aborts: {ChunkType.ABORT},
     first_data: {ChunkType.COOKIE_ECHO, ChunkType.DATA, ChunkType.PAD},
+    authenticated: {ChunkType.AUTH, ChunkType.DATA, ChunkType.ERROR},
     out_of_the_blue: {ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE},
     late_cookies: {ChunkType.ERROR},
     encapsulated: {ChunkType.ABORT},

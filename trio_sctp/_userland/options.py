@@ -31,6 +31,7 @@ from .._options import (
     AssocParams,
     AuthChunks,
     AuthKey,
+    AuthSupported,
     AutoClose,
     Context,
     DeactivateKey,
@@ -743,6 +744,9 @@ ROWS: dict[type[Any], Row] = {
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
     PrStatus: Row(_read_pr_status),
+    AuthSupported: _negotiated(
+        AuthSupported, "authentication", lambda association: association.authentication is not None
+    ),
     AuthChunks: Row(None, _write_auth_chunks),
     LocalAuthChunks: Row(_read_local_auth_chunks),
     PeerAuthChunks: Row(_read_peer_auth_chunks),
