@@ -288,6 +288,47 @@ def authenticated(session: Session) -> None:
     session.forge(wire.auth_chunk(0, 9, bytes(20)))
 
 
+def addresses(session: Session) -> None:
+    """Add and delete addresses, and refuse that (RFC 5061)."""
+    session.client.addresses[:] = CLIENT_HOSTS[:1]
+    id = session.connect()
+    for host in "192.0.2.11", "2001:db8::11":
+        session.client.add_address(host, session.now)
+    session.client.ask_for_primary(id, "192.0.2.11", session.now)
+    session.client.remove_address(CLIENT_HOSTS[0], session.now)
+    session.run(10.0)
+    (association,) = session.server.associations.values()
+    assert list(association.paths) == ["192.0.2.11", "2001:db8::11"]
+    session.forget()
+
+    session.client.addresses[:] = CLIENT_HOSTS[:1]
+    for engine in session.client, session.server:
+        engine.parameters.authentication = False
+        engine.parameters.asconf_without_auth = True
+        engine.parameters.max_peer_addresses = 2
+    session.connect()
+    (association,) = session.server.associations.values()
+    changes = association.changes
+    assert changes is not None
+    own = wire.address_parameter(CLIENT_HOSTS[0])
+    add, delete = wire.AsconfParameter.ADD_ADDRESS, wire.AsconfParameter.DELETE_ADDRESS
+    for serial, (kind, host) in enumerate(
+        [
+            (delete, CLIENT_HOSTS[0]),
+            (add, "192.0.2.12"),
+            (delete, CLIENT_HOSTS[0]),
+            (add, "192.0.2.13"),
+            (add, "127.0.0.1"),
+            (add, "224.0.0.1"),
+            (0xC0CC, "192.0.2.14"),
+        ],
+        session.client.associations[1].outbound.next_tsn,
+    ):
+        request = Tlv(kind, bytes(4) + wire.tlv(*wire.address_parameter(host)))
+        session.forge(wire.asconf_chunk(serial, own, [request]))
+    session.forge(wire.asconf_ack_chunk(association.outbound.next_tsn))
+
+
 SESSIONS: dict[Callable[[Session], None], set[int]] = {
     transfer: set(),
     errors: {Cause.INVALID_STREAM, Cause.UNRECOGNIZED_CHUNK, Cause.USER_INITIATED_ABORT},
