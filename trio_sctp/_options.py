@@ -732,8 +732,9 @@ class AsconfWithoutAuth(Option):
 class AuthSupported(Option):
     """Whether chunks may be authenticated (SCTP_AUTH_SUPPORTED; Linux 5.4).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
-    is off unless it is set, or ``net.sctp.auth_enable``.
+    Both sides have to offer it.  Read of one association, it tells whether they have.  It is on
+    unless it is set; on Linux it is off unless it is set, or ``net.sctp.auth_enable``, and has to
+    be set before `AuthChunks` and the other options of authentication.
 
     Source: RFC 4895.
     """

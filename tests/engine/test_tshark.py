@@ -277,6 +277,58 @@ def marked(session: Session) -> None:
     session.run(5.0)
 
 
+def authenticated(session: Session) -> None:
+    """Authenticate all that can be, with both algorithms, and answer one that was not offered."""
+    for algorithms in (1,), (3, 1):
+        for engine in session.client, session.server:
+            engine.parameters.hmac_algorithms = algorithms
+            engine.parameters.auth_chunks = (0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 192)
+        transfer(session)
+    session.connect()
+    session.forge(wire.auth_chunk(0, 9, bytes(20)))
+
+
+def addresses(session: Session) -> None:
+    """Add and delete addresses, and refuse that (RFC 5061)."""
+    session.client.addresses[:] = CLIENT_HOSTS[:1]
+    id = session.connect()
+    for host in "192.0.2.11", "2001:db8::11":
+        session.client.add_address(host, session.now)
+    session.client.ask_for_primary(id, "192.0.2.11", session.now)
+    session.client.remove_address(CLIENT_HOSTS[0], session.now)
+    session.run(10.0)
+    (association,) = session.server.associations.values()
+    assert list(association.paths) == ["192.0.2.11", "2001:db8::11"]
+    session.forget()
+
+    session.client.addresses[:] = CLIENT_HOSTS[:1]
+    for engine in session.client, session.server:
+        engine.parameters.authentication = False
+        engine.parameters.asconf_without_auth = True
+        engine.parameters.max_peer_addresses = 2
+    session.connect()
+    (association,) = session.server.associations.values()
+    changes = association.changes
+    assert changes is not None
+    own = wire.address_parameter(CLIENT_HOSTS[0])
+    add, delete = wire.AsconfParameter.ADD_ADDRESS, wire.AsconfParameter.DELETE_ADDRESS
+    for serial, (kind, host) in enumerate(
+        [
+            (delete, CLIENT_HOSTS[0]),
+            (add, "192.0.2.12"),
+            (delete, CLIENT_HOSTS[0]),
+            (add, "192.0.2.13"),
+            (add, "127.0.0.1"),
+            (add, "224.0.0.1"),
+            (0xC0CC, "192.0.2.14"),
+        ],
+        session.client.associations[1].outbound.next_tsn,
+    ):
+        request = Tlv(kind, bytes(4) + wire.tlv(*wire.address_parameter(host)))
+        session.forge(wire.asconf_chunk(serial, own, [request]))
+    session.forge(wire.asconf_ack_chunk(association.outbound.next_tsn))
+
+
 SESSIONS: dict[Callable[[Session], None], set[int]] = {
     transfer: set(),
     errors: {Cause.INVALID_STREAM, Cause.UNRECOGNIZED_CHUNK, Cause.USER_INITIATED_ABORT},
@@ -289,6 +341,7 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
         Cause.MISSING_PARAMETER,
     },
     first_data: set(),
+    authenticated: {Cause.UNSUPPORTED_HMAC},
     out_of_the_blue: set(),
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
@@ -314,6 +367,7 @@ CHUNKS: dict[Callable[[Session], None], set[int]] = {
     errors: {ChunkType.ERROR, ChunkType.ABORT},
     aborts: {ChunkType.ABORT},
     first_data: {ChunkType.COOKIE_ECHO, ChunkType.DATA, ChunkType.PAD},
+    authenticated: {ChunkType.AUTH, ChunkType.DATA, ChunkType.ERROR},
     out_of_the_blue: {ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE},
     late_cookies: {ChunkType.ERROR},
     encapsulated: {ChunkType.ABORT},

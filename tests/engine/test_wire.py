@@ -111,8 +111,6 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
     "FORWARD TSN": st.tuples(U32, PAIRS).map(
         lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
     ),
-    "ECNE": U32.map(lambda tsn: (wire.Ecne(tsn), wire.ecne_chunk(tsn))),
-    "CWR": U32.map(lambda tsn: (wire.Cwr(tsn), wire.cwr_chunk(tsn))),
     "ASCONF": st.tuples(U32, ADDRESSES, OPTIONS).map(
         lambda fields: (wire.Asconf(*fields), wire.asconf_chunk(*fields))
     ),
@@ -120,6 +118,8 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
         lambda fields: (wire.AsconfAck(*fields), wire.asconf_ack_chunk(*fields))
     ),
     "RE-CONFIG": reconfigs(),
+    "ECNE": U32.map(lambda tsn: (wire.Ecne(tsn), wire.ecne_chunk(tsn))),
+    "CWR": U32.map(lambda tsn: (wire.Cwr(tsn), wire.cwr_chunk(tsn))),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -363,9 +363,9 @@ _VALUES = (
     wire.ShutdownComplete,
     wire.ForwardTsn,
     wire.Auth,
+    wire.Reconfig,
     wire.Ecne,
     wire.Cwr,
-    wire.Reconfig,
     wire.UnknownChunk,
     wire.BadChunk,
     wire.Asconf,

@@ -723,6 +723,12 @@ class EngineAssociation:
                     self._end(AssociationState.SHUTDOWN_COMP)
             case wire.Error():
                 self._handle_error(chunk, now)
+            case wire.Reconfig():
+                self._handle_reconfig(chunk, path, now)
+            case wire.Asconf():
+                return self._handle_asconf(chunk, route, now)
+            case wire.AsconfAck():
+                self._handle_asconf_ack(chunk, route, now)
             case wire.Ecne() | wire.Cwr():
                 if not self.extensions & Extension.ECN:
                     return False  # as nothing of the kind was agreed on, it is unknown
@@ -730,12 +736,6 @@ class EngineAssociation:
                     self.acks.peer_has_slowed_down(chunk.lowest_tsn)
                 elif self.state in DATA_MAY_LEAVE:
                     self._handle_ecne(chunk)
-            case wire.Reconfig():
-                self._handle_reconfig(chunk, path, now)
-            case wire.Asconf():
-                return self._handle_asconf(chunk, route, now)
-            case wire.AsconfAck():
-                self._handle_asconf_ack(chunk, route, now)
             case wire.BadChunk():
                 if chunk.type == ChunkType.RE_CONFIG:
                     self._refuse_reconfig(chunk)

@@ -301,9 +301,12 @@ class Bundler:
     ) -> None:
         """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
         if self.control:
+            room = packet.room
             if not self._outbound.reserve:
                 packet.room -= self.auth_size
             self._bundle_control(packet)
+            if not packet.chunks:
+                packet.room = room  # all of it is for other paths
         acks = self._acks
         if (
             may_send

@@ -20,12 +20,12 @@ class Extension(enum.IntFlag):
     """Messages can be given up (RFC 3758)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
-    ECN = 32
-    """Routers' marks are told of and heeded (RFC 3168; RFC 4960 appendix A)."""
     RECONFIG = 2
     """Streams can be reset and added (RFC 6525)."""
     ASCONF = 16
     """Addresses can change (RFC 5061)."""
+    ECN = 32
+    """Routers' marks are told of and heeded (RFC 3168; RFC 4960 appendix A)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
@@ -45,12 +45,12 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
-    if parameters.ecn:
-        extensions |= Extension.ECN
     if parameters.reconfiguration:
         extensions |= Extension.RECONFIG
     if parameters.asconf and (parameters.authentication or parameters.asconf_without_auth):
         extensions |= Extension.ASCONF
+    if parameters.ecn:
+        extensions |= Extension.ECN
     return extensions
 
 

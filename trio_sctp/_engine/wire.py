@@ -393,23 +393,6 @@ class Auth(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
-class Ecne(_Shown):
-    """An ECNE chunk: a packet came with a router's mark (RFC 4960 appendix A).
-
-    ``lowest_tsn`` is the lowest in that packet.
-    """
-
-    lowest_tsn: int
-
-
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
-class Cwr(_Shown):
-    """A CWR chunk, with the TSN of the ECNE chunk that it answers (RFC 4960 appendix A)."""
-
-    lowest_tsn: int
-
-
-@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class ReconfigRequest(_Shown):
     """A request in a RE-CONFIG chunk (RFC 6525 sections 4.1 to 4.3, 4.5 and 4.6).
 
@@ -450,6 +433,23 @@ class Reconfig(_Shown):
 
     responses: list[ReconfigResponse]
     requests: list[ReconfigRequest]
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Ecne(_Shown):
+    """An ECNE chunk: a packet came with a router's mark (RFC 4960 appendix A).
+
+    ``lowest_tsn`` is the lowest in that packet.
+    """
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Cwr(_Shown):
+    """A CWR chunk, with the TSN of the ECNE chunk that it answers (RFC 4960 appendix A)."""
+
+    lowest_tsn: int
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
@@ -497,9 +497,9 @@ Chunk = (
     | Asconf
     | AsconfAck
     | Auth
+    | Reconfig
     | Ecne
     | Cwr
-    | Reconfig
     | UnknownChunk
     | BadChunk
 )
@@ -720,10 +720,6 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return ShutdownComplete(bool(flags & 1))
         case ChunkType.FORWARD_TSN:
             return _parse_forward_tsn_untrusted(value, raw)
-        case ChunkType.ECNE | ChunkType.CWR:
-            if len(value) != 4:
-                return UnknownChunk(kind, raw)  # RFC 9260 knows neither
-            return (Ecne if kind == ChunkType.ECNE else Cwr)(_U32.unpack(value)[0])
         case ChunkType.ASCONF:
             return _parse_asconf_untrusted(value, raw)
         case ChunkType.ASCONF_ACK:
@@ -733,6 +729,10 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return AsconfAck(_U32.unpack_from(value)[0], responses)
         case ChunkType.RE_CONFIG:
             return _parse_reconfig_untrusted(value, raw)
+        case ChunkType.ECNE | ChunkType.CWR:
+            if len(value) != 4:
+                return UnknownChunk(kind, raw)  # RFC 9260 knows neither
+            return (Ecne if kind == ChunkType.ECNE else Cwr)(_U32.unpack(value)[0])
         case _:
             return UnknownChunk(kind, raw)
 

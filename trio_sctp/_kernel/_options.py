@@ -613,8 +613,8 @@ def _translated(error: OSError, kind: type[Any]) -> OSError:
     if error.errno == errno.EACCES and kind in _OF_AUTHENTICATION:
         return OptionUnsupported(
             errno.EACCES,
-            "the peer does not authenticate chunks, or the sysctl net.sctp.auth_enable was 0 when "
-            "the socket was opened",
+            "the peer does not authenticate chunks, or this socket does not: neither was "
+            "AuthSupported(True) set nor the sysctl net.sctp.auth_enable 1 when it was opened",
         )
     return error
 

@@ -31,6 +31,7 @@ from .._options import (
     AssocParams,
     AuthChunks,
     AuthKey,
+    AuthSupported,
     AutoClose,
     Context,
     DeactivateKey,
@@ -548,19 +549,6 @@ def _negotiated(
     return Row(read, write)
 
 
-_ecn = _negotiated(
-    EcnSupported,
-    "ecn",
-    lambda association: association.extensions & Extension.ECN != 0,
-)
-
-
-def _write_ecn(target: Target, option: EcnSupported) -> None:
-    if option.enabled:
-        target.socket.heed_marks()
-    target.parameters.ecn = option.enabled
-
-
 def _agreed_on_asconf(association: EngineAssociation) -> bool:
     return association.changes is not None
 
@@ -649,6 +637,19 @@ def _write_deactivate_key(target: Target, option: DeactivateKey) -> None:
     target.socket.settle()
 
 
+_ecn = _negotiated(
+    EcnSupported,
+    "ecn",
+    lambda association: association.extensions & Extension.ECN != 0,
+)
+
+
+def _write_ecn(target: Target, option: EcnSupported) -> None:
+    if option.enabled:
+        target.socket.heed_marks()
+    target.parameters.ecn = option.enabled
+
+
 # -- the whole socket ---
 
 
@@ -735,14 +736,17 @@ ROWS: dict[type[Any], Row] = {
     AssociationCount: Row(_read_count),
     PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
     ExposePotentiallyFailed: Row(_read_expose, _write_expose),
-    EcnSupported: Row(_ecn.read, _write_ecn),
     AsconfSupported: _negotiated(AsconfSupported, "asconf", _agreed_on_asconf),
     AsconfWithoutAuth: Row(_read_asconf_without_auth, _write_asconf_without_auth),
     SetPeerPrimaryAddress: Row(None, _write_peer_primary),
+    EcnSupported: Row(_ecn.read, _write_ecn),
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
     PrStatus: Row(_read_pr_status),
+    AuthSupported: _negotiated(
+        AuthSupported, "authentication", lambda association: association.authentication is not None
+    ),
     AuthChunks: Row(None, _write_auth_chunks),
     LocalAuthChunks: Row(_read_local_auth_chunks),
     PeerAuthChunks: Row(_read_peer_auth_chunks),
