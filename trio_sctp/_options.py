@@ -978,7 +978,7 @@ class PrStatus(Option):
       lifetime: What was given up because its lifetime was over.
       retransmissions: What was given up because it had been sent often enough.
       priority: What was given up to make room for more urgent messages.  Linux counts each
-        fragment of a message here, and sends no `SendFailed` for it.
+        fragment of a message here, and does not tell of each message by a `SendFailed`.
 
     Source: RFC 7496 sections 4.3 and 4.4.
     """
