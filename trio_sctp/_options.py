@@ -654,7 +654,9 @@ class EcnSupported(Option):
     """Whether congestion that routers report by marking packets slows a sender down
     (SCTP_ECN_SUPPORTED; Linux 5.4).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.
+    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
+    is on unless it is set, or ``net.sctp.ecn_enable``; the userland stack has it only where the
+    system is Linux, and off unless it is set.
 
     Source: RFC 3168; RFC 4960 appendix A.
     """

@@ -164,9 +164,11 @@ async def test_without_authentication_only_if_asked_for(stack: StackUnderTest) -
             with pytest.raises(OptionUnsupported, match="addip_noauth_enable"):
                 endpoint.set_option(AsconfWithoutAuth(True))
         return
-    anyhow = [AsconfWithoutAuth(True)]
+    anyhow = [AsconfWithoutAuth(True), AuthSupported(False)]
     async with stack.pair(client_options=anyhow, server_options=[*anyhow, PATHS]) as pair:
         assert pair.client.get_option(AsconfWithoutAuth) == AsconfWithoutAuth(True)
         assert pair.association.get_option(AsconfSupported).enabled
         pair.client.add_address(stack.second_host)
         await change(pair.server, PeerAddressState.ADDR_ADDED, stack.second_host)
+    async with stack.pair(client_options=[AuthSupported(False)]) as pair:
+        assert not pair.association.get_option(AsconfSupported).enabled

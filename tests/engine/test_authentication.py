@@ -22,7 +22,7 @@ from trio_sctp._values import (
     RemoteError,
 )
 
-from ..support.engines import FULL, Sent, ends, info, payloads
+from ..support.engines import B2, FULL, Sent, ends, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
 
@@ -680,3 +680,16 @@ def test_nothing_is_lost_or_added_on_a_bad_network(chunks: tuple[int, ...]) -> N
     assert payloads(pair.events[pair.a]) == messages
     assert [end.state for end in ends(pair.events[pair.a])] == [AssociationState.SHUTDOWN_COMP]
     assert not any(isinstance(e, RemoteError) for e in pair.events[pair.a])
+
+
+def test_what_is_for_another_address_takes_no_room_from_a_retransmission() -> None:
+    """It would have an AUTH chunk, but in another packet."""
+    peer = AuthPeer(offer([ABORT]))
+    peer.offered.append(wire.address_parameter(B2))
+    peer.accept_it()
+    peer.send(bytes(FULL))
+    peer.now += 1.0  # T3-rtx expires, and the other address is to be probed
+    peer.engine.handle_timeout(peer.now)
+    sent = [packet.kinds for packet in peer.take()]
+    assert [wire.Data] in sent, sent
+    assert [wire.Heartbeat] in sent, sent

@@ -118,6 +118,8 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
         lambda fields: (wire.AsconfAck(*fields), wire.asconf_ack_chunk(*fields))
     ),
     "RE-CONFIG": reconfigs(),
+    "ECNE": U32.map(lambda tsn: (wire.Ecne(tsn), wire.ecne_chunk(tsn))),
+    "CWR": U32.map(lambda tsn: (wire.Cwr(tsn), wire.cwr_chunk(tsn))),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -362,6 +364,8 @@ _VALUES = (
     wire.ForwardTsn,
     wire.Auth,
     wire.Reconfig,
+    wire.Ecne,
+    wire.Cwr,
     wire.UnknownChunk,
     wire.BadChunk,
     wire.Asconf,

@@ -93,6 +93,7 @@ _SHUTDOWN_SENT: Final = StatusState.SHUTDOWN_SENT
 _ASCONF_TYPES: Final = frozenset({ChunkType.ASCONF, ChunkType.ASCONF_ACK})
 _IGNORED_IF_BAD: Final = frozenset({ChunkType.HEARTBEAT_ACK, ChunkType.ERROR}) | _ASCONF_TYPES
 _STREAM_CAUSE = struct.Struct("!HH")
+_ECT_0: Final = 2  # of a packet that routers may mark (RFC 3168 section 5)
 
 _MOST_KEY_EVENTS: Final = 2**13
 """Bytes of unread events beyond which no further change of a key is reported."""
@@ -438,6 +439,7 @@ class EngineAssociation:
         self.guarded = authentication is not None and authentication.guards_user_data
         protects = authentication is not None and bool(authentication.wanted)
         self.bundler.authentication = authentication if protects else None
+        self.bundler.ecn = _ECT_0 if extensions & Extension.ECN else 0
         self.outbound.reserve = 0 if authentication is None else authentication.reserve
 
     def _begin_changes(self, our_tsn: int, their_tsn: int) -> None:
@@ -727,6 +729,13 @@ class EngineAssociation:
                 return self._handle_asconf(chunk, route, now)
             case wire.AsconfAck():
                 self._handle_asconf_ack(chunk, route, now)
+            case wire.Ecne() | wire.Cwr():
+                if not self.extensions & Extension.ECN:
+                    return False  # as nothing of the kind was agreed on, it is unknown
+                if isinstance(chunk, wire.Cwr):
+                    self.acks.peer_has_slowed_down(chunk.lowest_tsn)
+                elif self.state in DATA_MAY_LEAVE:
+                    self._handle_ecne(chunk)
             case wire.BadChunk():
                 if chunk.type == ChunkType.RE_CONFIG:
                     self._refuse_reconfig(chunk)
@@ -863,6 +872,22 @@ class EngineAssociation:
         if advanced and self.timers[T5] != inf:
             self._guard_shutdown(now)
         self._after_acknowledgement(now)
+
+    def packet_was_marked(self, packet: wire.Packet) -> None:
+        """Note that a router has marked a packet, which is still to be received (RFC 3168)."""
+        if self.extensions & Extension.ECN and self.state in DATA_MAY_ARRIVE:
+            self.acks.packet_was_marked(packet.chunks)
+
+    def _handle_ecne(self, chunk: wire.Ecne) -> None:
+        """RFC 4960, appendix A."""
+        if not self.recovery.take_ecne(chunk.lowest_tsn):
+            return
+        cwr = self.paths.for_data(), wire.cwr_chunk(chunk.lowest_tsn)
+        control = self.bundler.control
+        if control and control[-1][1][0] == ChunkType.CWR:
+            control[-1] = cwr  # one answers all of a packet
+        else:
+            control.append(cwr)
 
     def _abort_for_unsent(self) -> None:
         self.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))

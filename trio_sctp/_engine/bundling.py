@@ -35,11 +35,12 @@ class PacketBuilder:
       path: Where it goes.
       chunks: Those that were added.
       data: How many of them are DATA; whoever adds one counts it.
+      again: Whether some of these are retransmitted.
       room: Bytes that still fit.
       fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
     """
 
-    __slots__ = ("chunks", "data", "fragment", "path", "room")
+    __slots__ = ("again", "chunks", "data", "fragment", "path", "room")
 
     def __init__(self, path: Path, reserve: int = 0) -> None:
         self.path: Path = path
@@ -47,6 +48,7 @@ class PacketBuilder:
         self.fragment: bool = False
         self.chunks: list[bytes] = []
         self.data: int = 0
+        self.again: bool = False
 
     def add(self, chunk: bytes) -> None:
         """Put a chunk behind the others; the caller has seen that it fits."""
@@ -69,6 +71,7 @@ class Bundler:
       packets: Number of packets that have left, but for those of `alone`.
       chunks: Number of chunks in them.
       alone: Number of packets that have left with one control chunk and nothing else.
+      ecn: Bits that let routers mark a packet with user data; 0 if that is not agreed on.
     """
 
     __slots__ = (
@@ -82,6 +85,7 @@ class Bundler:
         "authentication",
         "chunks",
         "control",
+        "ecn",
         "packets",
         "their_tag",
     )
@@ -101,6 +105,7 @@ class Bundler:
         self.packets: int = 0
         self.chunks: int = 0
         self.alone: int = 0
+        self.ecn: int = 0
         self._outlet: Outlet = outlet
         self._peer_port: int = peer_port
         self._paths: Paths = paths
@@ -126,7 +131,11 @@ class Bundler:
         self.packets += 1
         self.chunks += len(chunks)
         data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, chunks)
-        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
+        ecn = self.ecn
+        # Not what is retransmitted, nor a zero-window probe (RFC 3168, sections 6.1.5 and 6.1.6).
+        if ecn and (not packet.data or packet.again or self._outbound.probe is not None):
+            ecn = 0
+        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment, ecn=ecn)
 
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
         """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
@@ -159,6 +168,8 @@ class Bundler:
         if acks.due and with_sack:
             path = acks.path or self._paths.for_data()
             sack = acks.sack(path.mtu - HEADER_SIZE - self.auth_size)
+            if acks.marked >= 0:
+                self.control.append((path, wire.ecne_chunk(acks.marked)))
             if not self.control:  # as with nearly every packet that brings data
                 self.send_alone(path.route, sack)
                 return
@@ -293,9 +304,12 @@ class Bundler:
     ) -> None:
         """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
         if self.control:
+            room = packet.room
             if not self._outbound.reserve:
                 packet.room -= self.auth_size
             self._bundle_control(packet)
+            if not packet.chunks:
+                packet.room = room  # all of it is for other paths
         acks = self._acks
         if (
             may_send
@@ -304,6 +318,8 @@ class Bundler:
             and packet.room >= _SMALLEST_SACK
         ):
             packet.add(acks.sack(packet.room))
+            if acks.marked >= 0 and packet.room >= wire.ECNE_SIZE:
+                packet.add(wire.ecne_chunk(acks.marked))
         outbound = self._outbound
         if outbound.forward_due and outbound.may_skip and packet.room >= _SMALLEST_FORWARD_TSN:
             packet.add(outbound.forward_tsn(packet.room))
@@ -317,6 +333,7 @@ class Bundler:
         while (chunk := outbound.next_marked(packet.room, now)) is not None:
             packet.add(chunk.wire)
             packet.data += 1
+            packet.again = True
             outbound.sent_again(chunk, packet.path, now)
             if chunk is outbound.probe:
                 break

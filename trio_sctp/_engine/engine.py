@@ -442,7 +442,14 @@ class Engine:
         """Return how many packets `packets_to_send` would return."""
         return len(self._outlet.packets)
 
-    def receive_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
+    def receive_packets(
+        self,
+        packets: Sequence[bytes],
+        route: Route,
+        now: float,
+        most: int,
+        marked: bool = False,
+    ) -> int:
         """Process packets that have come one behind the other, as far as they are for this port.
 
         Args:
@@ -451,6 +458,7 @@ class Engine:
           now: Seconds.
           most: The messages and events for programs, since the last call of `take_news`, after
             which no further packet is processed.
+          marked: As for `receive_packet`.
 
         Returns:
           How many were processed, from the first on.
@@ -461,17 +469,18 @@ class Engine:
         for data in packets:
             if data[2:4] != port or arrivals.fresh_count >= most:
                 break
-            self.receive_packet(data, route, now)
+            self.receive_packet(data, route, now, marked)
             count += 1
         return count
 
-    def receive_packet(self, data: bytes, route: Route, now: float) -> None:
+    def receive_packet(self, data: bytes, route: Route, now: float, marked: bool = False) -> None:
         """Process what has arrived, whatever it is; never raises for it.
 
         Args:
           data: The packet from its common header on.
           route: Where it came from, and to which of our addresses.
           now: Seconds.
+          marked: Whether a router has marked it to say that there is congestion (RFC 3168).
         """
         self._now = now
         size = len(data)
@@ -497,6 +506,8 @@ class Engine:
         if (packet.plain and not association.guarded) or self._is_fit(
             packet, data, association, route, now
         ):
+            if marked:
+                association.packet_was_marked(packet)
             association.receive(packet, route, size, now)
             self._settle(association)
 

@@ -24,6 +24,8 @@ class Extension(enum.IntFlag):
     """Streams can be reset and added (RFC 6525)."""
     ASCONF = 16
     """Addresses can change (RFC 5061)."""
+    ECN = 32
+    """Routers' marks are told of and heeded (RFC 3168; RFC 4960 appendix A)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
@@ -47,6 +49,8 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.RECONFIG
     if parameters.asconf and (parameters.authentication or parameters.asconf_without_auth):
         extensions |= Extension.ASCONF
+    if parameters.ecn:
+        extensions |= Extension.ECN
     return extensions
 
 
@@ -88,7 +92,9 @@ def parameters_for(extensions: int) -> list[Tlv]:
     listed: list[Tlv] = []
     if extensions & Extension.FORWARD_TSN:
         listed.append(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))
-    if extensions:
-        chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+    if extensions & Extension.ECN:
+        listed.append(Tlv(ParameterType.ECN_CAPABLE, b""))
+    chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+    if chunk_types:
         listed.append(Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes(chunk_types)))
     return listed

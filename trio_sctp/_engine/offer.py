@@ -122,6 +122,8 @@ class Offer:
         kind, value = parameter
         if kind == ParameterType.FORWARD_TSN_SUPPORTED:
             self.extensions |= Extension.FORWARD_TSN
+        elif kind == ParameterType.ECN_CAPABLE:
+            self.extensions |= Extension.ECN
         elif kind == ParameterType.SUPPORTED_EXTENSIONS:
             self.extensions |= named_untrusted(value)
         elif kind == ParameterType.ADAPTATION_INDICATION:

@@ -181,6 +181,7 @@ class Outbound:
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
       may_skip: Whether the peer knows FORWARD TSN.
       retransmitted: How often chunks were sent again.
+      slowed_at: The last TSN that was sent when a router's mark last slowed us down.
       gap_blocks: Number of gap blocks that SACKs have brought.
     """
 
@@ -223,6 +224,7 @@ class Outbound:
         "retransmit_one",
         "retransmitted",
         "rwnd",
+        "slowed_at",
         "waiting",
         "window_shut",
     )
@@ -254,6 +256,7 @@ class Outbound:
         self.forward_due: bool = False
         self.may_skip: bool = False
         self.retransmitted: int = 0
+        self.slowed_at: int = initial_tsn - 1
         self.gap_blocks: int = 0
         self._origin: int = initial_tsn  # what `next_tsn` would be if nothing had been sent
         self._gone = 0  # number of messages in the queue that were given up
@@ -1060,7 +1063,7 @@ class Outbound:
         self.fail_all(0)
         self._origin = initial_tsn - self.chunks
         self.next_tsn = initial_tsn
-        self.cumulative = self.advanced = initial_tsn - 1
+        self.cumulative = self.advanced = self.slowed_at = initial_tsn - 1
         self.flight = 0
         self.window_shut = self.probe_due = self.retransmit_one = False
         self.probe = None

@@ -38,6 +38,7 @@ DATA_OVERHEAD: Final = 16
 AUTH_OVERHEAD: Final = 8
 """Bytes of an AUTH chunk beside its HMAC."""
 SACK_SIZE: Final = 16
+ECNE_SIZE: Final = 8
 """Bytes of a SACK chunk without gap blocks and duplicate TSNs."""
 
 # Flags of a DATA chunk (section 3.3.1; RFC 7053 section 3).
@@ -435,6 +436,23 @@ class Reconfig(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Ecne(_Shown):
+    """An ECNE chunk: a packet came with a router's mark (RFC 4960 appendix A).
+
+    ``lowest_tsn`` is the lowest in that packet.
+    """
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Cwr(_Shown):
+    """A CWR chunk, with the TSN of the ECNE chunk that it answers (RFC 4960 appendix A)."""
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -480,6 +498,8 @@ Chunk = (
     | AsconfAck
     | Auth
     | Reconfig
+    | Ecne
+    | Cwr
     | UnknownChunk
     | BadChunk
 )
@@ -709,6 +729,10 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return AsconfAck(_U32.unpack_from(value)[0], responses)
         case ChunkType.RE_CONFIG:
             return _parse_reconfig_untrusted(value, raw)
+        case ChunkType.ECNE | ChunkType.CWR:
+            if len(value) != 4:
+                return UnknownChunk(kind, raw)  # RFC 9260 knows neither
+            return (Ecne if kind == ChunkType.ECNE else Cwr)(_U32.unpack(value)[0])
         case _:
             return UnknownChunk(kind, raw)
 
@@ -910,6 +934,16 @@ def error_chunk(causes: Iterable[Tlv]) -> bytes:
 def shutdown_chunk(cumulative_tsn: int) -> bytes:
     """Return a SHUTDOWN chunk."""
     return chunk(ChunkType.SHUTDOWN, _U32.pack(cumulative_tsn))
+
+
+def ecne_chunk(lowest_tsn: int) -> bytes:
+    """Return an ECNE chunk."""
+    return chunk(ChunkType.ECNE, _U32.pack(lowest_tsn))
+
+
+def cwr_chunk(lowest_tsn: int) -> bytes:
+    """Return a CWR chunk."""
+    return chunk(ChunkType.CWR, _U32.pack(lowest_tsn))
 
 
 def shutdown_complete_chunk(*, reflected: bool = False) -> bytes:

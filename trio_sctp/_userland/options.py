@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .._engine.association import EngineAssociation
+from .._engine.extensions import Extension
 from .._engine.keys import SharedKeys
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
@@ -38,6 +39,7 @@ from .._options import (
     DelayedAck,
     DeleteKey,
     DisableFragments,
+    EcnSupported,
     EncapsulationPort,
     ExposePotentiallyFailed,
     FragmentInterleave,
@@ -635,6 +637,19 @@ def _write_deactivate_key(target: Target, option: DeactivateKey) -> None:
     target.socket.settle()
 
 
+_ecn = _negotiated(
+    EcnSupported,
+    "ecn",
+    lambda association: association.extensions & Extension.ECN != 0,
+)
+
+
+def _write_ecn(target: Target, option: EcnSupported) -> None:
+    if option.enabled:
+        target.socket.heed_marks()
+    target.parameters.ecn = option.enabled
+
+
 # -- the whole socket ---
 
 
@@ -724,6 +739,7 @@ ROWS: dict[type[Any], Row] = {
     AsconfSupported: _negotiated(AsconfSupported, "asconf", _agreed_on_asconf),
     AsconfWithoutAuth: Row(_read_asconf_without_auth, _write_asconf_without_auth),
     SetPeerPrimaryAddress: Row(None, _write_peer_primary),
+    EcnSupported: Row(_ecn.read, _write_ecn),
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),

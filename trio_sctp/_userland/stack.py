@@ -152,20 +152,36 @@ class UserlandStack(abc.ABC):
     @abc.abstractmethod
     def report(self) -> StackReport: ...
 
+    @abc.abstractmethod
+    def heed_marks(self) -> None:
+        """Learn of routers' marks on packets that come, from now on (RFC 3168).
+
+        Raises:
+          OptionUnsupported: that cannot be.
+        """
+
     def parameters(self) -> Parameters:
         """The parameters that endpoints start with."""
         return Parameters()
 
     # -- what a carrier calls ---
 
-    def packet_arrived(self, data: bytes, route: Route) -> None:
+    def packet_arrived(self, data: bytes, route: Route, *, marked: bool = False) -> None:
         """Take a packet that has come, and let follow from it what does."""
-        self.take_packets([data], route, self.now(), sys.maxsize)
+        self.take_packets([data], route, self.now(), sys.maxsize, marked)
         self.packets_taken()
 
-    def take_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
+    def take_packets(
+        self,
+        packets: Sequence[bytes],
+        route: Route,
+        now: float,
+        most: int,
+        marked: bool = False,
+    ) -> int:
         """Take packets of one route that have come, before `packets_taken`.
 
+        ``marked`` says that a router has marked them (RFC 3168).
         Returns how many of them, from the first on, were taken: fewer than there are if the next
         is for another port, or ``most`` messages and events have come for the programs of one.
         """
@@ -183,7 +199,7 @@ class UserlandStack(abc.ABC):
                 return 1
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
             engine.use_port(port)
-        taken = engine.receive_packets(packets, route, now, most)
+        taken = engine.receive_packets(packets, route, now, most, marked)
         self._given[engine] = None
         if self.account.held > self.account.limit:
             self._make_room()
@@ -682,6 +698,10 @@ class UserlandSocket:
     def unsupported(self, what: str) -> OptionUnsupported:
         """The error for something that the stack does not have."""
         return self._stack.unsupported(what)
+
+    def heed_marks(self) -> None:
+        """Learn of routers' marks on packets that come, from now on (RFC 3168)."""
+        self._stack.heed_marks()
 
     def _target(self, association_id: int | None) -> Target:
         return Target(self, None if association_id is None else self._association(association_id))

@@ -36,6 +36,7 @@ from .carrier import (
     ANY,
     CAN_COUNT_DROPS,
     CAN_TELL_ADDRESSES,
+    CAN_TELL_MARKS,
     CapturedCarrier,
     Carrier,
     Unreachable,
@@ -118,6 +119,7 @@ class Userland(UserlandStack):
         self._users: dict[Carrier, set[Engine]] = {}
         self._draining: set[Carrier] = set()
         self._not_sent = self._not_received = 0  # the counts of carriers that were closed
+        self._heeds_marks = False
         self._counts_drops = CAN_COUNT_DROPS
         self._nursery: trio.Nursery | None = None
         self._woken = trio.Event()
@@ -255,6 +257,8 @@ class Userland(UserlandStack):
         self._carriers[host, carrier.port] = carrier
         self._users[carrier] = set()
         self._counts_drops = carrier.counts_drops  # which is the same for all
+        if self._heeds_marks:
+            carrier.heed_marks()
         self._by_source.clear()
         if self._nursery is not None:
             self._nursery.start_soon(self._read, carrier)
@@ -285,6 +289,14 @@ class Userland(UserlandStack):
         """Close a carrier of UDP packets that no endpoint uses."""
         if not self._users[carrier] and not self._raw:
             self._close(carrier)
+
+    def heed_marks(self) -> None:
+        if not CAN_TELL_MARKS:
+            raise self.unsupported("EcnSupported here: only Linux tells which packets are marked")
+        if not self._heeds_marks:
+            self._heeds_marks = True
+            for carrier in self._carriers.values():
+                carrier.heed_marks()
 
     # -- packets and time ---
 
@@ -376,8 +388,8 @@ class Userland(UserlandStack):
                 received.popleft()
                 self.unreachable(arrival.data, arrival.remote)
                 continue
-            packets, route = arrival
-            taken = self.take_packets(packets, route, now, _CROWD)
+            packets, route, marked = arrival
+            taken = self.take_packets(packets, route, now, _CROWD, marked)
             count += taken
             if taken == len(packets):
                 received.popleft()

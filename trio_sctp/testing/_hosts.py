@@ -163,8 +163,12 @@ class SimulatedHost(UserlandStack):
                 packet.route.remote,
                 trio.current_time(),
                 fragment=packet.fragment,
+                tos=packet.tos,
             )
         self._driver.wake()
+
+    def heed_marks(self) -> None:
+        """Do nothing: the network tells of marks."""
 
     def wake(self) -> None:
         """Have the network's task call `flush`."""
@@ -400,7 +404,9 @@ class _Driver:
                 target = self._by_address.get(delivery.destination)
                 if target is not None:
                     target.packet_arrived(
-                        delivery.data, Route(delivery.destination, delivery.source)
+                        delivery.data,
+                        Route(delivery.destination, delivery.source),
+                        marked=delivery.tos & 3 == 3,
                     )
             for host in self._hosts:
                 host.handle_timeouts()
