@@ -750,7 +750,7 @@ class AssociationChannel(
     def as_stream(self, stream: int = 0, ppid: int = 0) -> trio.abc.Stream:
         """The channel as a stream of bytes, for code that takes a ``trio.abc.Stream``.
 
-        It sends in messages of at most 16 KiB, in order and without a lifetime, whatever
+        It sends in messages of at most 16 KiB, in order, and gives none of them up, whatever
         `DefaultSendParams` says.  The peer has to send on one stream, in order: messages are joined
         as they come.  There is no way to close one direction alone, and closing the stream closes
         the association.
