@@ -1112,9 +1112,9 @@ class EngineAssociation:
         """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
         if self.changes is None:
             return False
-        addresses = self._outlet.address_book.addresses
-        gone = bool(addresses) and address not in addresses
-        return gone or self.changes.is_asked(_DELETE, address)
+        return self.changes.is_asked(_DELETE, address) or not self._outlet.address_book.has_local(
+            address, self
+        )
 
     def _tell_of_changes(self, now: float) -> None:
         """Tell the peer how our addresses have changed while the association was set up."""
