@@ -34,7 +34,14 @@ from ._socket.tcb import Tcb
 from ._socket.unclosed import forgotten
 from ._socket.waiter import Waiter
 from ._stack import Interruptible, Stack, StackSocket
-from ._values import Address, Arrival, AssociationState, AssociationStatistics, SendInfo
+from ._values import (
+    Address,
+    Arrival,
+    AssociationState,
+    AssociationStatistics,
+    ReconfigurationRequest,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Option)
 
@@ -352,6 +359,11 @@ class EndedSocket:
     ) -> Callable[[], None]:
         raise self._ended_error()
 
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        raise self._ended_error()
+
     def local_addresses(self, association_id: int | None) -> list[Address]:
         raise self._ended_error()
 
@@ -368,7 +380,11 @@ class EndedSocket:
         raise self._ended_error()
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         raise self._ended_error()
 

@@ -15,7 +15,13 @@ import trio
 
 from ._frozen import Frozen, frozen
 from ._options import EventSubscription, Option, Status
-from ._values import Address, Arrival, AssociationStatistics, SendInfo
+from ._values import (
+    Address,
+    Arrival,
+    AssociationStatistics,
+    ReconfigurationRequest,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Option)
 
@@ -139,6 +145,18 @@ class StackSocket(Protocol):
         """
         ...
 
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        """Ask the peer to reset or to add streams; no other such request may be on its way.
+
+        Messages that are sent from now on belong behind it.  BlockingIOError: those before are
+        queued yet.  ``answered`` is called with the `ReconfigurationResult`, unless the association
+        ends before.  Returns a function that takes the request back, and returns whether it has:
+        not if it is on its way.
+        """
+        ...
+
     # -- addresses -----------------------------------------------------------------------------
 
     def local_addresses(self, association_id: int | None) -> list[Address]:
@@ -164,9 +182,14 @@ class StackSocket(Protocol):
     # -- options and events --------------------------------------------------------------------
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
-        """The option of an association, or of the socket if None; ``address`` chooses a path."""
+        """The option of an association, or of the socket if None; ``address`` chooses a path, and
+        ``stream`` an outbound stream."""
         ...
 
     def set_option(self, option: Option, association_id: int | None) -> None:

@@ -30,7 +30,7 @@ from trio_sctp import (
 )
 from trio_sctp._options import EVENTS, Option, PathState, PeerAddressInfo
 from trio_sctp._stack import Interruptible, StackSocket
-from trio_sctp._values import Address, Arrival, SendInfo
+from trio_sctp._values import Address, Arrival, ReconfigurationRequest, SendInfo
 
 T = TypeVar("T", bound=Option)
 F = TypeVar("F", Endpoint, Listener, AssociationChannel)
@@ -243,6 +243,11 @@ class FakeSocket:
     ) -> Callable[[], None]:
         raise AssertionError("no test of this stack calls that")
 
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        raise AssertionError("no test of this stack calls that")
+
     def statistics(self, association_id: int) -> AssociationStatistics:
         raise AssertionError("no test of this stack calls that")
 
@@ -269,7 +274,11 @@ class FakeSocket:
         self.bound.remove(address)
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         option: object
         if kind in self.own:

@@ -20,11 +20,14 @@ class Extension(enum.IntFlag):
     """Messages can be given up (RFC 3758)."""
     RECONFIG = 2
     """Streams can be reset and added (RFC 6525)."""
+    AUTH = 8
+    """Chunks can be authenticated (RFC 4895)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
     (Extension.RECONFIG, ChunkType.RE_CONFIG),
+    (Extension.AUTH, ChunkType.AUTH),
 ]
 """The chunk types by which an extension is named."""
 
@@ -36,6 +39,8 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.FORWARD_TSN
     if parameters.reconfiguration:
         extensions |= Extension.RECONFIG
+    if parameters.authentication:
+        extensions |= Extension.AUTH
     return extensions
 
 

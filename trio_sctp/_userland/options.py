@@ -17,25 +17,39 @@ import trio
 from .._engine.association import EngineAssociation
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
+from .._engine.reconfiguration import ASSOCIATION, CHANGES, STREAMS
 from .._frozen import Frozen, frozen
 from .._options import (
+    Abandoned,
     AdaptationLayer,
+    AssociationCount,
     AssocParams,
     AutoClose,
+    Context,
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
+    EnableStreamReset,
     EncapsulationPort,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     InitMsg,
     Linger,
+    MaxBurst,
     MaxSegment,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
+    PathState,
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
+    PrStatus,
+    PrSupported,
     ReceiveBuffer,
+    ReconfigSupported,
     RtoInfo,
     SendBuffer,
     Status,
@@ -98,11 +112,13 @@ class Target:
       association: One association of the socket; None means the socket, and what associations start
         with.
       path: One path of the association, if an address was given.
+      stream: One outbound stream of the association, if one was given.
     """
 
     socket: UserlandSocket
     association: EngineAssociation | None
     path: Path | None = None
+    stream: int | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -331,6 +347,47 @@ def _heartbeats_in(flags: PeerAddressFlags) -> bool | None:
     return bool(flags & PeerAddressFlags.HB_ENABLE)
 
 
+def _read_thresholds(target: Target) -> PeerAddressThresholds:
+    p, association, path = target.parameters, target.association, target.path
+    if path is None:
+        return PeerAddressThresholds(
+            pathmaxrxt=p.path_max_retrans,
+            potentially_failed=p.pf_threshold,
+            switchover=p.primary_switchover,
+        )
+    assert association is not None
+    return PeerAddressThresholds(
+        pathmaxrxt=path.max_retrans,
+        potentially_failed=path.pf_threshold,
+        switchover=path.switchover,
+        address=association.address_of(path.address),
+    )
+
+
+def _write_thresholds(target: Target, option: PeerAddressThresholds) -> None:
+    p, association = target.parameters, target.association
+    assert option.potentially_failed is not None
+    assert option.switchover is not None
+    if option.address is None:
+        p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
+        p.pf_threshold, p.primary_switchover = option.potentially_failed, option.switchover
+        paths = [] if association is None else list(association.paths.values())
+    else:
+        assert association is not None
+        paths = [path_at(association, option.address)]
+    for path in paths:
+        path.max_retrans = option.pathmaxrxt or path.max_retrans
+        path.pf_threshold, path.switchover = option.potentially_failed, option.switchover
+
+
+def _read_expose(target: Target) -> ExposePotentiallyFailed:
+    return ExposePotentiallyFailed(target.parameters.expose_potentially_failed)
+
+
+def _write_expose(target: Target, option: ExposePotentiallyFailed) -> None:
+    target.parameters.expose_potentially_failed = option.enabled
+
+
 def _read_encapsulation_port(target: Target) -> EncapsulationPort:
     association, path = target.association, target.path
     if association is None:
@@ -362,7 +419,13 @@ def _write_encapsulation_port(target: Target, option: EncapsulationPort) -> None
 def _read_path_info(target: Target) -> PeerAddressInfo:
     assert target.association is not None
     assert target.path is not None
-    return target.association.path_info(target.path)
+    info = target.association.path_info(target.path)
+    if (
+        info.state is PathState.POTENTIALLY_FAILED
+        and not target.parameters.expose_potentially_failed
+    ):
+        return dataclasses.replace(info, cwnd=0, srtt=0, rto=0, mtu=0)  # as Linux hides one
+    return info
 
 
 def _read_status(target: Target) -> Status:
@@ -388,6 +451,19 @@ def _write_default_send(target: Target, option: DefaultSendParams) -> None:
     for id in target.socket.association_ids():
         settings.own_default_send.setdefault(id, settings.default_send)
     settings.default_send = option
+
+
+def _read_pr_status(target: Target) -> PrStatus:
+    assert target.association is not None
+    lifetime, retransmissions, priority = (
+        Abandoned(*counts) for counts in target.association.outbound.abandoned.of(target.stream)
+    )
+    return PrStatus(
+        stream=target.stream,
+        lifetime=lifetime,
+        retransmissions=retransmissions,
+        priority=priority,
+    )
 
 
 def _read_delayed_ack(target: Target) -> DelayedAck:
@@ -419,6 +495,61 @@ def _write_max_segment(target: Target, option: MaxSegment) -> None:
     if 0 < option.size < _SMALLEST_SEGMENT:
         raise refusal(errno.EINVAL)
     target.parameters.max_segment = option.size
+
+
+def _read_context(target: Target) -> Context:
+    return Context(target.parameters.receive_context)
+
+
+def _write_context(target: Target, option: Context) -> None:
+    target.parameters.receive_context = option.value
+    if target.association is not None:
+        target.association.unread.context = option.value
+
+
+def _read_max_burst(target: Target) -> MaxBurst:
+    return MaxBurst(target.parameters.max_burst)
+
+
+def _write_max_burst(target: Target, option: MaxBurst) -> None:
+    target.parameters.max_burst = option.packets
+
+
+# -- extensions ---
+
+
+def _negotiated(
+    kind: type[Any], parameter: str, agreed: Callable[[EngineAssociation], bool]
+) -> Row:
+    """An extension that is offered to peers, and that an association has if both sides do."""
+
+    def read(target: Target) -> Option:
+        association = target.association
+        on = getattr(target.parameters, parameter) if association is None else agreed(association)
+        option: Option = kind(on)
+        return option
+
+    def write(target: Target, option: Any) -> None:
+        setattr(target.parameters, parameter, option.enabled)
+
+    return Row(read, write)
+
+
+def _read_enable_stream_reset(target: Target) -> EnableStreamReset:
+    grants = target.parameters.grants
+    return EnableStreamReset(
+        streams=grants & STREAMS != 0,
+        association=grants & ASSOCIATION != 0,
+        changes=grants & CHANGES != 0,
+    )
+
+
+def _write_enable_stream_reset(target: Target, option: EnableStreamReset) -> None:
+    target.parameters.grants = (
+        (STREAMS if option.streams else 0)
+        | (ASSOCIATION if option.association else 0)
+        | (CHANGES if option.changes else 0)
+    )
 
 
 # -- the whole socket ---
@@ -457,6 +588,29 @@ def _write_tos(target: Target, option: Tos) -> None:
     target.socket.engine.tos = option.value
 
 
+def _read_count(target: Target) -> AssociationCount:
+    return AssociationCount(len(target.socket.association_ids()))
+
+
+_delivery_point = _of_all(PartialDeliveryPoint, "size", "partial_delivery_point")
+
+
+def _write_delivery_point(target: Target, option: PartialDeliveryPoint) -> None:
+    if option.size > target.parameters.receive_window:
+        raise refusal(errno.EINVAL)
+    assert _delivery_point.write is not None
+    _delivery_point.write(target, option)
+
+
+def _read_interleave(target: Target) -> FragmentInterleave:
+    return FragmentInterleave(1)
+
+
+def _write_interleave(target: Target, option: FragmentInterleave) -> None:
+    if option != _read_interleave(target):
+        raise target.socket.unsupported(f"FragmentInterleave but {_read_interleave(target)!r}")
+
+
 ROWS: dict[type[Any], Row] = {
     InitMsg: Row(_read_init_msg, _write_init_msg),
     RtoInfo: Row(_read_rto_info, _write_rto_info),
@@ -471,10 +625,25 @@ ROWS: dict[type[Any], Row] = {
     DefaultSendParams: Row(_read_default_send, _write_default_send),
     DelayedAck: Row(_read_delayed_ack, _write_delayed_ack),
     MaxSegment: Row(_read_max_segment, _write_max_segment),
+    EnableStreamReset: Row(_read_enable_stream_reset, _write_enable_stream_reset),
     NoDelay: _of_all(NoDelay, "enabled", "no_delay"),
     DisableFragments: _of_all(DisableFragments, "enabled", "disable_fragments"),
     SendBuffer: _of_all(SendBuffer, "size", "send_buffer"),
     ReceiveBuffer: _of_all(ReceiveBuffer, "size", "receive_window"),
     Linger: Row(_read_linger, _write_linger),
     Tos: Row(_read_tos, _write_tos),
+    Context: Row(_read_context, _write_context),
+    MaxBurst: Row(_read_max_burst, _write_max_burst),
+    PartialDeliveryPoint: Row(_delivery_point.read, _write_delivery_point),
+    FragmentInterleave: Row(_read_interleave, _write_interleave),
+    AssociationCount: Row(_read_count),
+    PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
+    ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    PrSupported: _negotiated(
+        PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
+    ),
+    PrStatus: Row(_read_pr_status),
+    ReconfigSupported: _negotiated(
+        ReconfigSupported, "reconfiguration", EngineAssociation.knows_reconfiguration
+    ),
 }

@@ -37,6 +37,7 @@ from .._values import (
     Address,
     Arrival,
     AssociationStatistics,
+    ReconfigurationRequest,
     SendInfo,
 )
 from .options import ROWS, Row, SocketSettings, Target, path_at, refusal
@@ -569,6 +570,21 @@ class UserlandSocket:
         self.settle()
         return take_back
 
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        self._stack.flush()  # messages that were sent before leave before
+        now = trio.current_time()
+        take_it_back = self.engine.reconfigure(association_id, request, answered, now)
+        self.settle()
+
+        def take_back() -> bool:
+            taken = take_it_back(trio.current_time())
+            self.settle()
+            return taken
+
+        return take_back
+
     def statistics(self, association_id: int) -> AssociationStatistics:
         return self._association(association_id).statistics()
 
@@ -620,9 +636,14 @@ class UserlandSocket:
     # -- options and events ---
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         target = self._target(association_id)
+        target.stream = stream
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
@@ -632,14 +653,18 @@ class UserlandSocket:
         target = self._target(association_id)
         write = self._row(type(option)).write
         if write is None:
-            raise self._stack.unsupported(type(option).__name__)
+            raise self.unsupported(type(option).__name__)
         write(target, option)
 
     def _row(self, kind: type[Option]) -> Row:
         row = ROWS.get(kind)
         if row is None or (row.udp and not self.engine.parameters.peer_udp_port):
-            raise self._stack.unsupported(kind.__name__)
+            raise self.unsupported(kind.__name__)
         return row
+
+    def unsupported(self, what: str) -> OptionUnsupported:
+        """The error for something that the stack does not have."""
+        return self._stack.unsupported(what)
 
     def _target(self, association_id: int | None) -> Target:
         return Target(self, None if association_id is None else self._association(association_id))
