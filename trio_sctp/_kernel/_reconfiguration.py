@@ -198,10 +198,11 @@ class Requests:
         sent = self._on_their_way.get(id)
         kind = None if sent is None else sent.request.kind
         if isinstance(event, StreamReset):
-            if not flags & _SIDES and kind in _SIDE_OF:
-                flags |= _SIDE_OF[kind]
+            side = _Flags(0) if kind is None else _SIDE_OF.get(kind, _Flags(0))
+            if not flags & _SIDES:
+                flags |= side
             event = dataclasses.replace(event, flags=flags)
-            ours = kind in _SIDE_OF and flags & _SIDES == _SIDE_OF[kind]
+            ours = side != 0 and flags & _SIDES == side
         elif isinstance(event, AssociationReset):
             ours = kind is _Kind.RESET_ASSOCIATION
             event = dataclasses.replace(
