@@ -1231,6 +1231,7 @@ class EngineAssociation:
             assert self.inbound is not None
             self.reconfiguration = Reconfiguration(
                 self.id,
+                self.our_tag,
                 self._outlet,
                 self.parameters,
                 self.paths,
@@ -1259,7 +1260,8 @@ class EngineAssociation:
         if answered is not None:
             self._count_answer(answered, now)
         self._take_streams(reconfiguration)
-        self._after_acknowledgement(now)  # messages that were held back may all have been given up
+        if self.state is _SHUTDOWN_PENDING:
+            self._after_acknowledgement(now)  # what was held back may all have been given up
         if chunk.requests and not reconfiguration.renumbered:
             # Section 5.2.1.  After a reset of the association it would overtake our response.
             self.acks.due = True
