@@ -271,6 +271,7 @@ class Reconfiguration:
         if request.kind == _Kind.RESET_ASSOCIATION:
             self._not_before = now + _LIFE
             self.renumbered = True
+            self._inbound.hold_all()  # the peer's answer may be overtaken
         answers = last_tsn = 0
         if request.kind == _Kind.RESET_OUTGOING:
             answers = (self._expected - 1) & MASK if request.answers < 0 else request.answers
@@ -307,9 +308,10 @@ class Reconfiguration:
     def _finish(self, request: _Request, result: int, next_tsns: tuple[int, int] = (0, 0)) -> None:
         """Conclude a request of ours, and say so."""
         success = result in _SUCCESS
-        if success and request.kind == _Kind.RESET_ASSOCIATION:
-            self._renumber_inbound(next_tsns[0])
-            self._outbound.renumber(next_tsns[1])
+        if request.kind == _Kind.RESET_ASSOCIATION:
+            self._note_reset(self._inbound.go_on(next_tsns[0] if success else None))
+            if success:
+                self._outbound.renumber(next_tsns[1])
         self._let_go(request, reset=success)
         flags = _Flags(0)
         if not success:
@@ -558,7 +560,8 @@ class Reconfiguration:
             return _Result.REQUEST_IN_PROGRESS
         if not self._has_room():
             return _Result.IN_PROGRESS
-        self._queue.append(_Request(kind, request.streams, request.count, request.number, None))
+        # It comes before those that may wait for the peer.
+        self._queue.appendleft(_Request(kind, request.streams, request.count, request.number, None))
         self.proceed(now)
         return _Result.IN_PROGRESS
 
@@ -584,7 +587,7 @@ class Reconfiguration:
     def _reset_association(self, number: int) -> None:
         outbound = self._outbound
         theirs = (self._inbound.cumulative + 1 + _FARTHER) & MASK
-        self._renumber_inbound(theirs)
+        self._note_reset(self._inbound.renumber(theirs))
         outbound.release(reset=True)
         self.renumbered = True
         response = self._results[number]
@@ -592,8 +595,8 @@ class Reconfiguration:
         response.next_tsns = (outbound.next_tsn & MASK, theirs)
         self._report_association_reset(_Flags(0))
 
-    def _renumber_inbound(self, tsn: int) -> None:
-        streams = self._inbound.renumber(tsn)
+    def _note_reset(self, streams: tuple[int, ...] | None) -> None:
+        """Note that a reset of streams that has waited was overtaken by that of all."""
         if streams is not None:
             if self._reset_number in self._results:
                 self._results[self._reset_number].result = _Result.PERFORMED
@@ -615,6 +618,8 @@ class Reconfiguration:
             if own.held and own.number >= 0:
                 own.held = False
                 self._outbound.fail_waiting()
+                if own.kind == _Kind.RESET_ASSOCIATION:
+                    self._inbound.go_on(None)
             self._let_go(own, reset=False)
             if own.answered is not None:
                 own.answered(_Result.GIVEN_UP)
