@@ -11,13 +11,17 @@ import trio
 
 import trio_sctp
 from trio_sctp import (
+    ActiveKey,
     AdaptationIndication,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssociationLost,
     AssociationState,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AuthSupported,
     AutoAsconf,
     AutoClose,
@@ -33,9 +37,11 @@ from trio_sctp import (
     EventSubscription,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithms,
     InitMsg,
     IPv6Only,
     Linger,
+    LocalAuthChunks,
     MappedV4,
     MaxBurst,
     MaxSegment,
@@ -50,6 +56,7 @@ from trio_sctp import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
+    PeerAuthChunks,
     PrimaryAddress,
     Priority,
     ProbeInterval,
@@ -789,6 +796,18 @@ async def test_what_is_negotiated_needs_both_sides(stack: StackUnderTest) -> Non
             assert pair.peer.get_option(PrSupported) == PrSupported(False)
 
 
+async def test_congestion_notification_needs_both_sides(stack: StackUnderTest) -> None:
+    for client, server in (True, True), (True, False), (False, True):
+        async with stack.pair(
+            client_options=[EcnSupported(client)], server_options=[EcnSupported(server)]
+        ) as pair:
+            assert pair.client.get_option(EcnSupported) == EcnSupported(client)
+            for association in pair.association, pair.peer:
+                assert association.get_option(EcnSupported) == EcnSupported(client and server)
+            await pair.association.send(b"x")
+            assert (await next_message(pair.server)).data == b"x"
+
+
 async def test_a_channel_tells_what_is_agreed_on(stack: StackUnderTest) -> None:
     async with stack.listener(options=[PrSupported(False)]) as listener:
         channel = await stack.open_association(listener.port)
@@ -863,7 +882,7 @@ async def test_the_level_of_interleaving(stack: StackUnderTest, pair: Pair) -> N
 
 
 @linux
-@pytest.mark.parametrize("option", [AsconfSupported, AuthSupported, EcnSupported], ids=name)
+@pytest.mark.parametrize("option", [AsconfSupported, AuthSupported], ids=name)
 async def test_what_else_linux_negotiates(stack: StackUnderTest, option: Any) -> None:
     for on in True, False:
         # ASCONF is offered together with AUTH only.
@@ -1099,10 +1118,13 @@ def test_every_option_is_tested_here() -> None:
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
     tested |= {EnableStreamReset}  # test_reconfiguration.py
+    tested |= {AsconfWithoutAuth}  # test_address_changes.py
     tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {AuthChunks, LocalAuthChunks, PeerAuthChunks}  # test_authentication
+    tested |= {HmacAlgorithms, AuthKey, ActiveKey}
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value

@@ -58,7 +58,11 @@ class Bench:
         self.random = Random(seed)
         self.now = 0.0
         parameters = Parameters(
-            receive_window=window, send_buffer=2**16, association_max_retrans=30, rto_max=8.0
+            receive_window=window,
+            send_buffer=2**16,
+            association_max_retrans=30,
+            rto_max=8.0,
+            ecn=True,
         )
         here = [f"10.0.{n}.1" for n in range(homes - homes // 2)]
         here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
@@ -186,7 +190,11 @@ class Bench:
             case 11:
                 return wire.chunk(wire.ChunkType.COOKIE_ACK)
             case 12:
-                return wire.shutdown_complete_chunk(reflected=r.random() < 0.5)
+                if r.random() < 0.5:
+                    return wire.shutdown_complete_chunk(reflected=r.random() < 0.5)
+                make_mark = r.choice((wire.ecne_chunk, wire.cwr_chunk))
+                tsn = r.choice((acked, next_out - 1, next_out, next_in, r.getrandbits(32)))
+                return make_mark(tsn & _MASK)
             case 13 | 14:
                 pairs = [(r.randrange(4), r.getrandbits(16)) for _ in range(r.randrange(5))]
                 point = next_in + r.choice((0, 1, 5, 100, -2, 2**30))
@@ -343,7 +351,7 @@ class Bench:
         held, count = target.account.held, len(target.associations)
         gc.disable()
         started = time.thread_time()
-        target.receive_packet(data, route, self.now)
+        target.receive_packet(data, route, self.now, self.random.random() < 0.2)
         taken = time.thread_time() - started
         gc.enable()
         promised = 0.0005 + 0.0005 * len(data) / 1024 + 0.000002 * finished

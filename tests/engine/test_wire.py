@@ -82,6 +82,7 @@ def bare(chunk: bytes) -> bytes:
     return chunk[: length_of(chunk)]
 
 
+ADDRESSES = st.ip_addresses().map(lambda address: wire.address_parameter(str(address)))
 FLAGS = "last", "first", "unordered", "immediate"
 PAIRS = st.lists(st.tuples(U16, U16), max_size=6)
 NOT_KNOWN = U8.filter(lambda kind: kind not in set(wire.ChunkType))
@@ -110,7 +111,15 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
     "FORWARD TSN": st.tuples(U32, PAIRS).map(
         lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
     ),
+    "ASCONF": st.tuples(U32, ADDRESSES, OPTIONS).map(
+        lambda fields: (wire.Asconf(*fields), wire.asconf_chunk(*fields))
+    ),
+    "ASCONF ACK": st.tuples(U32, OPTIONS).map(
+        lambda fields: (wire.AsconfAck(*fields), wire.asconf_ack_chunk(*fields))
+    ),
     "RE-CONFIG": reconfigs(),
+    "ECNE": U32.map(lambda tsn: (wire.Ecne(tsn), wire.ecne_chunk(tsn))),
+    "CWR": U32.map(lambda tsn: (wire.Cwr(tsn), wire.cwr_chunk(tsn))),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -235,9 +244,11 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         13: "CWR",
         14: "SHUTDOWN_COMPLETE",
         15: "AUTH",  # RFC 4895 section 4.1
+        128: "ASCONF_ACK",  # RFC 5061 section 4.1
         130: "RE_CONFIG",  # RFC 6525 section 3.1
         132: "PAD",  # RFC 4820 section 3
         192: "FORWARD_TSN",  # RFC 3758 section 3.2
+        193: "ASCONF",  # RFC 5061 section 4.1
     },
     wire.ParameterType: {
         # Tables 2 to 5, sections 3.3.2 to 3.3.5
@@ -284,6 +295,20 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         13: "PROTOCOL_VIOLATION",
         14: "RESTART_WITH_NEW_ENCAPSULATION_PORT",  # RFC 6951 section 5.3
         0x0105: "UNSUPPORTED_HMAC",  # RFC 4895 section 4.1
+        # RFC 5061 section 4.3
+        0xA0: "DELETE_LAST_ADDRESS",
+        0xA1: "RESOURCE_SHORTAGE",
+        0xA2: "DELETE_SOURCE_ADDRESS",
+        0xA3: "ILLEGAL_ASCONF_ACK",
+        0xA4: "NO_AUTHORIZATION",
+    },
+    wire.AsconfParameter: {
+        # RFC 5061 section 4.2
+        0xC001: "ADD_ADDRESS",
+        0xC002: "DELETE_ADDRESS",
+        0xC003: "ERROR",
+        0xC004: "SET_PRIMARY",
+        0xC005: "SUCCESS",
     },
 }
 
@@ -337,10 +362,14 @@ _VALUES = (
     wire.CookieAck,
     wire.ShutdownComplete,
     wire.ForwardTsn,
-    wire.Reconfig,
     wire.Auth,
+    wire.Reconfig,
+    wire.Ecne,
+    wire.Cwr,
     wire.UnknownChunk,
     wire.BadChunk,
+    wire.Asconf,
+    wire.AsconfAck,
 )
 
 

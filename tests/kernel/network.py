@@ -50,6 +50,12 @@ class Network:
             _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 100%")
         self._cut.add(link)
 
+    def mark(self, link: int) -> None:
+        """Mark a third of the packets on a link, to say that there is congestion (RFC 3168)."""
+        for host in HOSTS:
+            _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 33% ecn")
+        self._cut.add(link)
+
     def slow(self, link: int, milliseconds: int) -> None:
         """Delay what is sent on a link, in either direction."""
         for host in HOSTS:

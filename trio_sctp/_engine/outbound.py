@@ -173,14 +173,15 @@ class Outbound:
       buffered: Bytes of the messages that are not acknowledged.
       messages: Number of these messages.
       failed: Messages that failed, for the program to be told.
+      abandoned: The number of those that were given up.
       held: Streams whose new messages wait, since the peer is asked to let them begin again.
       waiting: These messages.
-      abandoned: The number of those that were given up.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
       may_skip: Whether the peer knows FORWARD TSN.
       retransmitted: How often chunks were sent again.
+      slowed_at: The last TSN that was sent when a router's mark last slowed us down.
       gap_blocks: Number of gap blocks that SACKs have brought.
     """
 
@@ -223,6 +224,7 @@ class Outbound:
         "retransmit_one",
         "retransmitted",
         "rwnd",
+        "slowed_at",
         "waiting",
         "window_shut",
     )
@@ -247,13 +249,14 @@ class Outbound:
         self.buffered: int = 0
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
+        self.abandoned: AbandonedCounts = AbandonedCounts()
         self.held: Collection[int] = ()
         self.waiting: deque[OutgoingMessage] = _NOTHING
-        self.abandoned: AbandonedCounts = AbandonedCounts()
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip: bool = False
         self.retransmitted: int = 0
+        self.slowed_at: int = initial_tsn - 1
         self.gap_blocks: int = 0
         self._origin: int = initial_tsn  # what `next_tsn` would be if nothing had been sent
         self._gone = 0  # number of messages in the queue that were given up
@@ -929,6 +932,17 @@ class Outbound:
                     self.mark(chunk)
                     chunk.fast = False
 
+    def leave(self, path: Path, other: Path, now: float) -> None:
+        """Have what is outstanding on a path that is gone be retransmitted, on another one."""
+        if path.newest < 0 and not path.moved:
+            return  # nothing was ever sent on it
+        self.mark_all_on(path, now)
+        for chunk in self.outstanding.values():
+            if chunk.path is path:
+                chunk.path = other
+                heapq.heappush(other.moved, chunk.tsn)
+        path.timed_tsn = None
+
     # -- partial reliability ---
 
     def _should_abandon(self, message: OutgoingMessage, chunk: SentChunk, now: float) -> bool:
@@ -1049,7 +1063,7 @@ class Outbound:
         self.fail_all(0)
         self._origin = initial_tsn - self.chunks
         self.next_tsn = initial_tsn
-        self.cumulative = self.advanced = initial_tsn - 1
+        self.cumulative = self.advanced = self.slowed_at = initial_tsn - 1
         self.flight = 0
         self.window_shut = self.probe_due = self.retransmit_one = False
         self.probe = None

@@ -68,10 +68,13 @@ class Parameters:
     autoclose: float = 0.0
     adaptation_indication: int | None = None
     partial_reliability: bool = True
-    reconfiguration: bool = True  # RFC 6525
-    grants: int = 0  # which requests of the peer are granted, see `reconfiguration`
+    ecn: bool = False  # explicit congestion notification
     receive_context: int = 0  # of messages; what the program knows the association by
     partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
+
+    # RFC 5061: addresses may change while an association is up, if what says so is authenticated.
+    asconf: bool = True
+    asconf_without_auth: bool = False
 
     # RFC 4895.
     authentication: bool = True
@@ -79,6 +82,8 @@ class Parameters:
     hmac_algorithms: tuple[int, ...] = (3, 1)  # SHA-256 before SHA-1, which every peer knows
     shared_keys: SharedKeys = EMPTY_KEY
     report_keys: bool = False  # whether the program wants AuthenticationChange events
+    reconfiguration: bool = True  # RFC 6525
+    grants: int = 0  # which requests of the peer are granted, see `reconfiguration`
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

@@ -292,6 +292,14 @@ class Path:
         self.fast_recovery = True
         self.exit_point = highest_outstanding
 
+    def congested(self) -> None:
+        """Halve the congestion window because a router has marked a packet (RFC 3168, 6.1.2)."""
+        if self.fast_recovery:
+            return  # it is halved already, for the same packets
+        self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
+        self.cwnd = min(self.cwnd, self.ssthresh)
+        self.partial_bytes_acked = 0
+
     def timed_out(self) -> None:
         """Shrink the congestion window to one packet: T3-rtx expired (7.2.3)."""
         self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)

@@ -17,6 +17,7 @@ from .._values import (
     AssociationReset,
     AssociationState,
     AuthenticationChange,
+    AuthenticationState,
     FailedFragment,
     Notification,
     PartialDeliveryAborted,
@@ -106,7 +107,10 @@ def _event(
             return AdaptationIndication(association_id=f[1], adaptation_ind=f[0])
         case Note.AUTHENTICATION_EVENT:
             return AuthenticationChange(
-                association_id=f[3], keynumber=f[0], altkeynumber=f[1], indication=f[2]
+                association_id=f[3],
+                keynumber=f[0],
+                altkeynumber=f[1],
+                indication=known(AuthenticationState, f[2]),
             )
         case Note.SENDER_DRY_EVENT:
             return SenderDry(association_id=f[0])
