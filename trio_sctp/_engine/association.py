@@ -738,7 +738,7 @@ class EngineAssociation:
                     self._handle_ecne(chunk)
             case wire.BadChunk():
                 if chunk.type == ChunkType.RE_CONFIG:
-                    self._refuse_reconfig(chunk)
+                    self._refuse_reconfig()
                     return True
                 if chunk.type == ChunkType.ASCONF and self.changes is None:
                     self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]))
@@ -1659,10 +1659,10 @@ class EngineAssociation:
             # Section 5.2.1.  After a reset of the association it would overtake our response.
             self.acks.due = True
 
-    def _refuse_reconfig(self, chunk: wire.BadChunk) -> None:
+    def _refuse_reconfig(self) -> None:
         """Section 3.1."""
         if self.may_reconfigure():
-            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, b"RE-CONFIG"))
 
     def _take_streams(self, reconfiguration: Reconfiguration) -> None:
         """Take over how many streams there are now."""
