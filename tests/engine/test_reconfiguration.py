@@ -647,6 +647,21 @@ def test_data_that_overtakes_the_answer_is_taken_for_what_it_is(result: int) -> 
     assert (inbound.held, inbound.has_gaps, inbound.cumulative & 0xFF) == (0, False, 102)
 
 
+def test_a_reset_that_overtakes_the_answer_is_of_the_streams_that_have_begun_again() -> None:
+    peer_ = peer()
+    peer_.give(whole(100, 1, 0, b"zero"))
+    asked(peer_, WHOLE)
+    (request,) = requests(peer_.take())
+    # The peer has answered that, sends one message, and lets the stream begin again once more.
+    peer_.give(whole(101, 1, 0, b"one"))
+    again = requesting(request_of(OUT, 100, 1, last=101))
+    assert results(peer_.give(again)) == [Result.IN_PROGRESS]
+    peer_.give(whole(102, 1, 0, b"two"))
+    answer = answering(request.number, Result.PERFORMED, (101, peer_.their_tsn ^ 2**31))
+    assert results(peer_.give(answer)) == [Result.PERFORMED]
+    assert payloads(peer_.events()) == [b"zero", b"one", b"two"]
+
+
 def test_both_ends_reset_the_association_at_once() -> None:
     both = pair()
     mine, theirs = ask(both, WHOLE), ask(both, WHOLE, of_b=True)

@@ -610,6 +610,8 @@ class Inbound:
             (before if known else behind).append(raw)
         self._take_held(before)
         reset = self._reset
+        if reset is not None and reset.point > point:
+            reset = None  # it is of the streams as they are behind
         if reset is not None:
             self._perform_reset(reset)
         self._drop_fragments(point)
