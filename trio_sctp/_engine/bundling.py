@@ -38,11 +38,9 @@ class PacketBuilder:
       again: Whether some of these are retransmitted.
       room: Bytes that still fit.
       fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
-      guarded: Whether it may hold chunks that the peer wants to be authenticated: most packets of
-        user data do not, and are not looked through.
     """
 
-    __slots__ = ("again", "chunks", "data", "fragment", "guarded", "path", "room")
+    __slots__ = ("again", "chunks", "data", "fragment", "path", "room")
 
     def __init__(self, path: Path, reserve: int = 0) -> None:
         self.path: Path = path
@@ -51,7 +49,6 @@ class PacketBuilder:
         self.chunks: list[bytes] = []
         self.data: int = 0
         self.again: bool = False
-        self.guarded: bool = True
 
     def add(self, chunk: bytes) -> None:
         """Put a chunk behind the others; the caller has seen that it fits."""
@@ -126,7 +123,10 @@ class Bundler:
     def send_packet(self, packet: PacketBuilder) -> None:
         """Have a packet leave."""
         chunks = packet.chunks
-        if self.authentication is not None and packet.guarded:
+        # Most peers want at most control chunks to be authenticated, and most packets have none.
+        if self.authentication is not None and (
+            self._outbound.reserve or packet.data != len(chunks)
+        ):
             chunks = self.authentication.protect(chunks)
         self.packets += 1
         self.chunks += len(chunks)
@@ -140,9 +140,9 @@ class Bundler:
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
         """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
         chunks = [chunk]
-        if self.authentication is not None:
+        if self.authentication is not None and chunk[0] in self.authentication.wanted:
             chunks = self.authentication.protect(chunks)
-            self.chunks += len(chunks) - 1
+            self.chunks += 1
         self.alone += 1
         tag = self.their_tag if tag is None else tag
         data = wire.seal(self._outlet.port, self._peer_port, tag, chunks)
@@ -275,7 +275,6 @@ class Bundler:
         if not control and not (may_send and (marked is not None or outbound.queue)):
             return None
         packet = PacketBuilder(path, outbound.reserve)
-        packet.guarded = bool(control) or outbound.reserve > 0
         if may_send and marked is not None and len(marked.wire) > packet.room:
             # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
             packet.enlarge(len(marked.wire))
@@ -321,7 +320,6 @@ class Bundler:
             packet.add(acks.sack(packet.room))
             if acks.marked >= 0 and packet.room >= wire.ECNE_SIZE:
                 packet.add(wire.ecne_chunk(acks.marked))
-                packet.guarded = True
         outbound = self._outbound
         if outbound.forward_due and outbound.may_skip and packet.room >= _SMALLEST_FORWARD_TSN:
             packet.add(outbound.forward_tsn(packet.room))
