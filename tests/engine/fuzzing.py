@@ -53,6 +53,7 @@ class Bench:
         *,
         homes: int = 1,
         window: int = 2**16,
+        auth_chunks: tuple[int, ...] = (),
         make_engine: Callable[..., Engine] = Engine,
     ) -> None:
         self.random = Random(seed)
@@ -63,6 +64,7 @@ class Bench:
             association_max_retrans=30,
             rto_max=8.0,
             ecn=True,
+            auth_chunks=auth_chunks,
         )
         here = [f"10.0.{n}.1" for n in range(homes - homes // 2)]
         here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
@@ -259,11 +261,30 @@ class Bench:
         body = bytearray().join(chunks)
         for _ in range(r.choice((0, 0, 1, 1, 2, 3))):
             self.mutate_bytes(body)
+        if r.random() < 0.2 or (self.authenticates and r.random() < 0.5):
+            body = self.authenticated(body)
         source, destination = PEER_PORT, PORT
         if rarely > 0.99:
             source, destination = r.choice(((0, PORT), (PEER_PORT, 1), (r.getrandbits(16), PORT)))
         data = seal(source, destination, tag, body)
         return data[: r.randrange(len(data))] if 0.98 < rarely < 0.99 else data
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether the target takes user data only if it is authenticated."""
+        return self.association is not None and self.association.guarded
+
+    def authenticated(self, body: bytearray) -> bytearray:
+        """Put an AUTH chunk before it all, whose HMAC is right if there are keys."""
+        association = self.association
+        if association is None or association.authentication is None:
+            return bytearray(wire.auth_chunk(0, 3, bytes(32))) + body
+        key, algorithm = 0, self.random.choice((1, 3))
+        size = {1: 20, 3: 32}[algorithm]
+        blank = wire.auth_chunk(key, algorithm, bytes(size))
+        mac = association.authentication._mac(key, algorithm, blank + bytes(body))
+        assert mac is not None
+        return bytearray(wire.auth_chunk(key, algorithm, mac)) + body
 
     def mutate_chunks(self, chunks: list[bytes]) -> None:
         """Swap, repeat, drop, cut or add a chunk, or add a parameter to one."""
@@ -744,11 +765,13 @@ SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
 
 
 def benches(seed: int, make_engine: Callable[..., Engine] = Engine) -> list[Bench]:
-    """A plain bench, one with a small window, and one with several addresses."""
+    """A plain bench, one with a small window, one with several addresses, and one whose engines
+    take most chunks only if they are authenticated."""
     return [
         Bench(seed, make_engine=make_engine),
         Bench(seed + 1, window=8000, make_engine=make_engine),
         Bench(seed + 2, homes=4, make_engine=make_engine),
+        Bench(seed + 3, auth_chunks=(0, 3, 6, 10, 192), make_engine=make_engine),
     ]
 
 
