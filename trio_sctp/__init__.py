@@ -93,10 +93,13 @@ from ._options import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
     StatusState,
+    StreamPriority,
+    StreamScheduler,
     Tos,
     TrafficClass,
 )
@@ -203,6 +206,10 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "NoDelay",
     "DisableFragments",
     "MappedV4",
+    # Which stream's message is sent next.
+    "StreamScheduler",
+    "Scheduler",
+    "StreamPriority",
     # How soon failures are noticed.
     "timers",
     "detection_time",

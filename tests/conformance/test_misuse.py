@@ -625,6 +625,7 @@ OF_TYPE: dict[str, tuple[list[Any], str]] = {
     "str": ([5, b"eth0"], "must be a str, not {}"),
     "Address": (["192.0.2.1", 5], r"must be a tuple \(host, port\), not {}"),
     "PeerAddressFlags": ([1, "x"], "must be PeerAddressFlags, not {}"),
+    "Scheduler": ([1, "FCFS", None], "must be a Scheduler, not {}"),
 }
 
 

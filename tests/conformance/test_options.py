@@ -47,9 +47,12 @@ from trio_sctp import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
+    StreamPriority,
+    StreamScheduler,
     StatusState,
     Tos,
     TrafficClass,
@@ -100,6 +103,7 @@ ASSOCIATION: list[Option] = [
     MaxSegment(600),
     DefaultSendParams(stream=3, ppid=46, unordered=True, context=9, lifetime=5000),
     EventSubscription(sender_dry_event=True, address_event=False),
+    StreamScheduler(Scheduler.ROUND_ROBIN),
 ]
 """Options of one association, or of those to come by default."""
 
@@ -891,6 +895,7 @@ def test_every_option_is_tested_here() -> None:
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {StreamPriority}  # test_schedulers.py
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value

@@ -512,10 +512,12 @@ def check_outbound(association: EngineAssociation) -> None:
         assert path.flight == sum(chunk.size for chunk in on_path)
         assert path.cwnd >= path.mtu
     messages = {id(chunk.message): chunk.message for chunk in chunks}
-    messages.update((id(message), message) for message in outbound.queue)
+    messages.update((id(message), message) for message in outbound.waiting())
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)
+    if outbound.schedule is not None:
+        assert [outbound.schedule.next()] == [*outbound.queue] or not outbound.queue
     gone = [message for message in outbound.queue if message.abandoned]
     assert outbound._gone == len(gone) <= len(outbound.queue) // 2
     assert not gone or not outbound.queue[0].abandoned

@@ -36,8 +36,11 @@ from trio_sctp import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
+    StreamPriority,
+    StreamScheduler,
     Tos,
     TrafficClass,
 )
@@ -84,8 +87,9 @@ ASSOCIATION: list[Option] = [
     PeerAddressParams(pathmaxrxt=1),
     PeerAddressParams(pathmaxrxt=1, address=PEER),
     RtoInfo(initial=1, max=1, min=1),
+    StreamScheduler(Scheduler.PRIORITY),
 ]
-ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER)]
+ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER), StreamPriority(0, 1)]
 
 READ_ONLY = {"PeerAddressInfo", "Status"}
 

@@ -21,6 +21,7 @@
     intervals      which TSNs have arrived although others before them have not
     parts          user data as it is kept: the bytes of DATA chunks
     outbound       sending: fragments, TSNs, what a SACK of the peer acknowledges
+    schedulers     which stream's message is sent next
     paths          the peer's addresses: which to use, which have failed, which to probe
     path           one destination: round trips, congestion window, heartbeats
     path_mtu       how large its packets may be

@@ -19,9 +19,11 @@ from collections.abc import Collection
 from math import inf
 from typing import Final
 
+from .._options import Scheduler
 from .._values import FailedFragment, SendInfo
 from .parameters import Parameters
 from .path import Path
+from .schedulers import Schedule
 from .tsn import MASK
 from .wire import (
     DATA_OVERHEAD,
@@ -59,10 +61,12 @@ class OutgoingMessage:
       first_tsn: The TSN of its first chunk, which those of the others follow.
       left: Number of its chunks that are not acknowledged.
       abandoned: Whether it was given up.
+      arrival: Where it stands among all messages that a scheduler chooses from.
     """
 
     __slots__ = (
         "abandoned",
+        "arrival",
         "data",
         "expires",
         "first_tsn",
@@ -92,6 +96,7 @@ class OutgoingMessage:
         self.first_tsn: int = 0
         self.left: int = 0
         self.abandoned: bool = False
+        self.arrival: int = 0
 
     @property
     def finished(self) -> bool:
@@ -179,8 +184,13 @@ class Outbound:
         says (6.3.3, E3; 7.2.4, 3).
       closed_window: Whether the last SACK said that the peer has no room.
       flight: Bytes in flight on all paths.
-      queue: Messages of which some or all is not in chunks yet; those that were given up are left
-        in it, but for the first.
+      queue: Messages of which some or all is not in chunks yet, in the order in which they leave;
+        those that were given up are left in it, but for the first.  Where a schedule chooses among
+        them, only the one that it has chosen.
+      schedule: The other messages, where it is not first come, first served.
+      scheduler: What chooses the next message.
+      stream_values: The priority or weight of each stream that was given one.
+      held: Streams of which no message may begin.
       outstanding: The chunks that are not acknowledged for good, by TSN, in order.
       marked: A heap of the TSNs that are to be retransmitted, and of some that no longer are.
       buffered: Bytes of the messages that are not acknowledged.
@@ -214,6 +224,7 @@ class Outbound:
         "flight",
         "forward_due",
         "gap_blocks",
+        "held",
         "largest_rwnd",
         "marked",
         "may_skip",
@@ -227,6 +238,9 @@ class Outbound:
         "retransmit_one",
         "retransmitted",
         "rwnd",
+        "schedule",
+        "scheduler",
+        "stream_values",
         "window_shut",
     )
 
@@ -244,6 +258,10 @@ class Outbound:
         self.closed_window: bool = False
         self.flight: int = 0
         self.queue: deque[OutgoingMessage] = _NOTHING
+        self.schedule: Schedule | None = None
+        self.scheduler: Scheduler = Scheduler.FCFS
+        self.stream_values: dict[int, int] = {}
+        self.held: set[int] = set()
         self.outstanding: dict[int, SentChunk] = {}
         self.marked: list[int] = []
         self.buffered: int = 0
@@ -271,6 +289,8 @@ class Outbound:
         # The three highest TSNs below which SACKs reported what is missing, the lowest first.
         self._reports: tuple[int, int, int] = (-1, -1, -1)
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
+        if parameters.scheduler is not Scheduler.FCFS:
+            self.schedule_by(parameters.scheduler)
 
     @property
     def chunks(self) -> int:
@@ -282,7 +302,11 @@ class Outbound:
     @property
     def empty(self) -> bool:
         """Whether everything was sent and acknowledged."""
-        return not self.queue and not self.outstanding
+        return (
+            not self.queue
+            and not self.outstanding
+            and (self.schedule is None or not self.schedule.count)
+        )
 
     def has_room(self) -> bool:
         """Whether one more message may be queued."""
@@ -326,9 +350,13 @@ class Outbound:
 
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
-        if self.queue is _NOTHING:
-            self.queue = deque()
-        self.queue.append(message)
+        if self.schedule is not None:
+            self.schedule.add(message)
+            self._follow_schedule()
+        else:
+            if self.queue is _NOTHING:
+                self.queue = deque()
+            self.queue.append(message)
         if message.info.address is not None:
             self.addressed = True
         self.buffered += len(message.data)
@@ -346,21 +374,24 @@ class Outbound:
 
     def waits_below(self, space: int) -> bool:
         """Whether all that waits to be sent would leave something free of ``space`` bytes."""
-        for message in self.queue:
+        for message in self.queue if self.schedule is None else self.schedule.sendable():
             if not message.abandoned:
                 space -= DATA_OVERHEAD + len(message.data) - message.offset
                 if space <= 0:
                     return False
         return True
 
+    def waiting(self) -> list[OutgoingMessage]:
+        """Return all messages of which some or all is not in chunks yet, as they came."""
+        if self.schedule is not None:
+            return self.schedule.messages()
+        return [message for message in self.queue if not message.abandoned]
+
     def limit_streams(self, streams: int) -> None:
         """Fail queued messages for streams that the peer does not grant (section 5.1.1)."""
-        if all(message.info.stream < streams for message in self.queue):
-            return
-        kept: deque[OutgoingMessage] = deque()
-        for message in self.queue:
-            if message.abandoned:
-                continue
+        waiting = self.waiting()
+        kept: list[OutgoingMessage] = []
+        for message in waiting:
             if message.info.stream < streams or message.offset:
                 kept.append(message)
             else:
@@ -368,8 +399,78 @@ class Outbound:
                 self.messages -= 1
                 self._fail(message, Cause.INVALID_STREAM)
                 message.abandoned = True
-        self.queue = kept
+        if len(kept) < len(waiting):
+            self._arrange(kept)
+
+    # -- schedulers (RFC 8260 section 3) ---
+
+    def schedule_by(self, scheduler: Scheduler) -> None:
+        """Have another scheduler choose among the messages that wait, and those to come."""
+        self.scheduler = scheduler
+        self._arrange(self.waiting())
+
+    def set_stream_value(self, stream: int, value: int) -> None:
+        """Give a stream its priority, or its weight."""
+        self.stream_values[stream] = value
+        if self.schedule is not None:
+            self.schedule.value_changed(stream)
+            self._follow_schedule()
+
+    def hold(self, stream: int) -> None:
+        """Have no message of a stream begin until it is released.  One that has begun goes on."""
+        self.held.add(stream)
+        if self.schedule is None:
+            self._arrange(self.waiting())
+        else:
+            self.schedule.hold(stream)
+            self._follow_schedule()
+
+    def release(self, stream: int) -> None:
+        """Let the messages of a stream go on that was held."""
+        self.held.discard(stream)
+        if self.schedule is not None:
+            self.schedule.release(stream)
+            self._follow_schedule()
+            if not self.held and self.scheduler is Scheduler.FCFS:
+                self._arrange(self.waiting())
+
+    def packet_is_full(self) -> None:
+        """Let another stream fill the next packet, if the scheduler has one packet for each."""
+        if self.schedule is not None:
+            self.schedule.packet_is_full()
+            self._follow_schedule()
+
+    def _arrange(self, messages: list[OutgoingMessage]) -> None:
+        """Have these messages wait, which are given as they came, for the scheduler's choice."""
         self._gone = 0
+        begun = [message for message in messages if message.offset]
+        if self.scheduler is Scheduler.FCFS and not self.held:
+            self.schedule = None
+            if begun:
+                messages = begun + [message for message in messages if not message.offset]
+            self.queue = deque(messages) if messages else _NOTHING
+            return
+        self.schedule = Schedule(self.scheduler, self.stream_values, self.held, interleaving=False)
+        for message in messages:
+            self.schedule.add(message)
+        if begun:
+            self.schedule.go_on_with(begun[0].info.stream)
+        self.queue = _NOTHING
+        self._follow_schedule()
+
+    def _follow_schedule(self) -> None:
+        """Have the message that the schedule has chosen be the first in the queue."""
+        assert self.schedule is not None
+        message = self.schedule.next()
+        queue = self.queue
+        if message is None:
+            queue.clear()
+        elif queue:
+            queue[0] = message
+        elif queue is _NOTHING:
+            self.queue = deque((message,))
+        else:
+            queue.append(message)
 
     def payload_limit(self, path: Path) -> int:
         """Return the most bytes of payload that a chunk on a path may carry."""
@@ -411,16 +512,19 @@ class Outbound:
                 if not info.unordered:
                     message.ssn = self._ssns.get(info.stream, 0)
                     self._ssns[info.stream] = (message.ssn + 1) & 0xFFFF
-            end = message.offset + size
+            start = message.offset
+            message.offset = end = start + size
             if end == len(data):
                 flags |= LAST
                 self.queue.popleft()
                 if self._gone:
                     self._tidy_queue()
-                if immediate and not self.queue:
-                    flags |= IMMEDIATE
-            payload = data if flags & WHOLE == WHOLE else data[message.offset : end]
-            message.offset = end
+            if self.schedule is not None:
+                self.schedule.took(message, size)
+                self._follow_schedule()
+            if immediate and flags & LAST and not self.queue:
+                flags |= IMMEDIATE
+            payload = data if flags & WHOLE == WHOLE else data[start:end]
             message.left += 1
             tsn = self.next_tsn
             self.next_tsn = tsn + 1
@@ -885,8 +989,12 @@ class Outbound:
                 chunk.marked = False
                 tsn += 1
         if message.offset < len(message.data):
-            self._gone += 1
-            self._tidy_queue()
+            if self.schedule is not None:
+                self.schedule.forget_abandoned(message)
+                self._follow_schedule()
+            else:
+                self._gone += 1
+                self._tidy_queue()
         if 0 < message.offset < len(message.data):
             # A TSN that is never sent stands for the rest: even if the peer has all that was sent
             # of the message, it has to be told to skip it.
@@ -952,7 +1060,7 @@ class Outbound:
         seen: dict[int, OutgoingMessage] = {}
         for chunk in self.outstanding.values():
             seen.setdefault(id(chunk.message), chunk.message)
-        for message in self.queue:
+        for message in self.waiting():
             seen.setdefault(id(message), message)
         for message in seen.values():
             if not message.abandoned:
@@ -962,8 +1070,7 @@ class Outbound:
         self._gapped = 0
         self._reports = (-1, -1, -1)
         self._recounted.clear()
-        self.queue.clear()
-        self._gone = 0
+        self._arrange([])
         self._expendable.clear()
         self._skipped.clear()
         self.marked.clear()

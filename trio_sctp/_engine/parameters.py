@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from .._options import Scheduler
 from .wire import LEAST_RWND
 
 
@@ -65,6 +66,7 @@ class Parameters:
     autoclose: float = 0.0
     adaptation_indication: int | None = None
     partial_reliability: bool = True
+    scheduler: Scheduler = Scheduler.FCFS
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

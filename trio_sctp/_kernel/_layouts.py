@@ -45,6 +45,8 @@ class Opt(enum.IntEnum):
     SOCKOPT_CONNECTX3 = 111
     GET_ASSOC_STATS = 112
     SOCKOPT_PEELOFF_FLAGS = 122
+    STREAM_SCHEDULER = 123
+    STREAM_SCHEDULER_VALUE = 124
     EVENT = 127
     REMOTE_UDP_ENCAPS_PORT = 132
 
@@ -87,6 +89,7 @@ SACK_INFO_STRUCT = struct.Struct("=iII")
 SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
+STREAM_VALUE_STRUCT = struct.Struct("=iHH")
 
 # These are not packed in C: sockaddr_storage is aligned as pointers are ("0P").
 ASSOC_STATS_STRUCT = struct.Struct("@i0P128s15Q")

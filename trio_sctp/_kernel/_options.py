@@ -44,10 +44,13 @@ from .._options import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
     StatusState,
+    StreamPriority,
+    StreamScheduler,
     Tos,
     TrafficClass,
 )
@@ -68,6 +71,7 @@ from ._layouts import (
     SPP_HB_TIME_IS_ZERO,
     STATUS_STRUCT,
     STORAGE_SIZE,
+    STREAM_VALUE_STRUCT,
     UDPENCAPS_STRUCT,
     UNORDERED,
     Note,
@@ -196,6 +200,26 @@ def _paddrparams(option: PeerAddressParams) -> Fields:
         "sackdelay": option.sackdelay or 0,
         "flags": flags,
     }
+
+
+_SCHEDULERS = {
+    Scheduler.FCFS: 0,
+    Scheduler.PRIORITY: 1,
+    Scheduler.ROUND_ROBIN: 2,
+    Scheduler.FAIR_BANDWIDTH: 3,
+    Scheduler.WEIGHTED_FAIR: 4,
+}
+"""Linux's numbers (enum sctp_sched_type)."""
+
+
+def _scheduler(f: Fields) -> StreamScheduler:
+    return StreamScheduler({value: name for name, value in _SCHEDULERS.items()}[f["value"]])
+
+
+def _stream_scheduler(option: StreamScheduler) -> Fields:
+    if option.scheduler not in _SCHEDULERS:
+        raise _unsupported(StreamScheduler, f"no version of Linux has {option.scheduler}")
+    return {"value": _SCHEDULERS[option.scheduler]}
 
 
 _FLAGS = sum(PeerAddressFlags)
@@ -342,6 +366,17 @@ LAYOUTS: dict[type[Any], Layout] = {
     ),
     SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
     ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
+    StreamScheduler: Layout(
+        SOL_SCTP,
+        Opt.STREAM_SCHEDULER,
+        ASSOC_VALUE_STRUCT,
+        (ID, "value"),
+        _scheduler,
+        _stream_scheduler,
+    ),
+    StreamPriority: Layout(
+        SOL_SCTP, Opt.STREAM_SCHEDULER_VALUE, STREAM_VALUE_STRUCT, (ID, "stream", "value")
+    ),
     Linger: Layout(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.Struct("=ii"), ("enabled", "seconds")
     ),
@@ -507,6 +542,9 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
     try:
         sock.setsockopt(layout.level, layout.number, layout.pack(fields))
     except OSError as error:
+        if isinstance(option, StreamScheduler) and error.errno == errno.EINVAL:
+            why = f"{option.scheduler} needs Linux 6.4"
+            raise _unsupported(kind, why) from None
         raise _translated(error, kind) from None
 
 

@@ -28,6 +28,7 @@ from .._options import (
     PrimaryAddress,
     RtoInfo,
     Scope,
+    StreamPriority,
     check_option,
     check_options,
     is_complete,
@@ -45,7 +46,13 @@ T = TypeVar("T", bound=Option)
 # Options that may name an address of the peer, or that have no value of the socket's to go back to,
 # are set on the association once it has an id; all others before the INIT, so that a refusal comes
 # first.
-_SET_ON_ASSOCIATION = (PrimaryAddress, PeerAddressParams, DelayedAck, EventSubscription)
+_SET_ON_ASSOCIATION = (
+    PrimaryAddress,
+    PeerAddressParams,
+    DelayedAck,
+    EventSubscription,
+    StreamPriority,
+)
 
 
 class Settings:

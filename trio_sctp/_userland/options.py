@@ -39,6 +39,8 @@ from .._options import (
     RtoInfo,
     SendBuffer,
     Status,
+    StreamPriority,
+    StreamScheduler,
     Tos,
 )
 from .._values import Address
@@ -115,11 +117,11 @@ class Target:
 class Row(Frozen):
     """How an option type is read, with all its fields, and how it is written.
 
-    Without ``write`` it is read-only.  ``udp`` says that only a stack has it whose packets travel
-    in UDP packets.
+    Without ``write`` it is read-only, without ``read`` write-only.  ``udp`` says that only a stack
+    has it whose packets travel in UDP packets.
     """
 
-    read: Callable[[Target], Option]
+    read: Callable[[Target], Option] | None
     write: Callable[[Target, Any], None] | None = None
     udp: bool = False
 
@@ -421,6 +423,27 @@ def _write_max_segment(target: Target, option: MaxSegment) -> None:
     target.parameters.max_segment = option.size
 
 
+# -- streams ---
+
+
+def _read_stream_scheduler(target: Target) -> StreamScheduler:
+    return StreamScheduler(target.parameters.scheduler)
+
+
+def _write_stream_scheduler(target: Target, option: StreamScheduler) -> None:
+    target.parameters.scheduler = option.scheduler
+    if target.association is not None:
+        target.association.outbound.schedule_by(option.scheduler)
+
+
+def _write_stream_priority(target: Target, option: StreamPriority) -> None:
+    association = target.association
+    assert association is not None
+    if option.stream >= association.outbound_streams:
+        raise refusal(errno.EINVAL)
+    association.outbound.set_stream_value(option.stream, option.value)
+
+
 # -- the whole socket ---
 
 
@@ -477,4 +500,6 @@ ROWS: dict[type[Any], Row] = {
     ReceiveBuffer: _of_all(ReceiveBuffer, "size", "receive_window"),
     Linger: Row(_read_linger, _write_linger),
     Tos: Row(_read_tos, _write_tos),
+    StreamScheduler: Row(_read_stream_scheduler, _write_stream_scheduler),
+    StreamPriority: Row(None, _write_stream_priority),
 }

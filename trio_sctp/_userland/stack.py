@@ -626,7 +626,9 @@ class UserlandSocket:
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
-        return self._row(kind).read(target)  # type: ignore[return-value]
+        read = self._row(kind).read
+        assert read is not None  # the library refuses to read what is write-only
+        return read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         target = self._target(association_id)
