@@ -14,8 +14,8 @@ IN_GUEST := $(BIN)/python tools/with-kernel-sctp
 # Output appears as it is written, through a pipe too.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test test-here test-pure test-oldest-trio check docs package bench mutants soak \
-  clean compiled compiler kernel-sctp peers
+.PHONY: help run test test-kernel test-here test-pure test-oldest-trio check docs package bench mutants \
+  soak clean compiled compiler kernel-sctp peers
 
 help:
 	@echo 'make run     the demonstration, on the stack that works here;'
@@ -48,14 +48,16 @@ test: .venv/compiled kernel-sctp peers
 	$(BIN)/python -m pip install --quiet --group examples --group docs
 	$(TESTS) -n auto --junitxml=.venv/test-engine.xml $(ENGINE)
 	TRIO_SCTP_PURE=1 $(TESTS) -n auto --junitxml=.venv/test-pure-engine.xml $(ENGINE)
-	@echo 'All else here, and beside it what runs with the pure engine too; both are shown at their end.'
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-pure
-	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
-	  --junitxml=.venv/test-kernel.xml
+	@echo 'Two at a time: on a kernel with SCTP, all else here, what runs with the pure engine too.'
+	@echo 'Each is shown when it has ended, the first of them after some minutes.'
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-kernel test-here test-pure
 	@$(BIN)/python -m tests.summary .venv/test-engine.xml .venv/test-here.xml \
 	  .venv/test-pure-engine.xml .venv/test-pure.xml .venv/test-kernel.xml
 
-# Parts of `make test`.
+# Parts of `make test`; the one that takes longest is the first.
+test-kernel:
+	TRIO_SCTP_REQUIRE_KERNEL=1 $(IN_GUEST) $(BIN)/python -m pytest -m kernel -p no:cacheprovider \
+	  --junitxml=.venv/test-kernel.xml
 test-here:
 	$(TESTS) --junitxml=.venv/test-here.xml $(addprefix --ignore=,$(ENGINE))
 test-pure:

@@ -186,7 +186,9 @@ class Association:
         self._socket.check_not_released()
         return self._socket.settings.statistics(self._tcb)
 
-    def get_option(self, kind: type[T], *, address: Address | None = None) -> T:
+    def get_option(
+        self, kind: type[T], *, address: Address | None = None, stream: int | None = None
+    ) -> T:
         """Read an option of this association, all fields filled.
 
         Args:
@@ -194,15 +196,16 @@ class Association:
             any option class.
           address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
             `PeerAddressParams`.
+          stream: One outbound stream, from 0, for `PrStatus`.
 
         Raises:
           ValueError: the option holds for a whole socket, or can only be set, or the peer has no
-            such address.
+            such address or the association no such stream.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
         self._check()
-        return self._socket.settings.get(kind, self._tcb, address)
+        return self._socket.settings.get(kind, self._tcb, address, stream)
 
     def set_option(self, value: Option) -> None:
         """Set an option for this association; fields that are None stay as they are.
@@ -230,6 +233,8 @@ class Association:
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        retransmissions: int | None = None,
+        priority: int | None = None,
         address: Address | None = None,
         eof: bool = False,
         abort: bool = False,
@@ -238,6 +243,9 @@ class Association:
 
         Any number of tasks may send; their messages queue in the order of the calls.  An argument
         that is None is taken from the association's `DefaultSendParams`, which are 0 unless set.
+        At most one of ``lifetime``, ``retransmissions`` and ``priority`` may be given, which then
+        replaces the default one; ``lifetime=0`` says that the message is never given up.  A message
+        that is given up comes back in a `SendFailed`.
 
         Args:
           value: 1 to `max_send_size` bytes.
@@ -245,7 +253,12 @@ class Association:
           ppid: Payload protocol identifier, a host-order integer of 32 bits.
           unordered: Whether the message may overtake others of its stream.
           context: A number of 32 bits that comes back in a `SendFailed`.
-          lifetime: Milliseconds after which an unsent message is given up (RFC 3758); 0 is never.
+          lifetime: Milliseconds after which the message is given up (RFC 3758); 0 is never.
+          retransmissions: How often a part of it may be sent again before it is given up (RFC
+            7496).
+          priority: A number of 32 bits: the message is given up to make room for one with a lower
+            number, or for one that may not be given up at all (RFC 7496), and it does not wait
+            behind the messages of other tasks.
           address: The peer's address, ``(host, port)``, to send to instead of the primary one
             (gen_sctp ``addr_over``).  Linux has no such thing on a channel.
           eof: Start the graceful shutdown with this message as the last (gen_sctp ``eof``); the
@@ -253,7 +266,7 @@ class Association:
           abort: Send only an abort, with ``value`` as its reason (gen_sctp ``abort``).
 
         Raises:
-          ValueError: a value out of range, empty or too large; nothing was sent.
+          ValueError: a value out of range, empty or too large, or two policies; nothing was sent.
           AssociationLost: the peer, or the network, ended the association.
           OptionUnsupported: ``address``, on a channel of the kernel stack.
           trio.ClosedResourceError: you ended it.
@@ -267,8 +280,8 @@ class Association:
             await trio.lowlevel.checkpoint()
             return
         sender = self._socket.sender
-        info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
-        await sender.send(self._tcb, value, info, eof)
+        how = (stream, ppid, unordered, context, lifetime, address, retransmissions, priority)
+        await sender.send(self._tcb, value, sender.info(self._tcb, how), eof)
 
     def send_nowait(
         self,
@@ -279,6 +292,8 @@ class Association:
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        retransmissions: int | None = None,
+        priority: int | None = None,
         address: Address | None = None,
         eof: bool = False,
     ) -> None:
@@ -294,8 +309,8 @@ class Association:
         if eof is not False:
             check_bool("eof", eof)
         sender = self._socket.sender
-        info = sender.info(self._tcb, stream, ppid, unordered, context, lifetime, address)
-        sender.send_nowait(self._tcb, value, info, eof)
+        how = (stream, ppid, unordered, context, lifetime, address, retransmissions, priority)
+        sender.send_nowait(self._tcb, value, sender.info(self._tcb, how), eof)
 
     # -- ending ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ wrong type is a ``TypeError``, what is out of range a ``ValueError``.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from typing import cast
 
 U32_MAX = 2**32 - 1
@@ -122,7 +123,6 @@ def check_numbers(
     ppid: int | None,
     unordered: bool | None,
     context: int | None,
-    lifetime: int | None,
     streams: int,
 ) -> None:
     """Refuse what no message can be sent with; None is for the default, which is right.
@@ -138,8 +138,31 @@ def check_numbers(
         check_bool("unordered", unordered)
     if not (context is None or (type(context) is int and 0 <= context <= U32_MAX)):
         check_integer("context", context, 0, U32_MAX)
-    if not (lifetime is None or (type(lifetime) is int and 0 <= lifetime <= U32_MAX)):
-        check_integer("lifetime", lifetime, 0, U32_MAX)
+
+
+POLICIES = ("lifetime", "retransmissions", "priority")
+"""What may say when a message is given up (RFC 7496): at most one of them does."""
+
+
+def check_policy(lifetime: object, retransmissions: object, priority: object) -> None:
+    """Refuse what does not say when a message is given up; None says nothing."""
+    given = [
+        (name, value)
+        for name, value in zip(POLICIES, (lifetime, retransmissions, priority), strict=True)
+        if value is not None
+    ]
+    for name, value in given:
+        check_integer(name, value, 0, U32_MAX)
+    check_one_policy([name for name, _ in given])
+
+
+def check_one_policy(given: Sequence[str]) -> None:
+    """Refuse more than one of `POLICIES`."""
+    if len(given) > 1:
+        raise ValueError(
+            f"{given[0]}= and {given[1]}= are both given: a message has one of lifetime=, "
+            "retransmissions= and priority= at most"
+        )
 
 
 def check_ppid(ppid: object) -> None:

@@ -29,7 +29,6 @@ from ._checks import (
     check_bool,
     check_integer,
     check_ip_address,
-    check_numbers,
     shown,
 )
 from ._choice import choose_stack
@@ -45,7 +44,7 @@ from ._socket.opening import (
     open_socket,
 )
 from ._socket.queue import Role
-from ._socket.sender import ANY_STREAM
+from ._socket.sender import ANY_STREAM, How, fill
 from ._socket.socket import Socket, SocketStatistics, connect_failed, refused_or_silent
 from ._socket.tcb import Phase, Tcb
 from ._socket.unclosed import forgotten
@@ -61,9 +60,6 @@ T = TypeVar("T", bound=Option)
 
 Peer: TypeAlias = Address
 """A peer as ``send`` takes it: ``(host, port)``, the host being a name or an address."""
-
-_How: TypeAlias = tuple[int | None, int | None, bool | None, int | None, int | None, Address | None]
-"""The arguments stream, ppid, unordered, context, lifetime and address of ``send``."""
 
 _BACKLOG = 128  # Linux enforces none on a one-to-many socket; any number except 0 listens
 
@@ -295,6 +291,7 @@ class Endpoint(trio.abc.AsyncResource):
         association: Association | int | None = None,
         *,
         address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         """Read an option, all fields filled.
 
@@ -304,15 +301,16 @@ class Endpoint(trio.abc.AsyncResource):
             associations.
           address: One of the peer's addresses, ``(host, port)``, for `PeerAddressInfo` and
             `PeerAddressParams`.
+          stream: One outbound stream, from 0, for `PrStatus`.
 
         Raises:
           ValueError: the option does not exist in this scope, or can only be set, or the peer has
-            no such address.
+            no such address or the association no such stream.
           AssociationLost: the association has ended.
           OptionUnsupported: the stack has no such option.
         """
         tcb = None if association is None else self._tcb(association)
-        return self._socket.settings.get(kind, tcb, address)
+        return self._socket.settings.get(kind, tcb, address, stream)
 
     def set_option(self, value: Option, association: Association | int | None = None) -> None:
         """Set an option; fields that are None stay as they are.
@@ -467,6 +465,8 @@ class Endpoint(trio.abc.AsyncResource):
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        retransmissions: int | None = None,
+        priority: int | None = None,
         address: Address | None = None,
         eof: bool = False,
         abort: bool = False,
@@ -481,11 +481,14 @@ class Endpoint(trio.abc.AsyncResource):
           association: A handle, an id, or a peer, ``(host, port)``, with a name or an address.  If
             there is no association with that peer, one is set up, and the message leaves when it is
             up; an event tells the outcome, as after `connect_init`.
-          stream, ppid, unordered, context, lifetime, address, eof, abort: See `Association.send`.
+          stream, ppid, unordered, context: See `Association.send`, as for the next ones.
+          lifetime, retransmissions, priority: When the message is given up.
+          address, eof, abort: Where to send it, and what to do besides.
           init: How to set up an association, instead of the endpoint's own `InitMsg`.
 
         Raises:
-          ValueError: a value is out of range, empty or too large; nothing was sent.
+          ValueError: a value is out of range, empty or too large, or there are two policies;
+            nothing was sent.
           AssociationLost: the peer, or the network, ended the association, or there is no longer an
             association with that id.
           OSError: a host name is not known, or there is no route to the peer.
@@ -503,7 +506,7 @@ class Endpoint(trio.abc.AsyncResource):
             self.abort(self._existing(association), bytes(value))
             await trio.lowlevel.checkpoint()
             return
-        how = (stream, ppid, unordered, context, lifetime, address)
+        how = (stream, ppid, unordered, context, lifetime, address, retransmissions, priority)
         if isinstance(association, tuple):
             self._socket.check_open()
             peer = await self._peer_address(association)
@@ -514,7 +517,7 @@ class Endpoint(trio.abc.AsyncResource):
             association = handle
         tcb = self._tcb(association)
         sender = self._socket.sender
-        await sender.send(tcb, value, sender.info(tcb, *how), eof)
+        await sender.send(tcb, value, sender.info(tcb, how), eof)
 
     def send_nowait(
         self,
@@ -526,6 +529,8 @@ class Endpoint(trio.abc.AsyncResource):
         unordered: bool | None = None,
         context: int | None = None,
         lifetime: int | None = None,
+        retransmissions: int | None = None,
+        priority: int | None = None,
         address: Address | None = None,
         eof: bool = False,
         init: InitMsg | None = None,
@@ -539,7 +544,7 @@ class Endpoint(trio.abc.AsyncResource):
             _check_init(init, association)
         if eof is not False:
             check_bool("eof", eof)
-        how = (stream, ppid, unordered, context, lifetime, address)
+        how = (stream, ppid, unordered, context, lifetime, address, retransmissions, priority)
         if isinstance(association, tuple):
             self._socket.check_open()
             check_address(association, "a peer")
@@ -553,7 +558,7 @@ class Endpoint(trio.abc.AsyncResource):
             association = handle
         tcb = self._tcb(association)
         sender = self._socket.sender
-        sender.send_nowait(tcb, value, sender.info(tcb, *how), eof)
+        sender.send_nowait(tcb, value, sender.info(tcb, how), eof)
 
     def _existing(self, association: Association | int | Peer) -> Association | int:
         """The association meant, which may be named by its peer."""
@@ -718,18 +723,14 @@ def _start(
     socket: Socket,
     value: bytes | bytearray | memoryview,
     peer: Address,
-    how: _How,
+    how: How,
     init: InitMsg | None,
 ) -> tuple[Tcb, SendInfo]:
     """Start an association for a message, which is refused before anything is sent if need be."""
     options = () if init is None else (init,)
     streams = socket.settings.get(InitMsg, None).num_ostreams if init is None else init.num_ostreams
     default = socket.sender.default_info(None)
-    check_numbers(*how[:5], streams or ANY_STREAM)
-    if how[5] is not None:
-        check_address(how[5], "address")
-    given = [d if h is None else h for d, h in zip(default, how, strict=True)]
-    info = SendInfo(*given)  # type: ignore[arg-type]
+    info = fill(default, how, streams or 0)
     socket.sender.check(value, info, streams or ANY_STREAM, None)
     return socket.start_association([peer], options, private=False), info
 
@@ -757,7 +758,7 @@ def _send_first_now(
     socket: Socket,
     value: bytes | bytearray | memoryview,
     peer: Address,
-    how: _How,
+    how: How,
     init: InitMsg | None,
 ) -> None:
     """Start an association with a message on its way, or raise and leave nothing."""
@@ -772,7 +773,7 @@ async def _send_first(
     socket: Socket,
     value: bytes | bytearray | memoryview,
     peer: Address,
-    how: _How,
+    how: How,
     eof: bool,
     init: InitMsg | None,
 ) -> None:

@@ -368,7 +368,11 @@ class EndedSocket:
         raise self._ended_error()
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         raise self._ended_error()
 

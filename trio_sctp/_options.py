@@ -17,7 +17,15 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from ._checks import check_address, check_bool, check_integer, check_str, shown
+from ._checks import (
+    POLICIES,
+    check_address,
+    check_bool,
+    check_integer,
+    check_one_policy,
+    check_str,
+    shown,
+)
 from ._frozen import Frozen, frozen
 from ._values import (
     AdaptationIndication,
@@ -60,6 +68,8 @@ class Option(Frozen):
     write_only: ClassVar[bool] = False
     at_open_only: ClassVar[bool] = False
     """Whether it has an effect only when it is set before the socket is bound."""
+    negotiated: ClassVar[bool] = False
+    """Whether it is offered to peers, so that one association tells what both sides agreed on."""
     sparse: ClassVar[bool] = False
     """Whether the stack itself leaves fields alone that are None, so that nothing is read first."""
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -338,10 +348,16 @@ class DefaultSendParams(Option):
       ppid: Payload protocol identifier, a host-order integer, 0 to 2**32 - 1.
       unordered: Whether messages may overtake others of their stream.
       context: A number that comes back in a `SendFailed`, 0 to 2**32 - 1.
-      lifetime: Milliseconds after which an unsent message is given up, 0 to 2**32 - 1; 0 means
-        never.
+      lifetime: Milliseconds after which a message is given up, 0 to 2**32 - 1; 0 means never.
+      retransmissions: How often a part of a message may be sent again before the message is given
+        up, 0 to 2**32 - 1.
+      priority: 0 to 2**32 - 1: a message is given up where there is no room for one with a lower
+        number.
 
-    Source: RFC 6458 sections 8.1.13 and 8.1.31.
+    At most one of the last three may be given; it replaces the one before.  Read, one of them has a
+    value, and the others are None.
+
+    Source: RFC 6458 sections 8.1.13, 8.1.31 and 8.1.32; RFC 7496 section 4.2.
     """
 
     scope: ClassVar[Scope] = Scope.ASSOCIATION
@@ -350,6 +366,19 @@ class DefaultSendParams(Option):
     unordered: bool | None = None
     context: int | None = _within(0, _U32)
     lifetime: int | None = _within(0, _U32)
+    retransmissions: int | None = _within(0, _U32)
+    priority: int | None = _within(0, _U32)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        check_one_policy(_policies(self))
+
+
+def _policies(option: Option) -> list[str]:
+    """The fields by which a message may be given up that have a value."""
+    if not isinstance(option, DefaultSendParams):
+        return []
+    return [name for name in POLICIES if getattr(option, name) is not None]
 
 
 @frozen()
@@ -443,6 +472,272 @@ class MaxSegment(Option):
 
     scope: ClassVar[Scope] = Scope.ASSOCIATION
     size: int = _required(0, _U16)
+
+
+@frozen()
+class Context(Option):
+    """What `Message.context` is for messages of an association (SCTP_CONTEXT).
+
+    It tells a program that reads from many associations what this one is about, so that it need not
+    look that up by the id.  A message that has arrived and is unread may have the former one.
+
+    Attributes:
+      value: 0 to 2**32 - 1; 0 unless set.
+
+    Source: RFC 6458 section 8.1.25.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    value: int = _required(0, _U32)
+
+
+@frozen()
+class MaxBurst(Option):
+    """How many packets of new data may leave at once (SCTP_MAX_BURST).
+
+    It bounds what leaves on one occasion, such as the arrival of an acknowledgement, whatever the
+    congestion window would allow.
+
+    Attributes:
+      packets: 0 to 2**31 - 1; 0 means no bound.  4 unless set.
+
+    Source: RFC 6458 section 8.1.24; RFC 9260 section 6.1 D.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    packets: int = _required(0, _I32)
+
+
+@frozen()
+class PartialDeliveryPoint(Option):
+    """From which size on the stack hands a message over before its end has arrived
+    (SCTP_PARTIAL_DELIVERY_POINT).
+
+    Programs receive whole messages whatever its value.  A lower one moves a long message earlier
+    from the receive window, which then has room for the rest, to the memory that
+    ``max_message_size`` bounds.
+
+    Attributes:
+      size: Bytes, 0 to 2**31 - 1; 0, the default, means that a message is handed over in parts only
+        where the window has no room for all of it.  Linux refuses more than half of its receive
+        buffer.
+
+    Source: RFC 6458 section 8.1.21.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    size: int = _required(0, _I32)
+
+
+@frozen()
+class FragmentInterleave(Option):
+    """Whether parts of long messages may be handed over in turns (SCTP_FRAGMENT_INTERLEAVE).
+
+    Programs receive whole messages whatever its value.  The level is 1 unless set, so that a long
+    message of one association does not hold up those of others.
+
+    Attributes:
+      level: 0, one message at a time; 1, one message of each association at a time; 2, one message
+        of each stream at a time, which needs that the peer interleaves them.  Linux takes 2 for 1.
+        The userland stack does what it can do at all, and takes no other level than it reads.
+
+    Source: RFC 6458 section 8.1.20.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    level: int = _required(0, 2)
+
+
+@frozen()
+class AssociationCount(Option):
+    """The number of associations of a socket, read-only (SCTP_GET_ASSOC_NUMBER).
+
+    Attributes:
+      count: Those that are up, being set up, or shutting down.
+
+    Source: RFC 6458 section 8.2.5.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    read_only: ClassVar[bool] = True
+    count: int
+
+
+@frozen()
+class ProbeInterval(Option):
+    """How often the path MTU is probed (SCTP_PLPMTUD_PROBE_INTERVAL; Linux 5.14).
+
+    Linux probes with packets of their own, and does not need ICMP for it.
+
+    Attributes:
+      interval: Milliseconds between two probes, 5000 to 2**32 - 1; 0 means none.
+      address: One address of the peer; None means all paths of an association, or, for an endpoint,
+        those of future associations.
+
+    Source: RFC 8899; the option is Linux's own.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    sparse: ClassVar[bool] = True
+    interval: int = _required(0, _U32)
+    address: Address | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if 0 < self.interval < 5000:
+            raise ValueError(
+                f"ProbeInterval.interval must be 0 or between 5000 and {_U32}, not {self.interval}"
+            )
+
+
+@frozen(kw_only=True)
+class PeerAddressThresholds(Option):
+    """How many errors make a path doubtful, dead, or no longer the primary one
+    (SCTP_PEER_ADDR_THLDS_V2; Linux 5.5).
+
+    An error is a timeout, or a heartbeat that was not answered; an answer starts the count anew.
+
+    Attributes:
+      pathmaxrxt: A path with more errors in a row is inactive, 1 to 65535; 0 leaves it as it is.
+        `PeerAddressParams` has the same value.
+      potentially_failed: A path with more errors in a row is potentially failed, and new data goes
+        by another one, 0 to 65535.  0 unless set; with ``pathmaxrxt`` or more, no path is ever
+        potentially failed.
+      switchover: With more errors in a row, the primary path is no longer the primary one: the path
+        that works becomes that, and stays it when the old one works again, 0 to 65535; 65535,
+        the default, means never.  It must not be less than ``potentially_failed``
+        (``ValueError``).
+      address: One address of the peer; None means all paths of an association, or, for an endpoint,
+        those of future associations.
+
+    Source: RFC 7829 sections 4 and 7.2.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    pathmaxrxt: int | None = _within(0, _U16)
+    potentially_failed: int | None = _within(0, _U16)
+    switchover: int | None = _within(0, _U16)
+    address: Address | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if (
+            self.potentially_failed is not None
+            and self.switchover is not None
+            and self.switchover < self.potentially_failed
+        ):
+            raise ValueError(
+                f"PeerAddressThresholds.switchover must be at least {self.potentially_failed}, "
+                f"which is potentially_failed, not {self.switchover}"
+            )
+
+
+@frozen()
+class ExposePotentiallyFailed(Option):
+    """Whether a program is told of paths that may have failed
+    (SCTP_EXPOSE_POTENTIALLY_FAILED_STATE; Linux 5.5).
+
+    When it is off, a `PeerAddressChange` comes only when a path has failed for good, or works again
+    after that; and of a potentially failed path, `PeerAddressInfo` tells nothing but that it is
+    one.  The userland stack has it on unless it is set.  Linux has ``net.sctp.pf_expose``, which is
+    off unless the administrator says otherwise.
+
+    Source: RFC 7829 section 7.3.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    enabled: bool
+
+
+@frozen()
+class EcnSupported(Option):
+    """Whether congestion that routers report by marking packets slows a sender down
+    (SCTP_ECN_SUPPORTED; Linux 5.4).
+
+    Both sides have to offer it.  Read of one association, it tells whether they have.
+
+    Source: RFC 3168; RFC 4960 appendix A.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class PrSupported(Option):
+    """Whether messages may be given up that were sent already (SCTP_PR_SUPPORTED).
+
+    Both sides have to offer it.  Read of one association, it tells whether they have.  It is on
+    unless it is set; on Linux that is ``net.sctp.prsctp_enable``.
+
+    Source: RFC 7496 section 4.5; RFC 3758.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class ReconfigSupported(Option):
+    """Whether streams may be reset and added (SCTP_RECONFIG_SUPPORTED).
+
+    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
+    is off unless it is set, or ``net.sctp.reconf_enable``.
+
+    Source: RFC 6525.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class AsconfSupported(Option):
+    """Whether addresses may be added and removed while an association is up
+    (SCTP_ASCONF_SUPPORTED; Linux 5.4).
+
+    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
+    is off unless it is set, or ``net.sctp.addip_enable``.
+
+    Source: RFC 5061 section 4.2.7.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class AuthSupported(Option):
+    """Whether chunks may be authenticated (SCTP_AUTH_SUPPORTED; Linux 5.4).
+
+    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
+    is off unless it is set, or ``net.sctp.auth_enable``.
+
+    Source: RFC 4895.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class AutoAsconf(Option):
+    """Whether the peers are told of addresses that this machine gains and loses
+    (SCTP_AUTO_ASCONF).
+
+    Linux has it for sockets that are bound to all addresses, and refuses it for others
+    (``ValueError``).  It needs `AsconfSupported`.
+
+    Source: RFC 6458 section 8.1.23; RFC 5061.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    enabled: bool
 
 
 @frozen(kw_only=True)
@@ -687,7 +982,8 @@ class StreamScheduler(Option):
 class StreamPriority(Option):
     """The priority or the weight of one stream, for its scheduler (SCTP_STREAM_SCHEDULER_VALUE).
 
-    Set `StreamScheduler` first: when that changes, Linux forgets these values.
+    ``get_option(StreamPriority, stream=1)`` reads it.  Set `StreamScheduler` first: when that
+    changes, Linux forgets these values.
 
     Attributes:
       stream: The stream's number.
@@ -698,9 +994,46 @@ class StreamPriority(Option):
     """
 
     scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
-    write_only: ClassVar[bool] = True
     stream: int = _required(0, _U16)
     value: int = _required(0, _U16)
+
+
+@frozen()
+class Abandoned(Frozen):
+    """How many messages were given up.
+
+    Attributes:
+      sent: Those of which at least a part had been sent.
+      unsent: Those of which nothing had been sent.
+    """
+
+    sent: int
+    unsent: int
+
+
+@frozen(kw_only=True)
+class PrStatus(Option):
+    """Messages that were given up, read-only (SCTP_PR_ASSOC_STATUS, SCTP_PR_STREAM_STATUS).
+
+    ``get_option(PrStatus)`` counts all messages of an association, and with ``stream=`` those of
+    one outbound stream.  What is lost because the association ends is not counted.
+
+    Attributes:
+      stream: The stream; None for all streams.
+      lifetime: What was given up because its lifetime was over.
+      retransmissions: What was given up because it had been sent often enough.
+      priority: What was given up to make room for more urgent messages.  Linux counts each
+        fragment of a message here, and sends no `SendFailed` for it.
+
+    Source: RFC 7496 sections 4.3 and 4.4.
+    """
+
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    read_only: ClassVar[bool] = True
+    stream: int | None
+    lifetime: Abandoned
+    retransmissions: Abandoned
+    priority: Abandoned
 
 
 # -- sockets in general ----------------------------------------------------------------------
@@ -937,17 +1270,23 @@ the administrator chose another (gen_sctp asks for 64 KiB).
 
 def merge(option: Option, current: Option) -> Option:
     """Take the fields of ``option`` that are None from ``current``."""
+    replaced = POLICIES if _policies(option) else ()
     return type(option)(
         **{
-            name: getattr(current, name) if (value := getattr(option, name)) is None else value
+            name: getattr(current, name) if value is None and name not in replaced else value
             for name in option._fields
+            for value in [getattr(option, name)]
         }
     )
 
 
 def is_complete(option: Option) -> bool:
-    """Whether every field of an option has a value."""
-    return all(getattr(option, name) is not None for name in option._fields)
+    """Whether every field of an option has a value, or one of those of which only one may.
+
+    An address is no value: it says what the others are for.
+    """
+    other = ("address", *(POLICIES if _policies(option) else ()))
+    return all(getattr(option, name) is not None for name in option._fields if name not in other)
 
 
 def check_options(options: Sequence[Option], *, at_connect: bool = False) -> None:
@@ -981,8 +1320,11 @@ def check_option(option: Option) -> None:
         raise ValueError(f"{type(option).__name__} can only be read")
 
 
-OF_PATHS = (PeerAddressParams, EncapsulationPort)
+OF_PATHS = (PeerAddressParams, EncapsulationPort, ProbeInterval, PeerAddressThresholds)
 """Options that can be set for one address of a peer, and for all."""
+
+OF_STREAMS = (PrStatus, StreamPriority)
+"""Options that can be read for one outbound stream."""
 
 
 def needs_peer(option: Option) -> bool:

@@ -164,9 +164,14 @@ class StackSocket(Protocol):
     # -- options and events --------------------------------------------------------------------
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
-        """The option of an association, or of the socket if None; ``address`` chooses a path."""
+        """The option of an association, or of the socket if None; ``address`` chooses a path, and
+        ``stream`` an outbound stream."""
         ...
 
     def set_option(self, option: Option, association_id: int | None) -> None:

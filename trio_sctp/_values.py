@@ -264,9 +264,26 @@ class PartialDeliveryAborted(Frozen):
     ssn: int
 
 
+class AuthenticationState(NamedInt):
+    """What an `AuthenticationChange` tells (RFC 6458 section 6.1.8)."""
+
+    NEW_KEY = 0
+    """The peer has begun to use another shared key."""
+    FREE_KEY = 1
+    """We no longer send anything with a shared key: it can be deleted."""
+    NO_AUTH = 2
+    """The peer does not authenticate, and does not ask for it."""
+
+
 @frozen(kw_only=True)
 class AuthenticationChange(Frozen):
-    """A shared key came into use, or the peer does not authenticate.
+    """A shared key came into use or out of use, or the peer does not authenticate.
+
+    Attributes:
+      association_id: The association.
+      keynumber: The id of the shared key; 0 with NO_AUTH.
+      altkeynumber: The id of the key that the peer used before; 0 on Linux, which does not say.
+      indication: What happened; an unknown one stays a plain number.
 
     Source: RFC 6458 section 6.1.8.
     """
@@ -274,7 +291,7 @@ class AuthenticationChange(Frozen):
     association_id: int
     keynumber: int
     altkeynumber: int
-    indication: int
+    indication: AuthenticationState | int
 
 
 @frozen(kw_only=True)
@@ -440,8 +457,12 @@ class AssociationEnd(Frozen):
 
 
 class SendInfo(NamedTuple):
-    """How to send a message: the fields of RFC 6458 section 5.3.4, the lifetime in milliseconds (0
-    means no limit), and the address of the peer to send to, or None for the primary one."""
+    """How to send a message: the fields of RFC 6458 section 5.3.4, the address of the peer to send
+    to, or None for the primary one, and when the message may be given up.
+
+    That is at most one of a lifetime in milliseconds (0 means no limit), a number of
+    retransmissions and a priority (RFC 7496; None means that neither counts).
+    """
 
     stream: int
     ppid: int
@@ -449,6 +470,8 @@ class SendInfo(NamedTuple):
     context: int
     lifetime: int
     address: Address | None = None
+    retransmissions: int | None = None
+    priority: int | None = None
 
 
 @dataclasses.dataclass(slots=True)

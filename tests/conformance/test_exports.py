@@ -211,6 +211,7 @@ def test_values_are_keyword_only_beyond_two_fields(name: str) -> None:
         ("PeerAddressParams", []),
         ("PeerAddressInfo", []),
         ("Status", []),
+        ("PrStatus", []),
         ("DefaultSendParams", []),
         ("EventSubscription", []),
         ("EncapsulationPort", ["port", "address"]),

@@ -352,6 +352,8 @@ WRONG: dict[str, list[Wrong]] = {
     ],
     "context": u32("context"),
     "lifetime": u32("lifetime"),
+    "retransmissions": u32("retransmissions"),
+    "priority": u32("priority"),
     "unordered": flag("unordered"),
     "eof": flag("eof"),
     "abort": flag("abort"),
@@ -482,6 +484,11 @@ WRONG: dict[str, list[Wrong]] = {
     "code": u32("code"),
 }
 WRONG["local_port"] = WRONG["port"]
+WRONG["get_option.stream"] = [
+    *of_type("stream must be an integer from 0 to 9", "0", 1.0, True),
+    *of_value("stream must be between 0 and 9", -1, 10),
+    (0, ValueError, "PeerAddressInfo takes no stream="),
+]
 WRONG["ping.address"] = [
     *WRONG["address"],
     (("192.0.2.77", 1), ValueError, r"\('192.0.2.77', 1\) is none of the peer's addresses, .*"),

@@ -13,37 +13,52 @@ import trio_sctp
 from trio_sctp import (
     AdaptationIndication,
     AdaptationLayer,
+    AsconfSupported,
+    AssociationCount,
     AssociationLost,
     AssociationState,
     AssocParams,
+    AuthSupported,
+    AutoAsconf,
     AutoClose,
     BindToDevice,
+    Context,
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
     DontRoute,
+    EcnSupported,
     EncapsulationPort,
     EventSubscription,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     InitMsg,
     IPv6Only,
     Linger,
     MappedV4,
+    MaxBurst,
     MaxSegment,
     Message,
     NetworkNamespace,
     NoDelay,
     Option,
     OptionUnsupported,
+    PartialDeliveryPoint,
     PathState,
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
     Priority,
+    ProbeInterval,
+    PrStatus,
+    PrSupported,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
     ReceiveTtl,
+    ReconfigSupported,
     ReuseAddress,
     ReusePort,
     RtoInfo,
@@ -51,9 +66,9 @@ from trio_sctp import (
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
+    StatusState,
     StreamPriority,
     StreamScheduler,
-    StatusState,
     Tos,
     TrafficClass,
     detection_time,
@@ -71,6 +86,7 @@ SOCKET: list[Option] = [
     DisableFragments(True),
     Linger(True, 7),
     Tos(0xB8),
+    PartialDeliveryPoint(1000),
 ]
 """Options of a whole socket; none of these is what it starts with."""
 
@@ -78,7 +94,7 @@ LINUX: list[Option] = [MappedV4(True), Priority(3), DontRoute(True), BindToDevic
 """Options of a whole socket that have to do with the system's own ways to send."""
 
 linux = pytest.mark.kernel_only("an option of the system's sockets")
-LINUX_CASES = [pytest.param(option, marks=linux) for option in LINUX]
+LINUX_CASES = [pytest.param(option, marks=linux) for option in [*LINUX, FragmentInterleave(0)]]
 
 NEW: list[Option] = [
     InitMsg(num_ostreams=7, max_instreams=8, max_attempts=3, max_init_timeo=500),
@@ -101,7 +117,14 @@ ASSOCIATION: list[Option] = [
     DelayedAck(100, 3),
     DelayedAck(freq=1),
     MaxSegment(600),
+    Context(2**32 - 1),
+    MaxBurst(0),
+    MaxBurst(9),
+    PeerAddressThresholds(pathmaxrxt=4, potentially_failed=1, switchover=2),
+    ExposePotentiallyFailed(False),
     DefaultSendParams(stream=3, ppid=46, unordered=True, context=9, lifetime=5000),
+    DefaultSendParams(retransmissions=0),
+    DefaultSendParams(stream=1, priority=2**32 - 1),
     EventSubscription(sender_dry_event=True, address_event=False),
     StreamScheduler(Scheduler.ROUND_ROBIN),
 ]
@@ -377,6 +400,18 @@ async def test_an_address_where_there_is_none_to_name(pair: Pair) -> None:
         (AdaptationLayer, {"adaptation_ind": 2**32}, "adaptation_ind"),
         (DefaultSendParams, {"stream": 65536}, "stream"),
         (DefaultSendParams, {"ppid": -1}, "ppid"),
+        (Context, {"value": 2**32}, "value"),
+        (MaxBurst, {"packets": -1}, "packets"),
+        (PartialDeliveryPoint, {"size": -1}, "size"),
+        (FragmentInterleave, {"level": 3}, "level must be between 0 and 2, not 3"),
+        (ProbeInterval, {"interval": 4999}, "interval must be 0 or between 5000 and"),
+        (ProbeInterval, {"interval": 0, "address": ("localhost", 1)}, "address.*'localhost'"),
+        (PeerAddressThresholds, {"switchover": 65536}, "switchover"),
+        (
+            PeerAddressThresholds,
+            {"potentially_failed": 3, "switchover": 2},
+            "switchover must be at least 3, which is potentially_failed, not 2",
+        ),
         (DelayedAck, {"delay": 501}, "delay"),
         (DelayedAck, {"delay": 0}, "freq=1"),
         (DelayedAck, {"freq": 0}, "freq"),
@@ -706,6 +741,167 @@ async def test_an_adaptation_indication_of_one_connect(stack: StackUnderTest) ->
 # -- what they do ------------------------------------------------------------------------------
 
 
+async def test_the_context_comes_with_each_message(pair: Pair) -> None:
+    pair.server.set_option(Context(7))
+    assert pair.peer.get_option(Context) == Context(0)
+    await pair.association.send(b"x")
+    await pair.association.send(b"y")
+    assert (await next_message(pair.server)).context == 0
+    assert (await next_message(pair.server)).context == 0
+    pair.peer.set_option(Context(2**32 - 1))
+    await pair.association.send(b"z")
+    assert (await next_message(pair.server)).context == 2**32 - 1
+
+
+async def test_the_context_of_an_endpoint_is_that_of_its_associations(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.pair(server_options=[Context(7)]) as pair:
+        await pair.association.send(b"x")
+        assert (await next_message(pair.server)).context == 7
+
+
+async def test_the_associations_of_an_endpoint_are_counted(stack: StackUnderTest) -> None:
+    async with stack.pair() as pair, stack.listening() as other:
+        assert pair.client.get_option(AssociationCount) == AssociationCount(1)
+        second = await pair.client.connect(stack.host, other.port)
+        assert pair.client.get_option(AssociationCount) == AssociationCount(2)
+        channel = pair.client.peeloff(second)
+        assert pair.client.get_option(AssociationCount) == AssociationCount(1)
+        channel.abort()
+        pair.association.abort()
+        await pair.association.wait_ended()
+        assert pair.client.get_option(AssociationCount) == AssociationCount(0)
+        with pytest.raises(ValueError, match="AssociationCount can only be read"):
+            pair.client.set_option(AssociationCount(1))
+
+
+async def test_what_is_negotiated_needs_both_sides(stack: StackUnderTest) -> None:
+    off: list[Option] = [PrSupported(False)]
+    async with stack.pair() as pair:
+        assert pair.client.get_option(PrSupported) == PrSupported(True)
+        with pytest.raises(ValueError, match="PrSupported holds for associations set up"):
+            pair.association.set_option(PrSupported(False))
+        assert pair.association.get_option(PrSupported) == PrSupported(True)
+        assert pair.peer.get_option(PrSupported) == PrSupported(True)
+    none: list[Option] = []
+    for client, server in (off, none), (none, off):
+        async with stack.pair(client_options=client, server_options=server) as pair:
+            assert pair.client.get_option(PrSupported) == PrSupported(not client)
+            assert pair.association.get_option(PrSupported) == PrSupported(False)
+            assert pair.peer.get_option(PrSupported) == PrSupported(False)
+
+
+async def test_a_channel_tells_what_is_agreed_on(stack: StackUnderTest) -> None:
+    async with stack.listener(options=[PrSupported(False)]) as listener:
+        channel = await stack.open_association(listener.port)
+        assert channel.get_option(PrSupported) == PrSupported(False)
+        with pytest.raises(ValueError, match="PrSupported holds for associations set up afterw"):
+            channel.set_option(PrSupported(True))
+        channel.abort()
+
+
+async def test_thresholds_of_one_path_and_of_all(stack: StackUnderTest) -> None:
+    hosts = [stack.host, stack.second_host]
+    async with stack.listening(hosts=hosts) as server:
+        channel = await stack.open_association(server.port, hosts=hosts)
+        first, second = ((host, server.port) for host in hosts)
+        default = channel.get_option(PeerAddressThresholds)
+        assert default == PeerAddressThresholds(
+            pathmaxrxt=5, potentially_failed=0, switchover=65535
+        )
+        channel.set_option(PeerAddressThresholds(pathmaxrxt=3, switchover=2, address=second))
+        assert channel.get_option(PeerAddressThresholds) == default
+        assert channel.get_option(PeerAddressThresholds, address=second) == PeerAddressThresholds(
+            pathmaxrxt=3, potentially_failed=0, switchover=2, address=second
+        )
+        assert channel.get_option(PeerAddressParams, address=second).pathmaxrxt == 3
+        assert channel.get_option(PeerAddressThresholds, address=first).switchover == 65535
+        channel.set_option(PeerAddressThresholds(pathmaxrxt=4, potentially_failed=1))
+        for address in first, second:
+            of_path = channel.get_option(PeerAddressThresholds, address=address)
+            assert (of_path.pathmaxrxt, of_path.potentially_failed) == (4, 1)
+        assert channel.get_option(PeerAddressParams).pathmaxrxt == 4
+        channel.set_option(PeerAddressThresholds(switchover=2))
+        with pytest.raises(ValueError, match="switchover must be at least 3"):
+            channel.set_option(PeerAddressThresholds(potentially_failed=3))
+        with pytest.raises(ValueError, match=r"PeerAddressThresholds.*an address of this assoc"):
+            channel.set_option(PeerAddressThresholds(pathmaxrxt=2, address=(stack.host, 1)))
+        channel.abort()
+
+
+async def test_thresholds_of_a_path_are_for_connect(stack: StackUnderTest) -> None:
+    hosts = [stack.host, stack.second_host]
+    async with stack.listening(hosts=hosts) as server:
+        second = (stack.second_host, server.port)
+        channel = await stack.open_association(
+            server.port,
+            hosts=hosts,
+            options=[PeerAddressThresholds(pathmaxrxt=7, address=second)],
+        )
+        read = channel.get_option(PeerAddressThresholds, address=second)
+        assert read.pathmaxrxt == 7
+        channel.abort()
+
+
+async def test_a_delivery_point_beyond_the_receive_buffer(pair: Pair) -> None:
+    with pytest.raises(ValueError, match="the stack refuses PartialDeliveryPoint"):
+        pair.client.set_option(PartialDeliveryPoint(2**30))
+
+
+async def test_a_message_that_is_handed_over_in_parts_arrives_whole(stack: StackUnderTest) -> None:
+    async with stack.pair(server_options=[PartialDeliveryPoint(3000)]) as pair:
+        messages = [bytes([n]) * 20_000 for n in range(5)]
+        for message in messages:
+            await pair.association.send(message)
+        assert [(await next_message(pair.server)).data for _ in messages] == messages
+
+
+async def test_the_level_of_interleaving(stack: StackUnderTest, pair: Pair) -> None:
+    assert pair.client.get_option(FragmentInterleave) == FragmentInterleave(1)
+    pair.client.set_option(FragmentInterleave(1))
+    if stack.stack != "kernel":
+        with pytest.raises(OptionUnsupported, match=f"{stack.stack.name} stack.*Interleave but"):
+            pair.client.set_option(FragmentInterleave(0))
+
+
+@linux
+@pytest.mark.parametrize(
+    "option", [ReconfigSupported, AsconfSupported, AuthSupported, EcnSupported], ids=name
+)
+async def test_what_else_linux_negotiates(stack: StackUnderTest, option: Any) -> None:
+    for on in True, False:
+        # ASCONF is offered together with AUTH only.
+        options = [option(on), AuthSupported(True)][: 1 + (option is AsconfSupported)]
+        async with stack.pair(client_options=options, server_options=options) as pair:
+            assert pair.client.get_option(option) == option(on)
+            assert pair.association.get_option(option) == option(on)
+
+
+@linux
+async def test_addresses_that_come_and_go(stack: StackUnderTest) -> None:
+    async with stack.endpoint(hosts=()) as endpoint:
+        before = endpoint.get_option(AutoAsconf)
+        endpoint.set_option(AutoAsconf(not before.enabled))
+        assert endpoint.get_option(AutoAsconf) == AutoAsconf(not before.enabled)
+    async with stack.endpoint() as endpoint:
+        with pytest.raises(ValueError, match="the stack refuses AutoAsconf"):
+            endpoint.set_option(AutoAsconf(True))
+
+
+@linux
+async def test_how_often_linux_probes_the_path_mtu(pair: Pair) -> None:
+    (address,) = pair.association.peer_addresses
+    assert pair.association.get_option(ProbeInterval) == ProbeInterval(0)
+    pair.client.set_option(ProbeInterval(6000))
+    assert pair.client.get_option(ProbeInterval) == ProbeInterval(6000)
+    assert pair.association.get_option(ProbeInterval) == ProbeInterval(0)
+    pair.association.set_option(ProbeInterval(5000, address))
+    assert pair.association.get_option(ProbeInterval, address=address) == ProbeInterval(
+        5000, address
+    )
+
+
 async def test_autoclose_ends_an_idle_association_gracefully(stack: StackUnderTest) -> None:
     async with stack.listening() as server, stack.endpoint() as client:
         options: list[Option] = [AutoClose(1)]
@@ -891,7 +1087,10 @@ async def test_what_a_stack_lacks_is_refused_by_name(stack: StackUnderTest) -> N
 
 def test_every_option_is_tested_here() -> None:
     tested = {type(option) for option in (*SOCKET, *LINUX, *NEW, *ASSOCIATION)}
+    tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
+    tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
+    tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel

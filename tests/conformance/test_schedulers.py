@@ -53,8 +53,12 @@ async def test_the_scheduler_of_associations_to_come(stack: StackUnderTest) -> N
         options = [StreamPriority(1, 7)]
         association = await client.connect(stack.host, server.port, options=options)
         assert association.get_option(StreamScheduler) == chosen
+        assert association.get_option(StreamPriority, stream=1) == StreamPriority(1, 7)
+        assert association.get_option(StreamPriority, stream=0) == StreamPriority(0, 0)
 
 
 async def test_a_stream_that_there_is_not(pair: Pair) -> None:
     with pytest.raises(ValueError, match="the stack refuses StreamPriority"):
         pair.association.set_option(StreamPriority(pair.association.outbound_streams, 1))
+    with pytest.raises(ValueError, match="StreamPriority needs stream="):
+        pair.association.get_option(StreamPriority)

@@ -30,7 +30,6 @@ from trio_sctp import (
 )
 
 from .helpers import (
-    SMALL_BUFFERS,
     Pair,
     StackUnderTest,
     next_change,
@@ -450,17 +449,3 @@ async def test_a_channel_without_a_socket_has_no_options(stack: StackUnderTest) 
                 call()
         assert gone.queue_statistics().associations == 0
         await gone.aclose()
-
-
-async def test_a_lifetime_of_0_is_none_whatever_the_default_is(stack: StackUnderTest) -> None:
-    async with stack.channels(client_options=SMALL_BUFFERS, server_options=SMALL_BUFFERS) as (
-        client,
-        server,
-    ):
-        client.set_option(DefaultSendParams(lifetime=1))
-        sent = 0
-        with trio.move_on_after(0.5):  # Long enough for all of them to be given up.
-            while True:
-                await client.send(b"%d" % sent, lifetime=0)
-                sent += 1
-        assert await take(server.receive, sent) == list(range(sent))

@@ -241,7 +241,9 @@ def test_our_own_packets_make_no_association() -> None:
 
 def test_a_collision_is_answered_by_what_the_association_was_set_up_with() -> None:
     peer = ScriptedPeer()
-    own = peer.engine.parameters.__class__(inbound_streams=7, partial_reliability=False)
+    own = peer.engine.parameters.__class__(
+        inbound_streams=7, partial_reliability=False, authentication=False
+    )
     peer.connect(parameters=own)
     ack = peer.begin(tag=0x99)
     assert ack.inbound_streams == 7

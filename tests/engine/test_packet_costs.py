@@ -299,8 +299,8 @@ def test_giving_up_messages_for_more_urgent_ones(sent: bool) -> None:
             peer.association.paths[B].cwnd = 0
         id, association = peer.association.id, peer.association
         for number in range(count - association.outbound.messages):
-            peer.engine.queue(id, b"x", info(), peer.now, priority=5 + number % 100)
-        urgent = functools.partial(peer.engine.queue, id, b"x", info(), peer.now, priority=1)
+            peer.engine.queue(id, b"x", info(priority=5 + number % 100), peer.now)
+        urgent = functools.partial(peer.engine.queue, id, b"x", info(priority=1), peer.now)
         costs.append(sum(lines(urgent) for _ in range(count // 3)) / count)
         assert association.outbound.messages == count
         assert len(association.outbound.queue) < 2 * count

@@ -14,7 +14,7 @@ from trio_sctp._values import (
     Piece,
 )
 
-from ..support.engines import FULL, MTU, Sent, ends, failures, info, payloads
+from ..support.engines import FULL, MTU, B, Sent, ends, failures, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, ScriptedPeer
 from .simulation import Pair
 
@@ -433,7 +433,7 @@ def test_a_skipped_message_that_comes_late_is_a_duplicate() -> None:
 def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None:
     """RFC 7496 section 3.1."""
     peer = mortal()
-    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=limit)
+    peer.engine.send(peer.association.id, b"m", info(retransmissions=limit), peer.now)
     left = peer.take() + peer.advance(50.0)
     assert tsns(peer, left) == [1] * (1 + limit)
     assert forwards(left)[0].cumulative_tsn == peer.their_tsn
@@ -443,7 +443,7 @@ def test_a_message_is_given_up_after_so_many_retransmissions(limit: int) -> None
 
 def test_what_is_retransmitted_fast_counts_as_well() -> None:
     peer = mortal()
-    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=0)
+    peer.engine.send(peer.association.id, b"m", info(retransmissions=0), peer.now)
     peer.take()
     for number in range(1, 5):
         peer.send(b"later")
@@ -451,10 +451,24 @@ def test_what_is_retransmitted_fast_counts_as_well() -> None:
     assert [failed.data for failed in failures(peer.events())] == [b"m"]
 
 
+def test_what_is_given_up_in_place_of_a_retransmission_counts_as_lost() -> None:
+    """RFC 7496 section 3.1: the window and the RTO change as if it had been sent again."""
+    paths = []
+    for limit in None, 0:
+        peer = mortal(ScriptedPeer(heartbeats=False))
+        peer.send(b"m", info(retransmissions=limit))
+        peer.advance(1.1)
+        assert len(failures(peer.events())) == (limit is not None)
+        path = peer.association.paths[B]
+        paths.append((path.cwnd, path.ssthresh, path.rto, path.error_count))
+    assert paths[0] == paths[1]
+    assert paths[0][2] == 2.0
+
+
 def test_a_limit_holds_only_if_the_peer_knows_forward_tsn() -> None:
     peer = ScriptedPeer()
     peer.accept()
-    peer.engine.send(peer.association.id, b"m", info(), peer.now, retransmissions=0)
+    peer.engine.send(peer.association.id, b"m", info(retransmissions=0), peer.now)
     peer.take()
     assert tsns(peer, peer.advance(1.5)) == [1]
     assert failures(peer.events()) == []
@@ -464,7 +478,7 @@ def priorities(peer: ScriptedPeer, *numbers: int | None) -> None:
     """Send a message of 1000 bytes for each priority; its data tell which."""
     for number in numbers:
         value = str(number).encode().ljust(1000)
-        peer.engine.queue(peer.association.id, value, info(), peer.now, priority=number)
+        peer.engine.queue(peer.association.id, value, info(priority=number), peer.now)
 
 
 def given_up(peer: ScriptedPeer) -> list[str]:
@@ -481,6 +495,19 @@ def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
     assert given_up(peer) == ["9", "7"]
     with pytest.raises(BlockingIOError):
         priorities(peer, 6)
+    assert given_up(peer) == []
+
+
+def test_what_may_not_be_given_up_takes_the_room_of_what_has_a_priority() -> None:
+    """RFC 7496 section 3.2: it is more urgent than every priority, unless it may be given up in
+    another way."""
+    peer = mortal(ScriptedPeer(send_buffer=3000))
+    priorities(peer, 0, None, 1)
+    for other in info(lifetime=500), info(retransmissions=3):
+        with pytest.raises(BlockingIOError):
+            peer.engine.queue(peer.association.id, b"x", other, peer.now)
+    priorities(peer, None, None)
+    assert given_up(peer) == ["1", "0"]
     with pytest.raises(BlockingIOError):
         priorities(peer, None)
     assert given_up(peer) == []
@@ -488,7 +515,7 @@ def test_a_full_buffer_makes_room_for_what_is_more_urgent() -> None:
 
 def test_what_was_not_sent_is_given_up_before_what_was() -> None:
     peer = mortal(ScriptedPeer(send_buffer=3000))
-    peer.engine.send(peer.association.id, b"sent".ljust(1000), info(), peer.now, priority=9)
+    peer.engine.send(peer.association.id, b"sent".ljust(1000), info(priority=9), peer.now)
     priorities(peer, 9, 9)
     priorities(peer, 1)
     assert given_up(peer) == ["9"]
@@ -515,7 +542,7 @@ def test_nothing_is_given_up_if_that_would_not_make_room() -> None:
 def test_messages_that_are_done_do_not_hide_those_that_may_be_given_up() -> None:
     peer = mortal(ScriptedPeer(send_buffer=3000))
     for count in range(1, 6):
-        peer.engine.send(peer.association.id, bytes(1000), info(), peer.now, priority=9)
+        peer.engine.send(peer.association.id, bytes(1000), info(priority=9), peer.now)
         peer.take()
         peer.give(peer.sack_first(count))
     priorities(peer, 9, 9, 9)
@@ -552,7 +579,7 @@ def test_priorities_end_to_end() -> None:
     sent: list[int] = []
     for number in range(300):
         try:
-            pair.a.send(pair.id, b"%d" % number + bytes(900), info(), pair.now, priority=number % 5)
+            pair.a.send(pair.id, b"%d" % number + bytes(900), info(priority=number % 5), pair.now)
         except BlockingIOError:
             pass
         else:
@@ -569,6 +596,54 @@ def test_priorities_end_to_end() -> None:
     urgent = [number for number in got if number % 5 == 0]
     assert len(urgent) > len([number for number in got if number % 5 == 4])
     assert not [number for number in failed if number % 5 == 0]
+
+
+def abandoned(peer: ScriptedPeer, stream: int | None) -> list[tuple[int, int]]:
+    """How many messages were given up, sent and unsent: by lifetime, retransmissions, priority."""
+    return peer.association.outbound.abandoned.of(stream)
+
+
+def test_what_is_given_up_is_counted_by_policy_and_stream() -> None:
+    """RFC 7496 sections 4.3 and 4.4."""
+    peer = mortal(ScriptedPeer(send_buffer=3000, heartbeats=False))
+    assert abandoned(peer, None) == [(0, 0)] * 3
+    peer.send(b"m", info(1, lifetime=500))
+    peer.send(b"m", info(2, retransmissions=0))
+    peer.advance(1.1)
+    assert abandoned(peer, 1) == [(1, 0), (0, 0), (0, 0)]
+    assert abandoned(peer, 2) == [(0, 0), (1, 0), (0, 0)]
+    peer.give(peer.sack_first(2, rwnd=1500))
+    peer.send(bytes(1000), info(1, priority=5))
+    peer.send(bytes(1000), info(2, priority=5))  # has no room in the peer's window
+    peer.send(bytes(1000), info(2, lifetime=100))
+    peer.send(b"urgent", info(2, priority=4))
+    assert abandoned(peer, 2) == [(0, 0), (1, 0), (0, 1)]
+    for _ in range(2):
+        peer.send(bytes(1000), info(2, priority=4))
+    assert abandoned(peer, 1) == [(1, 0), (0, 0), (1, 0)]
+    peer.advance(0.2)
+    peer.give(peer.sack_first(3, rwnd=10_000))
+    assert abandoned(peer, 2) == [(0, 1), (1, 0), (0, 1)]
+    assert abandoned(peer, None) == [(1, 1), (1, 0), (1, 1)]
+    assert abandoned(peer, 3) == [(0, 0)] * 3
+
+
+def test_a_message_of_which_a_part_was_sent_counts_as_sent() -> None:
+    peer = mortal()
+    peer.send(b"x")
+    peer.give(peer.sack_first(1, rwnd=FULL))
+    peer.send(bytes(3 * FULL), info(lifetime=500))
+    peer.advance(1.1)
+    assert abandoned(peer, None)[0] == (1, 0)
+
+
+def test_what_fails_with_the_association_is_not_given_up() -> None:
+    peer = mortal()
+    peer.send(b"m", info(lifetime=5000))
+    outbound = peer.association.outbound
+    peer.engine.abort(peer.association.id, b"", peer.now)
+    assert len(failures(peer.events())) == 1
+    assert outbound.abandoned.of(None) == [(0, 0)] * 3
 
 
 # -- end to end --------------------------------------------------------------------------------
@@ -602,9 +677,9 @@ def test_a_zero_window_probe_that_is_given_up_is_not_sent_again() -> None:
     peer.send(b"x")
     peer.give(peer.sack_first(1, rwnd=0))
     id = peer.association.id
-    peer.engine.send(id, b"probe", info(), peer.now, priority=5)
+    peer.engine.send(id, b"probe", info(priority=5), peer.now)
     assert tsns(peer, peer.advance(1.1)) == [2]
-    peer.engine.send(id, b"urgent", info(), peer.now, priority=1)
+    peer.engine.send(id, b"urgent", info(priority=1), peer.now)
     assert [failed.data for failed in failures(peer.events())] == [b"probe"]
     left = peer.take() + peer.advance(10.0)
     assert 2 not in tsns(peer, left)

@@ -35,6 +35,7 @@ from .simulation import Pair, Simulation
 AVAILABLE = PeerAddressState.ADDR_AVAILABLE
 CONFIRMED = PeerAddressState.ADDR_CONFIRMED
 FAILING = PeerAddressState.ADDR_POTENTIALLY_FAILED
+MADE_PRIMARY = PeerAddressState.ADDR_MADE_PRIM
 UNREACHABLE = PeerAddressState.ADDR_UNREACHABLE
 
 
@@ -532,7 +533,7 @@ def test_without_potentially_failed_new_data_moves_after_path_max_retrans() -> N
 
 
 def test_the_threshold_of_potentially_failed_counts() -> None:
-    """RFC 7829 section 5.1: after more than PFMR errors."""
+    """RFC 7829 section 3.2, 2: after more than PFMR errors."""
     pair = Pair(2, both={"pf_threshold": 2})
     quiet(pair)
     pair.cut(A)
@@ -545,8 +546,102 @@ def test_the_threshold_of_potentially_failed_counts() -> None:
     load.check()
 
 
+def test_the_threshold_of_one_path_is_its_own() -> None:
+    pair = Pair(2)
+    pair.path(B).pf_threshold = 2
+    for address in (A, A2):
+        pair.cut(address)
+    pair.send(b"x")
+    pair.run(2.5)
+    assert pair.path(B).error_count == 1
+    assert pair.path(B2).error_count == 1
+    assert path_changes(pair.events[pair.a]) == [(B2, FAILING)]
+
+
+def test_with_a_threshold_of_path_max_retrans_no_path_potentially_fails() -> None:
+    """RFC 7829 section 3.2, 1: it is inactive before."""
+    pair = Pair(2, both={"pf_threshold": 5})
+    pair.cut(A)
+    pair.send(b"x")
+    pair.run(300.0)
+    assert path_changes(pair.events[pair.a]) == [(B, UNREACHABLE)]
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_without_heartbeats_a_failing_path_is_not_probed(failing: bool) -> None:
+    """RFC 7829 section 3.2, 5: a MUST NOT.  Nor is one that is inactive (RFC 9260 section 8.3)."""
+    pair = Pair(2, both={"potentially_failed": failing, "path_max_retrans": 2})
+    quiet(pair)
+    pair.cut(A)
+    load = Load(pair)
+    start = pair.now
+    load.run(20.0)
+    assert not pair.path(B).usable
+    assert heartbeats([s for s in pair.sent if s.time >= start], B) == []
+    load.check()
+
+
+def test_a_primary_path_that_fails_for_long_is_no_longer_the_primary_one() -> None:
+    """RFC 7829 section 5: and does not become it again when it works."""
+    pair = Pair(2, both={"primary_switchover": 1})
+    pair.cut(A)
+    load = Load(pair)
+    load.run(2.5)
+    assert pair.path(B).error_count == 1
+    assert pair.association.primary is pair.path(B)  # the threshold has to be exceeded
+    load.run(5.0)
+    assert pair.association.primary is pair.path(B2)
+    assert path_changes(pair.events[pair.a]) == [(B, FAILING), (B2, MADE_PRIMARY)]
+    pair.heal()
+    load.run(70.0)
+    assert pair.path(B).usable
+    assert {s.route.remote for s in pair.data(since=pair.now - 1) if s.route.local in (A, A2)} == {
+        B2
+    }
+    # It serves as any other path does.
+    pair.cut(A2)
+    load.run(10.0)
+    assert pair.association.primary is pair.path(B)
+    load.check()
+
+
+def test_the_primary_path_stays_that_while_no_other_works() -> None:
+    """RFC 7829 section 5, 3: the new one is that which carries data."""
+    pair = Pair(2, both={"primary_switchover": 0})
+    pair.path(B2).potentially_failed, pair.path(B2).error_count = True, 9
+    pair.path(B2).max_retrans = 99
+    for address in (A, A2):
+        pair.cut(address)
+    pair.send(b"x")
+    pair.run(20.0)
+    assert pair.path(B).error_count > 1
+    assert pair.association.primary is pair.path(B)
+    assert MADE_PRIMARY not in [change for _, change in path_changes(pair.events[pair.a])]
+
+
+def test_paths_that_fail_are_not_shown_unless_they_fail_for_good() -> None:
+    """RFC 7829 section 7.3."""
+    pair = Pair(2, both={"expose_potentially_failed": False})
+    load = Load(pair)
+    load.run(1.0)
+    pair.cut(A)
+    load.run(3.0)
+    assert pair.path(B).state is PathState.POTENTIALLY_FAILED
+    assert {s.route.remote for s in pair.data(A2)} == {B2}
+    pair.heal()
+    load.run(10.0)
+    assert pair.path(B).state is PathState.ACTIVE
+    assert path_changes(pair.events[pair.a]) == []
+    pair.cut(A)
+    load.run(200.0)
+    assert path_changes(pair.events[pair.a]) == [(B, UNREACHABLE)]
+    pair.heal()
+    load.run(100.0)
+    assert path_changes(pair.events[pair.a]) == [(B, UNREACHABLE), (B, AVAILABLE)]
+
+
 def test_a_path_that_potentially_failed_is_probed_at_once() -> None:
-    """RFC 7829 section 5.1, 4: and then every RTO."""
+    """RFC 7829 section 3.2, 5 and 6: and then every RTO."""
     pair = Pair(2)
     pair.cut(A)
     pair.send(b"x")
@@ -557,7 +652,7 @@ def test_a_path_that_potentially_failed_is_probed_at_once() -> None:
 
 
 def test_a_path_that_potentially_failed_becomes_unreachable() -> None:
-    """RFC 7829 section 5.1, 6."""
+    """RFC 7829 section 3.2, 8."""
     pair = Pair(2)
     pair.cut(A)
     pair.send(b"x")
@@ -567,7 +662,7 @@ def test_a_path_that_potentially_failed_becomes_unreachable() -> None:
 
 
 def test_a_heartbeat_ack_makes_a_path_active_again() -> None:
-    """RFC 7829 section 5.1, 5."""
+    """RFC 7829 section 3.2, 7."""
     pair = Pair(2)
     pair.cut(A)
     pair.send(b"x")
@@ -580,7 +675,7 @@ def test_a_heartbeat_ack_makes_a_path_active_again() -> None:
 
 
 def test_when_all_paths_potentially_fail_the_one_with_fewest_errors_is_used() -> None:
-    """RFC 7829 section 5.1, 3."""
+    """RFC 7829 section 3.2, 4."""
     pair = Pair(2)
     quiet(pair)
     for address, errors in ((B, 3), (B2, 1)):

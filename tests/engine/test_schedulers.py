@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ RR, PACKET, PRIORITY = Scheduler.ROUND_ROBIN, Scheduler.ROUND_ROBIN_PACKET, Sche
 FAIR, WEIGHTED = Scheduler.FAIR_BANDWIDTH, Scheduler.WEIGHTED_FAIR
 
 
-def waiting(scheduler: Scheduler, streams: int = 10, **fields: object) -> ScriptedPeer:
+def waiting(scheduler: Scheduler, streams: int = 10, **fields: Any) -> ScriptedPeer:
     """A peer whose window lets nothing leave."""
     peer = ScriptedPeer(scheduler=scheduler, heartbeats=False, outbound_streams=streams, **fields)
     peer.learn(peer.begin(inbound_streams=streams))
@@ -173,8 +174,8 @@ def test_messages_are_given_up_while_they_wait() -> None:
     queue(peer, (0, b"old"), how=info(0, lifetime=100))
     queue(peer, (1, b"old"), how=info(1, lifetime=100))
     for stream in (0, 1, 1, 2):
-        peer.engine.queue(peer.association.id, b"spare", info(stream), peer.now, priority=5)
-    peer.engine.queue(peer.association.id, b"urgent", info(2), peer.now, priority=1)
+        queue(peer, (stream, b"spare"), how=info(stream, priority=5))
+    queue(peer, (2, b"urgent"), how=info(2, priority=1))
     peer.now = 0.2
     assert sent(let_go(peer)) == [(0, b"spare"), (1, b"spare"), (2, b"urgent"), (1, b"spare")]
     failed = [record for record in peer.events() if isinstance(record, FailedFragment)]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from trio_sctp._engine import Engine, Parameters, Route, wire
+from trio_sctp._engine.authentication import AuthOffer
 from trio_sctp._engine.cookie import KEY_LIFE, Cookie, CookieJar
 from trio_sctp._engine.wire import Cause, ParameterType, Tlv
 from trio_sctp._options import StatusState
@@ -65,6 +66,7 @@ COOKIE = Cookie(
     local=A,
     remote=B,
     addresses=(B2,),
+    auth_offers=(AuthOffer(bytes(32), b"\0", b"\0\1"), AuthOffer(b"\1" * 32, None, b"\0\1")),
 )
 OTHER_VALUES: dict[str, Any] = {
     "local": A2,
@@ -72,6 +74,7 @@ OTHER_VALUES: dict[str, Any] = {
     "addresses": (B3,),
     "adaptation": None,
     "extensions": 1,
+    "auth_offers": None,
 }
 
 

@@ -227,6 +227,9 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         11: "HOST_NAME",
         12: "SUPPORTED_ADDRESS_TYPES",
         0x8000: "ECN_CAPABLE",
+        0x8002: "RANDOM",  # RFC 4895 section 3
+        0x8003: "CHUNK_LIST",
+        0x8004: "HMAC_ALGORITHMS",
         0x8005: "PADDING",  # RFC 4820 section 4
         0x8008: "SUPPORTED_EXTENSIONS",  # RFC 5061 section 4.2.7
         0xC000: "FORWARD_TSN_SUPPORTED",  # RFC 3758 section 3.1
@@ -248,6 +251,7 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         12: "USER_INITIATED_ABORT",
         13: "PROTOCOL_VIOLATION",
         14: "RESTART_WITH_NEW_ENCAPSULATION_PORT",  # RFC 6951 section 5.3
+        0x0105: "UNSUPPORTED_HMAC",  # RFC 4895 section 4.1
     },
 }
 
@@ -301,6 +305,7 @@ _VALUES = (
     wire.CookieAck,
     wire.ShutdownComplete,
     wire.ForwardTsn,
+    wire.Auth,
     wire.UnknownChunk,
     wire.BadChunk,
 )

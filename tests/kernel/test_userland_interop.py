@@ -28,6 +28,7 @@ from trio_sctp import (
     PathState,
     PeerAddressFlags,
     PeerAddressParams,
+    PrStatus,
     ReceiveBuffer,
     SendBuffer,
     ShutdownReceived,
@@ -414,12 +415,17 @@ def lose_nothing(packet: wire.Packet, outbound: bool) -> bool:
     return False
 
 
+def counts(status: PrStatus) -> list[tuple[int, int]]:
+    return [(n.sent, n.unsent) for n in (status.lifetime, status.retransmissions, status.priority)]
+
+
 @pytest.mark.parametrize("size", [10, 5000])
-async def test_the_engine_gives_messages_up(pair: Pair, size: int) -> None:
+@pytest.mark.parametrize("policy", [{"lifetime": 20}, {"retransmissions": 0}], ids=str)
+async def test_the_engine_gives_messages_up(pair: Pair, size: int, policy: dict[str, Any]) -> None:
     carrier, id, endpoint, _ = pair
     carrier.lose = lose_data(outbound=True)
-    await carrier.send(id, bytes(size), stream=1, lifetime=20)
-    await carrier.send(id, bytes(size), unordered=True, lifetime=20)
+    await carrier.send(id, bytes(size), stream=1, **policy)
+    await carrier.send(id, bytes(size), unordered=True, **policy)
     failures = [await carrier.expect(FailedFragment) for _ in range(2)]
     assert [len(failed.data) for failed in failures] == [size, size]
     carrier.lose = lose_nothing
@@ -430,17 +436,31 @@ async def test_the_engine_gives_messages_up(pair: Pair, size: int) -> None:
     await carrier.until(lambda: carrier.engine.status(id).unackdata == 0)
 
 
-@pytest.mark.parametrize("size", [10, 100_000])
-async def test_the_kernel_gives_messages_up(pair: Pair, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "policy", "expected"),
+    [
+        (10, {"lifetime": 20}, [(2, 0), (0, 0), (0, 0)]),
+        (100_000, {"lifetime": 20}, [(2, 0), (0, 0), (0, 0)]),
+        (10, {"retransmissions": 0}, [(0, 0), (2, 0), (0, 0)]),
+    ],
+    ids=["small lifetime", "large lifetime", "retransmissions"],
+)
+async def test_the_kernel_gives_messages_up(
+    pair: Pair, size: int, policy: dict[str, Any], expected: list[tuple[int, int]]
+) -> None:
     carrier, id, _, association = pair
     carrier.lose = lose_data(outbound=False)
-    await association.send(bytes(size), stream=1, lifetime=20)
-    await association.send(bytes(size), unordered=True, lifetime=20)
+    await association.send(bytes(size), stream=1, **policy)
+    await association.send(bytes(size), unordered=True, **policy)
     await carrier.until(lambda: bool(carrier.chunks(wire.ForwardTsn, outbound=False)))
     carrier.lose = lose_nothing
     await association.send(b"next", stream=1)
     message = await carrier.expect(Message)
     assert (message.data, message.ssn, message.association_id) == (b"next", 1, id)
+    assert counts(association.get_option(PrStatus)) == expected
+    (on_1, on_0) = (association.get_option(PrStatus, stream=stream) for stream in (1, 0))
+    sums = zip(counts(on_1), counts(on_0), strict=True)
+    assert [(a[0] + b[0], a[1] + b[1]) for a, b in sums] == expected
 
 
 # -- loss ---

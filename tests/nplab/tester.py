@@ -90,8 +90,8 @@ def send(
     the path's when the message is sent.
     """
     if policy == "rtx":
-        how, limit = info(stream, unordered=unordered), retransmissions
+        how = info(stream, unordered=unordered, retransmissions=retransmissions)
     else:
         lifetime = rto * (2 ** (retransmissions + 1) - 1) * 0.75
-        how, limit = info(stream, unordered=unordered, lifetime=round(lifetime * 1000)), None
-    peer.engine.send(peer.id, data, how, peer.now, retransmissions=limit)
+        how = info(stream, unordered=unordered, lifetime=round(lifetime * 1000))
+    peer.engine.send(peer.id, data, how, peer.now)

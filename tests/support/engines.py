@@ -30,10 +30,17 @@ C = TypeVar("C")
 
 
 def info(
-    stream: int = 0, *, ppid: int = 0, unordered: bool = False, lifetime: int = 0, context: int = 0
+    stream: int = 0,
+    *,
+    ppid: int = 0,
+    unordered: bool = False,
+    lifetime: int = 0,
+    context: int = 0,
+    retransmissions: int | None = None,
+    priority: int | None = None,
 ) -> SendInfo:
     """How to send a message."""
-    return SendInfo(stream, ppid, unordered, context, lifetime)
+    return SendInfo(stream, ppid, unordered, context, lifetime, None, retransmissions, priority)
 
 
 # -- packets that left -------------------------------------------------------------------------

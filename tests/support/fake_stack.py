@@ -269,7 +269,11 @@ class FakeSocket:
         self.bound.remove(address)
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         option: object
         if kind in self.own:

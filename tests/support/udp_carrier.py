@@ -62,9 +62,10 @@ class Carrier:
         ppid: int = 0,
         unordered: bool = False,
         lifetime: int = 0,
+        retransmissions: int | None = None,
     ) -> None:
         """Send a message when there is room."""
-        info = SendInfo(stream, ppid, unordered, 0, lifetime)
+        info = SendInfo(stream, ppid, unordered, 0, lifetime, retransmissions=retransmissions)
         while True:
             try:
                 self.engine.send(id, data, info, self.now)

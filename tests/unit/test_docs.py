@@ -103,6 +103,7 @@ def test_the_options_scopes_are_those_of_the_code() -> None:
     for kind in kinds:
         if kind is not trio_sctp.Option:
             scope = SCOPES[kind.scope]
+            scope += ", negotiated" * kind.negotiated
             scope += ", read-only" * kind.read_only + ", write-only" * kind.write_only
             scope += ", at opening" * kind.at_open_only
             assert f"| `{kind.__name__}` | {scope} |" in guide

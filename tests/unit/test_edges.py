@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import inspect
+import itertools
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from trio_sctp import (
     open_listener,
     testing,
 )
+from trio_sctp._checks import POLICIES
 from trio_sctp._inbox import Half
 from trio_sctp._values import Address, Arrival, Piece, SendInfo
 from trio_sctp._views import ByteStream, EventChannel, PayloadChannel
@@ -123,6 +125,9 @@ async def test_a_last_message_now_of_an_association_that_is_not_up() -> None:
         ("unordered", False),
         ("context", 3),
         ("lifetime", 4),
+        ("lifetime", 0),
+        ("retransmissions", 0),
+        ("priority", 0),
         ("address", PEER),
         (None, None),
     ],
@@ -138,7 +143,38 @@ async def test_each_argument_of_a_send_stands_in_for_its_own_default_alone(
     await endpoint.send(b"x", to, **how)
     endpoint.send_nowait(b"y", to, **how)
     defaults = SendInfo(stream=5, ppid=6, unordered=True, context=7, lifetime=8)
+    if field in ("retransmissions", "priority"):
+        defaults = defaults._replace(lifetime=0)  # one policy replaces another
     assert socket.infos == [defaults._replace(**how)] * 2
+    socket.own[DefaultSendParams] = DefaultSendParams(
+        stream=5, ppid=6, unordered=True, context=7, priority=8
+    )
+    for tcb in endpoint._socket.tcbs.values():
+        tcb.default_send = None
+    socket.infos.clear()
+    defaults = SendInfo(5, 6, True, 7, 0, priority=8)
+    if field in ("lifetime", "retransmissions"):
+        defaults = defaults._replace(priority=None)
+    await endpoint.send(b"x", to, **how)
+    assert socket.infos == [defaults._replace(**how)]
+
+
+@pytest.mark.parametrize("to", [ID, PEER], ids=["an association", "a new peer"])
+@pytest.mark.parametrize("pair", list(itertools.combinations(POLICIES, 2)), ids=" and ".join)
+async def test_two_policies_for_one_message(
+    to: int | tuple[str, int], pair: tuple[str, str]
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    how: dict[str, Any] = dict.fromkeys(pair, 0)
+    text = f"{pair[0]}= and {pair[1]}= are both given: a message has one of lifetime=, .* at most"
+    with pytest.raises(ValueError, match=text):
+        await endpoint.send(b"x", to, **how)
+    with pytest.raises(ValueError, match=text):
+        endpoint.send_nowait(b"x", to, **how)
+    with pytest.raises(ValueError, match=text):
+        DefaultSendParams(**how)
+    assert socket.calls == []
+    assert socket.sent == []
 
 
 async def test_an_argument_for_an_association_that_ended_unseen() -> None:

@@ -55,7 +55,14 @@ RANGES: dict[str, dict[str, str]] = {
     },
     "EncapsulationPort": {"port": U16},
     "AdaptationLayer": {"adaptation_ind": U32},
-    "DefaultSendParams": {"stream": U16, "ppid": U32, "context": U32, "lifetime": U32},
+    "DefaultSendParams": {
+        "stream": U16,
+        "ppid": U32,
+        "context": U32,
+        "lifetime": U32,
+        "retransmissions": U32,
+        "priority": U32,
+    },
     "DelayedAck": {"delay": "1 to 500", "freq": "1 to 2**32 - 1"},
     "AutoClose": {"seconds": U32},
     "MaxSegment": {"size": U16},
@@ -193,6 +200,8 @@ async def endpoint(**more: Any) -> AsyncIterator[tuple[Endpoint, FakeSocket]]:
         ("ppid", 0, 2**32 - 1),
         ("context", 0, 2**32 - 1),
         ("lifetime", 0, 2**32 - 1),
+        ("retransmissions", 0, 2**32 - 1),
+        ("priority", 0, 2**32 - 1),
     ],
 )
 async def test_how_a_message_is_sent(field: str, low: int, high: int) -> None:

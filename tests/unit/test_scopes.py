@@ -9,30 +9,43 @@ import pytest
 import trio_sctp
 from trio_sctp import (
     AdaptationLayer,
+    AsconfSupported,
     AssocParams,
+    AuthSupported,
+    AutoAsconf,
     AutoClose,
     BindToDevice,
+    Context,
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
     DontRoute,
+    EcnSupported,
     EncapsulationPort,
     EventSubscription,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     InitMsg,
     IPv6Only,
     Linger,
     MappedV4,
+    MaxBurst,
     MaxSegment,
     NetworkNamespace,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
     Priority,
+    ProbeInterval,
+    PrSupported,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
     ReceiveTtl,
+    ReconfigSupported,
     ReuseAddress,
     ReusePort,
     RtoInfo,
@@ -52,11 +65,14 @@ ID = 100
 
 SOCKET: list[Option] = [
     BindToDevice("lo"),
+    AutoAsconf(True),
     DisableFragments(True),
     DontRoute(True),
+    FragmentInterleave(0),
     Linger(True, 5),
     MappedV4(True),
     NoDelay(False),
+    PartialDeliveryPoint(1),
     Priority(3),
     ReceiveBuffer(1000),
     ReceiveTos(True),
@@ -74,24 +90,36 @@ OPENING: list[Option] = [
 ]
 NEW: list[Option] = [
     AdaptationLayer(1),
+    AsconfSupported(True),
+    AuthSupported(True),
     AutoClose(1),
+    EcnSupported(True),
+    PrSupported(False),
+    ReconfigSupported(True),
     InitMsg(num_ostreams=1, max_instreams=1, max_attempts=1, max_init_timeo=1),
 ]
 ASSOCIATION: list[Option] = [
     AssocParams(asocmaxrxt=1, number_peer_destinations=0, peer_rwnd=0, local_rwnd=0, cookie_life=1),
     DefaultSendParams(stream=0, ppid=1, unordered=False, context=0, lifetime=0),
     DelayedAck(freq=1),
+    Context(1),
     EncapsulationPort(1),
     EncapsulationPort(1, PEER),
+    ExposePotentiallyFailed(True),
+    MaxBurst(1),
     MaxSegment(1000),
     PeerAddressParams(pathmaxrxt=1),
     PeerAddressParams(pathmaxrxt=1, address=PEER),
+    PeerAddressThresholds(pathmaxrxt=1, potentially_failed=1, switchover=1),
+    PeerAddressThresholds(pathmaxrxt=1, potentially_failed=1, switchover=1, address=PEER),
+    ProbeInterval(5000),
+    ProbeInterval(5000, PEER),
     RtoInfo(initial=1, max=1, min=1),
     StreamScheduler(Scheduler.PRIORITY),
 ]
 ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER), StreamPriority(0, 1)]
 
-READ_ONLY = {"PeerAddressInfo", "Status"}
+READ_ONLY = {"AssociationCount", "PeerAddressInfo", "PrStatus", "Status"}
 
 
 def name(option: Option) -> str:

@@ -15,6 +15,7 @@
     offer          the parameters of an INIT or INIT ACK, read once
     cookie         the state cookie: sealed, and opened
     extensions     what goes beyond RFC 9260, and is used if both ends offer it
+    authentication  which chunks need an AUTH chunk before them, and whether it is right
     inbound        receiving: order, reassembly, window
     arrivals       messages and events that have arrived for programs, until they take them
     account        the memory that peers make a stack hold, and who gives way when it is full
@@ -22,12 +23,14 @@
     parts          user data as it is kept: the bytes of DATA chunks
     outbound       sending: fragments, TSNs, what a SACK of the peer acknowledges
     schedulers     which stream's message is sent next
+    abandoned      how many messages were given up, by stream and by policy
     paths          the peer's addresses: which to use, which have failed, which to probe
     path           one destination: round trips, congestion window, heartbeats
     path_mtu       how large its packets may be
     timers         the timers of an association
     deadlines      whose timers expire next
     parameters     protocol parameters (section 16) and limits; those of an INIT are in offer
+    keys           shared keys, which are secrets, and which of them is used
     wire           packets and chunks as bytes and as values
     tsn            numbers that wrap around on the wire
 

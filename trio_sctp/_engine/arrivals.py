@@ -56,6 +56,7 @@ class Unread:
       id: The association's.
       source: The peer's transport address that the packet at hand came from.
       cumulative: The cumulative TSN when the latest message was delivered.
+      context: What the program knows the association by.
       count: Number of messages, pieces and events.
       messages: Bytes of memory that the messages and pieces take.
       events: Bytes of memory that the events take.
@@ -73,6 +74,7 @@ class Unread:
         "_restarted",
         "_taken_source",
         "closed",
+        "context",
         "count",
         "cumulative",
         "ended",
@@ -89,6 +91,7 @@ class Unread:
         self.id: int = id
         self.source: Address = ("", 0)
         self.cumulative: int = 0
+        self.context: int = 0
         self.count: int = 0
         self.messages: int = 0
         self.events: int = 0
@@ -206,7 +209,7 @@ class Unread:
         draft.association_id = self.id
         draft.address = self._taken_source
         draft.cumulative_tsn = self.cumulative & MASK
-        draft.context = 0
+        draft.context = self.context
         message = freeze(draft)
         return Piece(message) if kind is Beginning else message
 

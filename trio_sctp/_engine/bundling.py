@@ -11,6 +11,7 @@ from typing import Final
 
 from . import wire
 from .acknowledging import Acknowledgements
+from .authentication import Authentication
 from .outbound import Outbound, SentChunk
 from .outlet import Outlet
 from .path import Path, Route, heartbeat_info, host_of
@@ -22,6 +23,7 @@ from .wire import HEADER_SIZE, ChunkType
 _SMALLEST_SACK: Final = 32
 _SMALLEST_FORWARD_TSN: Final = 32
 _SMALLEST_DATA: Final = wire.DATA_OVERHEAD + 4
+_IN_PROBE: Final = (ChunkType.HEARTBEAT, ChunkType.PAD)
 
 
 class PacketBuilder:
@@ -37,9 +39,9 @@ class PacketBuilder:
 
     __slots__ = ("chunks", "data", "fragment", "path", "room")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: int = 0) -> None:
         self.path: Path = path
-        self.room: int = path.mtu - HEADER_SIZE
+        self.room: int = path.mtu - HEADER_SIZE - reserve
         self.fragment: bool = False
         self.chunks: list[bytes] = []
         self.data: int = 0
@@ -60,6 +62,7 @@ class Bundler:
 
     Attributes:
       their_tag: The verification tag that the peer wants to see; 0 if it is not known.
+      authentication: Puts AUTH chunks in; None if the peer wants nothing to be authenticated.
       control: Chunks that wait for the next packet of their path.
       packets: Number of packets that have left, but for those of `alone`.
       chunks: Number of chunks in them.
@@ -74,6 +77,7 @@ class Bundler:
         "_peer_port",
         "_recovery",
         "alone",
+        "authentication",
         "chunks",
         "control",
         "packets",
@@ -90,6 +94,7 @@ class Bundler:
         recovery: Recovery,
     ) -> None:
         self.their_tag: int = 0
+        self.authentication: Authentication | None = None
         self.control: list[tuple[Path, bytes]] = []
         self.packets: int = 0
         self.chunks: int = 0
@@ -103,24 +108,39 @@ class Bundler:
 
     # -- single packets ---
 
+    @property
+    def auth_size(self) -> int:
+        """Bytes of an AUTH chunk; 0 if the peer wants nothing to be authenticated."""
+        return 0 if self.authentication is None else self.authentication.size
+
     def send_packet(self, packet: PacketBuilder) -> None:
         """Have a packet leave."""
+        chunks = packet.chunks
+        if self.authentication is not None:
+            chunks = self.authentication.protect(chunks)
         self.packets += 1
-        self.chunks += len(packet.chunks)
-        data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, packet.chunks)
+        self.chunks += len(chunks)
+        data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, chunks)
         self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
 
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
         """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
+        chunks = [chunk]
+        if self.authentication is not None:
+            chunks = self.authentication.protect(chunks)
+            self.chunks += len(chunks) - 1
         self.alone += 1
         tag = self.their_tag if tag is None else tag
-        data = wire.seal(self._outlet.port, self._peer_port, tag, [chunk])
+        data = wire.seal(self._outlet.port, self._peer_port, tag, chunks)
         self._outlet.transmit(data, route)
 
     def send_mtu_probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
         """Send a packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
         nonce = self._outlet.randomness(8)
         packet = PacketBuilder(path)
+        authentication = self.authentication
+        if authentication is not None and not authentication.wanted.isdisjoint(_IN_PROBE):
+            packet.room -= authentication.size
         packet.add(wire.heartbeat_chunk(heartbeat_info(path.address, nonce, now)))
         packet.add(wire.pad_chunk(packet.room + search.size - path.mtu))
         self.send_packet(packet)
@@ -133,14 +153,14 @@ class Bundler:
         acks = self._acks
         if acks.due:
             path = acks.path or self._paths.for_data()
-            sack = acks.sack(path.mtu - HEADER_SIZE)
+            sack = acks.sack(path.mtu - HEADER_SIZE - self.auth_size)
             if not self.control:  # as with nearly every packet that brings data
                 self.send_alone(path.route, sack)
                 return
             behind = self.control[0][1][0] == ChunkType.COOKIE_ACK  # which has to be the first
             self.control.insert(1 if behind else 0, (path, sack))
         while self.control:
-            packet = PacketBuilder(self.control[0][0])
+            packet = PacketBuilder(self.control[0][0], self.auth_size)
             self._bundle_control(packet)
             if not packet.chunks:  # larger than a packet: it goes alone
                 chunk = self.control.pop(0)[1]
@@ -226,7 +246,7 @@ class Bundler:
         control = self.control or outbound.forward_due
         if not control and not (may_send and (marked is not None or outbound.queue)):
             return None
-        packet = PacketBuilder(path)
+        packet = PacketBuilder(path, outbound.reserve)
         if may_send and marked is not None and len(marked.wire) > packet.room:
             # Made when packets could be larger: it goes alone, and IP may fragment it (7.3).
             packet.enlarge(len(marked.wire))
@@ -245,14 +265,19 @@ class Bundler:
         outbound = self._outbound
         if path.flight == 0 and not outbound.probe_due and outbound.probe is None:
             path.idle(now)
+        burst = path.parameters.max_burst
+        if not burst:
+            return path.cwnd
         fragment = path.mtu - HEADER_SIZE - wire.DATA_OVERHEAD
-        return min(path.cwnd, path.flight + path.parameters.max_burst * fragment)
+        return min(path.cwnd, path.flight + burst * fragment)
 
     def _bundle_before_data(
         self, packet: PacketBuilder, may_send: bool, new_path: Path, now: float
     ) -> None:
         """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
         if self.control:
+            if not self._outbound.reserve:
+                packet.room -= self.auth_size
             self._bundle_control(packet)
         acks = self._acks
         if (

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from . import wire
-from .wire import Tlv
+from .authentication import AuthOffer, read_offer
+from .wire import ParameterType, Tlv
 
 _NUMBERS: Final = struct.Struct("!ddIIIIHHIIHHIHHI")
 """The first fields of `Cookie`, in their order."""
@@ -32,6 +33,7 @@ _LOCAL: Final = 1
 _REMOTE: Final = 2
 _ADDRESS: Final = 3
 _ADAPTATION: Final = 4
+_AUTH_OFFERS: Final = 5
 
 
 class Cookie(NamedTuple):
@@ -61,6 +63,7 @@ class Cookie(NamedTuple):
     remote: str
     addresses: tuple[str, ...] = ()
     adaptation: int | None = None
+    auth_offers: tuple[AuthOffer, AuthOffer] | None = None  # ours, and the peer's
 
 
 class CookieJar:
@@ -103,6 +106,9 @@ def _written(cookie: Cookie) -> bytes:
     parameters += [Tlv(_ADDRESS, address.encode()) for address in cookie.addresses]
     if cookie.adaptation is not None:
         parameters.append(Tlv(_ADAPTATION, cookie.adaptation.to_bytes(4, "big")))
+    if cookie.auth_offers is not None:
+        ours, theirs = cookie.auth_offers
+        parameters.append(Tlv(_AUTH_OFFERS, wire.tlvs([*ours.parameters, *theirs.parameters])))
     return _NUMBERS.pack(*cookie[:_COUNT]) + wire.tlvs(parameters)
 
 
@@ -111,6 +117,7 @@ def _read(body: bytes) -> Cookie:
     local = remote = ""
     addresses: list[str] = []
     adaptation: int | None = None
+    auth_offers: tuple[AuthOffer, AuthOffer] | None = None
     for kind, value in wire.parse_tlvs_untrusted(body[_NUMBERS.size :]) or ():
         if kind == _LOCAL:
             local = value.decode()
@@ -120,5 +127,15 @@ def _read(body: bytes) -> Cookie:
             addresses.append(value.decode())
         elif kind == _ADAPTATION:
             adaptation = int.from_bytes(value, "big")
+        elif kind == _AUTH_OFFERS:
+            auth_offers = _read_auth_offers(value)
     numbers = _NUMBERS.unpack_from(body)
-    return Cookie._make((*numbers, local, remote, tuple(addresses), adaptation))
+    return Cookie._make((*numbers, local, remote, tuple(addresses), adaptation, auth_offers))
+
+
+def _read_auth_offers(value: bytes) -> tuple[AuthOffer, AuthOffer] | None:
+    """Return both ends' parameters, each of which begin with a RANDOM."""
+    listed = wire.parse_tlvs_untrusted(value) or []
+    starts = [at for at, one in enumerate(listed) if one.type == ParameterType.RANDOM]
+    ours, theirs = read_offer(listed[: starts[1]]), read_offer(listed[starts[1] :])
+    return None if ours is None or theirs is None else (ours, theirs)

@@ -13,7 +13,6 @@ is out of the blue (8.4).
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import secrets
@@ -28,6 +27,7 @@ from .account import ASSOCIATION_COST, LEFT_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
 from .arrivals import Unread
 from .association import EngineAssociation
+from .authentication import Authentication
 from .cookie import Cookie
 from .deadlines import Deadlines
 from .handshake import Handshake, Reply, Verdict, out_of_the_blue, refusal, shutdown_complete
@@ -148,16 +148,7 @@ class Engine:
         self._settle(association)
         return association.id
 
-    def send(
-        self,
-        id: int,
-        data: bytes,
-        info: SendInfo,
-        now: float,
-        *,
-        retransmissions: int | None = None,
-        priority: int | None = None,
-    ) -> None:
+    def send(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
         """Take one message whole and let it leave.
 
         Args:
@@ -165,29 +156,16 @@ class Engine:
           data: One byte at least.
           info: How to send it.
           now: Seconds.
-          retransmissions: Give the message up where it would have to be retransmitted more often
-            (RFC 7496 section 3.1); needs a peer that knows FORWARD TSN.
-          priority: Give the message up where there is no room for one with a lower number (RFC 7496
-            section 3.2).
 
         Raises:
           OSError: EPIPE, there is no such association, or it takes no more; EINVAL, no such stream,
             or no data.
           BlockingIOError: there is no room.
         """
-        self.queue(id, data, info, now, retransmissions=retransmissions, priority=priority)
+        self.queue(id, data, info, now)
         self.flush(id, now)
 
-    def queue(
-        self,
-        id: int,
-        data: bytes,
-        info: SendInfo,
-        now: float,
-        *,
-        retransmissions: int | None = None,
-        priority: int | None = None,
-    ) -> None:
+    def queue(self, id: int, data: bytes, info: SendInfo, now: float) -> None:
         """Take one message, which leaves with the next `flush`: several that are queued share
         packets.  Arguments and errors are those of `send`."""
         association = self._association(id)
@@ -196,8 +174,7 @@ class Engine:
         if not data or not 0 <= info.stream < association.outbound_streams:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         expires = now + info.lifetime / 1000 if info.lifetime else inf
-        message = OutgoingMessage(data, info, expires, retransmissions, priority)
-        association.enqueue(message, now)
+        association.enqueue(OutgoingMessage(data, info, expires), now)
 
     def flush(self, id: int, now: float) -> None:
         """Let what was queued leave, as far as windows allow."""
@@ -441,14 +418,24 @@ class Engine:
                 "malformed", now, "%s: a packet was dropped: %s", association, packet.value
             )
             return
-        if packet.plain or self._is_fit(packet, association, route, now):
+        if (packet.plain and not association.guarded) or self._is_fit(
+            packet, data, association, route, now
+        ):
             association.receive(packet, route, size, now)
             self._settle(association)
 
     def _is_fit(
-        self, packet: wire.Packet, association: EngineAssociation, route: Route, now: float
+        self,
+        packet: wire.Packet,
+        data: bytes,
+        association: EngineAssociation,
+        route: Route,
+        now: float,
     ) -> bool:
-        """Whether an association is to process a packet with its tag, from one of its addresses."""
+        """Whether an association is to process a packet with its tag, from one of its addresses.
+
+        Leaves those chunks in it that are to be processed.
+        """
         chunks = packet.chunks
         if not chunks:
             return False
@@ -459,9 +446,17 @@ class Engine:
             len(chunks) > 1 and any(type(chunk) in _ALONE for chunk in chunks)
         ):
             return False  # an INIT has no tag (8.5.1 A), and others are not bundled (6.10)
-        if type(first) is wire.CookieEcho:
-            self._handle_cookie_echo(first, packet, route, now)
+        if _cookie_echo_in(chunks) is not None:
+            self._handle_cookie_echo(packet, data, route, now)
             return False
+        if association.authentication is not None:
+            packet.chunks = association.admit(chunks, wire.chunk_types_untrusted(data), route)
+            chunks = packet.chunks
+            if not chunks:
+                association.flush(now)
+                self._settle(association)
+                return False
+            first = chunks[0]
         if isinstance(first, wire.ShutdownAck) and association.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(packet.tag, route), packet.source_port, now)
@@ -520,17 +515,21 @@ class Engine:
             return  # only an INIT has none (8.5.1 A)
         if len(kinds) > 1 and not _NOT_BUNDLED.isdisjoint(kinds):
             return  # such are not bundled (6.10)
+        if first == ChunkType.AUTH:
+            # What it belongs to is told by what it stands before (RFC 4895 section 6.3).
+            if len(kinds) == 1:
+                return
+            first, outline = kinds[1], outline._replace(kinds=kinds[1:])
         if first == ChunkType.COOKIE_ECHO:
             packet = wire.parse_packet_untrusted(data)
             if not isinstance(packet, wire.Malformed) and ChunkType.ABORT not in kinds:
-                echo = packet.chunks[0]
-                assert isinstance(echo, wire.CookieEcho)
-                self._handle_cookie_echo(echo, packet, route, now)
+                self._handle_cookie_echo(packet, data, route, now)
             return
         association = self._association_of_strange(outline, route)
         if association is not None:
             packet = wire.parse_packet_untrusted(data)
             assert not isinstance(packet, wire.Malformed)
+            packet.chunks = association.admit(packet.chunks, kinds, route)
             association.receive(packet, route, len(data), now)
             self._settle(association)
             return
@@ -622,6 +621,9 @@ class Engine:
         reply: Reply | None
         if not offer.valid:
             reply = refusal(offer.tag, route, Tlv(Cause.INVALID_PARAMETER, b""))
+        elif offer.violation:
+            cause = Tlv(Cause.PROTOCOL_VIOLATION, offer.violation.encode())
+            reply = refusal(offer.tag, route, cause)
         elif association is not None:
             reply = self._handshake.answer_peer(offer, route, association, self.parameters, now)
             self._settle(association)
@@ -642,14 +644,30 @@ class Engine:
             self._reply(refusal(tag, route, cause), port, now)
 
     def _handle_cookie_echo(
-        self, echo: wire.CookieEcho, packet: wire.Packet, route: Route, now: float
+        self, packet: wire.Packet, data: bytes, route: Route, now: float
     ) -> None:
+        """Act upon a packet with a COOKIE ECHO, which only an AUTH chunk may precede."""
+        echo = _cookie_echo_in(packet.chunks)
+        assert echo is not None
         port = packet.source_port
         handshake = self._handshake
         cookie = handshake.open_untrusted(echo.cookie, packet.tag, port, now)
         if cookie is None:
             return
         association = handshake.association_with(cookie)
+        kinds = wire.chunk_types_untrusted(data)
+        chunks = packet.chunks
+        authenticated = chunks[0] is not echo
+        authentication = self._authentication_for(cookie, association)
+        if authentication is None:
+            if authenticated:
+                return  # what follows an unknown AUTH chunk is ignored
+        elif authenticated:
+            chunks = authentication.admit(chunks, kinds)
+            if not chunks:
+                return
+        elif ChunkType.COOKIE_ECHO in authentication.required:
+            return
         verdict = handshake.judge(cookie, association, now)
         if verdict is Verdict.NEW and association is not None:
             association.end_without_peer()  # its peer has been silent, and has begun anew
@@ -669,9 +687,26 @@ class Engine:
         if association is None or not self._act_on(verdict, cookie, association, route, now):
             return
         association.acknowledge_cookie(route, now)
-        rest = dataclasses.replace(packet, chunks=packet.chunks[1:])
-        association.receive(rest, route, len(echo.cookie), now)
+        rest = chunks[1:]
+        if not authenticated:
+            rest = association.admit(rest, kinds[1:], route)
+        packet.chunks = rest
+        association.receive(packet, route, len(echo.cookie), now)
         self._settle(association)
+
+    def _authentication_for(
+        self, cookie: Cookie, association: EngineAssociation | None
+    ) -> Authentication | None:
+        """Return what a COOKIE ECHO is authenticated with, if it is (RFC 4895 section 6.3).
+
+        It is by the keys of the association with its peer, if there is one.
+        """
+        if association is not None and association.authentication is not None:
+            return association.authentication
+        if cookie.auth_offers is None:
+            return None
+        ours, theirs = cookie.auth_offers
+        return Authentication(ours, theirs, self.parameters)
 
     def _set_up(self, cookie: Cookie, route: Route, now: float) -> EngineAssociation | None:
         """Make the association of a cookie, unless there is no room for it."""
@@ -817,6 +852,14 @@ class Engine:
         if association.failure and association.unread.own:
             self._failures[association.id] = association.failure
         self._count_unread(association.unread)
+
+
+def _cookie_echo_in(chunks: Sequence[wire.Chunk]) -> wire.CookieEcho | None:
+    """Return the COOKIE ECHO of a packet: its first chunk, or the one behind a leading AUTH."""
+    first = chunks[0]
+    if isinstance(first, wire.Auth) and len(chunks) > 1:
+        first = chunks[1]
+    return first if isinstance(first, wire.CookieEcho) else None
 
 
 def _out_of_resource(reason: str) -> list[Tlv]:

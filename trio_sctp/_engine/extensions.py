@@ -18,10 +18,13 @@ class Extension(enum.IntFlag):
 
     FORWARD_TSN = 1
     """Messages can be given up (RFC 3758)."""
+    AUTH = 8
+    """Chunks can be authenticated (RFC 4895)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
+    (Extension.AUTH, ChunkType.AUTH),
 ]
 """The chunk types by which an extension is named."""
 
@@ -31,6 +34,8 @@ def offered(parameters: Parameters) -> int:
     extensions = 0
     if parameters.partial_reliability:
         extensions |= Extension.FORWARD_TSN
+    if parameters.authentication:
+        extensions |= Extension.AUTH
     return extensions
 
 

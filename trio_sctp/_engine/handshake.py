@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 from .._options import StatusState
 from . import wire
 from .addresses import local_for
-from .association import EngineAssociation, init_parameters
+from .association import EngineAssociation, auth_offer, init_parameters
+from .authentication import AuthOffer, read_offer
 from .cookie import Cookie, CookieJar
 from .extensions import offered
 from .offer import Offer
@@ -134,11 +135,13 @@ class Handshake:
                 value = wire.tlvs(wire.address_parameter(address) for address in added)
                 return refusal(offer.tag, route, Tlv(Cause.RESTART_WITH_NEW_ADDRESSES, value))
         ties = association.tie_tags
+        authentication: AuthOffer | None = None
         if association.half_open:
             # Section 5.2.1: both sides send an INIT; ours keeps its tag.
             assert association.initiation.init is not None
             tag, tsn = association.our_tag, association.initiation.init.tsn
             told, parameters = association.told, association.parameters
+            authentication = read_offer(association.initiation.init.parameters)
             if association.state is StatusState.COOKIE_WAIT:
                 ties = (0, 0)
         else:
@@ -148,7 +151,9 @@ class Handshake:
             left = parameters.first_promise - association.unread.messages
             parameters = parameters.copy()
             parameters.first_window = max(left, 0)
-        return self._init_ack(offer, route, back, port, tag, tsn, ties, told, parameters, now)
+        return self._init_ack(
+            offer, route, back, port, tag, tsn, ties, told, parameters, now, authentication
+        )
 
     def _added_addresses(
         self, offer: Offer, route: Route, association: EngineAssociation
@@ -181,12 +186,19 @@ class Handshake:
         told: list[str],
         parameters: Parameters,
         now: float,
+        authentication: AuthOffer | None = None,
     ) -> Reply:
-        """Answer an INIT, and forget it: all that is to be known is in the cookie."""
+        """Answer an INIT, and forget it: all that is to be known is in the cookie.
+
+        `authentication` is what our own INIT has said, if there was one (RFC 4895 section 6.1).
+        """
         if offer.host_name is not None:
             cause = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
             return refusal(offer.tag, came, cause)
         extensions = offer.extensions & offered(parameters)
+        theirs = offer.authentication
+        if theirs is not None and authentication is None:
+            authentication = auth_offer(parameters, extensions, self._outlet.randomness)
         listed = [came.remote, *offer.addresses]
         others = [
             address
@@ -215,6 +227,9 @@ class Handshake:
             remote=back.remote,
             addresses=tuple(others[: parameters.max_peer_addresses - 1]),
             adaptation=offer.adaptation,
+            auth_offers=None
+            if authentication is None or theirs is None
+            else (authentication, theirs),
         )
         ours = map(wire.address_parameter, told)
         ack = wire.InitAck(
@@ -226,7 +241,7 @@ class Handshake:
             [
                 Tlv(ParameterType.STATE_COOKIE, self._jar.seal(cookie, now)),
                 *(address for address in ours if offer.takes(address, back.remote)),
-                *init_parameters(parameters, extensions),
+                *init_parameters(parameters, extensions, authentication),
                 *offer.unrecognized,
             ],
         )

@@ -102,6 +102,8 @@ class Initiation:
         """Return why no association can be made of an INIT ACK; None if one can."""
         if not offer.valid or len(ack.parameters) > wire.MOST_LOOKED_AT:
             return Tlv(Cause.INVALID_PARAMETER, b"")
+        if offer.violation:
+            return Tlv(Cause.PROTOCOL_VIOLATION, offer.violation.encode())
         if offer.host_name is not None:
             return Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
         if offer.cookie is None:
@@ -124,7 +126,7 @@ class Initiation:
 
         No more may leave before the COOKIE ACK (5.1, C).
         """
-        packet = PacketBuilder(path)
+        packet = PacketBuilder(path, self._bundler.auth_size)
         packet.add(wire.chunk(ChunkType.COOKIE_ECHO, self.cookie))
         if reports:
             packet.add(wire.error_chunk(reports))

@@ -7,11 +7,19 @@ answers.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from . import wire
+from .authentication import AuthOffer, read_offer, violation_untrusted
 from .extensions import Extension, named_untrusted
 from .parameters import Parameters
 from .wire import ParameterType, Tlv
+
+_OF_AUTHENTICATION: Final = (
+    ParameterType.RANDOM,
+    ParameterType.CHUNK_LIST,
+    ParameterType.HMAC_ALGORITHMS,
+)
 
 
 class Offer:
@@ -23,6 +31,9 @@ class Offer:
       addresses: The addresses that it lists, each once, in order; no more than an association may
         have, since a packet can list thousands.
       extensions: Those that it offers, a sum of `Extension`.
+      authentication: What it says of authentication (RFC 4895); None if it offers none.
+      violation: Why nobody that says so is to be answered but with an ABORT; "" if there is no
+        reason.
       adaptation: Its adaptation layer indication (RFC 5061); None if it has none.
       cookie: The state cookie; None if there is none, as in an INIT.
       cookie_life: Seconds by which it wants the cookie to live longer.
@@ -35,6 +46,7 @@ class Offer:
     __slots__ = (
         "adaptation",
         "addresses",
+        "authentication",
         "cookie",
         "cookie_life",
         "extensions",
@@ -46,6 +58,7 @@ class Offer:
         "tag",
         "tsn",
         "unrecognized",
+        "violation",
     )
 
     def __init__(self, init: wire.Init, limits: Parameters) -> None:
@@ -56,6 +69,8 @@ class Offer:
         self.inbound_streams: int = init.inbound_streams
         self.addresses: list[str] = []
         self.extensions: int = 0
+        self.authentication: AuthOffer | None = None
+        self.violation: str = ""
         self.adaptation: int | None = None
         self.cookie: bytes | None = None
         self.cookie_life: float = 0.0
@@ -63,6 +78,12 @@ class Offer:
         self.host_name: Tlv | None = None
         self.unrecognized: list[Tlv] = []
         self._read_untrusted(init.parameters, limits)
+        if limits.authentication:
+            self.authentication = read_offer(init.parameters)
+        if self.authentication is None:
+            self.extensions &= ~Extension.AUTH  # naming the chunk type alone offers nothing
+        else:
+            self.extensions |= Extension.AUTH
 
     def _read_untrusted(self, parameters: list[Tlv], limits: Parameters) -> None:
         room = limits.max_cookie_size
@@ -89,6 +110,9 @@ class Offer:
                     if room >= 0:
                         self.unrecognized.append(wire.unrecognized(parameter))
                 stopped = not kind & 0x8000
+            elif kind in _OF_AUTHENTICATION:
+                if limits.authentication and not self.violation:
+                    self.violation = violation_untrusted(parameter)
             else:
                 self._read_known_untrusted(parameter)
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from .._options import Scheduler
 from .._values import FailedFragment, SendInfo
+from .abandoned import AbandonedCounts
 from .parameters import Parameters
 from .path import Path
 from .schedulers import Schedule
@@ -53,9 +54,6 @@ class OutgoingMessage:
       data: The payload.
       info: What the program said of it.
       expires: Time from which on it is given up rather than sent (RFC 3758); infinite if never.
-      retransmissions: Number of times that each of its chunks may be retransmitted (RFC 7496); None
-        for no limit.
-      priority: Messages with a lower number may take its room (RFC 7496); None if none may.
       offset: Bytes of it that have become chunks.
       ssn: Its stream sequence number, once its first chunk is made.
       first_tsn: The TSN of its first chunk, which those of the others follow.
@@ -73,24 +71,13 @@ class OutgoingMessage:
         "info",
         "left",
         "offset",
-        "priority",
-        "retransmissions",
         "ssn",
     )
 
-    def __init__(
-        self,
-        data: bytes,
-        info: SendInfo,
-        expires: float,
-        retransmissions: int | None = None,
-        priority: int | None = None,
-    ) -> None:
+    def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
         self.data: bytes = data
         self.info: SendInfo = info
         self.expires: float = expires
-        self.retransmissions: int | None = retransmissions
-        self.priority: int | None = priority
         self.offset: int = 0
         self.ssn: int = 0
         self.first_tsn: int = 0
@@ -196,8 +183,10 @@ class Outbound:
       buffered: Bytes of the messages that are not acknowledged.
       messages: Number of these messages.
       failed: Messages that failed, for the program to be told.
+      abandoned: The number of those that were given up.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
+      reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
       may_skip: Whether the peer knows FORWARD TSN.
       retransmitted: How often chunks were sent again.
       gap_blocks: Number of gap blocks that SACKs have brought.
@@ -215,6 +204,7 @@ class Outbound:
         "_sequence",
         "_skipped",
         "_ssns",
+        "abandoned",
         "addressed",
         "advanced",
         "buffered",
@@ -235,6 +225,7 @@ class Outbound:
         "probe",
         "probe_due",
         "queue",
+        "reserve",
         "retransmit_one",
         "retransmitted",
         "rwnd",
@@ -250,6 +241,7 @@ class Outbound:
         self.cumulative: int = initial_tsn - 1
         self.advanced: int = initial_tsn - 1
         self.rwnd: int = 0
+        self.reserve: int = 0
         self.largest_rwnd: int = 0
         self.window_shut: bool = False
         self.probe_due: bool = False
@@ -267,6 +259,7 @@ class Outbound:
         self.buffered: int = 0
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
+        self.abandoned: AbandonedCounts = AbandonedCounts()
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip: bool = False
@@ -315,14 +308,20 @@ class Outbound:
             and self.messages < self.parameters.send_buffer_messages
         )
 
-    def make_room(self, priority: int, path: Path) -> bool:
-        """Give up less urgent messages to make room for one of ``priority`` (RFC 7496 section 3.2).
+    def make_room(self, urgent: OutgoingMessage, path: Path) -> bool:
+        """Give up less urgent messages to make room for another one (RFC 7496 section 3.2).
 
-        The least urgent ones go first, and of these the latest: those that were not sent yet go
-        before those that were.  Returns whether there is room now; if all of them would not make
-        enough, none is given up.
+        Only messages with a priority are given up, for one of a lower number, or for one that may
+        not be given up at all.  The least urgent ones go first, and of these the latest: those that
+        were not sent yet go before those that were.  Returns whether there is room now; if all of
+        them would not make enough, none is given up.
         """
         candidates = self._expendable
+        priority = urgent.info.priority
+        if priority is None:
+            if urgent.info.lifetime or urgent.info.retransmissions is not None:
+                return False
+            priority = -1
         buffered, messages = self.buffered, self.messages
         given_up: list[tuple[int, int, OutgoingMessage]] = []
         while (
@@ -361,8 +360,9 @@ class Outbound:
             self.addressed = True
         self.buffered += len(message.data)
         self.messages += 1
-        if message.priority is not None:
-            self._note_expendable(message, message.priority)
+        priority = message.info.priority
+        if priority is not None:
+            self._note_expendable(message, priority)
 
     def _note_expendable(self, message: OutgoingMessage, priority: int) -> None:
         candidates = self._expendable
@@ -474,7 +474,7 @@ class Outbound:
 
     def payload_limit(self, path: Path) -> int:
         """Return the most bytes of payload that a chunk on a path may carry."""
-        limit = (path.mtu - HEADER_SIZE - DATA_OVERHEAD) & ~3
+        limit = (path.mtu - HEADER_SIZE - self.reserve - DATA_OVERHEAD) & ~3
         segment = self.parameters.max_segment
         return min(limit, segment) if segment else limit
 
@@ -969,7 +969,8 @@ class Outbound:
             return False
         if message.expires <= now:
             return True
-        return message.retransmissions is not None and chunk.sent > message.retransmissions
+        limit = message.info.retransmissions
+        return limit is not None and chunk.sent > limit
 
     def abandon(self, message: OutgoingMessage, path: Path) -> None:
         """Give up a message with all of its chunks, and report it as failed.
@@ -1004,6 +1005,7 @@ class Outbound:
             self._origin += 1
         if message.offset:
             self.advance()
+        self.abandoned.count(message.info, sent=message.offset > 0)
 
     def advance(self) -> None:
         """Move the Advanced.Peer.Ack.Point past what is abandoned (RFC 3758 section 3.5, C2)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from .._options import Scheduler
+from .keys import EMPTY_KEY, SharedKeys
 from .wire import LEAST_RWND
 
 
@@ -16,7 +17,7 @@ class Parameters:
     rto_initial: float = 1.0
     rto_min: float = 1.0
     rto_max: float = 60.0
-    max_burst: int = 4
+    max_burst: int = 4  # packets of new data on one occasion to send; 0 for no bound
     cookie_life: float = 60.0
     association_max_retrans: int = 10
     path_max_retrans: int = 5
@@ -29,8 +30,10 @@ class Parameters:
     sack_frequency: int = 2
 
     # RFC 7829.
-    pf_threshold: int = 0
+    pf_threshold: int = 0  # PotentiallyFailed.Max.Retrans
     potentially_failed: bool = True
+    primary_switchover: int = 65535  # Primary.Switchover.Max.Retrans; the largest means never
+    expose_potentially_failed: bool = True
 
     # Numbers of streams: what Linux asks for, and what it allows.
     outbound_streams: int = 10
@@ -67,6 +70,15 @@ class Parameters:
     adaptation_indication: int | None = None
     partial_reliability: bool = True
     scheduler: Scheduler = Scheduler.FCFS
+    receive_context: int = 0  # of messages; what the program knows the association by
+    partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
+
+    # RFC 4895.
+    authentication: bool = True
+    auth_chunks: tuple[int, ...] = ()
+    hmac_algorithms: tuple[int, ...] = (3, 1)  # SHA-256 before SHA-1, which every peer knows
+    shared_keys: SharedKeys = EMPTY_KEY
+    report_keys: bool = False  # whether the program wants AuthenticationChange events
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

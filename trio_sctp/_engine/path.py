@@ -74,6 +74,8 @@ class Path:
       potentially_failed: Whether errors make it doubtful, though not unreachable yet (RFC 7829).
       error_count: Errors since the peer last answered on it (8.2).
       max_retrans: The path is unreachable when `error_count` exceeds it (Path.Max.Retrans).
+      pf_threshold: It has potentially failed when `error_count` exceeds this (RFC 7829).
+      switchover: It stays the primary path no longer when `error_count` exceeds this (RFC 7829).
       rto: Retransmission timeout in seconds.
       max_rto: The largest that it has come to, by measuring or by timeouts; 0 before the first.
       srtt, rttvar: Smoothed round-trip time and its variation, in seconds; 0 before the first.
@@ -120,6 +122,7 @@ class Path:
         "parameters",
         "partial_bytes_acked",
         "peer",
+        "pf_threshold",
         "potentially_failed",
         "route",
         "rto",
@@ -127,6 +130,7 @@ class Path:
         "search",
         "srtt",
         "ssthresh",
+        "switchover",
         "t3",
         "timed_tsn",
         "unreachable",
@@ -145,6 +149,8 @@ class Path:
         self.potentially_failed: bool = False
         self.error_count: int = 0
         self.max_retrans: int = parameters.path_max_retrans
+        self.pf_threshold: int = parameters.pf_threshold
+        self.switchover: int = parameters.primary_switchover
 
         self.rto: float = parameters.rto_initial
         self.max_rto: float = 0.0
@@ -217,6 +223,8 @@ class Path:
     def set_as(self, other: Path) -> None:
         """Take over what the program has set for another path."""
         self.max_retrans = other.max_retrans
+        self.pf_threshold = other.pf_threshold
+        self.switchover = other.switchover
         self.heartbeats = other.heartbeats
         self.interval = other.interval
         if other.search is None:
@@ -306,11 +314,10 @@ class Path:
     def schedule_heartbeat(self, now: float, random: float) -> None:
         """Schedule the next heartbeat: in an interval and an RTO, give or take half of the RTO.
 
-        A path that has potentially failed is probed after the RTO alone.  ``random`` is 0 to 1.
+        A path that has potentially failed is probed after the RTO alone, but not if heartbeats are
+        switched off (RFC 7829 section 3.2, 5).  ``random`` is 0 to 1.
         """
-        wait = self.rto * (0.5 + random)
+        wait = self.rto * (0.5 + random) if self.heartbeats else inf
         if not self.potentially_failed:
             wait += self.interval
-            if not self.heartbeats:
-                wait = inf
         self.heartbeat_at = now + wait

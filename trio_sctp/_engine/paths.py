@@ -128,12 +128,25 @@ class Paths(dict[str, Path]):
         if (
             path.confirmed
             and self.parameters.potentially_failed
-            and path.error_count > self.parameters.pf_threshold
+            and path.error_count > path.pf_threshold
             and not path.potentially_failed
         ):
             path.potentially_failed = True
             return PeerAddressState.ADDR_POTENTIALLY_FAILED
         return None
+
+    def switch_over(self, path: Path) -> Path | None:
+        """Have the path that data takes be the primary one, where the primary path fails for long.
+
+        Returns the new primary path, None if there is none (RFC 7829 section 5).
+        """
+        if path is not self.primary or path.error_count <= path.switchover:
+            return None
+        chosen = self.for_data()
+        if chosen is path or not chosen.usable:
+            return None
+        self.primary = chosen
+        return chosen
 
     def answered(self, path: Path) -> PeerAddressState | None:
         """Note that the peer answered on a path; return the change of its state, if it has one."""

@@ -35,6 +35,8 @@ LEAST_RWND: Final = 1500
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
 
+AUTH_OVERHEAD: Final = 8
+"""Bytes of an AUTH chunk beside its HMAC."""
 SACK_SIZE: Final = 16
 """Bytes of a SACK chunk without gap blocks and duplicate TSNs."""
 
@@ -81,6 +83,9 @@ class ParameterType(enum.IntEnum):
     HOST_NAME = 11
     SUPPORTED_ADDRESS_TYPES = 12
     ECN_CAPABLE = 0x8000
+    RANDOM = 0x8002  # RFC 4895
+    CHUNK_LIST = 0x8003
+    HMAC_ALGORITHMS = 0x8004
     PADDING = 0x8005  # RFC 4820
     SUPPORTED_EXTENSIONS = 0x8008  # RFC 5061
     FORWARD_TSN_SUPPORTED = 0xC000  # RFC 3758
@@ -108,6 +113,7 @@ class Cause(enum.IntEnum):
     USER_INITIATED_ABORT = 12
     PROTOCOL_VIOLATION = 13
     RESTART_WITH_NEW_ENCAPSULATION_PORT = 14  # RFC 6951
+    UNSUPPORTED_HMAC = 0x0105  # RFC 4895
 
 
 class Tlv(NamedTuple):
@@ -304,6 +310,33 @@ class ForwardTsn(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Auth(_Shown):
+    """An AUTH chunk (RFC 4895 section 5.1), which stands at ``offset`` in the ``packet``.
+
+    ``key`` and ``hmac`` are its identifiers.  ``end`` is where its HMAC ends.
+    """
+
+    key: int
+    hmac: int
+    packet: bytes
+    offset: int
+    end: int
+
+    @property
+    def mac(self) -> bytes:
+        """The HMAC that it holds."""
+        return self.packet[self.offset + AUTH_OVERHEAD : self.end]
+
+    @property
+    def covered(self) -> bytes:
+        """What the HMAC is of: the chunk without it, and all that follows (section 6.2)."""
+        start = self.offset + AUTH_OVERHEAD
+        return b"".join(
+            (self.packet[self.offset : start], bytes(self.end - start), self.packet[self.end :])
+        )
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -345,6 +378,7 @@ Chunk = (
     | CookieAck
     | ShutdownComplete
     | ForwardTsn
+    | Auth
     | UnknownChunk
     | BadChunk
 )
@@ -448,9 +482,27 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             control += 1
             if control > MOST_CONTROL:
                 break
-            append(_parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end]))
+            if kind == 15:
+                append(_parse_auth_untrusted(data, offset, end))
+            else:
+                append(
+                    _parse_chunk_untrusted(kind, flags, data[offset + 4 : end], data[offset:end])
+                )
         offset = end + (-length & 3)
     return Packet(source, destination, tag, chunks, offset < size, plain and bool(chunks))
+
+
+def chunk_types_untrusted(data: bytes) -> list[int]:
+    """Return the types of a packet's chunks, one for each that `parse_packet_untrusted` returns."""
+    kinds: list[int] = []
+    offset, size = HEADER_SIZE, len(data)
+    while offset + 4 <= size:
+        kind, _, length = _CHUNK.unpack_from(data, offset)
+        if length < 4 or offset + length > size:
+            break
+        kinds.append(kind)
+        offset += length + (-length & 3)
+    return kinds
 
 
 class Outline(NamedTuple):
@@ -560,6 +612,14 @@ def _parse_forward_tsn_untrusted(value: bytes, raw: bytes) -> Chunk:
         return BadChunk(ChunkType.FORWARD_TSN, "wrong length", raw)
     pairs = [_PAIR.unpack_from(value, at) for at in range(4, len(value), 4)]
     return ForwardTsn(_U32.unpack_from(value)[0], pairs)
+
+
+def _parse_auth_untrusted(data: bytes, offset: int, end: int) -> Auth:
+    """Parse an AUTH chunk.  One that is too short has an HMAC that never is right: none."""
+    if end - offset < AUTH_OVERHEAD:
+        return Auth(0, 0, data, offset, offset + AUTH_OVERHEAD)
+    key, hmac = _PAIR.unpack_from(data, offset + 4)
+    return Auth(key, hmac, data, offset, end)
 
 
 def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
@@ -678,6 +738,11 @@ def forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -
     """Return a FORWARD TSN chunk; ``streams`` are those of `ForwardTsn`."""
     pairs = b"".join(_PAIR.pack(*pair) for pair in streams)
     return chunk(ChunkType.FORWARD_TSN, _U32.pack(cumulative_tsn) + pairs)
+
+
+def auth_chunk(key: int, hmac: int, mac: bytes) -> bytes:
+    """Return an AUTH chunk."""
+    return chunk(ChunkType.AUTH, _PAIR.pack(key, hmac) + mac)
 
 
 def address_parameter(address: str) -> Tlv:

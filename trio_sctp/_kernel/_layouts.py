@@ -34,21 +34,36 @@ class Opt(enum.IntEnum):
     STATUS = 14
     GET_PEER_ADDR_INFO = 15
     DELAYED_SACK = 16
+    CONTEXT = 17
     FRAGMENT_INTERLEAVE = 18
+    PARTIAL_DELIVERY_POINT = 19
+    MAX_BURST = 20
     GET_ASSOC_NUMBER = 28
     GET_ASSOC_ID_LIST = 29
+    AUTO_ASCONF = 30
     RECVRCVINFO = 32
+    PEER_ADDR_THLDS_V2 = 37
     SOCKOPT_BINDX_ADD = 100
     SOCKOPT_BINDX_REM = 101
     GET_PEER_ADDRS = 108
     GET_LOCAL_ADDRS = 109
     SOCKOPT_CONNECTX3 = 111
     GET_ASSOC_STATS = 112
+    PR_SUPPORTED = 113
+    RECONFIG_SUPPORTED = 117
     SOCKOPT_PEELOFF_FLAGS = 122
     STREAM_SCHEDULER = 123
     STREAM_SCHEDULER_VALUE = 124
+    DEFAULT_PRINFO = 114
+    PR_ASSOC_STATUS = 115
+    PR_STREAM_STATUS = 116
     EVENT = 127
+    ASCONF_SUPPORTED = 128
+    AUTH_SUPPORTED = 129
+    ECN_SUPPORTED = 130
+    EXPOSE_POTENTIALLY_FAILED_STATE = 131
     REMOTE_UDP_ENCAPS_PORT = 132
+    PLPMTUD_PROBE_INTERVAL = 133
 
 
 FUTURE_ASSOCIATIONS = 0
@@ -61,12 +76,13 @@ SNDINFO_STRUCT = struct.Struct("=HHIIi")  # stream, flags, ppid (network order),
 RCVINFO_STRUCT = struct.Struct("=HHHxxIIIIi")  # stream, ssn, flags, ppid, tsn, cumtsn, context, id
 PRINFO_STRUCT = struct.Struct("=HxxI")  # policy, value
 
-# Flags of a message that is sent, and the policy of its lifetime.
+# Flags of a message that is sent, and the policies by which it may be given up.
 UNORDERED = 0x0001
 ADDR_OVER = 0x0002
 ABORT = 0x0004
 EOF = 0x0200
-PR_SCTP_NONE, PR_SCTP_TTL = 0x0000, 0x0010
+PR_SCTP_NONE, PR_SCTP_TTL, PR_SCTP_RTX, PR_SCTP_PRIO = 0x0000, 0x0010, 0x0020, 0x0030
+PR_SCTP_MASK = 0x0030
 
 # Flags of a message that was received.
 MSG_EOR = 0x80
@@ -90,10 +106,16 @@ SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
 STREAM_VALUE_STRUCT = struct.Struct("=iHH")
+DEFAULT_PRINFO_STRUCT = struct.Struct("=iIHxx")  # id, value, policy
+PRSTATUS_STRUCT = struct.Struct("=iHHQQ")  # id, stream, policy, unsent, sent
 
 # These are not packed in C: sockaddr_storage is aligned as pointers are ("0P").
 ASSOC_STATS_STRUCT = struct.Struct("@i0P128s15Q")
 UDPENCAPS_STRUCT = struct.Struct("@i0P128sH0P")
+PADDRTHLDS_V2_STRUCT = struct.Struct("@i0P128sHHH0P")
+PROBEINTERVAL_STRUCT = struct.Struct("@i0P128sI0P")
+
+PF_EXPOSE_DISABLE, PF_EXPOSE_ENABLE = 1, 2  # of SCTP_EXPOSE_POTENTIALLY_FAILED_STATE; 0 is unset
 
 # A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 means 0, and not "leave it as it is".
 SPP_HB_TIME_IS_ZERO = 0x80

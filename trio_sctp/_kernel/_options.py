@@ -14,33 +14,49 @@ from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
+    Abandoned,
     AdaptationLayer,
+    AsconfSupported,
+    AssociationCount,
     AssocParams,
+    AuthSupported,
+    AutoAsconf,
     AutoClose,
     BindToDevice,
+    Context,
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
     DontRoute,
+    EcnSupported,
     EncapsulationPort,
     EventSubscription,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     InitMsg,
     IPv6Only,
     Linger,
     MappedV4,
+    MaxBurst,
     MaxSegment,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
     PathState,
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
     Priority,
+    ProbeInterval,
+    PrStatus,
+    PrSupported,
     ReceiveBuffer,
     ReceiveTos,
     ReceiveTrafficClass,
     ReceiveTtl,
+    ReconfigSupported,
     ReuseAddress,
     ReusePort,
     RtoInfo,
@@ -58,12 +74,23 @@ from .._values import Address
 from ._layouts import (
     ASSOC_VALUE_STRUCT,
     ASSOCPARAMS_STRUCT,
+    DEFAULT_PRINFO_STRUCT,
     EVENT_STRUCT,
     FUTURE_ASSOCIATIONS,
     INITMSG_STRUCT,
     PADDRINFO_STRUCT,
     PADDRPARAMS_STRUCT,
+    PADDRTHLDS_V2_STRUCT,
+    PF_EXPOSE_DISABLE,
+    PF_EXPOSE_ENABLE,
+    PR_SCTP_MASK,
+    PR_SCTP_NONE,
+    PR_SCTP_PRIO,
+    PR_SCTP_RTX,
+    PR_SCTP_TTL,
     PRIM_STRUCT,
+    PROBEINTERVAL_STRUCT,
+    PRSTATUS_STRUCT,
     RTOINFO_STRUCT,
     SACK_INFO_STRUCT,
     SNDRCVINFO_STRUCT,
@@ -96,6 +123,7 @@ class Layout(Frozen):
     The fields are named as those of the option type.  A field that the option type lacks has a name
     that starts with an underscore, and is written as 0.  Where option and struct differ, ``decode``
     turns the struct's fields into an option, and ``encode`` an option into the struct's fields.
+    ``since`` is the version of Linux that brought it, where the library runs on older ones.
     """
 
     level: int
@@ -104,6 +132,7 @@ class Layout(Frozen):
     fields: tuple[str, ...]
     decode: Callable[[Fields], Option] | None = None
     encode: Callable[[Any], Fields] | None = None
+    since: str = ""
 
     def pack(self, fields: Fields) -> bytes:
         """The packed struct.  Addresses are given packed; a field that is not given is 0."""
@@ -118,6 +147,11 @@ _TIMEVAL = struct.Struct("@ll")
 
 def _socket_option(number: int, field: str) -> Layout:
     return Layout(socket.SOL_SOCKET, number, _INT, (field,))
+
+
+def _offer(number: int, *, since: str = "") -> Layout:
+    """An option with which an extension is offered, and that tells whether it is agreed on."""
+    return Layout(SOL_SCTP, number, ASSOC_VALUE_STRUCT, (ID, "enabled"), since=since)
 
 
 def _storage(address: Address | None) -> bytes:
@@ -170,21 +204,42 @@ def _status(f: Fields) -> Status:
 
 
 def _default_send_params(f: Fields) -> DefaultSendParams:
+    policy = f["_flags"] & PR_SCTP_MASK
     return DefaultSendParams(
         stream=f["stream"],
         ppid=socket.ntohl(f["ppid"]),
         unordered=f["_flags"] & UNORDERED != 0,
         context=f["context"],
-        lifetime=f["lifetime"],
+        **{_POLICIES[policy]: f["lifetime"]},
     )
 
 
 def _sndrcvinfo(option: DefaultSendParams) -> Fields:
-    fields = {name: getattr(option, name) for name in ("stream", "context", "lifetime")}
-    return fields | {
+    return {
+        "stream": option.stream,
+        "context": option.context,
+        "lifetime": option.lifetime or 0,
         "ppid": socket.htonl(option.ppid or 0),
         "_flags": UNORDERED if option.unordered else 0,
     }
+
+
+_POLICIES = {
+    PR_SCTP_NONE: "lifetime",
+    PR_SCTP_TTL: "lifetime",
+    PR_SCTP_RTX: "retransmissions",
+    PR_SCTP_PRIO: "priority",
+}
+"""The field of `DefaultSendParams` that has the value of each policy."""
+
+
+def _set_default_policy(sock: socket.socket, option: DefaultSendParams, id: int) -> None:
+    """Set what SCTP_DEFAULT_SEND_PARAM cannot say: Linux has no other flags than RFC 6458 there."""
+    for policy in PR_SCTP_RTX, PR_SCTP_PRIO:
+        value = getattr(option, _POLICIES[policy])
+        if value is not None:
+            packed = DEFAULT_PRINFO_STRUCT.pack(id, value, policy)
+            sock.setsockopt(SOL_SCTP, Opt.DEFAULT_PRINFO, packed)
 
 
 def _paddrparams(option: PeerAddressParams) -> Fields:
@@ -364,6 +419,12 @@ LAYOUTS: dict[type[Any], Layout] = {
         ),
         _status,
     ),
+    PrStatus: Layout(
+        SOL_SCTP,
+        Opt.PR_ASSOC_STATUS,
+        PRSTATUS_STRUCT,
+        (ID, "stream", "_policy", "_unsent", "_sent"),
+    ),
     SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
     ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
     StreamScheduler: Layout(
@@ -395,6 +456,54 @@ LAYOUTS: dict[type[Any], Layout] = {
         lambda f: BindToDevice(f["name"].rstrip(b"\0").decode()),
         lambda option: {"name": option.name.encode()},
     ),
+    Context: Layout(SOL_SCTP, Opt.CONTEXT, ASSOC_VALUE_STRUCT, (ID, "value")),
+    MaxBurst: Layout(SOL_SCTP, Opt.MAX_BURST, ASSOC_VALUE_STRUCT, (ID, "packets")),
+    PartialDeliveryPoint: Layout(SOL_SCTP, Opt.PARTIAL_DELIVERY_POINT, _INT, ("size",)),
+    FragmentInterleave: Layout(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, _INT, ("level",)),
+    AssociationCount: Layout(SOL_SCTP, Opt.GET_ASSOC_NUMBER, _INT, ("count",)),
+    AutoAsconf: Layout(SOL_SCTP, Opt.AUTO_ASCONF, _INT, ("enabled",)),
+    ProbeInterval: Layout(
+        SOL_SCTP,
+        Opt.PLPMTUD_PROBE_INTERVAL,
+        PROBEINTERVAL_STRUCT,
+        (ID, "address", "interval"),
+        lambda f: ProbeInterval(f["interval"], _address(f)),
+        lambda option: {"address": _storage(option.address), "interval": option.interval},
+        since="5.14",
+    ),
+    PeerAddressThresholds: Layout(
+        SOL_SCTP,
+        Opt.PEER_ADDR_THLDS_V2,
+        PADDRTHLDS_V2_STRUCT,
+        (ID, "address", "pathmaxrxt", "potentially_failed", "switchover"),
+        lambda f: PeerAddressThresholds(
+            pathmaxrxt=f["pathmaxrxt"],
+            potentially_failed=f["potentially_failed"],
+            switchover=f["switchover"],
+            address=_address(f),
+        ),
+        lambda option: {
+            "address": _storage(option.address),
+            "pathmaxrxt": option.pathmaxrxt,
+            "potentially_failed": option.potentially_failed,
+            "switchover": option.switchover,
+        },
+        since="5.5",
+    ),
+    ExposePotentiallyFailed: Layout(
+        SOL_SCTP,
+        Opt.EXPOSE_POTENTIALLY_FAILED_STATE,
+        ASSOC_VALUE_STRUCT,
+        (ID, "enabled"),
+        lambda f: ExposePotentiallyFailed(f["enabled"] == PF_EXPOSE_ENABLE),
+        lambda option: {"enabled": PF_EXPOSE_ENABLE if option.enabled else PF_EXPOSE_DISABLE},
+        since="5.5",
+    ),
+    EcnSupported: _offer(Opt.ECN_SUPPORTED, since="5.4"),
+    PrSupported: _offer(Opt.PR_SUPPORTED),
+    ReconfigSupported: _offer(Opt.RECONFIG_SUPPORTED),
+    AsconfSupported: _offer(Opt.ASCONF_SUPPORTED, since="5.4"),
+    AuthSupported: _offer(Opt.AUTH_SUPPORTED, since="5.4"),
 }
 
 _NOT_DELIVERED = "Linux accepts it and then delivers nothing"
@@ -449,6 +558,11 @@ def _read_udp_port() -> int:
 
 def _translated(error: OSError, kind: type[Any]) -> OSError:
     """The error to raise: `OptionUnsupported` if this socket, or the peer, lacks the option."""
+    if error.errno == errno.ENOPROTOOPT and (since := LAYOUTS[kind].since):
+        return _unsupported(kind, f"it needs Linux {since}")
+    if error.errno == errno.ENOENT:
+        # What Linux says of an address that is not the peer's, where others say EINVAL.
+        return OSError(errno.EINVAL, error.strerror)
     if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
         needs = " (it needs an IPv6 socket)" if kind in (TrafficClass, IPv6Only) else ""
         return OptionUnsupported(
@@ -472,17 +586,25 @@ def _read(sock: socket.socket, layout: Layout, request: Fields) -> Fields:
 
 
 def get_option(
-    sock: socket.socket, kind: type[T], association_id: int | None, address: Address | None = None
+    sock: socket.socket,
+    kind: type[T],
+    association_id: int | None,
+    address: Address | None = None,
+    stream: int | None = None,
 ) -> T:
     """Read an option with all its fields."""
     layout = _layout(kind, sock)
     request: Fields = {ID: FUTURE_ASSOCIATIONS if association_id is None else association_id}
     if address is not None:
         request["address"] = _storage(address)
+    if stream is not None:
+        request["stream"] = stream
     result: Option
     try:
         if kind is PeerAddressInfo:
             result = _get_path(sock, layout, request)
+        elif kind is PrStatus:
+            result = _get_pr_status(sock, layout, request, stream)
         else:
             fields = _read(sock, layout, request)
             if layout.decode is not None:
@@ -516,6 +638,22 @@ def _get_path(sock: socket.socket, layout: Layout, request: Fields) -> PeerAddre
     return _path(fields, primary=ours == theirs)
 
 
+def _get_pr_status(
+    sock: socket.socket, layout: Layout, request: Fields, stream: int | None
+) -> PrStatus:
+    """What was given up, on all streams or one: Linux tells it for one policy at a time."""
+    if stream is not None:
+        layout = dataclasses.replace(layout, number=Opt.PR_STREAM_STATUS)
+    abandoned: list[Abandoned] = []
+    for policy in PR_SCTP_TTL, PR_SCTP_RTX, PR_SCTP_PRIO:
+        f = _read(sock, layout, request | {"stream": stream or 0, "_policy": policy})
+        abandoned.append(Abandoned(f["_sent"], f["_unsent"]))
+    lifetime, retransmissions, priority = abandoned
+    return PrStatus(
+        stream=stream, lifetime=lifetime, retransmissions=retransmissions, priority=priority
+    )
+
+
 def association_at(sock: socket.socket, address: Address) -> int:
     """The id of the association with this peer.
 
@@ -541,6 +679,8 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
     fields[ID] = FUTURE_ASSOCIATIONS if association_id is None else association_id
     try:
         sock.setsockopt(layout.level, layout.number, layout.pack(fields))
+        if isinstance(option, DefaultSendParams):
+            _set_default_policy(sock, option, fields[ID])
     except OSError as error:
         if isinstance(option, StreamScheduler) and error.errno == errno.EINVAL:
             why = f"{option.scheduler} needs Linux 6.4"

@@ -47,6 +47,8 @@ from ._layouts import (
     MSG_NOTIFICATION,
     PEELOFF_FLAGS_STRUCT,
     PR_SCTP_NONE,
+    PR_SCTP_PRIO,
+    PR_SCTP_RTX,
     PR_SCTP_TTL,
     PRINFO,
     PRINFO_STRUCT,
@@ -111,9 +113,9 @@ class KernelSocket:
         self._ipv6 = sock.family == socket.AF_INET6
         self._scopes: dict[tuple[int, str], int] = {}
         self._pending_error = 0
-        # Whether an association may have a default lifetime: Linux takes it for every message that
-        # says nothing of its own, while it takes no other default for one that has SNDINFO.
-        self._default_lifetimes = False
+        # Whether an association may have a default policy: Linux takes its value as a lifetime for
+        # every message without one, while it takes no other default for one that has SNDINFO.
+        self._default_policies = False
         # What the kernel was told of the latest message: most are like the one before.
         self._told: list[tuple[int, int, bytes]] = []
         self._told_info: SendInfo | None = None
@@ -229,15 +231,21 @@ class KernelSocket:
 
     def _ancillary(self, association_id: int, info: SendInfo) -> list[tuple[int, int, bytes]]:
         """What the kernel is told of a message."""
-        stream, ppid, unordered, context, lifetime, address = info
+        stream, ppid, unordered, context, lifetime, address, retransmissions, priority = info
         flags = UNORDERED if unordered else 0
         if address is not None:
             flags |= ADDR_OVER
         packed = SNDINFO_STRUCT.pack(stream, flags, socket.htonl(ppid), context, association_id)
         ancillary = [(SOL_SCTP, SNDINFO, packed)]
-        if lifetime or self._default_lifetimes:
-            policy = PR_SCTP_TTL if lifetime else PR_SCTP_NONE
-            ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(policy, lifetime)))
+        if retransmissions is not None:
+            policy, value = PR_SCTP_RTX, retransmissions
+        elif priority is not None:
+            policy, value = PR_SCTP_PRIO, priority
+        elif lifetime or self._default_policies:
+            policy, value = PR_SCTP_TTL if lifetime else PR_SCTP_NONE, lifetime
+        else:
+            return ancillary
+        ancillary.append((SOL_SCTP, PRINFO, PRINFO_STRUCT.pack(policy, value)))
         return ancillary
 
     def _check_destination(self, association_id: int, address: Address) -> None:
@@ -310,7 +318,7 @@ class KernelSocket:
     def _offspring(self, sock: socket.socket) -> KernelSocket:
         """The socket of an association of this one."""
         other = KernelSocket(sock)
-        other._default_lifetimes = self._default_lifetimes
+        other._default_policies = self._default_policies
         return other
 
     def _peel_off(self, association_id: int) -> int:
@@ -451,13 +459,17 @@ class KernelSocket:
     # -- options and events ---
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
-        return _options.get_option(self._sock, kind, association_id, address)
+        return _options.get_option(self._sock, kind, association_id, address, stream)
 
     def set_option(self, option: Option, association_id: int | None) -> None:
-        if isinstance(option, DefaultSendParams) and option.lifetime:
-            self._default_lifetimes = True
+        if isinstance(option, DefaultSendParams) and option.lifetime != 0:
+            self._default_policies = True
             self._told_info = None
         _options.set_option(self._sock, option, association_id)
 
@@ -571,7 +583,7 @@ class KernelStack:
             result = KernelSocket(own)
             check(result)
             result.configure()
-            result._default_lifetimes = True  # whoever made it may have set one
+            result._default_policies = True  # whoever made it may have set one
         except BaseException:
             # The caller keeps the socket as it was.
             own.detach()

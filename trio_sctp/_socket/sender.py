@@ -3,17 +3,17 @@
 The senders of one association queue in order.  On the userland stack the first of them waits until
 the association has room.  A socket of the kernel has one buffer for all its associations: of those
 whose next message it cannot take, one waits for the stack and the others wait for that one; each
-wakes the next.
+wakes the next.  A message with a priority is tried first: it may take the room of others.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from .._checks import check_address, check_bytes, check_numbers
+from .._checks import check_address, check_bytes, check_numbers, check_policy
 from .._errors import ASSOCIATION_GONE, OptionUnsupported
 from .._options import DefaultSendParams
 from .._values import Address, SendInfo
@@ -36,7 +36,47 @@ ANY_STREAM = 2**16
 """Streams to reckon with while an association is half-open: the peer may grant that many."""
 
 NO_DEFAULTS = SendInfo(0, 0, False, 0, 0)
-"""How to send without any `DefaultSendParams`: in order, and without a lifetime."""
+"""How to send without any `DefaultSendParams`: in order, and without being given up."""
+
+How: TypeAlias = tuple[
+    int | None,
+    int | None,
+    bool | None,
+    int | None,
+    int | None,
+    Address | None,
+    int | None,
+    int | None,
+]
+"""The arguments of ``send`` that say how, in the order of the fields of `SendInfo`."""
+
+NOTHING_GIVEN: How = (None, None, None, None, None, None, None, None)
+
+
+def fill(default: SendInfo, how: How, streams: int) -> SendInfo:
+    """Look at the arguments of ``send``, and take from ``default`` what is None.
+
+    ``streams`` is the number of outbound streams, 0 while it is not known.  A policy that is given
+    replaces the default one, whichever that is.
+    """
+    stream, ppid, unordered, context, lifetime, address, retransmissions, priority = how
+    if address is not None:
+        check_address(address, "address")
+    check_numbers(stream, ppid, unordered, context, streams or ANY_STREAM)
+    if lifetime is retransmissions is priority is None:
+        lifetime, retransmissions, priority = default[4], default[6], default[7]
+    else:
+        check_policy(lifetime, retransmissions, priority)
+    return SendInfo(
+        default[0] if stream is None else stream,
+        default[1] if ppid is None else ppid,
+        default[2] if unordered is None else unordered,
+        default[3] if context is None else context,
+        lifetime or 0,
+        address,
+        retransmissions,
+        priority,
+    )
 
 
 class Sender:
@@ -66,16 +106,7 @@ class Sender:
             self._max_send = self._socket.raw.max_send_size()
         return self._max_send
 
-    def info(
-        self,
-        tcb: Tcb,
-        stream: int | None,
-        ppid: int | None,
-        unordered: bool | None,
-        context: int | None,
-        lifetime: int | None,
-        address: Address | None,
-    ) -> SendInfo:
+    def info(self, tcb: Tcb, how: How) -> SendInfo:
         """How to send a message: what is None is as in the association's defaults."""
         default = tcb.default_send
         if default is None:
@@ -84,20 +115,7 @@ class Sender:
                 default = tcb.default_send = self.default_info(tcb.id)
             except OSError:
                 default = NO_DEFAULTS  # the association is gone, as sending will find out
-        if address is not None:
-            check_address(address, "address")
-        elif stream is ppid is unordered is context is lifetime is None:
-            return default
-        streams = tcb.outbound_streams or ANY_STREAM
-        check_numbers(stream, ppid, unordered, context, lifetime, streams)
-        return SendInfo(
-            default[0] if stream is None else stream,
-            default[1] if ppid is None else ppid,
-            default[2] if unordered is None else unordered,
-            default[3] if context is None else context,
-            default[4] if lifetime is None else lifetime,
-            address,
-        )
+        return default if how == NOTHING_GIVEN else fill(default, how, tcb.outbound_streams)
 
     def default_info(self, association_id: int | None) -> SendInfo:
         """The `DefaultSendParams` of an association, or of those to come."""
@@ -108,6 +126,9 @@ class Sender:
             default.unordered or False,
             default.context or 0,
             default.lifetime or 0,
+            None,
+            default.retransmissions,
+            default.priority,
         )
 
     def check(
@@ -221,7 +242,7 @@ class Sender:
             await tcb.wait_set_up()  # see Socket.shut_down
             sender = tcb.socket.sender
             sender.check_alive(tcb)
-        if tcb.send_lock is None or not tcb.send_lock.locked():
+        if tcb.send_lock is None or not tcb.send_lock.locked() or info.priority is not None:
             try:
                 sender._send_now(tcb, value, size, info, eof)
             except BlockingIOError:
@@ -257,7 +278,7 @@ class Sender:
         size = self._check_sendable(tcb, value, info)
         if eof and tcb.phase is Phase.HALF_OPEN:
             raise trio.WouldBlock
-        if tcb.send_lock is not None and tcb.send_lock.locked():
+        if tcb.send_lock is not None and tcb.send_lock.locked() and info.priority is None:
             raise trio.WouldBlock
         try:
             self._send_now(tcb, value, size, info, eof)

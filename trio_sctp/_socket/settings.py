@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from .._checks import check_address, shown
+from .._checks import check_address, check_integer, shown
 from .._errors import OptionUnsupported
 from .._options import (
     DEFAULTS,
     OF_PATHS,
+    OF_STREAMS,
     DefaultSendParams,
     DelayedAck,
     EncapsulationPort,
@@ -25,7 +26,9 @@ from .._options import (
     Option,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
+    ProbeInterval,
     RtoInfo,
     Scope,
     StreamPriority,
@@ -36,6 +39,7 @@ from .._options import (
 )
 from .._values import Address, AssociationStatistics
 from .queue import Role
+from .sender import ANY_STREAM
 from .tcb import Tcb
 
 if TYPE_CHECKING:
@@ -49,9 +53,11 @@ T = TypeVar("T", bound=Option)
 _SET_ON_ASSOCIATION = (
     PrimaryAddress,
     PeerAddressParams,
+    PeerAddressThresholds,
+    ProbeInterval,
+    StreamPriority,
     DelayedAck,
     EventSubscription,
-    StreamPriority,
 )
 
 
@@ -69,7 +75,13 @@ class Settings:
             if not option.at_open_only:
                 self.set(option, None)
 
-    def get(self, kind: type[T], tcb: Tcb | None, address: Address | None = None) -> T:
+    def get(
+        self,
+        kind: type[T],
+        tcb: Tcb | None,
+        address: Address | None = None,
+        stream: int | None = None,
+    ) -> T:
         """Read an option of an association, or of the socket if ``tcb`` is None."""
         socket = self._socket
         socket.check_not_released()
@@ -80,11 +92,15 @@ class Settings:
         id = self._id(kind, tcb)
         if address is not None or kind is PeerAddressInfo:
             _check_address_of(kind, id, address)
+        if stream is not None:
+            _check_stream_of(kind, tcb, stream)
+        elif kind is StreamPriority:
+            raise ValueError("StreamPriority needs stream=, one of the outbound streams")
         if issubclass(kind, EventSubscription):
             own = None if tcb is None else tcb.subscription
             return own or socket.subscription  # type: ignore[return-value]
         try:
-            return socket.raw.get_option(kind, id, address)
+            return socket.raw.get_option(kind, id, address, stream)
         except OSError as error:
             raise self._error(error, kind.__name__, tcb, address) from None
 
@@ -103,7 +119,8 @@ class Settings:
         if isinstance(option, OF_PATHS) and address is not None:
             _check_address_of(kind, id, address)
         if not kind.sparse and not is_complete(option):
-            option = merge(option, self.get(kind, tcb))
+            of = address if isinstance(option, OF_PATHS) else None
+            option = merge(option, self.get(kind, tcb, of))
         try:
             self._put(option, tcb, id)
         except OSError as error:
@@ -203,7 +220,7 @@ class Settings:
                 which = "say which" if self._socket.role is Role.ENDPOINT else "a listener has none"
                 raise ValueError(f"{kind.__name__} belongs to one association: {which}")
             return None
-        if kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
+        if kind.negotiated or kind.scope in (Scope.ASSOCIATION, Scope.ONE_ASSOCIATION):
             return tcb.id
         if self._socket.role is Role.CHANNEL:
             return None  # the socket is the channel's own, so its options are the channel's too
@@ -247,6 +264,13 @@ def _check_address_of(
     if address is None:
         raise ValueError(f"{kind.__name__} needs address=, one of the peer's addresses")
     check_address(address, "address")
+
+
+def _check_stream_of(kind: type[Option], tcb: Tcb | None, stream: int) -> None:
+    streams = 0 if tcb is None else tcb.outbound_streams
+    check_integer("stream", stream, 0, (streams or ANY_STREAM) - 1)
+    if kind not in OF_STREAMS:
+        raise ValueError(f"{kind.__name__} takes no stream=")
 
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:

@@ -19,24 +19,36 @@ from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
 from .._frozen import Frozen, frozen
 from .._options import (
+    Abandoned,
     AdaptationLayer,
+    AssociationCount,
     AssocParams,
     AutoClose,
+    Context,
     DefaultSendParams,
     DelayedAck,
     DisableFragments,
     EncapsulationPort,
+    ExposePotentiallyFailed,
+    FragmentInterleave,
     InitMsg,
     Linger,
+    MaxBurst,
     MaxSegment,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
+    PathState,
     PeerAddressFlags,
     PeerAddressInfo,
     PeerAddressParams,
+    PeerAddressThresholds,
     PrimaryAddress,
+    PrStatus,
+    PrSupported,
     ReceiveBuffer,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     Status,
     StreamPriority,
@@ -100,11 +112,13 @@ class Target:
       association: One association of the socket; None means the socket, and what associations start
         with.
       path: One path of the association, if an address was given.
+      stream: One outbound stream of the association, if one was given.
     """
 
     socket: UserlandSocket
     association: EngineAssociation | None
     path: Path | None = None
+    stream: int | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -117,11 +131,11 @@ class Target:
 class Row(Frozen):
     """How an option type is read, with all its fields, and how it is written.
 
-    Without ``write`` it is read-only, without ``read`` write-only.  ``udp`` says that only a stack
-    has it whose packets travel in UDP packets.
+    Without ``write`` it is read-only.  ``udp`` says that only a stack has it whose packets travel
+    in UDP packets.
     """
 
-    read: Callable[[Target], Option] | None
+    read: Callable[[Target], Option]
     write: Callable[[Target, Any], None] | None = None
     udp: bool = False
 
@@ -333,6 +347,47 @@ def _heartbeats_in(flags: PeerAddressFlags) -> bool | None:
     return bool(flags & PeerAddressFlags.HB_ENABLE)
 
 
+def _read_thresholds(target: Target) -> PeerAddressThresholds:
+    p, association, path = target.parameters, target.association, target.path
+    if path is None:
+        return PeerAddressThresholds(
+            pathmaxrxt=p.path_max_retrans,
+            potentially_failed=p.pf_threshold,
+            switchover=p.primary_switchover,
+        )
+    assert association is not None
+    return PeerAddressThresholds(
+        pathmaxrxt=path.max_retrans,
+        potentially_failed=path.pf_threshold,
+        switchover=path.switchover,
+        address=association.address_of(path.address),
+    )
+
+
+def _write_thresholds(target: Target, option: PeerAddressThresholds) -> None:
+    p, association = target.parameters, target.association
+    assert option.potentially_failed is not None
+    assert option.switchover is not None
+    if option.address is None:
+        p.path_max_retrans = option.pathmaxrxt or p.path_max_retrans
+        p.pf_threshold, p.primary_switchover = option.potentially_failed, option.switchover
+        paths = [] if association is None else list(association.paths.values())
+    else:
+        assert association is not None
+        paths = [path_at(association, option.address)]
+    for path in paths:
+        path.max_retrans = option.pathmaxrxt or path.max_retrans
+        path.pf_threshold, path.switchover = option.potentially_failed, option.switchover
+
+
+def _read_expose(target: Target) -> ExposePotentiallyFailed:
+    return ExposePotentiallyFailed(target.parameters.expose_potentially_failed)
+
+
+def _write_expose(target: Target, option: ExposePotentiallyFailed) -> None:
+    target.parameters.expose_potentially_failed = option.enabled
+
+
 def _read_encapsulation_port(target: Target) -> EncapsulationPort:
     association, path = target.association, target.path
     if association is None:
@@ -364,7 +419,13 @@ def _write_encapsulation_port(target: Target, option: EncapsulationPort) -> None
 def _read_path_info(target: Target) -> PeerAddressInfo:
     assert target.association is not None
     assert target.path is not None
-    return target.association.path_info(target.path)
+    info = target.association.path_info(target.path)
+    if (
+        info.state is PathState.POTENTIALLY_FAILED
+        and not target.parameters.expose_potentially_failed
+    ):
+        return dataclasses.replace(info, cwnd=0, srtt=0, rto=0, mtu=0)  # as Linux hides one
+    return info
 
 
 def _read_status(target: Target) -> Status:
@@ -390,6 +451,19 @@ def _write_default_send(target: Target, option: DefaultSendParams) -> None:
     for id in target.socket.association_ids():
         settings.own_default_send.setdefault(id, settings.default_send)
     settings.default_send = option
+
+
+def _read_pr_status(target: Target) -> PrStatus:
+    assert target.association is not None
+    lifetime, retransmissions, priority = (
+        Abandoned(*counts) for counts in target.association.outbound.abandoned.of(target.stream)
+    )
+    return PrStatus(
+        stream=target.stream,
+        lifetime=lifetime,
+        retransmissions=retransmissions,
+        priority=priority,
+    )
 
 
 def _read_delayed_ack(target: Target) -> DelayedAck:
@@ -436,12 +510,59 @@ def _write_stream_scheduler(target: Target, option: StreamScheduler) -> None:
         target.association.outbound.schedule_by(option.scheduler)
 
 
+def _read_stream_priority(target: Target) -> StreamPriority:
+    association, stream = target.association, target.stream
+    assert association is not None
+    assert stream is not None
+    outbound = association.outbound
+    usual = 1 if outbound.scheduler is Scheduler.WEIGHTED_FAIR else 0
+    return StreamPriority(stream, outbound.stream_values.get(stream, usual))
+
+
 def _write_stream_priority(target: Target, option: StreamPriority) -> None:
     association = target.association
     assert association is not None
     if option.stream >= association.outbound_streams:
         raise refusal(errno.EINVAL)
     association.outbound.set_stream_value(option.stream, option.value)
+
+
+def _read_context(target: Target) -> Context:
+    return Context(target.parameters.receive_context)
+
+
+def _write_context(target: Target, option: Context) -> None:
+    target.parameters.receive_context = option.value
+    if target.association is not None:
+        target.association.unread.context = option.value
+
+
+def _read_max_burst(target: Target) -> MaxBurst:
+    return MaxBurst(target.parameters.max_burst)
+
+
+def _write_max_burst(target: Target, option: MaxBurst) -> None:
+    target.parameters.max_burst = option.packets
+
+
+# -- extensions ---
+
+
+def _negotiated(
+    kind: type[Any], parameter: str, agreed: Callable[[EngineAssociation], bool]
+) -> Row:
+    """An extension that is offered to peers, and that an association has if both sides do."""
+
+    def read(target: Target) -> Option:
+        association = target.association
+        on = getattr(target.parameters, parameter) if association is None else agreed(association)
+        option: Option = kind(on)
+        return option
+
+    def write(target: Target, option: Any) -> None:
+        setattr(target.parameters, parameter, option.enabled)
+
+    return Row(read, write)
 
 
 # -- the whole socket ---
@@ -480,6 +601,29 @@ def _write_tos(target: Target, option: Tos) -> None:
     target.socket.engine.tos = option.value
 
 
+def _read_count(target: Target) -> AssociationCount:
+    return AssociationCount(len(target.socket.association_ids()))
+
+
+_delivery_point = _of_all(PartialDeliveryPoint, "size", "partial_delivery_point")
+
+
+def _write_delivery_point(target: Target, option: PartialDeliveryPoint) -> None:
+    if option.size > target.parameters.receive_window:
+        raise refusal(errno.EINVAL)
+    assert _delivery_point.write is not None
+    _delivery_point.write(target, option)
+
+
+def _read_interleave(target: Target) -> FragmentInterleave:
+    return FragmentInterleave(1)
+
+
+def _write_interleave(target: Target, option: FragmentInterleave) -> None:
+    if option != _read_interleave(target):
+        raise target.socket.unsupported(f"FragmentInterleave but {_read_interleave(target)!r}")
+
+
 ROWS: dict[type[Any], Row] = {
     InitMsg: Row(_read_init_msg, _write_init_msg),
     RtoInfo: Row(_read_rto_info, _write_rto_info),
@@ -501,5 +645,16 @@ ROWS: dict[type[Any], Row] = {
     Linger: Row(_read_linger, _write_linger),
     Tos: Row(_read_tos, _write_tos),
     StreamScheduler: Row(_read_stream_scheduler, _write_stream_scheduler),
-    StreamPriority: Row(None, _write_stream_priority),
+    StreamPriority: Row(_read_stream_priority, _write_stream_priority),
+    Context: Row(_read_context, _write_context),
+    MaxBurst: Row(_read_max_burst, _write_max_burst),
+    PartialDeliveryPoint: Row(_delivery_point.read, _write_delivery_point),
+    FragmentInterleave: Row(_read_interleave, _write_interleave),
+    AssociationCount: Row(_read_count),
+    PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
+    ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    PrSupported: _negotiated(
+        PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
+    ),
+    PrStatus: Row(_read_pr_status),
 }

@@ -620,28 +620,35 @@ class UserlandSocket:
     # -- options and events ---
 
     def get_option(
-        self, kind: type[T], association_id: int | None, address: Address | None = None
+        self,
+        kind: type[T],
+        association_id: int | None,
+        address: Address | None = None,
+        stream: int | None = None,
     ) -> T:
         target = self._target(association_id)
+        target.stream = stream
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
-        read = self._row(kind).read
-        assert read is not None  # the library refuses to read what is write-only
-        return read(target)  # type: ignore[return-value]
+        return self._row(kind).read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         target = self._target(association_id)
         write = self._row(type(option)).write
         if write is None:
-            raise self._stack.unsupported(type(option).__name__)
+            raise self.unsupported(type(option).__name__)
         write(target, option)
 
     def _row(self, kind: type[Option]) -> Row:
         row = ROWS.get(kind)
         if row is None or (row.udp and not self.engine.parameters.peer_udp_port):
-            raise self._stack.unsupported(kind.__name__)
+            raise self.unsupported(kind.__name__)
         return row
+
+    def unsupported(self, what: str) -> OptionUnsupported:
+        """The error for something that the stack does not have."""
+        return self._stack.unsupported(what)
 
     def _target(self, association_id: int | None) -> Target:
         return Target(self, None if association_id is None else self._association(association_id))
