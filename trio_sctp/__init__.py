@@ -82,6 +82,7 @@ from ._options import (
     ExposePotentiallyFailed,
     FragmentInterleave,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     MappedV4,
@@ -224,7 +225,8 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "NoDelay",
     "DisableFragments",
     "MappedV4",
-    # Which stream's message is sent next.
+    # Which stream's message is sent next, or a part of it.
+    "Interleaving",
     "StreamScheduler",
     "Scheduler",
     "StreamPriority",

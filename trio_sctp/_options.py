@@ -956,6 +956,26 @@ class Scheduler(NamedInt):
 
 
 @frozen()
+class Interleaving(Option):
+    """Whether parts of messages of different streams may be interleaved
+    (SCTP_INTERLEAVING_SUPPORTED).
+
+    A long message does not hold up those of other streams then.  Both sides have to offer it; read
+    of one association, it tells whether they have.  It is off unless it is set.  It changes no
+    order by itself: set `StreamScheduler` too.
+
+    On Linux it also sets SCTP_FRAGMENT_INTERLEAVE, and is `OptionUnsupported` where the sysctl
+    ``net.sctp.intl_enable`` is 0.
+
+    Source: RFC 8260 sections 2 and 4.3.1.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
 class StreamScheduler(Option):
     """Which stream's message is sent next (SCTP_STREAM_SCHEDULER).
 

@@ -33,6 +33,7 @@ from trio_sctp import (
     ExposePotentiallyFailed,
     FragmentInterleave,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     MappedV4,
@@ -1094,7 +1095,7 @@ def test_every_option_is_tested_here() -> None:
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
-    tested |= {StreamPriority}  # test_schedulers.py
+    tested |= {StreamPriority, Interleaving}  # test_schedulers.py, test_interleaving.py
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value

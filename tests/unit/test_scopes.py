@@ -26,6 +26,7 @@ from trio_sctp import (
     ExposePotentiallyFailed,
     FragmentInterleave,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     MappedV4,
@@ -95,6 +96,7 @@ NEW: list[Option] = [
     AutoClose(1),
     EcnSupported(True),
     PrSupported(False),
+    Interleaving(True),
     ReconfigSupported(True),
     InitMsg(num_ostreams=1, max_instreams=1, max_attempts=1, max_init_timeo=1),
 ]

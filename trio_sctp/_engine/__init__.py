@@ -16,6 +16,7 @@
     cookie         the state cookie: sealed, and opened
     extensions     what goes beyond RFC 9260, and is used if both ends offer it
     authentication  which chunks need an AUTH chunk before them, and whether it is right
+    interleaved    receiving where messages are interleaved: order and reassembly
     inbound        receiving: order, reassembly, window
     arrivals       messages and events that have arrived for programs, until they take them
     account        the memory that peers make a stack hold, and who gives way when it is full

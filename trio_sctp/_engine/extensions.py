@@ -18,13 +18,19 @@ class Extension(enum.IntFlag):
 
     FORWARD_TSN = 1
     """Messages can be given up (RFC 3758)."""
+    INTERLEAVING = 4
+    """Messages of different streams can be interleaved (RFC 8260)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
+    I_FORWARD_TSN = 64
+    """Messages can be given up that were interleaved (RFC 8260)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
+    (Extension.INTERLEAVING, ChunkType.I_DATA),
     (Extension.AUTH, ChunkType.AUTH),
+    (Extension.I_FORWARD_TSN, ChunkType.I_FORWARD_TSN),
 ]
 """The chunk types by which an extension is named."""
 
@@ -34,6 +40,10 @@ def offered(parameters: Parameters) -> int:
     extensions = 0
     if parameters.partial_reliability:
         extensions |= Extension.FORWARD_TSN
+    if parameters.interleaving:
+        extensions |= Extension.INTERLEAVING
+        if parameters.partial_reliability:
+            extensions |= Extension.I_FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
     return extensions

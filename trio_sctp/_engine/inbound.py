@@ -73,6 +73,7 @@ class Inbound:
         # Payload that the peer may still send; below zero if some beyond the edge was taken.
         # After a restart, what the program has not taken still fills the window.
         self._promised: int = max(parameters.first_promise - unread.messages, LEAST_RWND)
+        self._overhead: int = DATA_OVERHEAD  # of a chunk beside its payload
         self._payload = self._chunks = 0  # that have arrived; the older ones count less
         self._older_chunks: int = 0  # those that `_chunks` leaves out
         self._ahead = Intervals()  # TSNs above `cumulative` that have arrived
@@ -199,7 +200,7 @@ class Inbound:
         """
         cumulative = self.cumulative
         tsn = cumulative + 1
-        size = len(data.raw) - DATA_OVERHEAD
+        size = len(data.raw) - self._overhead
         fills = self.has_gaps  # whether others may have come before those that it precedes
         if data.tsn != tsn & MASK:
             tsn = unwrap(data.tsn, cumulative)
@@ -416,6 +417,11 @@ class Inbound:
         for parts in held_back:
             self.held -= cost_of(parts)
             self._deliver(parts)
+
+    def begin_again(self, stream: int) -> None:
+        """Count the messages of a stream from 0 on again (RFC 6525 section 5.2.3)."""
+        if stream < len(self._next_ssns):
+            self._next_ssns[stream] = 0
 
     # -- skipping (RFC 3758 section 3.6) ---
 

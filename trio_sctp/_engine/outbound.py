@@ -30,6 +30,7 @@ from .wire import (
     DATA_OVERHEAD,
     FIRST,
     HEADER_SIZE,
+    I_DATA_OVERHEAD,
     IMMEDIATE,
     LAST,
     UNORDERED,
@@ -38,6 +39,8 @@ from .wire import (
     Sack,
     data_chunk,
     forward_tsn_chunk,
+    i_data_chunk,
+    i_forward_tsn_chunk,
 )
 
 _NOTHING: Final[deque[OutgoingMessage]] = deque(maxlen=0)
@@ -55,11 +58,12 @@ class OutgoingMessage:
       info: What the program said of it.
       expires: Time from which on it is given up rather than sent (RFC 3758); infinite if never.
       offset: Bytes of it that have become chunks.
-      ssn: Its stream sequence number, once its first chunk is made.
+      ssn: Its stream sequence number, once its first chunk is made; its MID if it is interleaved.
       first_tsn: The TSN of its first chunk, which those of the others follow.
       left: Number of its chunks that are not acknowledged.
       abandoned: Whether it was given up.
       arrival: Where it stands among all messages that a scheduler chooses from.
+      tsns: The TSNs of its chunks, if it is interleaved and has several.
     """
 
     __slots__ = (
@@ -72,6 +76,7 @@ class OutgoingMessage:
         "left",
         "offset",
         "ssn",
+        "tsns",
     )
 
     def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
@@ -84,6 +89,7 @@ class OutgoingMessage:
         self.left: int = 0
         self.abandoned: bool = False
         self.arrival: int = 0
+        self.tsns: list[int] | None = None
 
     @property
     def finished(self) -> bool:
@@ -178,6 +184,8 @@ class Outbound:
       scheduler: What chooses the next message.
       stream_values: The priority or weight of each stream that was given one.
       held: Streams of which no message may begin.
+      interleaving: Whether user data goes in I-DATA chunks (RFC 8260).
+      overhead: Bytes of a chunk beside its payload.
       outstanding: The chunks that are not acknowledged for good, by TSN, in order.
       marked: A heap of the TSNs that are to be retransmitted, and of some that no longer are.
       buffered: Bytes of the messages that are not acknowledged.
@@ -215,12 +223,14 @@ class Outbound:
         "forward_due",
         "gap_blocks",
         "held",
+        "interleaving",
         "largest_rwnd",
         "marked",
         "may_skip",
         "messages",
         "next_tsn",
         "outstanding",
+        "overhead",
         "parameters",
         "probe",
         "probe_due",
@@ -254,6 +264,8 @@ class Outbound:
         self.scheduler: Scheduler = Scheduler.FCFS
         self.stream_values: dict[int, int] = {}
         self.held: set[int] = set()
+        self.interleaving: bool = False
+        self.overhead: int = DATA_OVERHEAD
         self.outstanding: dict[int, SentChunk] = {}
         self.marked: list[int] = []
         self.buffered: int = 0
@@ -272,9 +284,10 @@ class Outbound:
         self._expendable: list[tuple[int, int, OutgoingMessage]] = []
         self._sequence = 0  # counts down, so that later ones come first
         # The last TSN of each stream that `advanced` has passed, and its SSN, with some that the
-        # peer has passed too.
+        # peer has passed too.  With interleaving, of each order: see `wire.IForwardTsn`.
         self._skipped: dict[int, tuple[int, int]] = {}
-        self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
+        # Of the next ordered message, by stream; with interleaving, MIDs by order.
+        self._ssns: dict[int, int] = {}
         # What gap blocks acknowledge: first and last TSN of each, in order, and their number.
         self._gaps: list[tuple[int, int]] = []
         self._gapped = 0
@@ -376,7 +389,7 @@ class Outbound:
         """Whether all that waits to be sent would leave something free of ``space`` bytes."""
         for message in self.queue if self.schedule is None else self.schedule.sendable():
             if not message.abandoned:
-                space -= DATA_OVERHEAD + len(message.data) - message.offset
+                space -= self.overhead + len(message.data) - message.offset
                 if space <= 0:
                     return False
         return True
@@ -450,10 +463,12 @@ class Outbound:
                 messages = begun + [message for message in messages if not message.offset]
             self.queue = deque(messages) if messages else _NOTHING
             return
-        self.schedule = Schedule(self.scheduler, self.stream_values, self.held, interleaving=False)
+        self.schedule = Schedule(
+            self.scheduler, self.stream_values, self.held, interleaving=self.interleaving
+        )
         for message in messages:
             self.schedule.add(message)
-        if begun:
+        if begun and not self.interleaving:
             self.schedule.go_on_with(begun[0].info.stream)
         self.queue = _NOTHING
         self._follow_schedule()
@@ -474,7 +489,7 @@ class Outbound:
 
     def payload_limit(self, path: Path) -> int:
         """Return the most bytes of payload that a chunk on a path may carry."""
-        limit = (path.mtu - HEADER_SIZE - self.reserve - DATA_OVERHEAD) & ~3
+        limit = (path.mtu - HEADER_SIZE - self.reserve - self.overhead) & ~3
         segment = self.parameters.max_segment
         return min(limit, segment) if segment else limit
 
@@ -492,9 +507,9 @@ class Outbound:
             data = message.data
             size = len(data) - message.offset
             # What fits into what is left of a packet, even padded, is below the limit.
-            if size > space - DATA_OVERHEAD - 3 or self.parameters.max_segment:
+            if size > space - self.overhead - 3 or self.parameters.max_segment:
                 size = min(size, self.payload_limit(path))
-            if DATA_OVERHEAD + size > space:
+            if self.overhead + size > space:
                 return None
             if self.rwnd < size:
                 if self.flight:
@@ -509,7 +524,9 @@ class Outbound:
             if message.offset == 0:
                 flags |= FIRST
                 message.first_tsn = self.next_tsn
-                if not info.unordered:
+                if self.interleaving:
+                    self._assign_mid(message)
+                elif not info.unordered:
                     message.ssn = self._ssns.get(info.stream, 0)
                     self._ssns[info.stream] = (message.ssn + 1) & 0xFFFF
             start = message.offset
@@ -528,7 +545,10 @@ class Outbound:
             message.left += 1
             tsn = self.next_tsn
             self.next_tsn = tsn + 1
-            wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
+            if self.interleaving:
+                wire = self._i_data_chunk(message, tsn, payload, flags)
+            else:
+                wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
             chunk = SentChunk(tsn, wire, size, message, path, now)
             self.outstanding[tsn] = chunk
             path.newest = tsn
@@ -542,6 +562,40 @@ class Outbound:
                 self.probe = chunk
             return chunk
         return None
+
+    # -- interleaving (RFC 8260 section 2.2.2) ---
+
+    def interleave(self, on: bool) -> None:
+        """Send user data in I-DATA chunks, or in DATA chunks."""
+        self.overhead = I_DATA_OVERHEAD if on else DATA_OVERHEAD
+        if on != self.interleaving:
+            self.interleaving = on
+            self._arrange(self.waiting())
+
+    def _assign_mid(self, message: OutgoingMessage) -> None:
+        order = _order_of(message)
+        message.ssn = self._ssns.get(order, 0)
+        self._ssns[order] = (message.ssn + 1) & MASK
+
+    def _i_data_chunk(
+        self, message: OutgoingMessage, tsn: int, payload: bytes, flags: int
+    ) -> bytes:
+        number = message.info.ppid
+        if flags & WHOLE != WHOLE:
+            if message.tsns is None:
+                message.tsns = []
+            if not flags & FIRST:
+                number = len(message.tsns) & MASK
+            message.tsns.append(tsn)
+        return i_data_chunk(tsn & MASK, message.info.stream, message.ssn, number, payload, flags)
+
+    def begin_again(self, stream: int) -> None:
+        """Count the messages of a stream from 0 on again (RFC 6525 section 5.2.2)."""
+        if self.interleaving:
+            self._ssns.pop(2 * stream, None)
+            self._ssns.pop(2 * stream + 1, None)
+        else:
+            self._ssns.pop(stream, None)
 
     def _tidy_queue(self) -> None:
         """Have no message that was given up be the first in the queue, nor most of the others."""
@@ -983,7 +1037,14 @@ class Outbound:
         self.buffered -= len(message.data)
         self.messages -= 1
         self._fail(message, 0)
-        if message.offset:
+        if message.tsns is not None:
+            for tsn in reversed(message.tsns):
+                part = self.outstanding.get(tsn)
+                if part is None:
+                    break  # this one is acknowledged, and so are all before it
+                self.uncount(part)
+                part.marked = False
+        elif message.offset:
             tsn = max(message.first_tsn, self.cumulative + 1)
             while (chunk := self.outstanding.get(tsn)) is not None and chunk.message is message:
                 self.uncount(chunk)
@@ -1012,14 +1073,20 @@ class Outbound:
         point = max(self.advanced, self.cumulative)
         while (chunk := self.outstanding.get(point + 1)) is not None and chunk.message.abandoned:
             point += 1
-            if not chunk.message.info.unordered:
+            if self.interleaving:
+                self._skipped[_order_of(chunk.message)] = (point, chunk.message.ssn)
+            elif not chunk.message.info.unordered:
                 self._skipped[chunk.message.info.stream] = (point, chunk.message.ssn)
         self.advanced = point
         self.forward_due = point > self.cumulative
 
     def forward_tsn(self, space: int) -> bytes:
-        """Return a FORWARD TSN chunk up to `advanced`, or as far as ``space`` bytes allow."""
-        room = max(0, (space - 8) // 4)
+        """Return a FORWARD TSN chunk up to `advanced`, or as far as ``space`` bytes allow.
+
+        With interleaving it is an I-FORWARD-TSN chunk.
+        """
+        interleaving = self.interleaving
+        room = max(0, (space - 8) // (8 if interleaving else 4))
         skipped = {
             stream: last for stream, last in self._skipped.items() if last[0] > self.cumulative
         }
@@ -1032,10 +1099,12 @@ class Outbound:
             skipped = {}
             for tsn in range(self.cumulative + 1, point + 1):
                 message = self.outstanding[tsn].message
-                if not message.info.unordered:
+                if interleaving:
+                    skipped[_order_of(message)] = (tsn, message.ssn)
+                elif not message.info.unordered:
                     skipped[message.info.stream] = (tsn, message.ssn)
         streams = [(stream, ssn) for stream, (_, ssn) in skipped.items()]
-        return forward_tsn_chunk(point & MASK, streams)
+        return (i_forward_tsn_chunk if interleaving else forward_tsn_chunk)(point & MASK, streams)
 
     # -- the end ---
 
@@ -1079,6 +1148,7 @@ class Outbound:
 
     def restart(self, initial_tsn: int) -> None:
         """Fail all messages and count anew: the peer lost its state (section 5.2.4, action A)."""
+        self.held.clear()
         self.fail_all(0)
         self._origin = initial_tsn - self.chunks
         self.next_tsn = initial_tsn
@@ -1089,6 +1159,11 @@ class Outbound:
         self.buffered = self.messages = 0
         self.forward_due = False
         self._ssns.clear()
+
+
+def _order_of(message: OutgoingMessage) -> int:
+    """Return what a message is counted among: the (un)ordered ones of its stream."""
+    return 2 * message.info.stream + message.info.unordered
 
 
 def _without(blocks: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -70,6 +70,7 @@ class Parameters:
     adaptation_indication: int | None = None
     partial_reliability: bool = True
     scheduler: Scheduler = Scheduler.FCFS
+    interleaving: bool = False
     receive_context: int = 0  # of messages; what the program knows the association by
     partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
 

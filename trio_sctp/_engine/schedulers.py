@@ -77,6 +77,7 @@ class Schedule:
         "_now",
         "_places",
         "_ready",
+        "_served",
         "_streams",
         "count",
         "held",
@@ -101,6 +102,8 @@ class Schedule:
         self._arrived: int = 0
         # The stream that goes on until its message ends, or until the packet is full.
         self._current: _Stream | None = None
+        # The stream that had the last turn.  One that has a message only now comes before it.
+        self._served: _Stream | None = None
         self._now: int = 0  # the turn that was last: a stream that was idle begins there
         self._filling: bool = False  # a packet that has something of this stream already
 
@@ -123,6 +126,9 @@ class Schedule:
             stream.turn = self._now
         if stream is not self._current:
             self._line_up(stream)
+            served = self._served
+            if served is not None and served.place >= 0 and served is not stream:
+                self._line_up(served)
 
     def messages(self) -> list[OutgoingMessage]:
         """Return all messages that were not given up, in the order in which they came."""
@@ -196,10 +202,12 @@ class Schedule:
     def _end_turn(self) -> None:
         stream = self._current
         self._current = None
+        self._served = stream
         if stream is not None and stream.messages:
             self._line_up(stream)
         elif not self.count:
             # All begins anew, and nobody has to remember what was sent.
+            self._served = None
             self._streams.clear()
             self._heap.clear()
             self._ready = self._now = self._places = 0

@@ -34,6 +34,8 @@ LEAST_RWND: Final = 1500
 """The smallest receiver window that an INIT may advertise, in bytes (section 3.3.2)."""
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
+I_DATA_OVERHEAD: Final = 20
+"""Bytes of an I-DATA chunk beside its payload."""
 
 AUTH_OVERHEAD: Final = 8
 """Bytes of an AUTH chunk beside its HMAC."""
@@ -67,8 +69,10 @@ class ChunkType(enum.IntEnum):
     CWR = 13
     SHUTDOWN_COMPLETE = 14
     AUTH = 15  # RFC 4895
+    I_DATA = 64  # RFC 8260
     PAD = 132  # RFC 4820
     FORWARD_TSN = 192  # RFC 3758
+    I_FORWARD_TSN = 194  # RFC 8260
 
 
 class ParameterType(enum.IntEnum):
@@ -188,6 +192,31 @@ class Data(_Shown):
     def payload(self) -> bytes:
         """The user data."""
         return self.raw[DATA_OVERHEAD:]
+
+
+class IData(Data):
+    """An I-DATA chunk (RFC 8260 section 2.1).
+
+    ``ssn`` is its MID.  ``ppid`` is the PPID in the first chunk of a message, and the FSN in the
+    others.
+    """
+
+    __slots__ = ()
+
+    @property
+    def mid(self) -> int:
+        """Which of its stream's messages it is a part of."""
+        return self.ssn
+
+    @property
+    def fsn(self) -> int:
+        """Which part of the message it is, from 0."""
+        return 0 if self.flags & FIRST else self.ppid
+
+    @property
+    def payload(self) -> bytes:
+        """The user data."""
+        return self.raw[I_DATA_OVERHEAD:]
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
@@ -337,6 +366,15 @@ class Auth(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class IForwardTsn(ForwardTsn):
+    """An I-FORWARD-TSN chunk (RFC 8260 section 2.3.1).
+
+    ``streams`` are pairs of an order and the last MID that was skipped in it.  An order is twice
+    the number of a stream, for ordered messages, and one more for unordered ones.
+    """
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -431,6 +469,10 @@ _CHUNK: Final = struct.Struct("!BBH")
 _DATA: Final = struct.Struct("!IHHI")
 DATA_CHUNK: Final = struct.Struct("!BBHIHHI")
 """Type, flags, length, TSN, stream, SSN and PPID; the payload follows."""
+_I_DATA: Final = struct.Struct("!IHxxII")
+I_DATA_CHUNK: Final = struct.Struct("!BBHIHxxII")
+"""Type, flags, length, TSN, stream, MID, and PPID or FSN; the payload follows."""
+_SKIPPED: Final = struct.Struct("!HHI")  # stream, flags and MID
 _INIT: Final = struct.Struct("!IIHHI")
 _SACK: Final = struct.Struct("!IIHH")
 _PLAIN_SACK: Final = struct.Struct("!BBHIII")  # with its header, and nothing behind its fields
@@ -477,6 +519,9 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             sack = _parse_sack_untrusted(data[offset + 4 : end], data[offset:end])
             plain = plain and type(sack) is Sack
             append(sack)
+        elif kind == 64 and length > I_DATA_OVERHEAD:
+            tsn, stream, mid, number = _I_DATA.unpack_from(data, offset + 4)
+            append(IData(tsn, stream, mid, number, data[offset:end], flags))
         else:
             plain = False
             control += 1
@@ -563,6 +608,9 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
         case ChunkType.DATA:
             reason = "no user data" if len(value) == _DATA.size else "too short"
             return BadChunk(kind, reason, raw)
+        case ChunkType.I_DATA:
+            reason = "no user data" if len(value) == _I_DATA.size else "too short"
+            return BadChunk(kind, reason, raw)
         case ChunkType.INIT | ChunkType.INIT_ACK:
             return _parse_init_untrusted(kind, value, raw)
         case ChunkType.HEARTBEAT | ChunkType.HEARTBEAT_ACK:
@@ -592,6 +640,8 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return ShutdownComplete(bool(flags & 1))
         case ChunkType.FORWARD_TSN:
             return _parse_forward_tsn_untrusted(value, raw)
+        case ChunkType.I_FORWARD_TSN:
+            return _parse_i_forward_tsn_untrusted(value, raw)
         case _:
             return UnknownChunk(kind, raw)
 
@@ -620,6 +670,16 @@ def _parse_auth_untrusted(data: bytes, offset: int, end: int) -> Auth:
         return Auth(0, 0, data, offset, offset + AUTH_OVERHEAD)
     key, hmac = _PAIR.unpack_from(data, offset + 4)
     return Auth(key, hmac, data, offset, end)
+
+
+def _parse_i_forward_tsn_untrusted(value: bytes, raw: bytes) -> Chunk:
+    if len(value) % 8 != 4:
+        return BadChunk(ChunkType.I_FORWARD_TSN, "wrong length", raw)
+    pairs: list[tuple[int, int]] = []
+    for at in range(4, len(value), 8):
+        stream, flags, mid = _SKIPPED.unpack_from(value, at)
+        pairs.append((2 * stream + (flags & 1), mid))
+    return IForwardTsn(_U32.unpack_from(value)[0], pairs)
 
 
 def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
@@ -684,6 +744,15 @@ def data_chunk(
     return b"".join((header, payload, _PADDING[size & 3]))
 
 
+def i_data_chunk(
+    tsn: int, stream: int, mid: int, number: int, payload: bytes | memoryview, flags: int
+) -> bytes:
+    """Return an I-DATA chunk; ``number`` is the PPID of the first of a message, else the FSN."""
+    size = len(payload)
+    header = I_DATA_CHUNK.pack(64, flags, I_DATA_OVERHEAD + size, tsn, stream, mid, number)
+    return b"".join((header, payload, _PADDING[size & 3]))
+
+
 def init_chunk(init: Init) -> bytes:
     """Return an INIT or an INIT ACK chunk."""
     kind = ChunkType.INIT_ACK if isinstance(init, InitAck) else ChunkType.INIT
@@ -743,6 +812,12 @@ def forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -
 def auth_chunk(key: int, hmac: int, mac: bytes) -> bytes:
     """Return an AUTH chunk."""
     return chunk(ChunkType.AUTH, _PAIR.pack(key, hmac) + mac)
+
+
+def i_forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -> bytes:
+    """Return an I-FORWARD-TSN chunk; ``streams`` are those of `IForwardTsn`."""
+    skipped = b"".join(_SKIPPED.pack(order >> 1, order & 1, mid) for order, mid in streams)
+    return chunk(ChunkType.I_FORWARD_TSN, _U32.pack(cumulative_tsn) + skipped)
 
 
 def address_parameter(address: str) -> Tlv:

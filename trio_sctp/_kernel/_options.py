@@ -34,6 +34,7 @@ from .._options import (
     ExposePotentiallyFailed,
     FragmentInterleave,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     MappedV4,
@@ -504,6 +505,7 @@ LAYOUTS: dict[type[Any], Layout] = {
     ReconfigSupported: _offer(Opt.RECONFIG_SUPPORTED),
     AsconfSupported: _offer(Opt.ASCONF_SUPPORTED, since="5.4"),
     AuthSupported: _offer(Opt.AUTH_SUPPORTED, since="5.4"),
+    Interleaving: _offer(Opt.INTERLEAVING_SUPPORTED),
 }
 
 _NOT_DELIVERED = "Linux accepts it and then delivers nothing"
@@ -568,6 +570,8 @@ def _translated(error: OSError, kind: type[Any]) -> OSError:
         return OptionUnsupported(
             error.errno, f"this socket has no {kind.__name__}{needs}: {error.strerror}"
         )
+    if error.errno == errno.EPERM and kind is Interleaving:
+        return _unsupported(kind, "net.sctp.intl_enable is 0 here; set that sysctl")
     if error.errno == errno.EPERM and kind is SetPeerPrimaryAddress:
         return OptionUnsupported(
             errno.EPERM,
@@ -678,6 +682,10 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
         fields = {name: getattr(option, name) for name in layout.fields if name != ID}
     fields[ID] = FUTURE_ASSOCIATIONS if association_id is None else association_id
     try:
+        if isinstance(option, Interleaving):
+            if not option.enabled and not get_option(sock, Interleaving, association_id).enabled:
+                return  # what Linux would refuse where its sysctl is off
+            sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
         sock.setsockopt(layout.level, layout.number, layout.pack(fields))
         if isinstance(option, DefaultSendParams):
             _set_default_policy(sock, option, fields[ID])

@@ -32,6 +32,7 @@ from .._options import (
     ExposePotentiallyFailed,
     FragmentInterleave,
     InitMsg,
+    Interleaving,
     Linger,
     MaxBurst,
     MaxSegment,
@@ -616,7 +617,7 @@ def _write_delivery_point(target: Target, option: PartialDeliveryPoint) -> None:
 
 
 def _read_interleave(target: Target) -> FragmentInterleave:
-    return FragmentInterleave(1)
+    return FragmentInterleave(2 if target.parameters.interleaving else 1)
 
 
 def _write_interleave(target: Target, option: FragmentInterleave) -> None:
@@ -657,4 +658,7 @@ ROWS: dict[type[Any], Row] = {
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
     PrStatus: Row(_read_pr_status),
+    Interleaving: _negotiated(
+        Interleaving, "interleaving", lambda association: association.outbound.interleaving
+    ),
 }
