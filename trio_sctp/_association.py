@@ -16,13 +16,21 @@ from trio.lowlevel import enable_ki_protection
 from ._addresses import Hosts, Port, is_ipv6, resolve_local, resolve_peer, resolve_port
 from ._attempts import DEFAULT_ATTEMPT_DELAY, check_attempt_delay, race
 from ._background import background, leaves
-from ._checks import check_address, check_bool, check_bytes
+from ._checks import check_address, check_bool, check_bytes, check_integer
 from ._choice import choose_stack
 from ._errors import AssociationLost, OptionUnsupported
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._interrupts import interrupted_at_checkpoints
 from ._log import transport
-from ._options import Option, PeerAddressInfo, Status, check_options, needs_peer
+from ._options import (
+    DeactivateKey,
+    DeleteKey,
+    Option,
+    PeerAddressInfo,
+    Status,
+    check_options,
+    needs_peer,
+)
 from ._socket.credit import Mode
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
@@ -221,6 +229,33 @@ class Association:
         """
         self._check()
         self._socket.settings.set(value, self._tcb)
+
+    def deactivate_key(self, id: int) -> None:
+        """Send with a shared key no longer (SCTP_AUTH_DEACTIVATE_KEY).
+
+        What the peer authenticates with it is still taken.  An `AuthenticationChange` with FREE_KEY
+        tells that nothing more will leave with it.
+
+        Args:
+          id: The identifier of an `AuthKey`, but not of the active one.
+
+        Raises:
+          ValueError: there is no such key, or it is the active one.
+          AssociationLost: the association has ended.
+          OptionUnsupported: the stack, or the peer, does not authenticate.
+
+        Source: RFC 6458 section 8.3.4.
+        """
+        check_integer("id", id, 0, 65535)
+        self.set_option(DeactivateKey(id))
+
+    def delete_key(self, id: int) -> None:
+        """Forget a shared key (SCTP_AUTH_DELETE_KEY): what is authenticated with it is dropped.
+
+        Args and errors are those of `deactivate_key`.  Source: RFC 6458 section 8.3.5.
+        """
+        check_integer("id", id, 0, 65535)
+        self.set_option(DeleteKey(id))
 
     # -- sending -----------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from ._choice import choose_stack
 from ._errors import AssociationLost, cannot_bind
 from ._inbox import DEFAULT_BATCH, Inbox, check_limit, open_inbox
 from ._interrupts import interrupted_at_checkpoints
-from ._options import InitMsg, Option, check_options
+from ._options import DeactivateKey, DeleteKey, InitMsg, Option, check_options
 from ._socket.credit import Mode
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
@@ -327,6 +327,34 @@ class Endpoint(trio.abc.AsyncResource):
         """
         tcb = None if association is None else self._tcb(association)
         self._socket.settings.set(value, tcb)
+
+    def deactivate_key(self, id: int, association: Association | int | None = None) -> None:
+        """Send with a shared key no longer (SCTP_AUTH_DEACTIVATE_KEY).
+
+        What the peer authenticates with it is still taken.  An `AuthenticationChange` with FREE_KEY
+        tells that nothing more will leave with it in an association.
+
+        Args:
+          id: The identifier of an `AuthKey`, but not of the active one.
+          association: One association; None means the endpoint, and with it those to come.
+
+        Raises:
+          ValueError: there is no such key, or it is the active one.
+          AssociationLost: the association has ended.
+          OptionUnsupported: the stack, or the peer, does not authenticate.
+
+        Source: RFC 6458 section 8.3.4.
+        """
+        check_integer("id", id, 0, 65535)
+        self.set_option(DeactivateKey(id), association)
+
+    def delete_key(self, id: int, association: Association | int | None = None) -> None:
+        """Forget a shared key (SCTP_AUTH_DELETE_KEY): what is authenticated with it is dropped.
+
+        Args and errors are those of `deactivate_key`.  Source: RFC 6458 section 8.3.5.
+        """
+        check_integer("id", id, 0, 65535)
+        self.set_option(DeleteKey(id), association)
 
     # -- associations ------------------------------------------------------------------------
 

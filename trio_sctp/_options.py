@@ -1056,6 +1056,194 @@ class PrStatus(Option):
     priority: Abandoned
 
 
+# -- authentication (RFC 4895) ----------------------------------------------------------------
+
+
+class HmacAlgorithm(NamedInt):
+    """What authenticates chunks: an HMAC with this hash function (RFC 4895 section 3.3)."""
+
+    SHA_1 = 1
+    SHA_256 = 3
+
+
+_NEVER_AUTHENTICATED = {1: "INIT", 2: "INIT ACK", 14: "SHUTDOWN COMPLETE", 15: "AUTH"}
+
+
+@frozen()
+class AuthChunks(Option):
+    """Take chunks of these types only if they are authenticated (SCTP_AUTH_CHUNK).
+
+    They are added to those that were named before, for associations that either side sets up
+    afterwards.  `LocalAuthChunks` lists all of them.  A peer that knows no authentication sends
+    them as before, and its association reports `AuthenticationState.NO_AUTH`.
+
+    Attributes:
+      types: Chunk types, 0 to 255, such as 0 for DATA, 3 for SACK and 6 for ABORT.
+
+    Source: RFC 6458 section 8.3.2, RFC 4895 section 3.2.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    write_only: ClassVar[bool] = True
+    types: Sequence[int]
+
+    def __post_init__(self) -> None:
+        types = _checked_list("AuthChunks.types", self.types, "chunk types", "[0]")
+        for number in types:
+            check_integer("a chunk type of AuthChunks.types", number, 0, 255)
+            if number in _NEVER_AUTHENTICATED:
+                raise ValueError(
+                    f"AuthChunks.types must not name {number}: {_NEVER_AUTHENTICATED[number]} "
+                    "chunks are never authenticated (RFC 4895 section 3.2)"
+                )
+        object.__setattr__(self, "types", types)
+
+
+@frozen()
+class LocalAuthChunks(Option):
+    """The chunk types that we take only if they are authenticated, read-only
+    (SCTP_LOCAL_AUTH_CHUNKS).
+
+    Attributes:
+      types: Chunk types, in order.
+
+    Source: RFC 6458 section 8.2.4.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    read_only: ClassVar[bool] = True
+    types: tuple[int, ...]
+
+
+@frozen()
+class PeerAuthChunks(Option):
+    """The chunk types that the peer takes only if they are authenticated, read-only
+    (SCTP_PEER_AUTH_CHUNKS).
+
+    Attributes:
+      types: Chunk types, in order.
+
+    Source: RFC 6458 section 8.2.3.
+    """
+
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    read_only: ClassVar[bool] = True
+    types: tuple[int, ...]
+
+
+@frozen()
+class HmacAlgorithms(Option):
+    """What the peer may authenticate chunks with (SCTP_HMAC_IDENT).
+
+    It holds for associations that either side sets up afterwards.
+
+    Attributes:
+      algorithms: `HmacAlgorithm` members, the most preferred first, each once.  SHA_1 has to be
+        among them.
+
+    Source: RFC 6458 section 8.1.17, RFC 4895 section 3.3.
+    """
+
+    scope: ClassVar[Scope] = Scope.SOCKET
+    algorithms: Sequence[HmacAlgorithm]
+
+    def __post_init__(self) -> None:
+        algorithms = _checked_list(
+            "HmacAlgorithms.algorithms", self.algorithms, "HmacAlgorithm", "[HmacAlgorithm.SHA_1]"
+        )
+        for one in algorithms:
+            if not isinstance(one, HmacAlgorithm):
+                raise TypeError(
+                    f"HmacAlgorithms.algorithms must hold HmacAlgorithm, not {shown(one)}"
+                )
+        if len(set(algorithms)) < len(algorithms):
+            raise ValueError("HmacAlgorithms.algorithms must name each algorithm once")
+        if HmacAlgorithm.SHA_1 not in algorithms:
+            raise ValueError(
+                "HmacAlgorithms.algorithms must have SHA_1, which every peer knows (RFC 4895 "
+                "section 3.3)"
+            )
+        object.__setattr__(self, "algorithms", algorithms)
+
+
+def _checked_list(name: str, value: object, what: str, example: str) -> tuple[Any, ...]:
+    """The elements of a list that a program gave, which is not empty."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"{name} must be a list of {what}, such as {example}, not {shown(value)}")
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return tuple(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+@frozen()
+class AuthKey(Option):
+    """A secret that both ends know, and with which chunks are authenticated (SCTP_AUTH_KEY).
+
+    One that has this id already is replaced.  Each association starts with the keys of its
+    endpoint.  The secret is never shown.
+
+    Attributes:
+      id: The key's identifier, which AUTH chunks name, 0 to 65535.  Key 0 exists from the
+        beginning, with an empty secret.
+      secret: 0 to 65535 bytes.
+
+    Source: RFC 6458 section 8.3.3, RFC 4895 section 6.1.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    write_only: ClassVar[bool] = True
+    id: int
+    secret: bytes
+
+    def __post_init__(self) -> None:
+        check_integer("AuthKey.id", self.id, 0, _U16)
+        # A wrong secret is not repeated: it may be one all the same.
+        if type(self.secret) is not bytes:
+            kind = type(self.secret).__name__
+            raise TypeError(f"AuthKey.secret must be bytes, not {kind}")
+        size = len(self.secret)
+        if size > _U16:
+            raise ValueError(f"AuthKey.secret must have at most 65535 bytes, not {size}")
+
+    def __repr__(self) -> str:
+        return f"AuthKey(id={self.id!r})"
+
+
+@frozen()
+class ActiveKey(Option):
+    """The key that we authenticate chunks with (SCTP_AUTH_ACTIVE_KEY).
+
+    On Linux a message keeps the key that is active when it is sent; elsewhere it is authenticated
+    by the key that is active when it leaves.
+
+    Attributes:
+      id: The identifier of an `AuthKey`, 0 to 65535.  0 is active at first.
+
+    Source: RFC 6458 section 8.1.18.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    id: int = _required(0, _U16)
+
+
+@frozen()
+class DeactivateKey(Option):
+    """Send with a key no longer: what `deactivate_key` sets (SCTP_AUTH_DEACTIVATE_KEY)."""
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    write_only: ClassVar[bool] = True
+    id: int = _required(0, _U16)
+
+
+@frozen()
+class DeleteKey(Option):
+    """Forget a key: what `delete_key` sets (SCTP_AUTH_DELETE_KEY)."""
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    write_only: ClassVar[bool] = True
+    id: int = _required(0, _U16)
+
+
 # -- sockets in general ----------------------------------------------------------------------
 
 
@@ -1325,6 +1513,11 @@ def check_options(options: Sequence[Option], *, at_connect: bool = False) -> Non
         if kind.scope is Scope.SOCKET:
             raise ValueError(
                 f"{kind.__name__} holds for {kind.scope.value}: set it on the endpoint"
+            )
+        if kind is AuthKey:
+            raise ValueError(
+                "AuthKey is taken over from the endpoint: set it there before connect, or on the "
+                "association once it is up"
             )
         if kind is SetPeerPrimaryAddress:
             raise ValueError(f"{kind.__name__} can only be set once the association is up")

@@ -279,7 +279,7 @@ class AuthenticationState(NamedInt):
     NEW_KEY = 0
     """The peer has begun to use another shared key."""
     FREE_KEY = 1
-    """We no longer send anything with a shared key: it can be deleted."""
+    """We send no longer with a shared key, which can be deleted now."""
     NO_AUTH = 2
     """The peer does not authenticate, and does not ask for it."""
 
@@ -310,37 +310,70 @@ class SenderDry(Frozen):
     association_id: int
 
 
+class ReconfigurationFlags(enum.IntFlag):
+    """What became of streams, and of whose (RFC 6525 section 6.1)."""
+
+    INCOMING = 1
+    """The peer's streams: those that we receive on."""
+    OUTGOING = 2
+    """Our streams: those that we send on."""
+    DENIED = 4
+    """Nothing: the peer has denied the request."""
+    FAILED = 8
+    """Nothing: the request has failed."""
+
+
 @frozen(kw_only=True)
 class StreamReset(Frozen):
-    """Streams begin again at sequence number 0.  Source: RFC 6525 section 6.1.1.
+    """Streams begin again at sequence number 0, or the peer has not granted that.
 
-    ``flags``: 1 incoming, 2 outgoing, 4 denied, 8 failed.  ``streams``: empty means all.
+    Attributes:
+      association_id: The association.
+      flags: Whose streams, and whether the request was denied or has failed.
+      streams: The streams; empty means all.
+
+    Source: RFC 6525 section 6.1.1.
     """
 
     association_id: int
-    flags: int
+    flags: ReconfigurationFlags
     streams: tuple[int, ...]
 
 
 @frozen(kw_only=True)
 class AssociationReset(Frozen):
-    """TSNs and streams begin again.  Source: RFC 6525 section 6.1.2.
+    """TSNs and all streams begin again, or the peer has not granted that.
 
-    ``flags``: 4 denied, 8 failed.
+    Attributes:
+      association_id: The association.
+      flags: Empty, unless the request was denied or has failed.
+      local_tsn: The TSN of the next DATA chunk that we send.
+      remote_tsn: The TSN of the next DATA chunk that the peer sends.
+
+    Source: RFC 6525 section 6.1.2.
     """
 
     association_id: int
-    flags: int
+    flags: ReconfigurationFlags
     local_tsn: int
     remote_tsn: int
 
 
 @frozen(kw_only=True)
 class StreamChange(Frozen):
-    """Streams were added.  Source: RFC 6525 section 6.1.3.  ``flags``: 4 denied, 8 failed."""
+    """Streams were added, or the peer has not granted that.
+
+    Attributes:
+      association_id: The association.
+      flags: Empty, unless the request was denied or has failed.
+      inbound_streams: Number of streams that the peer may send on now.
+      outbound_streams: Number of streams that we may send on now.
+
+    Source: RFC 6525 section 6.1.3.
+    """
 
     association_id: int
-    flags: int
+    flags: ReconfigurationFlags
     inbound_streams: int
     outbound_streams: int
 
@@ -481,6 +514,44 @@ class SendInfo(NamedTuple):
     address: Address | None = None
     retransmissions: int | None = None
     priority: int | None = None
+
+
+class ReconfigurationKind(enum.IntEnum):
+    """What can be asked of a peer, by the parameters of RFC 6525 section 4."""
+
+    RESET_OUTGOING = 13
+    RESET_INCOMING = 14
+    RESET_ASSOCIATION = 15
+    ADD_OUTGOING = 17
+    ADD_INCOMING = 18
+
+
+class ReconfigurationRequest(NamedTuple):
+    """A request to the peer: the streams to be reset, none for all, or how many to add."""
+
+    kind: ReconfigurationKind
+    streams: tuple[int, ...] = ()
+    added: int = 0
+
+
+class ReconfigurationResult(enum.IntEnum):
+    """What came of a request (RFC 6525 section 4.4)."""
+
+    NOTHING_TO_DO = 0
+    PERFORMED = 1
+    DENIED = 2
+    WRONG_STREAM = 3
+    REQUEST_IN_PROGRESS = 4
+    BAD_NUMBER = 5
+    IN_PROGRESS = 6
+    FAILED = 7
+    """For a reason that the stack does not tell; it is no number of the RFC's."""
+    GIVEN_UP = 8
+    """The peer has begun anew, or shuts down; that is no number of the RFC's either."""
+
+
+MOST_STREAMS_NAMED: Final = 32_000
+"""Streams that one request names at most: its packet has 65,535 bytes."""
 
 
 @dataclasses.dataclass(slots=True)

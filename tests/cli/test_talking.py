@@ -12,9 +12,22 @@ import pytest
 import trio
 
 import trio_sctp
-from trio_sctp import AssociationChannel, InitMsg, Listener, Ppid, SendBuffer
-from trio_sctp._cli.session import Session
-from trio_sctp.testing import association_pair
+from trio_sctp import (
+    AssociationChannel,
+    AssociationReset,
+    Event,
+    InitMsg,
+    Listener,
+    Ppid,
+    SendBuffer,
+    StreamChange,
+    StreamReset,
+)
+from trio_sctp import (
+    ReconfigurationFlags as Flags,
+)
+from trio_sctp._cli.session import Session, told
+from trio_sctp.testing import association_pair, simulated_network
 
 from ..support.udp_proxy import always, udp_proxy
 from .conftest import HOST, ROOT, OnTerminal, RunCommand, Terminal, command, listening, port_of
@@ -159,6 +172,88 @@ async def test_credit_is_granted_for_what_came_before_an_end_that_is_known(
         await receiver.wait_ended()
         await session.run(receiver)
     assert capfdbinary.readouterr().out == b"0\n1\n2\n3\n4\n"
+
+
+@pytest.mark.parametrize("policy", ["lifetime", "retransmissions"])
+async def test_a_message_is_given_up(
+    policy: str, capfd: pytest.CaptureFixture[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    session = Session(
+        stream=0,
+        ppid=0,
+        unordered=False,
+        format="lines",
+        messages=["lost"],
+        echo=False,
+        active=None,
+        wait=5,
+        quiet=False,
+        **{policy: 0 if policy == "retransmissions" else 500},  # type: ignore[arg-type]
+    )
+    async with simulated_network() as simulation:
+        left, right = simulation.host("192.0.2.1"), simulation.host("192.0.2.2")
+        async with await trio_sctp.open_listener(2905, stack=right) as listener:
+            client = await trio_sctp.open_association("192.0.2.2", 2905, stack=left)
+            server = await listener.accept()
+        async with client, server, trio.open_nursery() as nursery:
+            simulation.network.partition(["192.0.2.1"], ["192.0.2.2"])
+            nursery.start_soon(session.run, client)
+            await trio.sleep(1.5)
+            simulation.network.heal()
+            with pytest.raises(trio.EndOfChannel):
+                await server.receive()
+    assert "* not delivered: 4 bytes on stream 0\n" in capfd.readouterr().err
+
+
+async def test_a_message_with_a_priority_arrives(run: RunCommand, stack: list[object]) -> None:
+    server = await listening(run, *stack)
+    client = await run("connect", HOST, port_of(server), *stack, "--priority", 5, "-m", "urgent")
+    assert await client.wait() == 0
+    assert await server.wait() == 0
+    assert bytes(server.out.data) == b"urgent"
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            StreamReset(association_id=1, flags=Flags.OUTGOING, streams=(3, 4)),
+            "outgoing streams 3 4 begin anew",
+        ),
+        (
+            StreamReset(association_id=1, flags=Flags.INCOMING, streams=()),
+            "all incoming streams begin anew",
+        ),
+        (
+            StreamReset(association_id=1, flags=Flags.OUTGOING | Flags.DENIED, streams=(7,)),
+            "refused: to reset outgoing streams 7",
+        ),
+        (
+            StreamReset(association_id=1, flags=Flags.INCOMING | Flags.FAILED, streams=()),
+            "failed: to reset all incoming streams",
+        ),
+        (
+            AssociationReset(association_id=1, flags=Flags(0), local_tsn=5, remote_tsn=6),
+            "all streams and TSNs begin anew",
+        ),
+        (
+            AssociationReset(association_id=1, flags=Flags.DENIED, local_tsn=5, remote_tsn=6),
+            "refused: to reset all streams and TSNs",
+        ),
+        (
+            StreamChange(association_id=1, flags=Flags(0), inbound_streams=10, outbound_streams=12),
+            "streams: 12 out, 10 in",
+        ),
+        (
+            StreamChange(
+                association_id=1, flags=Flags.FAILED, inbound_streams=10, outbound_streams=10
+            ),
+            "failed: to add streams",
+        ),
+    ],
+)
+def test_what_is_told_of_streams_that_change(event: Event, text: str) -> None:
+    assert told(event) == text
 
 
 async def test_several_addresses_on_each_side(run: RunCommand, udp_port: int) -> None:
@@ -396,6 +491,17 @@ def test_quiet_is_quiet_of_the_stack_too(monkeypatch: pytest.MonkeyPatch) -> Non
         (["connect", HOST, "no-such"], 1, "'no-such' is not a service"),
         (["connect", HOST, "M3UA"], 1, "with 127.0.0.1 port 2905 over UDP"),
         (["connect", HOST, "1", "--send", "-", "-m", "x"], 2, "--send and --message exclude each"),
+        (
+            ["connect", HOST, "1", "--lifetime", "5", "--priority", "0", "-m", "x"],
+            2,
+            "--lifetime and --priority exclude each other",
+        ),
+        (["listen", "0", "--priority", "-1"], 2, "-1 is not in the range 0<=x<=4294967295"),
+        (
+            ["connect", HOST, "1", "--send", "-", "--retransmissions", "1"],
+            2,
+            "--send and --retransmissions exclude each",
+        ),
         (["listen", "0", "--receive", ".", "--echo"], 2, "--receive and --echo exclude each other"),
         (["connect", HOST, "2905", "--send", "no such file"], 2, "does not exist"),
         (["connect", HOST, "2905", "--send", "-", "--receive", "-"], 2, "exclude each other"),

@@ -174,6 +174,8 @@ RIGHT: dict[str, Right] = {
     "Endpoint.send": lambda w: {**message(w), **association(w)},
     "Endpoint.send_nowait": lambda w: {**message(w), **association(w)},
     "Endpoint.set_option": lambda w: {"value": RtoInfo(), **association(w)},
+    "Endpoint.deactivate_key": lambda w: {"id": 1, **association(w)},
+    "Endpoint.delete_key": lambda w: {"id": 1, **association(w)},
     "Endpoint.statistics": nothing,
     "Endpoint.stop_listening": nothing,
     "Inbox.aclose": nothing,
@@ -199,6 +201,8 @@ RIGHT: dict[str, Right] = {
     "Association.send": message,
     "Association.send_nowait": message,
     "Association.set_option": lambda w: {"value": RtoInfo()},
+    "Association.deactivate_key": lambda w: {"id": 1},
+    "Association.delete_key": lambda w: {"id": 1},
     "Association.statistics": nothing,
     "Association.status": nothing,
     "Association.wait_ended": nothing,
@@ -223,6 +227,8 @@ RIGHT: dict[str, Right] = {
     "AssociationChannel.send": message,
     "AssociationChannel.send_nowait": message,
     "AssociationChannel.set_option": lambda w: {"value": RtoInfo()},
+    "AssociationChannel.deactivate_key": lambda w: {"id": 1},
+    "AssociationChannel.delete_key": lambda w: {"id": 1},
     "AssociationChannel.statistics": nothing,
     "AssociationChannel.status": nothing,
     "AssociationChannel.wait_ended": nothing,
@@ -481,6 +487,7 @@ WRONG: dict[str, list[Wrong]] = {
     "Listener.set_option.value": [
         (PrimaryAddress(("192.0.2.1", 1)), ValueError, "PrimaryAddress belongs to one .* has none"),
     ],
+    "id": number("id", 0, 65535),
     "code": u32("code"),
 }
 WRONG["local_port"] = WRONG["port"]
@@ -631,6 +638,12 @@ OF_TYPE: dict[str, tuple[list[Any], str]] = {
     "bool": ([1, 0, "no"], "must be True or False, not {}"),
     "str": ([5, b"eth0"], "must be a str, not {}"),
     "Address": (["192.0.2.1", 5], r"must be a tuple \(host, port\), not {}"),
+    "bytes": (["secret", 5], r"must be bytes, not \w+"),  # a secret is not repeated
+    "Sequence[int]": ([0, "0", b"0"], r"must be a list of chunk types, such as \[0\], not {}"),
+    "Sequence[HmacAlgorithm]": (
+        [1, "SHA_1"],
+        r"must be a list of HmacAlgorithm, such as .*, not {}",
+    ),
     "PeerAddressFlags": ([1, "x"], "must be PeerAddressFlags, not {}"),
     "Scheduler": ([1, "FCFS", None], "must be a Scheduler, not {}"),
 }

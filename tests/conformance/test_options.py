@@ -11,6 +11,7 @@ import trio
 
 import trio_sctp
 from trio_sctp import (
+    ActiveKey,
     AdaptationIndication,
     AdaptationLayer,
     AsconfSupported,
@@ -18,6 +19,8 @@ from trio_sctp import (
     AssociationLost,
     AssociationState,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AuthSupported,
     AutoAsconf,
     AutoClose,
@@ -32,10 +35,12 @@ from trio_sctp import (
     EventSubscription,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithms,
     InitMsg,
     Interleaving,
     IPv6Only,
     Linger,
+    LocalAuthChunks,
     MappedV4,
     MaxBurst,
     MaxSegment,
@@ -50,6 +55,7 @@ from trio_sctp import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
+    PeerAuthChunks,
     PrimaryAddress,
     Priority,
     ProbeInterval,
@@ -1096,6 +1102,8 @@ def test_every_option_is_tested_here() -> None:
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
     tested |= {StreamPriority, Interleaving}  # test_schedulers.py, test_interleaving.py
+    tested |= {AuthChunks, LocalAuthChunks, PeerAuthChunks}  # test_authentication
+    tested |= {HmacAlgorithms, AuthKey, ActiveKey}
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well
     options = {
         value

@@ -14,7 +14,8 @@ when nothing has come for a minute.  A client comes to each port of the block's 
 ``b"hello"``, waits for an answer, and leaves.  A block that opens a simulated network of its own is
 left alone.  A program that waits for SIGTERM gets one.
 
-What a block prints is what an ``output`` block directly behind it shows, if there is one.
+What a block prints is what an ``output`` block directly behind it shows, if there is one, where
+``...`` is the rest of a line.
 
 A comment in the line above a block changes that:
 

@@ -512,7 +512,7 @@ def check_outbound(association: EngineAssociation) -> None:
         assert path.flight == sum(chunk.size for chunk in on_path)
         assert path.cwnd >= path.mtu
     messages = {id(chunk.message): chunk.message for chunk in chunks}
-    messages.update((id(message), message) for message in outbound.waiting())
+    messages.update((id(message), message) for message in (*outbound.queued(), *outbound.waiting))
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)

@@ -572,19 +572,34 @@ def test_a_skip_of_a_stream_that_there_is_not() -> None:
 # -- streams that begin again (2.3.2) ----------------------------------------------------------
 
 
-def test_a_stream_begins_again_at_both_ends() -> None:
+def test_a_stream_begins_again_at_the_sender() -> None:
     peer = sender()
-    for unordered in (False, True):
-        peer.send(b"x", info(3, unordered=unordered))
-    peer.association.outbound.begin_again(3)
-    for unordered in (False, True):
-        peer.send(b"x", info(3, unordered=unordered))
-    assert [chunk.mid for chunk in chunks(peer.sent)] == [0, 0, 0, 0]
-    peer.give(peer.whole(b"a", stream=3))
-    assert peer.association.inbound is not None
-    peer.association.inbound.begin_again(3)
-    peer.give(peer.whole(b"b", stream=3))
-    assert peer.received() == [b"a", b"b"]
+    outbound = peer.association.outbound
+    for reset in (False, True):
+        for unordered in (False, True):
+            peer.send(b"x", info(3, unordered=unordered))
+        peer.send(b"x", info(4))
+        outbound.hold([3])
+        outbound.release(reset=not reset)
+    mids = [(chunk.stream, chunk.mid) for chunk in chunks(peer.sent)]
+    assert mids == [(3, 0), (3, 0), (4, 0), (3, 0), (3, 0), (4, 1)]
+
+
+def test_a_stream_begins_again_at_the_receiver() -> None:
+    """What comes behind the reset waits until all before it has come."""
+    peer = Interleaver()
+    inbound = peer.association.inbound
+    assert inbound is not None
+    lost = peer.whole(b"a", stream=3)
+    peer.give(peer.part(b"u", 0, FIRST | UNORDERED, stream=3))
+    inbound.reset_at(peer.tsn - 1, (3,))
+    peer.give(peer.whole(b"b", stream=3), peer.part(b"c", 0, FIRST, stream=3, mid=1))
+    assert not peer.received()
+    peer.give(lost)
+    assert inbound.finish_reset() == (3,)
+    peer.give(peer.part(b"d", 1, LAST, stream=3, mid=1))
+    assert peer.received() == [b"a", b"b", b"cd"]
+    assert inbound.held == 0
 
 
 # -- bounds ------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ PACKAGE = "trio_sctp._engine."
 CHANCE = {"tie_tags", "heartbeat_at", "heartbeat_nonce"}
 """What is drawn by lot."""
 COUNTS = {"packets", "chunks", "alone", "sent", "answered"}
-COUNTS |= {"retransmitted", "gap_blocks", "duplicate_chunks", "overtaking_chunks"}
+COUNTS |= {"abandoned", "retransmitted", "gap_blocks", "duplicate_chunks", "overtaking_chunks"}
 """What goes on to be counted."""
 OWN = {"id", "initiation", "parameters", "unread"}
 """What is not of the new association: the id stays, as does what the program has not taken, and the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import struct
+from typing import Any
 
 import google_crc32c
 import pytest
@@ -52,6 +53,26 @@ def aborts(causes: list[Tlv], reflected: bool) -> tuple[wire.Chunk, bytes]:
     return wire.Abort(causes, reflected, bare(built)[4:]), built
 
 
+def reconfigs() -> st.SearchStrategy[tuple[wire.Chunk, bytes]]:
+    streams = st.lists(U16, max_size=6).map(tuple)
+    out = st.builds(wire.ReconfigRequest, st.just(13), U32, U32, U32, streams)
+    into = st.builds(wire.ReconfigRequest, st.just(14), U32, streams=streams)
+    whole = st.builds(wire.ReconfigRequest, st.just(15), U32)
+    more_out, more_in = (
+        st.builds(wire.ReconfigRequest, st.just(kind), U32, count=U16) for kind in (17, 18)
+    )
+    tsns = st.none() | st.tuples(U32, U32)
+    responses = st.lists(st.builds(wire.ReconfigResponse, U32, U32, tsns), min_size=1, max_size=2)
+    parts: st.SearchStrategy[Any] = st.one_of(
+        st.tuples(st.just([]), st.tuples(out, into) | st.tuples(more_out, more_in)),
+        st.tuples(st.just([]), st.tuples(st.one_of(out, into, whole, more_out, more_in))),
+        st.tuples(responses, st.just(())),
+        st.tuples(responses.map(lambda some: some[:1]), st.tuples(out)),
+    )
+    made = parts.map(lambda part: wire.Reconfig(part[0], list(part[1])))
+    return made.map(lambda reconfig: (reconfig, wire.reconfig_chunk(reconfig)))
+
+
 def length_of(chunk: bytes) -> int:
     return int.from_bytes(chunk[2:4], "big")
 
@@ -89,6 +110,7 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
     "FORWARD TSN": st.tuples(U32, PAIRS).map(
         lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
     ),
+    "RE-CONFIG": reconfigs(),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -214,6 +236,7 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         14: "SHUTDOWN_COMPLETE",
         15: "AUTH",  # RFC 4895 section 4.1
         64: "I_DATA",  # RFC 8260 section 5.1
+        130: "RE_CONFIG",  # RFC 6525 section 3.1
         132: "PAD",  # RFC 4820 section 3
         192: "FORWARD_TSN",  # RFC 3758 section 3.2
         194: "I_FORWARD_TSN",  # RFC 8260 section 5.2
@@ -236,6 +259,15 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         0x8008: "SUPPORTED_EXTENSIONS",  # RFC 5061 section 4.2.7
         0xC000: "FORWARD_TSN_SUPPORTED",  # RFC 3758 section 3.1
         0xC006: "ADAPTATION_INDICATION",  # RFC 5061 section 4.2.6
+    },
+    wire.ReconfigParameter: {
+        # RFC 6525, table 2
+        13: "OUTGOING_RESET",
+        14: "INCOMING_RESET",
+        15: "ASSOCIATION_RESET",
+        16: "RESPONSE",
+        17: "ADD_OUTGOING",
+        18: "ADD_INCOMING",
     },
     wire.Cause: {
         # Table 7, section 3.3.10
@@ -308,6 +340,7 @@ _VALUES = (
     wire.ShutdownComplete,
     wire.ForwardTsn,
     wire.Auth,
+    wire.Reconfig,
     wire.UnknownChunk,
     wire.BadChunk,
 )

@@ -14,6 +14,7 @@ from trio_sctp import (
     AssociationState,
     Endpoint,
     Event,
+    ExposePotentiallyFailed,
     Message,
     PathState,
     PeerAddressChange,
@@ -21,6 +22,7 @@ from trio_sctp import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressState,
+    PeerAddressThresholds,
     PrimaryAddress,
     SetPeerPrimaryAddress,
     open_association,
@@ -308,6 +310,41 @@ async def test_paths_survive_a_kernel_that_hides_potential_failure(net: Network)
         assert path(association, net.right_hosts[1]).state is PathState.ACTIVE
         assert left.endpoint.association_at((first, right.endpoint.port)) is association
         assert not left.events
+
+
+async def test_a_program_need_not_be_told_of_potential_failure(net: Network) -> None:
+    first = net.right_hosts[0]
+    async with associated(net) as (left, right, association, _):
+        association.set_option(ExposePotentiallyFailed(False))
+        association.set_option(PeerAddressThresholds(pathmaxrxt=9))  # so for long
+        net.down(0)
+        await association.send(b"moves over")
+        await right.message(b"moves over")
+        hidden = path(association, first)
+        assert hidden.state is PathState.POTENTIALLY_FAILED
+        assert (hidden.cwnd, hidden.srtt, hidden.rto, hidden.mtu) == (0, 0, 0, 0)
+        net.up(0)
+        moved_back = False
+        while not moved_back:
+            text = b"%d" % len(right.messages)
+            await association.send(text)
+            moved_back = (await right.message(text)).address[0] == net.left_hosts[0]
+        assert not left.events
+
+
+async def test_a_primary_path_that_fails_gives_way_for_good(net: Network) -> None:
+    async with associated(net) as (left, right, association, _):
+        association.set_option(PeerAddressThresholds(switchover=1))
+        first, second = net.right_hosts
+        net.down(0)
+        await association.send(b"moves over")
+        await left.change(PeerAddressState.ADDR_UNREACHABLE, first)
+        assert path(association, second).primary
+        net.up(0)
+        await left.change(PeerAddressState.ADDR_AVAILABLE, first)
+        assert path(association, second).primary
+        await association.send(b"stays there")
+        assert (await right.message(b"stays there")).address[0] == net.left_hosts[1]
 
 
 # -- which address -----------------------------------------------------------------------------

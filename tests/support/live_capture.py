@@ -13,7 +13,7 @@ import trio
 
 from trio_sctp._ladder.capture import Capture
 from trio_sctp._ladder.chart import Chart, draw
-from trio_sctp._ladder.chunks import type_name
+from trio_sctp._ladder.extensions import type_name
 
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
 

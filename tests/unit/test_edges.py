@@ -24,6 +24,7 @@ from trio_sctp import (
     Message,
     OptionUnsupported,
     PartialDeliveryAborted,
+    ReconfigurationFlags,
     SendBuffer,
     StatusState,
     StreamChange,
@@ -309,7 +310,8 @@ async def test_a_cancelled_attempt_is_aborted_and_its_socket_too() -> None:
 async def test_a_change_of_streams_is_known_however_few_events_are_wanted() -> None:
     endpoint, socket = await endpoint_with(ID)
     association = endpoint.associations[ID]
-    event = StreamChange(association_id=ID, flags=0, inbound_streams=20, outbound_streams=30)
+    none = ReconfigurationFlags(0)
+    event = StreamChange(association_id=ID, flags=none, inbound_streams=20, outbound_streams=30)
     socket.arrive(event, message(ID))
     assert isinstance(await endpoint.receive(), Message)
     assert (association.inbound_streams, association.outbound_streams) == (20, 30)

@@ -149,6 +149,11 @@ ASKS = {
     "COOKIE ECHO": (COOKIE, wire.chunk(ChunkType.COOKIE_ACK)),
     "SHUTDOWN": (wire.shutdown_chunk(4), wire.chunk(ChunkType.SHUTDOWN_ACK)),
     "SHUTDOWN ACK": (wire.chunk(ChunkType.SHUTDOWN_ACK), wire.shutdown_complete_chunk()),
+    "ASCONF": (wire.chunk(193, bytes(4)), wire.chunk(128, bytes(4))),
+    "RE-CONFIG": (
+        wire.chunk(130, wire.tlv(15, bytes(4))),
+        wire.chunk(130, wire.tlv(16, bytes(4) + b"\0\0\0\1")),
+    ),
     "HEARTBEAT": (wire.heartbeat_chunk(b"h"), wire.heartbeat_chunk(b"h", ack=True)),
 }
 each_question = pytest.mark.parametrize(("asks", "answer"), ASKS.values(), ids=ASKS)
@@ -172,6 +177,12 @@ def test_copies_that_are_all_answered_have_arrived(name: str) -> None:
 def test_an_answer_to_another_heartbeat_is_none() -> None:
     other = wire.heartbeat_chunk(b"other", ack=True)
     assert fates(there(wire.heartbeat_chunk(b"h")), back(other, time=1.0))[0] == "not answered"
+
+
+def test_an_answer_to_another_request_is_none() -> None:
+    asks, _ = ASKS["RE-CONFIG"]
+    other = wire.chunk(130, wire.tlv(16, b"\0\0\0\7\0\0\0\1"))
+    assert fates(there(asks), back(other, time=1.0))[0] == "not answered"
 
 
 def test_what_is_open_when_an_association_ends_is_no_loss() -> None:

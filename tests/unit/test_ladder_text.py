@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import subprocess
 import textwrap
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trio_sctp._engine import wire
 from trio_sctp._engine.wire import ChunkType, Tlv
+from trio_sctp._ladder.capture import Capture
 from trio_sctp._ladder.chart import CapturedPacket, draw
 from trio_sctp._ladder.text import text
 
-from ..support.ladders import A2, B2, A, B, C, data, init, init_ack, packet, sack
+from ..support.ladders import A2, B2, TAG, A, B, C, data, init, init_ack, packet, sack
+
+dpkt: Any = importlib.import_module("dpkt")
 
 
 def ladder(
@@ -314,24 +322,232 @@ def test_a_ppid_in_the_wrong_byte_order_is_pointed_out() -> None:
     ]
 
 
-def test_chunks_that_the_engine_does_not_know() -> None:
-    address = wire.tlv(5, bytes([10, 0, 0, 9]))
-    reset = wire.tlv(13, bytes(12))
-    assert labels(
-        packet(A, B, wire.chunk(193, bytes(4) + wire.tlv(0xC001, bytes(4) + address))),
-        packet(A, B, wire.chunk(193, bytes(4) + wire.tlv(0xC002, bytes(3)))),
-        packet(B, A, wire.chunk(128, bytes(4))),
-        packet(A, B, wire.chunk(130, reset)),
-        packet(A, B, wire.chunk(194, bytes(12))),
-        packet(A, B, wire.chunk(64, bytes(4))),
+def u16(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(2, "big") for number in numbers)
+
+
+def u32(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(4, "big") for number in numbers)
+
+
+def address(host: bytes) -> bytes:
+    return wire.tlv(5 if len(host) == 4 else 6, host)
+
+
+ASSOCIATION = [packet(A, B, init(50, tag=9), tag=0), packet(B, A, init_ack(100, tag=8), tag=9)]
+
+
+def said(*chunks: bytes) -> list[str]:
+    """What is said of these chunks, which A sends to B on an association."""
+    lines = ladder([*ASSOCIATION, *(packet(A, B, chunk, tag=8) for chunk in chunks)]).splitlines()
+    return [line.split("|  ", 1)[1] for line in lines[-len(chunks) :]]
+
+
+def test_addresses_that_change() -> None:
+    """RFC 5061."""
+    own = address(bytes([10, 0, 0, 1]))
+    first = address(bytes([10, 0, 0, 9]))
+    second = address(bytes(15) + b"\1")
+    assert said(
+        wire.chunk(193, u32(50) + own + wire.tlv(0xC001, u32(1) + first)),
+        wire.chunk(
+            193,
+            u32(51)
+            + own
+            + wire.tlv(0xC002, u32(1) + first)
+            + wire.tlv(0xC004, u32(2) + second)
+            + wire.tlv(0xBEEF, b"?"),
+        ),
+        wire.chunk(193, u32(52) + own + wire.tlv(0xC002, bytes(3))),
+        wire.chunk(128, u32(50)),
+        wire.chunk(128, u32(51) + wire.tlv(0xC005, u32(1))),
+        wire.chunk(128, u32(52) + wire.tlv(0xC003, u32(1) + wire.tlv(0xA0, b""))),
+        wire.chunk(128, bytes(3)),
     ) == [
         "ASCONF add 10.0.0.9",
+        "ASCONF delete 10.0.0.9, make primary ::1",
         "ASCONF delete an address",
         "ASCONF ACK",
-        "RE-CONFIG reset outgoing streams",
-        "I-FORWARD TSN",
-        "I-DATA malformed (too short)",
+        "ASCONF ACK",
+        "ASCONF ACK request to delete last remaining IP address",
+        "ASCONF ACK malformed (too short)",
     ]
+
+
+def test_streams_that_are_reset_and_added() -> None:
+    """RFC 6525."""
+    assert said(
+        wire.chunk(130, wire.tlv(13, u32(50, 100, 52) + u16(3, 4))),
+        wire.chunk(130, wire.tlv(13, u32(51, 100, 49))),
+        wire.chunk(130, wire.tlv(14, u32(52) + u16(7))),
+        wire.chunk(130, wire.tlv(14, u32(53))),
+        wire.chunk(130, wire.tlv(15, u32(54))),
+        wire.chunk(130, wire.tlv(17, u32(55) + u16(12, 0)) + wire.tlv(18, u32(56) + u16(1, 0))),
+        wire.chunk(130, wire.tlv(16, u32(100, 1)) + wire.tlv(13, u32(57, 100, 60) + u16(0))),
+        wire.chunk(130, wire.tlv(16, u32(101, 6))),
+        wire.chunk(130, wire.tlv(16, u32(102, 99, 7, 8))),
+        wire.chunk(130, wire.tlv(17, u32(58)) + wire.tlv(99, u32(1))),
+        wire.chunk(130, b"\0\x10\0\xff"),
+    ) == [
+        "RE-CONFIG reset outgoing streams 3 4 after TSN 3",
+        "RE-CONFIG reset all outgoing streams",
+        "RE-CONFIG reset incoming streams 7",
+        "RE-CONFIG reset all incoming streams",
+        "RE-CONFIG reset all streams and TSNs",
+        "RE-CONFIG add 12 outgoing streams, add 1 incoming streams",
+        "RE-CONFIG answer: done, reset outgoing streams 0 after TSN 11",
+        "RE-CONFIG answer: in progress",
+        "RE-CONFIG answer: result 99",
+        "RE-CONFIG parameter 17, parameter 99",
+        "RE-CONFIG",
+    ]
+
+
+def test_messages_that_are_interleaved_or_given_up() -> None:
+    """RFC 8260 and RFC 3758."""
+    first = u32(50) + u16(3, 0) + u32(7, 46) + b"be"
+    other = u32(51) + u16(4, 0) + u32(7, 1) + b"gin"
+    assert said(
+        wire.chunk(64, first, wire.FIRST),
+        wire.chunk(64, other, wire.LAST | wire.UNORDERED),
+        wire.chunk(64, u32(52) + u16(3, 0) + u32(8, 46) + b"whole", wire.WHOLE),
+        wire.chunk(64, bytes(4)),
+        wire.chunk(194, u32(52)),
+        wire.chunk(194, u32(52) + u16(3, 0) + u32(8) + u16(4, 1) + u32(7) + b"odd"),
+        wire.chunk(194, bytes(3)),
+        wire.forward_tsn_chunk(52, [(3, 4), (1, 0)]),
+        wire.forward_tsn_chunk(52, [(stream, 0) for stream in range(20)]),
+    ) == [
+        "I-DATA 1 begin of message 7 stream 3 ppid 46 DIAMETER b'be'",
+        "I-DATA 2 end of message 7 unordered b'gin'",
+        "I-DATA 3 stream 3 ppid 46 DIAMETER b'whole'",
+        "I-DATA malformed (too short)",
+        "I-FORWARD TSN 3",
+        "I-FORWARD TSN 3 skips stream 3 to MID 8, 4 unordered to MID 7",
+        "I-FORWARD TSN malformed (too short)",
+        "FORWARD TSN 3 skips stream 3 to SSN 4, 1 to SSN 0",
+        "FORWARD TSN 3 skips stream "
+        + ", ".join(f"{stream} to SSN 0" for stream in range(8))
+        + " and 12 more",
+    ]
+
+
+def test_authentication_and_congestion() -> None:
+    """RFC 4895, and ECN, as RFC 4960 has it."""
+    assert said(
+        wire.chunk(15, u16(0, 3) + bytes(32)),
+        wire.chunk(15, u16(7, 1) + bytes(20)),
+        wire.chunk(15, u16(7, 2) + bytes(20)),
+        wire.chunk(15, bytes(3)),
+        wire.chunk(12, u32(105)),
+        wire.chunk(13, u32(53)),
+        wire.chunk(13, b""),
+    ) == [
+        "AUTH key 0 SHA-256",
+        "AUTH key 7 SHA-1",
+        "AUTH key 7 HMAC 2",
+        "AUTH malformed (too short)",
+        "ECNE 6",
+        "CWR 4",
+        "CWR malformed (too short)",
+    ]
+
+
+def test_what_an_init_offers() -> None:
+    def offers(*parameters: Tlv) -> str:
+        chunk = wire.init_chunk(wire.Init(TAG, 65536, 10, 2048, 1, [*parameters]))
+        (label,) = labels(packet(A, B, chunk, tag=0))
+        return label.removeprefix("INIT streams 10/2048").removeprefix(" ")
+
+    extensions = Tlv(0x8008, bytes([192, 130, 15, 193, 128, 64, 194, 99]))
+    assert offers() == ""
+    assert offers(Tlv(0xC000, b""), Tlv(0x8000, b"")) == "with FORWARD-TSN ECN"
+    assert offers(Tlv(0x8008, bytes([192])), Tlv(0xC000, b"")) == "with FORWARD-TSN"
+    assert offers(extensions) == ("with FORWARD-TSN RE-CONFIG AUTH ASCONF I-DATA I-FORWARD-TSN 99")
+    authentication = Tlv(0x8002, bytes(32)), Tlv(0x8004, u16(3, 1))
+    assert offers(Tlv(0x8008, bytes([15])), *authentication) == "with AUTH"
+    assert offers(
+        *authentication, Tlv(0x8003, bytes([193, 128, 0])), Tlv(0x8008, bytes([15, 193, 128]))
+    ) == ("with ASCONF AUTH (ASCONF DATA by SHA-256 SHA-1)")
+    assert offers(Tlv(0x8004, b"\0\3\0"), Tlv(0x8003, b"\1")) == "with AUTH (INIT by SHA-256)"
+
+
+@pytest.mark.peer("tshark")
+def test_tshark_says_the_same_of_extensions(tmp_path: Path) -> None:
+    offered = wire.InitAck(8, 65536, 5, 10, 100, [Tlv(0x8008, bytes([130, 64, 15])), HMACS])
+    reset = wire.tlv(16, u32(100, 1)) + wire.tlv(13, u32(57, 100, 102) + u16(3, 4))
+    add = wire.tlv(17, u32(58) + u16(12, 0))
+    skip = u32(103) + u16(3, 0) + u32(8) + u16(4, 1) + u32(7)
+    address_to_add = wire.tlv(0xC001, u32(1) + address(bytes([10, 0, 0, 9])))
+    delete = wire.tlv(0xC002, u32(1) + address(bytes([10, 0, 0, 1])))
+    file = tmp_path / "extensions.pcap"
+    chunks = [
+        wire.init_chunk(offered),
+        wire.chunk(15, u16(7, 3) + bytes(32)),
+        wire.chunk(130, reset),
+        wire.chunk(130, add),
+        wire.chunk(64, u32(101) + u16(4, 0) + u32(7, 1) + b"gin", wire.LAST | wire.UNORDERED),
+        wire.chunk(194, skip),
+        wire.chunk(193, u32(50) + address(bytes([10, 0, 0, 1])) + address_to_add),
+        wire.chunk(128, u32(50) + wire.tlv(0xC003, u32(1) + wire.tlv(0xA0, delete))),
+        wire.chunk(12, u32(105)),
+        wire.chunk(13, u32(103)),
+    ]
+    with file.open("wb") as stream:
+        writer = dpkt.pcap.Writer(stream, linktype=dpkt.pcap.DLT_RAW)
+        for one in chunks:
+            data = wire.seal(2905, 2905, 8, [one])
+            ends = {"src": bytes([10, 0, 0, 1]), "dst": bytes([10, 0, 0, 2])}
+            writer.writepkt(bytes(dpkt.ip.IP(**ends, p=132, data=data, len=20 + len(data))), 0.0)
+    shown = subprocess.run(
+        ["tshark", "-r", file, "-V"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "Malformed" not in shown
+    with file.open("rb") as stream:
+        arrows = draw(Capture(stream, "extensions").packets(), infer=False).arrows
+    names = [str(arrow.chunks[0]) for arrow in arrows]
+    for said, of_tshark in zip(names, re.split(r"(?m)^Frame \d+", shown)[1:], strict=True):
+        words = TSHARK[said]
+        for word in words:
+            assert re.search(word, of_tshark), (said, word, of_tshark)
+
+
+HMACS = Tlv(0x8004, b"\0\3")
+TSHARK = {
+    "INIT ACK streams 5/10 with RE-CONFIG I-DATA AUTH": [
+        r"Supported chunk type: RE_CONFIG",
+        r"Supported chunk type: I_DATA",
+        r"Supported chunk type: AUTH",
+        r"HMAC identifier: SHA-256",
+    ],
+    "AUTH key 7 SHA-256": [r"AUTH chunk", r"Shared key identifier: 7", r"SHA-256"],
+    "RE-CONFIG answer: done, reset outgoing streams 3 4 after TSN 3": [
+        r"Result: Performed",
+        r"Senders last assigned TSN: 102",
+        r"Stream Identifier: 3",
+        r"Stream Identifier: 4",
+    ],
+    "RE-CONFIG add 12 outgoing streams": [r"Number of streams: 12"],
+    "I-DATA 2 end of message 7 unordered b'gin'": [
+        r"I_DATA chunk",
+        r"Message identifier: 7",
+        r"U-Bit: Unordered",
+        r"E-Bit: Last segment",
+    ],
+    "I-FORWARD TSN 4 skips stream 3 to MID 8, 4 unordered to MID 7": [
+        r"Stream identifier: 3",
+        r"Message identifier: 8",
+        r"Stream identifier: 4",
+        r"Message identifier: 7",
+    ],
+    "ASCONF add 10.0.0.9": [r"Add IP address parameter \(Address: 10\.0\.0\.9"],
+    "ASCONF ACK request to delete last remaining IP address": [
+        r"Cause code: Request to delete last address"
+    ],
+    "ECNE 1": [r"Lowest TSN: .*105"],
+    "CWR 4": [r"Lowest TSN: .*103"],
+}
+"""What the ladder says of each packet, and what tshark does."""
 
 
 def test_many_gaps_are_cut_short() -> None:

@@ -54,6 +54,8 @@ RANGES: dict[str, dict[str, str]] = {
         "sackdelay": "1 to 500",
     },
     "EncapsulationPort": {"port": U16},
+    "AuthKey": {"id": U16},
+    "ActiveKey": {"id": U16},
     "AdaptationLayer": {"adaptation_ind": U32},
     "DefaultSendParams": {
         "stream": U16,
@@ -87,6 +89,7 @@ ZERO_STANDS_FOR = {
 READ_ONLY = {"number_peer_destinations", "peer_rwnd", "local_rwnd"}
 OTHERS: dict[str, dict[str, Any]] = {
     "Linger": {"enabled": True},
+    "AuthKey": {"secret": b""},
     "DelayedAck": {"delay": None, "freq": None},
 }
 FIELDS = [(kind, field) for kind, fields in RANGES.items() for field in fields]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import trio_sctp
 from trio_sctp import AssociationState, PeerAddressState
+from trio_sctp import ReconfigurationFlags as Flags
 from trio_sctp._values import FailedFragment
 
 pytest.importorskip("fcntl", reason="of Linux, whose modules are not for Windows")
@@ -121,16 +122,21 @@ def failed(first: bool, last: bool) -> FailedFragment:
         (note(0x8009, struct.pack("=i", ID)), trio_sctp.SenderDry(association_id=ID)),
         (
             note(0x800A, struct.pack("=iHH", ID, 1, 5), 2),
-            trio_sctp.StreamReset(association_id=ID, flags=2, streams=(1, 5)),
+            trio_sctp.StreamReset(association_id=ID, flags=Flags.OUTGOING, streams=(1, 5)),
         ),
         (
             note(0x800B, struct.pack("=iII", ID, 11, 12), 4),
-            trio_sctp.AssociationReset(association_id=ID, flags=4, local_tsn=11, remote_tsn=12),
+            trio_sctp.AssociationReset(
+                association_id=ID, flags=Flags.DENIED, local_tsn=11, remote_tsn=12
+            ),
         ),
         (
             note(0x800C, struct.pack("=iHH", ID, 8, 9)),
             trio_sctp.StreamChange(
-                association_id=ID, flags=0, inbound_streams=8, outbound_streams=9
+                association_id=ID,
+                flags=Flags(0),
+                inbound_streams=8,
+                outbound_streams=9,
             ),
         ),
         (

@@ -13,9 +13,13 @@ from trio_sctp import (
     AssocParams,
     Endpoint,
     EventSubscription,
+    ExposePotentiallyFailed,
     InitMsg,
+    PathState,
     PeerAddressFlags,
     PeerAddressParams,
+    PeerAddressState,
+    PeerAddressThresholds,
     ReceiveBuffer,
     RtoInfo,
     SenderDry,
@@ -25,7 +29,8 @@ from trio_sctp import (
 from trio_sctp.testing import simulated_network
 
 FLAGS = PeerAddressFlags
-HERE, OTHER, THERE = "192.0.2.1", "198.51.100.1", "192.0.2.2"
+HERE, OTHER = "192.0.2.1", "198.51.100.1"
+THERE, ELSEWHERE = "192.0.2.2", "198.51.100.2"
 
 
 @pytest.fixture
@@ -167,6 +172,37 @@ async def test_heartbeats_follow_what_is_set(
         assert heartbeats_sent(channel, demand) == 1
         assert await heartbeats(channel, 100) == 0
         channel.set_option(PeerAddressParams(address=of, flags=FLAGS.HB_ENABLE))
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_path_that_fails_is_shown_and_gives_way_as_options_say(
+    told: bool, autojump_clock: MockClock
+) -> None:
+    options = [PeerAddressThresholds(switchover=0), ExposePotentiallyFailed(told)]
+    async with simulated_network() as network:
+        here, there = network.host(HERE, OTHER), network.host(THERE, ELSEWHERE)
+        async with await open_endpoint(2905, hosts=[THERE, ELSEWHERE], stack=there) as endpoint:
+            endpoint.listen()
+            channel = await open_association(
+                [THERE, ELSEWHERE], 2905, local_hosts=[HERE, OTHER], stack=here, options=options
+            )
+            async with channel.events() as events:
+                network.network.partition([HERE], [THERE])
+                await channel.send(b"x")
+                with trio.move_on_after(5):
+                    await channel.wait_sent()
+                first, second = channel.paths()
+                assert first.state is PathState.POTENTIALLY_FAILED
+                assert (first.primary, second.primary) == (False, True)
+                assert bool(first.cwnd) is bool(first.rto) is bool(first.mtu) is told
+                states: list[object] = []
+                with pytest.raises(trio.WouldBlock):
+                    while True:
+                        event = events.receive_nowait()
+                        states.append(getattr(event, "state", None))
+                failing = [PeerAddressState.ADDR_POTENTIALLY_FAILED] if told else []
+                assert states == [*failing, PeerAddressState.ADDR_MADE_PRIM]
+            channel.abort()
 
 
 async def test_who_begins_to_see_that_all_is_acknowledged_sees_it_at_once(

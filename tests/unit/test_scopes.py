@@ -8,9 +8,12 @@ import pytest
 
 import trio_sctp
 from trio_sctp import (
+    ActiveKey,
     AdaptationLayer,
     AsconfSupported,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AuthSupported,
     AutoAsconf,
     AutoClose,
@@ -25,6 +28,8 @@ from trio_sctp import (
     EventSubscription,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithm,
+    HmacAlgorithms,
     InitMsg,
     Interleaving,
     IPv6Only,
@@ -65,11 +70,13 @@ from ..support.fake_stack import PEER, FakeStack, change, opened
 ID = 100
 
 SOCKET: list[Option] = [
+    AuthChunks([0]),
     BindToDevice("lo"),
     AutoAsconf(True),
     DisableFragments(True),
     DontRoute(True),
     FragmentInterleave(0),
+    HmacAlgorithms([HmacAlgorithm.SHA_1]),
     Linger(True, 5),
     MappedV4(True),
     NoDelay(False),
@@ -101,6 +108,8 @@ NEW: list[Option] = [
     InitMsg(num_ostreams=1, max_instreams=1, max_attempts=1, max_init_timeo=1),
 ]
 ASSOCIATION: list[Option] = [
+    ActiveKey(1),
+    AuthKey(1, b"secret"),
     AssocParams(asocmaxrxt=1, number_peer_destinations=0, peer_rwnd=0, local_rwnd=0, cookie_life=1),
     DefaultSendParams(stream=0, ppid=1, unordered=False, context=0, lifetime=0),
     DelayedAck(freq=1),
@@ -121,7 +130,14 @@ ASSOCIATION: list[Option] = [
 ]
 ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER), StreamPriority(0, 1)]
 
-READ_ONLY = {"AssociationCount", "PeerAddressInfo", "PrStatus", "Status"}
+READ_ONLY = {
+    "AssociationCount",
+    "LocalAuthChunks",
+    "PeerAddressInfo",
+    "PeerAuthChunks",
+    "PrStatus",
+    "Status",
+}
 
 
 def name(option: Option) -> str:
@@ -215,6 +231,8 @@ async def test_an_option_of_a_connect(option: Option) -> None:
         said = f"{name(option)} holds for the whole socket: set it on the endpoint"
     elif isinstance(option, SetPeerPrimaryAddress):
         said = "SetPeerPrimaryAddress can only be set once the association is up"
+    elif isinstance(option, AuthKey):
+        said = "AuthKey is taken over from the endpoint: set it there before connect"
     else:
         await endpoint.connect_init(PEER[0], PEER[1], options=[option])
         assert option in [some for some, _ in socket.options]

@@ -42,7 +42,7 @@ SETTINGS_THAT_MATTER = (
     Setting(
         "net.sctp.auth_enable",
         1,
-        "AuthenticationChange; and ASCONF with peers that require it to be authenticated",
+        "AuthChunks, AuthKey; and ASCONF with peers that require it to be authenticated",
     ),
     Setting("net.sctp.prsctp_enable", 1, "lifetime= of send"),
     Setting("net.sctp.reconf_enable", 1, "StreamReset, AssociationReset, StreamChange"),

@@ -18,7 +18,7 @@ import rich.progress
 from .._ladder.associations import Association
 from .._ladder.capture import Capture, CaptureError
 from .._ladder.chart import Arrow, Chart, draw
-from .._ladder.chunks import KNOWN_NAMES
+from .._ladder.extensions import NAMES
 from .._ladder.flows import Fate
 from .._ladder.svg import svg
 from .._ladder.text import NARROWEST, Row, folded, listed, rows
@@ -68,9 +68,9 @@ class ChunkName(click.ParamType[str]):
     name = "name"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        known = {_plain(name): name for name in KNOWN_NAMES}
+        known = {_plain(name): name for name in NAMES.values()}
         if _plain(value) not in known:
-            self.fail(f"{value!r} is no chunk: there are {', '.join(sorted(KNOWN_NAMES))}")
+            self.fail(f"{value!r} is no chunk: there are {', '.join(sorted(NAMES.values()))}")
         return known[_plain(value)]
 
 

@@ -16,14 +16,18 @@ import trio
 from trio_sctp import (
     AssociationChange,
     AssociationChannel,
+    AssociationReset,
     AssociationState,
     Event,
     Message,
     Passive,
     PeerAddressChange,
+    ReconfigurationFlags,
     RemoteError,
     SendFailed,
     ShutdownReceived,
+    StreamChange,
+    StreamReset,
     Window,
     error_string,
 )
@@ -49,6 +53,9 @@ class Session:
     active: int | None
     wait: float
     quiet: bool
+    lifetime: int | None = None
+    retransmissions: int | None = None
+    priority: int | None = None
     many: bool = False
     """Whether several peers are talked to, so that lines have to say whom they are about."""
 
@@ -146,7 +153,13 @@ class Session:
     async def _send(self, association: AssociationChannel, data: bytes) -> None:
         try:
             await association.send(
-                data, stream=self.stream, ppid=self.ppid, unordered=self.unordered
+                data,
+                stream=self.stream,
+                ppid=self.ppid,
+                unordered=self.unordered,
+                lifetime=self.lifetime,
+                retransmissions=self.retransmissions,
+                priority=self.priority,
             )
         except ValueError as error:
             raise click.ClickException(str(error)) from None
@@ -244,8 +257,29 @@ def told(event: Event) -> str:
             return f"not delivered: {counted(len(data), 'byte')} on stream {stream}"
         case RemoteError(error=error):
             return f"the peer reports an error: {error_string(error)}"
+        case StreamReset(flags=flags, streams=streams):
+            way = " and ".join(name for bit, name in _WAYS.items() if flags & bit)
+            numbers = f" {' '.join(map(str, streams))}" if streams else ""
+            what = f"{'' if streams else 'all '}{way} streams{numbers}"
+            return _outcome(flags, f"reset {what}", f"{what} begin anew")
+        case AssociationReset(flags=flags):
+            return _outcome(flags, "reset all streams and TSNs", "all streams and TSNs begin anew")
+        case StreamChange(flags=flags, outbound_streams=outbound, inbound_streams=inbound):
+            return _outcome(flags, "add streams", f"streams: {outbound} out, {inbound} in")
         case _:
             return repr(event)
+
+
+_WAYS = {ReconfigurationFlags.INCOMING: "incoming", ReconfigurationFlags.OUTGOING: "outgoing"}
+
+
+def _outcome(flags: ReconfigurationFlags, request: str, done: str) -> str:
+    """What became of a request to change streams (RFC 6525 section 6.1)."""
+    if flags & ReconfigurationFlags.DENIED:
+        return f"refused: to {request}"
+    if flags & ReconfigurationFlags.FAILED:
+        return f"failed: to {request}"
+    return done
 
 
 def dump(data: bytes) -> str:

@@ -11,14 +11,20 @@ from typing import Any, TypeVar
 
 import click
 
-from trio_sctp import AssociationChannel, Option
+from trio_sctp import AssociationChannel, EventSubscription, Option
 
+from .._checks import POLICIES
 from .interrupting import INTERRUPTED, Interrupts, say_how_to_abort
 from .session import Session
 from .target import Seconds, enough_streams, to_ppid
 from .transfer import Refused, check_name, receive_file, send_file
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+RECONFIGURED = EventSubscription(
+    stream_reset_event=True, association_reset_event=True, stream_change_event=True
+)
+"""What is told besides the usual: that streams were reset, or added."""
 
 
 @dataclass
@@ -33,7 +39,7 @@ class Talk:
     @property
     def options(self) -> list[Option]:
         """What an association needs for it."""
-        return enough_streams(streams=self.streams, stream=self.session.stream)
+        return [*enough_streams(streams=self.streams, stream=self.session.stream), RECONFIGURED]
 
     async def run(self, association: AssociationChannel, interrupts: Interrupts) -> int:
         """Do it, until it is done or Ctrl-C is pressed, and end the association.
@@ -71,6 +77,7 @@ def talk_options(*, wait: float | None) -> Callable[[F], F]:
             streams: int | None, send: str | None, receive: str | None, **options: Any
         ) -> Any:
             _check_exclusions(click.get_current_context())
+            _check_policies(options)
             _check_paths(send, receive)
             names = Session.__dataclass_fields__
             fields = {name: options.pop(name) for name in names if name in options}
@@ -103,6 +110,12 @@ def _check_exclusions(context: click.Context) -> None:
             raise click.UsageError(f"{name} and {other} exclude each other")
 
 
+def _check_policies(options: dict[str, Any]) -> None:
+    given = [f"--{name}" for name in POLICIES if options[name] is not None]
+    if len(given) > 1:
+        raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
+
+
 def _check_paths(send: str | None, receive: str | None) -> None:
     if send is not None and send != "-":
         try:
@@ -111,6 +124,9 @@ def _check_paths(send: str | None, receive: str | None) -> None:
             raise click.UsageError(f"{error}; --send - sends what comes on the input") from None
     if receive is not None and receive.endswith(("/", os.sep)) and not os.path.isdir(receive):
         raise click.UsageError(f"--receive {receive}: there is no such folder")
+
+
+_U32 = click.IntRange(0, 2**32 - 1)
 
 
 def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
@@ -125,6 +141,24 @@ def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
             help="Payload protocol identifier, by name (ngap, diameter, m3ua…) or number.  [0]",
         ),
         click.option("--unordered", is_flag=True, help="Messages may overtake each other."),
+        click.option(
+            "--lifetime",
+            type=_U32,
+            metavar="MS",
+            help="Give messages up that have not arrived after so many milliseconds.",
+        ),
+        click.option(
+            "--retransmissions",
+            type=_U32,
+            metavar="N",
+            help="Give messages up that were sent again so many times.",
+        ),
+        click.option(
+            "--priority",
+            type=_U32,
+            metavar="N",
+            help="Give messages up to make room for others, which have lower numbers.",
+        ),
         click.option(
             "-f",
             "--format",

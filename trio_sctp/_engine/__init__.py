@@ -6,6 +6,7 @@
     association    one association: its states, and what each chunk means to it; restart, shutdown
     initiation     the active half of its handshake: INIT, COOKIE ECHO, and how often
     heartbeats     what is sent to see whether its addresses work, and whether the peer is there
+    reconfiguration  streams that begin again, or are added: requests of both ends
     bundling       what leaves when, and in which packet
     recovery       what follows from a SACK, or from none: windows, T3-rtx, probes of a shut window
     acknowledging  when a SACK of ours leaves, and what it says

@@ -11,12 +11,15 @@ from .._values import (
     Address,
     Arrival,
     AssociationChange,
+    AssociationReset,
     AssociationState,
     FailedFragment,
     MessageDraft,
     Notification,
     Piece,
     RemoteError,
+    StreamChange,
+    StreamReset,
     abort_reason_untrusted,
     freeze,
 )
@@ -43,6 +46,9 @@ class Beginning:
 
 _Item: TypeAlias = bytes | list[bytes] | Beginning | Notification | FailedFragment | Address
 
+_RECONFIGURED: Final = (StreamReset, AssociationReset, StreamChange)
+_NUMBER_COST: Final = 40  # bytes that a number takes in an event
+
 _NOTHING: Final[deque[_Item]] = deque(maxlen=0)
 """Stands for an empty queue: a deque has room for 64 items, and most associations are idle."""
 
@@ -61,6 +67,7 @@ class Unread:
       messages: Bytes of memory that the messages and pieces take.
       events: Bytes of memory that the events take.
       errors: The part of `events` that errors take which the peer has reported.
+      reconfigured: The part of `events` that tells of streams that were reset or added.
       own: Whether the association was peeled off, and others do not share its queue.
       closed: Whether nobody will take anything any more: what comes is dropped.
       ended: Whether the association has ended.
@@ -83,6 +90,7 @@ class Unread:
         "id",
         "messages",
         "own",
+        "reconfigured",
         "share",
         "source",
     )
@@ -96,6 +104,7 @@ class Unread:
         self.messages: int = 0
         self.events: int = 0
         self.errors: int = 0
+        self.reconfigured: int = 0
         self.own: bool = False
         self.closed: bool = False
         self.ended: bool = False
@@ -165,6 +174,8 @@ class Unread:
         cost = event_cost(event)
         if type(event) is RemoteError:
             self.errors += cost
+        elif type(event) in _RECONFIGURED:
+            self.reconfigured += cost
         self.events += cost
         if self._items is _NOTHING:
             self._items = deque()
@@ -224,6 +235,8 @@ class Unread:
         self.events -= cost
         if type(event) is RemoteError:
             self.errors -= cost
+        elif type(event) in _RECONFIGURED:
+            self.reconfigured -= cost
         elif type(event) is AssociationChange:
             if event.state == AssociationState.RESTART:
                 self._restarted = False
@@ -244,7 +257,7 @@ class Unread:
             self.close()
             return
         kept: deque[_Item] = deque()
-        count = self.events = self.errors = self.messages = 0
+        count = self.events = self.errors = self.messages = self.reconfigured = 0
         for item in self._items:
             if type(item) in (bytes, list, Beginning, tuple, RemoteError):
                 continue
@@ -252,7 +265,10 @@ class Unread:
                 item = dataclasses.replace(item, info=b"")
             kept.append(item)
             count += 1
-            self.events += event_cost(item)  # type: ignore[arg-type]
+            cost = event_cost(item)  # type: ignore[arg-type]
+            self.events += cost
+            if type(item) in _RECONFIGURED:
+                self.reconfigured += cost
         self._items = kept
         self._last_source = None
         dropped, self.count = self.count - count, count
@@ -264,7 +280,7 @@ class Unread:
         self.closed = True
         self._items = _NOTHING
         dropped = self.count
-        self.count = self.messages = self.events = self.errors = 0
+        self.count = self.messages = self.events = self.errors = self.reconfigured = 0
         if not self.own:
             self._arrivals.leave_out(dropped)
 
@@ -379,4 +395,6 @@ def event_cost(event: Notification | FailedFragment) -> int:
         return EVENT_COST + len(event.info)
     if type(event) is RemoteError:
         return EVENT_COST + len(event.data)
+    if type(event) is StreamReset:
+        return EVENT_COST + _NUMBER_COST * len(event.streams)
     return EVENT_COST

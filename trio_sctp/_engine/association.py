@@ -5,6 +5,7 @@ that an association consists of know nothing of it:
 
     initiation                     INIT and COOKIE ECHO, until the peer answers
     inbound, acknowledging         the peer's user data, and the SACKs for it
+    reconfiguration                streams that begin again, and that are added
     outbound, recovery, bundling   ours: what is acknowledged, what is lost, what leaves when
     paths, heartbeats              the peer's addresses, and whether they work
 
@@ -33,6 +34,7 @@ from .._values import (
     AuthenticationState,
     PeerAddressChange,
     PeerAddressState,
+    ReconfigurationRequest,
     RemoteError,
     SenderDry,
     ShutdownReceived,
@@ -57,8 +59,16 @@ from .parameters import Parameters
 from .path import Path, Route, read_heartbeat_info, transport_address
 from .path_mtu import PathMtuSearch
 from .paths import Paths
+from .reconfiguration import Reconfiguration
 from .recovery import Recovery
-from .states import DATA_MAY_ARRIVE, DATA_MAY_LEAVE, HALF_OPEN, SHUTTING_DOWN, TRANSITIONS
+from .states import (
+    DATA_MAY_ARRIVE,
+    DATA_MAY_LEAVE,
+    HALF_OPEN,
+    MAY_RECONFIGURE,
+    SHUTTING_DOWN,
+    TRANSITIONS,
+)
 from .timers import AUTOCLOSE, PROBE, T1, T2, T5, stopped
 from .tsn import MASK, unwrap
 from .wire import Cause, ChunkType, Data, ParameterType, Tlv
@@ -84,10 +94,12 @@ class EngineAssociation:
       ended: Whether it is over.  The engine then forgets it.
       extensions: Those that are in use, a sum of `Extension`.
       failure: The errno for which it did not come up, 0 if it did, or may yet.
+      reconfiguration: Requests for streams to begin again, or to be added; None before the first.
       told: Our addresses that the peer was told of, if they are several.
     """
 
     __slots__ = (
+        "_first_tsns",
         "_other_control",
         "_other_packets",
         "_outlet",
@@ -119,6 +131,7 @@ class EngineAssociation:
         "parameters",
         "paths",
         "peer_port",
+        "reconfiguration",
         "recovery",
         "released",
         "room_wanted",
@@ -172,10 +185,12 @@ class EngineAssociation:
         )
         self.heartbeats: Heartbeats = Heartbeats(outlet, self.paths, self.bundler, self.timers)
         self.life: Life = Life(self.timers)
+        self.reconfiguration: Reconfiguration | None = None
         self.initiation: Initiation = Initiation(
             parameters, self.paths, self.outbound, self.bundler, self.timers
         )
 
+        self._first_tsns = (our_tsn, 0)  # ours, and the peer's
         self._other_packets = 0  # of the peer's, which `acks` has not counted
         self._sacks = 0  # in them
         self._other_control = 0  # chunks in them, which are neither DATA nor SACK
@@ -412,6 +427,7 @@ class EngineAssociation:
     def _begin_inbound(self, tsn: int) -> None:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
         before = self.inbound
+        self._first_tsns = (self._first_tsns[0], tsn)
         kind = InterleavedInbound if self.outbound.interleaving else Inbound
         self.inbound = kind(self.parameters, tsn, self.inbound_streams, self.unread)
         if before is not None:
@@ -557,10 +573,10 @@ class EngineAssociation:
         key = authentication.peer_key
         admitted = authentication.admit(chunks, kinds)
         if authentication.unsupported >= 0 and self.their_tag:
-            # It leaves with the answers to what stands before the AUTH chunk.
             value = authentication.unsupported.to_bytes(2, "big")
             error = wire.error_chunk([Tlv(Cause.UNSUPPORTED_HMAC, value)])
-            self.bundler.control.append((self.paths.to_answer(self.paths.get(route.remote)), error))
+            path = self.paths.to_answer(self.paths.get(route.remote))
+            self.bundler.send_alone(path.route, error)
         if authentication.peer_key != key:
             self._report_key(authentication.peer_key, AuthenticationState.NEW_KEY, key)
         return admitted
@@ -599,6 +615,8 @@ class EngineAssociation:
         address = path.peer if path is not None else self.address_of("")
         if not packet.plain:
             self.heartbeats.begin_packet()
+            if self.reconfiguration is not None:
+                self.reconfiguration.begin_packet()
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -648,6 +666,8 @@ class EngineAssociation:
                 self.bundler.control.append((paths.to_answer(path), error))
             self._reports.clear()
             self._reports_size = 0
+        if self.reconfiguration is not None:
+            self.reconfiguration.data_taken()
         self.flush(now)
 
     def _handle_control(
@@ -677,7 +697,12 @@ class EngineAssociation:
                     self._end(AssociationState.SHUTDOWN_COMP)
             case wire.Error():
                 self._handle_error(chunk, now)
+            case wire.Reconfig():
+                self._handle_reconfig(chunk, path, now)
             case wire.BadChunk():
+                if chunk.type == ChunkType.RE_CONFIG:
+                    self._refuse_reconfig(chunk)
+                    return True
                 if chunk.type in (ChunkType.HEARTBEAT_ACK, ChunkType.ERROR):
                     return True  # it asks for nothing, and tells nothing
                 self._handle_bad_chunk(chunk)
@@ -814,7 +839,8 @@ class EngineAssociation:
         if cumulative < outbound.cumulative:
             return  # overtaken by a later one
         if not outbound.was_sent(cumulative):
-            self._abort_for_unsent()
+            if self.reconfiguration is None or not self.reconfiguration.renumbered:
+                self._abort_for_unsent()
             return
         answered, advanced = self.recovery.take_sack(sack, cumulative, now)
         for path in answered:
@@ -1058,6 +1084,7 @@ class EngineAssociation:
         self.timers[T5] = min(now + 5 * self.parameters.rto_max, self._shutdown_until)
 
     def _enter_shutdown_sent(self, now: float) -> None:
+        self._end_requests()
         self._enter(StatusState.SHUTDOWN_SENT)
         assert self.inbound is not None
         self._shutdown_tsn = self.inbound.cumulative
@@ -1107,6 +1134,7 @@ class EngineAssociation:
                 self._guard_shutdown(now)
         match self.state:
             case StatusState.ESTABLISHED | StatusState.SHUTDOWN_PENDING:
+                self._end_requests()
                 self._enter(StatusState.SHUTDOWN_RECEIVED)
                 self._outlet.report(ShutdownReceived(association_id=self.id))
                 if outbound.empty:
@@ -1166,6 +1194,7 @@ class EngineAssociation:
             self.failure = errno.ETIMEDOUT if unanswered else errno.ECONNREFUSED
         self._enter(StatusState.CLOSED)
         self.outbound.fail_all(error)
+        self._end_requests()
         self.bundler.control.clear()
         self._report_change(outcome, error, info)
         self._report_failures()
@@ -1182,6 +1211,9 @@ class EngineAssociation:
         self.our_tag = cookie.our_tag
         self.tie_tags = self._new_tie_tags()
         self.outbound.restart(cookie.our_tsn)
+        self._end_requests()
+        self.reconfiguration = None
+        self._first_tsns = (cookie.our_tsn, 0)
         self._report_failures()
         self.timers[:] = stopped()
         self.life.begin_anew()
@@ -1209,6 +1241,81 @@ class EngineAssociation:
         self.accept(cookie, now)
         if self.state is not StatusState.ESTABLISHED:
             self.establish(now)
+
+    # -- streams that begin again, or are added (RFC 6525) ---
+
+    def reconfigure(
+        self, request: ReconfigurationRequest, answered: Callable[[int], None], now: float
+    ) -> Callable[[], bool]:
+        """Ask the peer for something; return what takes it back unless it is on its way.
+
+        ``answered`` is called with the `ReconfigurationResult`.
+        """
+        take_back = self._reconfiguration().ask(request, answered, now)
+        self.flush(now)
+        return take_back
+
+    def _reconfiguration(self) -> Reconfiguration:
+        if self.reconfiguration is None:
+            assert self.inbound is not None
+            self.reconfiguration = Reconfiguration(
+                self.id,
+                self._outlet,
+                self.parameters,
+                self.paths,
+                self.outbound,
+                self.inbound,
+                self.bundler,
+                self.timers,
+                self._first_tsns,
+                (self.outbound_streams, self.inbound_streams),
+            )
+        return self.reconfiguration
+
+    def may_reconfigure(self) -> bool:
+        """Whether the peer knows RFC 6525, and may be asked for something now."""
+        return self.extensions & Extension.RECONFIG != 0 and self.state in MAY_RECONFIGURE
+
+    def _handle_reconfig(self, chunk: wire.Reconfig, path: Path | None, now: float) -> None:
+        if not self.may_reconfigure():
+            return
+        reconfiguration = self._reconfiguration()
+        answered = reconfiguration.take(chunk, path, now)
+        if answered is not None:
+            self._count_answer(answered, now)
+        self._take_streams(reconfiguration)
+        self._after_acknowledgement(now)  # messages that were held back may all have been given up
+        if chunk.requests and not reconfiguration.renumbered:
+            # Section 5.2.1.  After a reset of the association it would overtake our response.
+            self.acks.due = True
+
+    def _refuse_reconfig(self, chunk: wire.BadChunk) -> None:
+        """Section 3.1."""
+        if self.may_reconfigure():
+            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+
+    def _take_streams(self, reconfiguration: Reconfiguration) -> None:
+        """Take over how many streams there are now."""
+        self.outbound_streams = reconfiguration.outbound_streams
+        self.inbound_streams = reconfiguration.inbound_streams
+
+    def _go_on_reconfiguring(self, reconfiguration: Reconfiguration, now: float) -> None:
+        """Do what waits for data to be acknowledged, if it is."""
+        if self.state in MAY_RECONFIGURE and reconfiguration.proceed(now):
+            self._after_acknowledgement(now)
+            self.flush(now)
+
+    def _reconfig_expired(self, now: float) -> None:
+        if self.reconfiguration is not None and self.state in MAY_RECONFIGURE:
+            failed = self.reconfiguration.expired(now)
+            if failed is not None:
+                self._count_error(failed, now)
+
+    def _end_requests(self) -> None:
+        """End all requests of ours: the peer answers none any more."""
+        if self.reconfiguration is not None:
+            self.reconfiguration.give_up()
+            self._report_failures()
 
     # -- packets out (6.1, 6.10) ---
 
@@ -1244,6 +1351,8 @@ class EngineAssociation:
             if outbound.failed:
                 self._report_failures()
                 self._after_acknowledgement(now)
+        if self.reconfiguration is not None:
+            self._go_on_reconfiguring(self.reconfiguration, now)
         if self.acks.due or self.bundler.control:
             self.bundler.send_control()
 
@@ -1309,6 +1418,7 @@ _EXPIRED: Final = (
     EngineAssociation._probe_due,
     EngineAssociation._life_expired,
     EngineAssociation._window_expired,
+    EngineAssociation._reconfig_expired,
 )
 
 

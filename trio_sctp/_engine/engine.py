@@ -21,7 +21,7 @@ from math import inf
 from typing import Final
 
 from .._options import Status, StatusState
-from .._values import Arrival, SenderDry, SendInfo
+from .._values import Arrival, ReconfigurationRequest, SenderDry, SendInfo
 from . import wire
 from .account import ASSOCIATION_COST, LEFT_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
@@ -30,6 +30,7 @@ from .association import EngineAssociation
 from .authentication import Authentication
 from .cookie import Cookie
 from .deadlines import Deadlines
+from .extensions import Extension
 from .handshake import Handshake, Reply, Verdict, out_of_the_blue, refusal, shutdown_complete
 from .offer import Offer
 from .outbound import OutgoingMessage
@@ -216,6 +217,38 @@ class Engine:
         take_back = association.ping(path, answered, now)
         self._settle(association)
         return take_back
+
+    def reconfigure(
+        self,
+        id: int,
+        request: ReconfigurationRequest,
+        answered: Callable[[int], None],
+        now: float,
+    ) -> Callable[[float], bool]:
+        """Ask the peer to reset or to add streams (RFC 6525).
+
+        ``answered`` is called with the `ReconfigurationResult`.  Returns a function of the time
+        that takes the request back, and returns whether it has: not if it is on its way.
+
+        Raises:
+          OSError: EPIPE, there is no such association, or it shuts down; EOPNOTSUPP, the peer does
+            not know RFC 6525.
+        """
+        association = self._association(id)
+        if not association.extensions & Extension.RECONFIG:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        if not association.may_reconfigure():
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._now = now
+        take_back = association.reconfigure(request, answered, now)
+        self._settle(association)
+
+        def take_it_back(now: float) -> bool:
+            taken = take_back()
+            self.flush(id, now)
+            return taken
+
+        return take_it_back
 
     def tell_if_dry(self, id: int) -> None:
         """Report an association that has nothing to send and nothing unacknowledged."""
@@ -453,8 +486,6 @@ class Engine:
             packet.chunks = association.admit(chunks, wire.chunk_types_untrusted(data), route)
             chunks = packet.chunks
             if not chunks:
-                association.flush(now)
-                self._settle(association)
                 return False
             first = chunks[0]
         if isinstance(first, wire.ShutdownAck) and association.half_open:

@@ -24,6 +24,8 @@ class Extension(enum.IntFlag):
     """Chunks can be authenticated (RFC 4895)."""
     I_FORWARD_TSN = 64
     """Messages can be given up that were interleaved (RFC 8260)."""
+    RECONFIG = 2
+    """Streams can be reset and added (RFC 6525)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
@@ -31,6 +33,7 @@ _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.INTERLEAVING, ChunkType.I_DATA),
     (Extension.AUTH, ChunkType.AUTH),
     (Extension.I_FORWARD_TSN, ChunkType.I_FORWARD_TSN),
+    (Extension.RECONFIG, ChunkType.RE_CONFIG),
 ]
 """The chunk types by which an extension is named."""
 
@@ -46,6 +49,8 @@ def offered(parameters: Parameters) -> int:
             extensions |= Extension.I_FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
+    if parameters.reconfiguration:
+        extensions |= Extension.RECONFIG
     return extensions
 
 

@@ -1,4 +1,4 @@
-"""Receiving user data (RFC 9260 sections 6.2, 6.5 to 6.7, 6.9; RFC 3758 section 3.6).
+"""Receiving user data (RFC 9260 sections 6.2, 6.5 to 6.7, 6.9; RFC 3758, 3.6; RFC 6525, 5.2).
 
 TSNs are counted without wrapping around, from the peer's initial TSN.
 
@@ -25,7 +25,7 @@ from .intervals import Intervals
 from .parameters import Parameters
 from .parts import CHUNK_COST, Parts, SortedParts, cost_of
 from .tsn import MASK, unwrap
-from .wire import DATA_OVERHEAD, FIRST, LAST, LEAST_RWND, UNORDERED, Data
+from .wire import DATA_CHUNK, DATA_OVERHEAD, FIRST, LAST, LEAST_RWND, UNORDERED, Data
 
 FARTHEST: Final = 65535
 """How far above the cumulative TSN a TSN can be reported: gap blocks have 16 bits (3.3.4)."""
@@ -34,6 +34,7 @@ _STREAM_AND_SSN: Final = struct.Struct("!HH")  # in a DATA chunk, from its ninth
 _WHOLE: Final = FIRST | LAST
 _RUN_COST: Final = 24  # bytes that a run of TSNs takes
 _OVERHEAD: Final = CHUNK_COST + DATA_OVERHEAD
+_STREAM_BITS: Final = 2**13  # bytes that have a bit for each of 65,536 streams
 _REMEMBERED: Final = 256  # chunks whose sizes tell how large those to come will be
 
 
@@ -88,6 +89,9 @@ class Inbound:
         # It is not in `_runs`.
         self._open_start = -1  # -1 if there is none
         self._open: list[bytes] = []
+        self._reset: _Reset | None = None  # of streams, which waits for what precedes it
+        # `streams`, while chunks of all these are taken alike: 0 while a reset waits.
+        self._alike: int = streams
 
     @property
     def chunks(self) -> int:
@@ -228,8 +232,12 @@ class Inbound:
         self._promised -= size
         self._payload += size
         self._chunks += 1
-        if data.stream >= self.streams:
-            return True  # it is acknowledged and dropped, and the caller reports an error (6.5)
+        if data.stream >= self._alike:
+            # One for no stream is acknowledged and dropped, and the caller reports an error (6.5).
+            if data.stream < self.streams and not self._held_for_reset(tsn, data):
+                self._take(tsn, data, fills)
+            return True
+        # As `_take`, without a call for each chunk.
         flags = data.flags
         if flags & _WHOLE == _WHOLE:
             if flags & UNORDERED:
@@ -239,6 +247,15 @@ class Inbound:
         else:
             self._take_fragment(tsn, data, fills)
         return True
+
+    def _take(self, tsn: int, data: Data, fills: bool) -> None:
+        """Deliver the chunk of a stream, or have it wait for what precedes it."""
+        if data.flags & _WHOLE != _WHOLE:
+            self._take_fragment(tsn, data, fills)
+        elif data.unordered:
+            self._deliver(data.raw)
+        else:
+            self._take_turn(data.stream, data.ssn, data.raw)
 
     def _may_exceed(self, size: int) -> bool:
         """Whether to take the next chunk in sequence although it was not promised room.
@@ -418,11 +435,6 @@ class Inbound:
             self.held -= cost_of(parts)
             self._deliver(parts)
 
-    def begin_again(self, stream: int) -> None:
-        """Count the messages of a stream from 0 on again (RFC 6525 section 5.2.3)."""
-        if stream < len(self._next_ssns):
-            self._next_ssns[stream] = 0
-
     # -- skipping (RFC 3758 section 3.6) ---
 
     def skip_to(self, wire_tsn: int, streams: list[tuple[int, int]]) -> None:
@@ -437,19 +449,7 @@ class Inbound:
             return
         self.cumulative = self._ahead.take_through(point)
         self.has_gaps = len(self._ahead) > 0
-        self._close_run()
-        for parts in self._runs.pop_range(0, point):
-            self.held -= cost_of(parts)  # the rest of the message will not come
-        after = self._runs.get(point + 1)
-        if after is not None and not (after if isinstance(after, bytes) else after[0])[1] & FIRST:
-            self._runs.pop(point + 1)  # nor will its beginning, which the point cuts off
-            self.held -= cost_of(after)
-        if self._partial is not None and self._partial <= point:
-            self._partial = None
-            self.unread.report(
-                PartialDeliveryAborted(association_id=self.unread.id, indication=0, stream=0, ssn=0)
-            )
-            self._release_held_back()
+        self._drop_fragments(point)
         next_ssns, waiting = self._next_ssns, self._waiting
         for stream, ssn in streams:
             if stream >= len(next_ssns):
@@ -465,6 +465,22 @@ class Inbound:
                 self._deliver_through(stream, first, ssn)
                 self._next_turns(stream)
 
+    def _drop_fragments(self, point: int) -> None:
+        """Drop what has come of messages of which a part up to this TSN is missing."""
+        self._close_run()
+        for parts in self._runs.pop_range(0, point):
+            self.held -= cost_of(parts)  # the rest of the message will not come
+        after = self._runs.get(point + 1)
+        if after is not None and not (after if isinstance(after, bytes) else after[0])[1] & FIRST:
+            self._runs.pop(point + 1)  # nor will its beginning, which the point cuts off
+            self.held -= cost_of(after)
+        if self._partial is not None and self._partial <= point:
+            self._partial = None
+            self.unread.report(
+                PartialDeliveryAborted(association_id=self.unread.id, indication=0, stream=0, ssn=0)
+            )
+            self._release_held_back()
+
     def _deliver_through(self, stream: int, first: int, last: int) -> None:
         """Deliver the waiting messages of a stream from one SSN to another; others are skipped."""
         base = stream << 16
@@ -476,6 +492,115 @@ class Inbound:
         for parts in whole:
             self.held -= cost_of(parts)
             self._deliver(parts)
+
+    # -- streams that begin again (RFC 6525 sections 5.2.2 and 5.2.4) ---
+
+    def reset_at(self, wire_tsn: int, streams: tuple[int, ...]) -> None:
+        """Have streams begin again, all if none is named, once all up to a TSN has arrived.
+
+        What comes on them behind that TSN waits until `finish_reset`.
+        """
+        point = unwrap(wire_tsn, self.cumulative)
+        self._reset = _Reset(point, streams)
+        self._alike = 0
+
+    def _held_for_reset(self, tsn: int, data: Data) -> bool:
+        """Whether a chunk is held, since it belongs to a stream as it will be after its reset."""
+        reset = self._reset
+        if reset is None or tsn <= reset.point or not reset.concerns(data.stream):
+            return False
+        reset.held.append(data.raw)
+        self.held += len(data.raw) + CHUNK_COST
+        return True
+
+    def finish_reset(self) -> tuple[int, ...] | None:
+        """Reset the streams of `reset_at`, if their turn has come, and return them."""
+        reset = self._reset
+        if reset is None or self.cumulative < reset.point:
+            return None
+        self._perform_reset(reset)
+        return tuple(reset.streams)
+
+    def _perform_reset(self, reset: _Reset) -> None:
+        self._reset = None
+        self._alike = self.streams
+        if reset.streams:
+            for stream in reset.streams:
+                self._begin_stream_anew(stream)
+        else:
+            self._begin_streams_anew()
+        for raw in reset.held:
+            self.held -= len(raw) + CHUNK_COST
+            data = self._chunk(raw)
+            self._take(unwrap(data.tsn, reset.point), data, True)
+
+    def _chunk(self, raw: bytes) -> Data:
+        """Return a chunk that was kept as bytes."""
+        _, flags, _, wire_tsn, stream, ssn, ppid = DATA_CHUNK.unpack_from(raw)
+        return Data(wire_tsn, stream, ssn, ppid, raw, flags)
+
+    def _begin_stream_anew(self, stream: int) -> None:
+        """Expect SSN 0; what waits for others, which the peer has not sent, waits no longer."""
+        next_ssns = self._next_ssns
+        first = next_ssns[stream] if stream < len(next_ssns) else 0
+        if self._waiting.count:
+            self._deliver_through(stream, first, (first - 1) & 0xFFFF)
+        if first:
+            next_ssns[stream] = 0
+
+    def _begin_streams_anew(self) -> None:
+        while self._waiting.count:
+            self._begin_stream_anew(self._waiting.first() >> 16)
+        self._next_ssns = array("H")
+        self.streams_cost = 0
+
+    def add_streams(self, count: int) -> None:
+        """Let the peer send on more streams."""
+        self.streams += count
+        if self._reset is None:
+            self._alike = self.streams
+
+    def renumber(self, wire_tsn: int) -> tuple[int, ...] | None:
+        """Have the peer go on with this TSN, and with SSN 0 on each stream.
+
+        What has not arrived by now will not come.  Returns the streams of a reset that has waited
+        for it; None if none has.
+        """
+        reset = self._reset
+        if reset is not None:
+            self._perform_reset(reset)
+        self._drop_fragments(self.cumulative + FARTHEST)
+        self._begin_streams_anew()
+        self._ahead = Intervals()
+        self.has_gaps = False
+        self.duplicates = []
+        # TSNs are counted on, whatever they are on the wire.
+        self.cumulative += (wire_tsn - 1 - self.cumulative) & MASK
+        return None if reset is None else tuple(reset.streams)
+
+
+class _Reset:
+    """A reset of streams that waits until all up to a TSN has arrived.
+
+    Attributes:
+      point: The TSN.
+      streams: The streams; empty for all.
+      held: Chunks of these streams that belong behind the reset, as bytes.
+    """
+
+    __slots__ = ("_concerned", "held", "point", "streams")
+
+    def __init__(self, point: int, streams: tuple[int, ...]) -> None:
+        self.point: int = point
+        self.streams: array[int] = array("H", streams)
+        self.held: list[bytes] = []
+        self._concerned: bytearray = bytearray(_STREAM_BITS if streams else 0)  # a bit for each
+        for stream in streams:
+            self._concerned[stream >> 3] |= 1 << (stream & 7)
+
+    def concerns(self, stream: int) -> bool:
+        """Whether a stream is reset."""
+        return not self.streams or self._concerned[stream >> 3] >> (stream & 7) & 1 != 0
 
 
 def _check_same_message(before: bytes, after: bytes) -> None:

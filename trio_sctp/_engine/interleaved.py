@@ -20,7 +20,7 @@ from .inbound import Inbound, Violation
 from .parameters import Parameters
 from .parts import CHUNK_COST, Parts, SortedParts, cost_of
 from .tsn import MASK, unwrap
-from .wire import FIRST, I_DATA_OVERHEAD, LAST, UNORDERED, WHOLE, Data, IData
+from .wire import FIRST, I_DATA_CHUNK, I_DATA_OVERHEAD, LAST, UNORDERED, Data, IData
 
 _MESSAGE_COST: Final = 512
 """Bytes that an incomplete message takes beside its chunks."""
@@ -139,10 +139,6 @@ class InterleavedInbound(Inbound):
         """Take in an I-DATA chunk, as `Inbound` takes in a DATA chunk."""
         if type(data) is not IData:
             raise Violation("DATA although I-DATA was agreed on")
-        if self._incomplete and data.flags & WHOLE == WHOLE:
-            order = 2 * data.stream + (data.flags & UNORDERED != 0)
-            if data.ssn in self._incomplete.get(order, ()):
-                raise Violation("two messages with the same message identifier")
         return super().arrive(data)
 
     # -- order ---
@@ -163,6 +159,8 @@ class InterleavedInbound(Inbound):
         self.streams_cost = mids.itemsize * len(mids) + _SKIPPED_COST * len(self._skipped)
 
     def _take_turn(self, stream: int, mid: int, parts: Parts) -> None:
+        if self._incomplete and mid in self._incomplete.get(2 * stream, ()):
+            raise Violation("two messages with the same message identifier")
         turn = self._turn(stream)
         if mid != turn:
             if (mid - turn) & MASK >= _HALF:
@@ -253,13 +251,6 @@ class InterleavedInbound(Inbound):
             self.unread.cumulative = self.cumulative
             self.unread.deliver_piece(parts)
 
-    def begin_again(self, stream: int) -> None:
-        """Count the messages of a stream from 0 on again (RFC 8260 section 2.3.2)."""
-        if stream < len(self._next_mids):
-            self._next_mids[stream] = 0
-        if self._skipped.pop(stream, None) is not None:
-            self._count_streams()
-
     # -- skipping (RFC 8260 section 2.3.1) ---
 
     def skip_to(self, wire_tsn: int, streams: list[tuple[int, int]]) -> None:
@@ -298,23 +289,31 @@ class InterleavedInbound(Inbound):
         self._reach(stream)
         self._next_mids[stream] = (mid + 1) & MASK
         self._give_up(2 * stream, mid)
-        waiting = self._waiting
-        if waiting.count:
-            base = stream << 32
-            if first <= mid:
-                whole = waiting.pop_range(base + first, base + mid)
-            else:
-                whole = waiting.pop_range(base + first, base + MASK)
-                whole += waiting.pop_range(base, base + mid)
-            for parts in whole:
-                self.held -= cost_of(parts)
-                self._deliver(parts)
+        self._deliver_through(stream, first, mid)
         self._next_turns(stream)
+
+    def _deliver_through(self, stream: int, first: int, last: int) -> None:
+        waiting = self._waiting
+        if not waiting.count:
+            return
+        base = stream << 32
+        if first <= last:
+            whole = waiting.pop_range(base + first, base + last)
+        else:
+            whole = waiting.pop_range(base + first, base + MASK)
+            whole += waiting.pop_range(base, base + last)
+        for parts in whole:
+            self.held -= cost_of(parts)
+            self._deliver(parts)
 
     def _give_up(self, order: int, last: int) -> None:
         """Drop the incomplete messages of an order up to a MID."""
-        given_up = [mid for mid in self._incomplete.get(order, ()) if (last - mid) & MASK < _HALF]
-        for mid in given_up:
+        mids = self._incomplete.get(order, ())
+        self._drop(order, [mid for mid in mids if (last - mid) & MASK < _HALF])
+
+    def _drop(self, order: int, mids: list[int]) -> None:
+        """Drop incomplete messages."""
+        for mid in mids:
             if self._forget(order, mid).partial:
                 self.unread.report(
                     PartialDeliveryAborted(
@@ -326,3 +325,32 @@ class InterleavedInbound(Inbound):
                         mid=mid,
                     )
                 )
+
+    def _drop_fragments(self, point: int) -> None:
+        """Drop all incomplete messages; TSNs do not tell which."""
+        for order, messages in list(self._incomplete.items()):
+            self._drop(order, list(messages))
+
+    # -- streams that begin again (2.3.2) ---
+
+    def _chunk(self, raw: bytes) -> Data:
+        _, flags, _, wire_tsn, stream, mid, number = I_DATA_CHUNK.unpack_from(raw)
+        return IData(wire_tsn, stream, mid, number, raw, flags)
+
+    def _begin_stream_anew(self, stream: int) -> None:
+        for order in (2 * stream, 2 * stream + 1):
+            self._drop(order, list(self._incomplete.get(order, ())))
+        first = self._turn(stream)
+        self._deliver_through(stream, first, (first - 1) & MASK)
+        if first:
+            self._next_mids[stream] = 0
+        if self._skipped.pop(stream, None) is not None:
+            self._count_streams()
+
+    def _begin_streams_anew(self) -> None:
+        while self._waiting.count:
+            self._begin_stream_anew(self._waiting.first() >> 32)
+        self._drop_fragments(0)
+        self._next_mids = array("I")
+        self._skipped = {}
+        self._count_streams()

@@ -62,7 +62,7 @@ class OutgoingMessage:
       first_tsn: The TSN of its first chunk, which those of the others follow.
       left: Number of its chunks that are not acknowledged.
       abandoned: Whether it was given up.
-      arrival: Where it stands among all messages that a scheduler chooses from.
+      arrival: Where it stands among all messages that a scheduler chooses from; -1 if it does not.
       tsns: The TSNs of its chunks, if it is interleaved and has several.
     """
 
@@ -88,7 +88,7 @@ class OutgoingMessage:
         self.first_tsn: int = 0
         self.left: int = 0
         self.abandoned: bool = False
-        self.arrival: int = 0
+        self.arrival: int = -1
         self.tsns: list[int] | None = None
 
     @property
@@ -183,7 +183,6 @@ class Outbound:
       schedule: The other messages, where it is not first come, first served.
       scheduler: What chooses the next message.
       stream_values: The priority or weight of each stream that was given one.
-      held: Streams of which no message may begin.
       interleaving: Whether user data goes in I-DATA chunks (RFC 8260).
       overhead: Bytes of a chunk beside its payload.
       outstanding: The chunks that are not acknowledged for good, by TSN, in order.
@@ -192,6 +191,8 @@ class Outbound:
       messages: Number of these messages.
       failed: Messages that failed, for the program to be told.
       abandoned: The number of those that were given up.
+      held: Streams whose new messages wait, since the peer is asked to let them begin again.
+      waiting: These messages.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
@@ -205,6 +206,8 @@ class Outbound:
         "_gapped",
         "_gaps",
         "_gone",
+        "_last_before",
+        "_last_tsn_before",
         "_origin",
         "_recounted",
         "_reneged_at",
@@ -242,6 +245,7 @@ class Outbound:
         "schedule",
         "scheduler",
         "stream_values",
+        "waiting",
         "window_shut",
     )
 
@@ -263,7 +267,6 @@ class Outbound:
         self.schedule: Schedule | None = None
         self.scheduler: Scheduler = Scheduler.FCFS
         self.stream_values: dict[int, int] = {}
-        self.held: set[int] = set()
         self.interleaving: bool = False
         self.overhead: int = DATA_OVERHEAD
         self.outstanding: dict[int, SentChunk] = {}
@@ -272,6 +275,8 @@ class Outbound:
         self.messages: int = 0
         self.failed: list[FailedFragment] = []
         self.abandoned: AbandonedCounts = AbandonedCounts()
+        self.held: Collection[int] = ()
+        self.waiting: deque[OutgoingMessage] = _NOTHING
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip: bool = False
@@ -297,6 +302,10 @@ class Outbound:
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
         if parameters.scheduler is not Scheduler.FCFS:
             self.schedule_by(parameters.scheduler)
+        # The last message of each held stream before the hold, while some of it is queued; and the
+        # TSN up to which all of these streams was sent before.
+        self._last_before: list[OutgoingMessage] = []
+        self._last_tsn_before = initial_tsn - 1
 
     @property
     def chunks(self) -> int:
@@ -308,11 +317,7 @@ class Outbound:
     @property
     def empty(self) -> bool:
         """Whether everything was sent and acknowledged."""
-        return (
-            not self.queue
-            and not self.outstanding
-            and (self.schedule is None or not self.schedule.count)
-        )
+        return not self.queue and not self.outstanding and not self.waiting
 
     def has_room(self) -> bool:
         """Whether one more message may be queued."""
@@ -362,7 +367,9 @@ class Outbound:
 
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
-        if self.schedule is not None:
+        if self.held and message.info.stream in self.held:
+            self.waiting.append(message)
+        elif self.schedule is not None:
             self.schedule.add(message)
             self._follow_schedule()
         else:
@@ -387,14 +394,14 @@ class Outbound:
 
     def waits_below(self, space: int) -> bool:
         """Whether all that waits to be sent would leave something free of ``space`` bytes."""
-        for message in self.queue if self.schedule is None else self.schedule.sendable():
+        for message in self.queue if self.schedule is None else self.schedule.unordered():
             if not message.abandoned:
                 space -= self.overhead + len(message.data) - message.offset
                 if space <= 0:
                     return False
         return True
 
-    def waiting(self) -> list[OutgoingMessage]:
+    def queued(self) -> list[OutgoingMessage]:
         """Return all messages of which some or all is not in chunks yet, as they came."""
         if self.schedule is not None:
             return self.schedule.messages()
@@ -402,9 +409,9 @@ class Outbound:
 
     def limit_streams(self, streams: int) -> None:
         """Fail queued messages for streams that the peer does not grant (section 5.1.1)."""
-        waiting = self.waiting()
+        queued = self.queued()
         kept: list[OutgoingMessage] = []
-        for message in waiting:
+        for message in queued:
             if message.info.stream < streams or message.offset:
                 kept.append(message)
             else:
@@ -412,7 +419,7 @@ class Outbound:
                 self.messages -= 1
                 self._fail(message, Cause.INVALID_STREAM)
                 message.abandoned = True
-        if len(kept) < len(waiting):
+        if len(kept) < len(queued):
             self._arrange(kept)
 
     # -- schedulers (RFC 8260 section 3) ---
@@ -420,7 +427,7 @@ class Outbound:
     def schedule_by(self, scheduler: Scheduler) -> None:
         """Have another scheduler choose among the messages that wait, and those to come."""
         self.scheduler = scheduler
-        self._arrange(self.waiting())
+        self._arrange(self.queued())
 
     def set_stream_value(self, stream: int, value: int) -> None:
         """Give a stream its priority, or its weight."""
@@ -428,24 +435,6 @@ class Outbound:
         if self.schedule is not None:
             self.schedule.value_changed(stream)
             self._follow_schedule()
-
-    def hold(self, stream: int) -> None:
-        """Have no message of a stream begin until it is released.  One that has begun goes on."""
-        self.held.add(stream)
-        if self.schedule is None:
-            self._arrange(self.waiting())
-        else:
-            self.schedule.hold(stream)
-            self._follow_schedule()
-
-    def release(self, stream: int) -> None:
-        """Let the messages of a stream go on that was held."""
-        self.held.discard(stream)
-        if self.schedule is not None:
-            self.schedule.release(stream)
-            self._follow_schedule()
-            if not self.held and self.scheduler is Scheduler.FCFS:
-                self._arrange(self.waiting())
 
     def packet_is_full(self) -> None:
         """Let another stream fill the next packet, if the scheduler has one packet for each."""
@@ -457,15 +446,13 @@ class Outbound:
         """Have these messages wait, which are given as they came, for the scheduler's choice."""
         self._gone = 0
         begun = [message for message in messages if message.offset]
-        if self.scheduler is Scheduler.FCFS and not self.held:
+        if self.scheduler is Scheduler.FCFS:
             self.schedule = None
             if begun:
                 messages = begun + [message for message in messages if not message.offset]
             self.queue = deque(messages) if messages else _NOTHING
             return
-        self.schedule = Schedule(
-            self.scheduler, self.stream_values, self.held, interleaving=self.interleaving
-        )
+        self.schedule = Schedule(self.scheduler, self.stream_values, interleaving=self.interleaving)
         for message in messages:
             self.schedule.add(message)
         if begun and not self.interleaving:
@@ -570,7 +557,7 @@ class Outbound:
         self.overhead = I_DATA_OVERHEAD if on else DATA_OVERHEAD
         if on != self.interleaving:
             self.interleaving = on
-            self._arrange(self.waiting())
+            self._arrange(self.queued())
 
     def _assign_mid(self, message: OutgoingMessage) -> None:
         order = _order_of(message)
@@ -588,14 +575,6 @@ class Outbound:
                 number = len(message.tsns) & MASK
             message.tsns.append(tsn)
         return i_data_chunk(tsn & MASK, message.info.stream, message.ssn, number, payload, flags)
-
-    def begin_again(self, stream: int) -> None:
-        """Count the messages of a stream from 0 on again (RFC 6525 section 5.2.2)."""
-        if self.interleaving:
-            self._ssns.pop(2 * stream, None)
-            self._ssns.pop(2 * stream + 1, None)
-        else:
-            self._ssns.pop(stream, None)
 
     def _tidy_queue(self) -> None:
         """Have no message that was given up be the first in the queue, nor most of the others."""
@@ -678,6 +657,78 @@ class Outbound:
             heapq.heappush(self.marked, chunk.tsn)
             if chunk.path.timed_tsn == chunk.tsn:
                 chunk.path.timed_tsn = None
+
+    # -- streams that begin again (RFC 6525 sections 5.1.2 and 5.2.7) ---
+
+    def hold(self, streams: Collection[int]) -> None:
+        """Let no message of these streams follow those that are queued now."""
+        self.held = streams
+        self.waiting = deque()
+        last: dict[int, OutgoingMessage] = {}
+        for message in self.queued():
+            if message.info.stream in streams:
+                last[message.info.stream] = message
+        self._last_before = list(last.values())
+        self._last_tsn_before = self.next_tsn - 1
+
+    def drained(self) -> bool:
+        """Whether all of the held streams that was queued before is acknowledged or given up."""
+        last = self._last_before
+        while last:
+            message = last[-1]
+            if not message.abandoned and message.offset < len(message.data):
+                return False
+            last.pop()
+            self._last_tsn_before = self.next_tsn - 1
+        return self.cumulative >= self._last_tsn_before
+
+    def release(self, *, reset: bool) -> None:
+        """Let the messages of held streams go on; from SSN 0, if they were reset."""
+        if reset:
+            self._begin_anew(self.held)
+        waiting, self.waiting = self.waiting, _NOTHING
+        self.held = ()
+        for message in waiting:
+            if message.abandoned:
+                continue
+            if self.schedule is not None:
+                self.schedule.add(message)
+            else:
+                if self.queue is _NOTHING:
+                    self.queue = deque()
+                self.queue.append(message)
+        if self.schedule is not None:
+            self._follow_schedule()
+
+    def _begin_anew(self, streams: Collection[int]) -> None:
+        """Count the messages of these streams from 0 on again."""
+        ssns = self._ssns
+        shift = 1 if self.interleaving else 0
+        if len(streams) << shift < len(ssns):
+            numbers = [(stream << shift) + rest for stream in streams for rest in range(1 << shift)]
+        else:
+            numbers = [number for number in ssns if number >> shift in streams]
+        for number in numbers:
+            ssns.pop(number, None)
+
+    def fail_waiting(self) -> None:
+        """Fail the messages of held streams: the peer may have reset these, or not."""
+        for message in self.waiting:
+            if not message.abandoned:
+                message.abandoned = True
+                self.buffered -= len(message.data)
+                self.messages -= 1
+                self._fail(message, 0)
+        self.release(reset=False)
+
+    def renumber(self, wire_tsn: int) -> None:
+        """Go on with this TSN, and with SSN 0 on each stream; nothing is outstanding."""
+        # TSNs are counted on, whatever they are on the wire.
+        more = (wire_tsn - self.next_tsn) & MASK
+        self.next_tsn += more
+        self._origin += more
+        self.cumulative = self.advanced = self.next_tsn - 1
+        self._ssns.clear()
 
     # -- acknowledgements (6.2.1, 7.2) ---
 
@@ -1131,7 +1182,7 @@ class Outbound:
         seen: dict[int, OutgoingMessage] = {}
         for chunk in self.outstanding.values():
             seen.setdefault(id(chunk.message), chunk.message)
-        for message in self.waiting():
+        for message in (*self.queued(), *self.waiting):
             seen.setdefault(id(message), message)
         for message in seen.values():
             if not message.abandoned:
@@ -1142,13 +1193,14 @@ class Outbound:
         self._reports = (-1, -1, -1)
         self._recounted.clear()
         self._arrange([])
+        self.waiting = _NOTHING
+        self.held = ()
         self._expendable.clear()
         self._skipped.clear()
         self.marked.clear()
 
     def restart(self, initial_tsn: int) -> None:
         """Fail all messages and count anew: the peer lost its state (section 5.2.4, action A)."""
-        self.held.clear()
         self.fail_all(0)
         self._origin = initial_tsn - self.chunks
         self.next_tsn = initial_tsn

@@ -80,6 +80,8 @@ class Parameters:
     hmac_algorithms: tuple[int, ...] = (3, 1)  # SHA-256 before SHA-1, which every peer knows
     shared_keys: SharedKeys = EMPTY_KEY
     report_keys: bool = False  # whether the program wants AuthenticationChange events
+    reconfiguration: bool = True  # RFC 6525
+    grants: int = 0  # which requests of the peer are granted, a sum of `ReconfigGrant`
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

@@ -44,6 +44,10 @@ class SortedParts:
         self._numbers: list[array[int]] = []
         self._parts: list[list[Parts]] = []
 
+    def first(self) -> int:
+        """Return the smallest number that has parts; there has to be one."""
+        return self._firsts[0]
+
     def get(self, number: int) -> Parts | None:
         """Return the parts of a number, if there are any."""
         block = bisect_right(self._firsts, number) - 1

@@ -65,7 +65,6 @@ class Schedule:
       kind: The scheduler.
       values: The value of each stream that was given one.
       interleaving: Whether another stream's message may follow a part of one.
-      held: Streams of which no message may begin.
       count: Number of the messages, some of which were given up.
     """
 
@@ -80,18 +79,14 @@ class Schedule:
         "_served",
         "_streams",
         "count",
-        "held",
         "interleaving",
         "kind",
         "values",
     )
 
-    def __init__(
-        self, kind: Scheduler, values: dict[int, int], held: set[int], *, interleaving: bool
-    ) -> None:
+    def __init__(self, kind: Scheduler, values: dict[int, int], *, interleaving: bool) -> None:
         self.kind: Scheduler = kind
         self.values: dict[int, int] = values
-        self.held: set[int] = held
         self.interleaving: bool = interleaving
         self.count: int = 0
         self._streams: dict[int, _Stream] = {}
@@ -132,24 +127,14 @@ class Schedule:
 
     def messages(self) -> list[OutgoingMessage]:
         """Return all messages that were not given up, in the order in which they came."""
-        found = [
-            message
-            for stream in self._streams.values()
-            for message in stream.messages
-            if not message.abandoned
-        ]
-        found.sort(key=_arrival)
-        return found
+        return sorted(self.unordered(), key=_arrival)
 
-    def sendable(self) -> Iterator[OutgoingMessage]:
-        """Go through the messages that may be sent, in no particular order."""
+    def unordered(self) -> Iterator[OutgoingMessage]:
+        """Go through all messages that were not given up, in no particular order."""
         for stream in self._streams.values():
-            if stream.messages and self._may_go_on(stream):
-                for message in stream.messages:
-                    if not message.abandoned:
-                        yield message
-                    if stream.number in self.held:
-                        break
+            for message in stream.messages:
+                if not message.abandoned:
+                    yield message
 
     def next(self) -> OutgoingMessage | None:
         """Return the message whose turn it is; None if there is none, or none for this packet."""
@@ -162,7 +147,7 @@ class Schedule:
                     return entry[2].messages[0]
                 heapq.heappop(heap)
             return None
-        return current.messages[0] if current.messages and self._may_go_on(current) else None
+        return current.messages[0] if current.messages else None
 
     # -- turns ---
 
@@ -214,8 +199,6 @@ class Schedule:
 
     def _line_up(self, stream: _Stream) -> None:
         """Put a stream that has messages where its turn is."""
-        if not self._may_go_on(stream):
-            return
         kind = self.kind
         if kind is Scheduler.FCFS:
             turn = stream.messages[0].arrival
@@ -241,14 +224,12 @@ class Schedule:
             stream.place = -1
             self._ready -= 1
 
-    def _may_go_on(self, stream: _Stream) -> bool:
-        """Whether the first message of a stream may be sent."""
-        return stream.number not in self.held or stream.messages[0].offset > 0
-
     # -- changes ---
 
     def forget_abandoned(self, message: OutgoingMessage) -> None:
         """Leave out a message that was given up while some or all of it waited."""
+        if message.arrival < 0:
+            return  # it has not come here
         stream = self._streams[message.info.stream]
         if stream.messages[0] is not message:
             stream.gone += 1
@@ -267,8 +248,7 @@ class Schedule:
             self._step_back(stream)
             if not self.count:
                 self._end_turn()
-        elif self.kind is Scheduler.FCFS or not self._may_go_on(stream):
-            self._step_back(stream)
+        elif self.kind is Scheduler.FCFS:
             self._line_up(stream)
 
     def _leave_out_first(self, stream: _Stream) -> None:
@@ -288,25 +268,6 @@ class Schedule:
             stream = self._streams.get(number)
             if stream is not None and stream.place >= 0:
                 self._line_up(stream)
-
-    def hold(self, number: int) -> None:
-        """Have no message of a stream begin, which `held` has now."""
-        stream = self._streams.get(number)
-        if stream is not None and stream.messages and not self._may_go_on(stream):
-            if stream is self._current:
-                self._current = None
-            self._step_back(stream)
-
-    def release(self, number: int) -> None:
-        """Let the messages of a stream go on, which `held` has no more."""
-        stream = self._streams.get(number)
-        if (
-            stream is not None
-            and stream.messages
-            and stream.place < 0
-            and stream is not self._current
-        ):
-            self._line_up(stream)
 
 
 def _arrival(message: OutgoingMessage) -> int:

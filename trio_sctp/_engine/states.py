@@ -23,6 +23,8 @@ SHUTTING_DOWN: Final = frozenset(
 )
 DATA_MAY_ARRIVE: Final = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT})
 DATA_MAY_LEAVE: Final = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_RECEIVED})
+# Whoever has said that it shuts down takes no request (RFC 6525 does not say so; Linux does not).
+MAY_RECONFIGURE: Final = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING})
 
 # A restart (section 5.2.4, action A) leads from anywhere but SHUTDOWN_ACK_SENT to ESTABLISHED.
 TRANSITIONS: Final[dict[StatusState, frozenset[StatusState]]] = {

@@ -70,6 +70,7 @@ class ChunkType(enum.IntEnum):
     SHUTDOWN_COMPLETE = 14
     AUTH = 15  # RFC 4895
     I_DATA = 64  # RFC 8260
+    RE_CONFIG = 130  # RFC 6525
     PAD = 132  # RFC 4820
     FORWARD_TSN = 192  # RFC 3758
     I_FORWARD_TSN = 194  # RFC 8260
@@ -98,6 +99,17 @@ class ParameterType(enum.IntEnum):
 
 KNOWN_PARAMETERS = frozenset(ParameterType)
 """Parameter types to which the rule for unknown ones (section 3.2.1) does not apply."""
+
+
+class ReconfigParameter(enum.IntEnum):
+    """Parameters of RE-CONFIG (RFC 6525 section 4): requests, and the response to them."""
+
+    OUTGOING_RESET = 13
+    INCOMING_RESET = 14
+    ASSOCIATION_RESET = 15  # "SSN/TSN Reset"
+    RESPONSE = 16
+    ADD_OUTGOING = 17
+    ADD_INCOMING = 18
 
 
 class Cause(enum.IntEnum):
@@ -375,6 +387,49 @@ class IForwardTsn(ForwardTsn):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class ReconfigRequest(_Shown):
+    """A request in a RE-CONFIG chunk (RFC 6525 sections 4.1 to 4.3, 4.5 and 4.6).
+
+    Fields that a kind of request does not have are 0 or empty.
+
+    Attributes:
+      kind: Which, a `ReconfigParameter`.
+      number: Its request sequence number.
+      answers: The number of the receiver's request that it answers; of an outgoing reset only.
+      last_tsn: The TSN up to which streams go on as before; of an outgoing reset only.
+      streams: The streams that are to be reset; empty for all.
+      count: How many streams are to be added.
+    """
+
+    kind: int
+    number: int
+    answers: int = 0
+    last_tsn: int = 0
+    streams: tuple[int, ...] = ()
+    count: int = 0
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class ReconfigResponse(_Shown):
+    """A response in a RE-CONFIG chunk (RFC 6525 section 4.4).
+
+    ``next_tsns`` are the Sender's and the Receiver's Next TSN; None if there are none.
+    """
+
+    number: int
+    result: int
+    next_tsns: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Reconfig(_Shown):
+    """A RE-CONFIG chunk (RFC 6525 section 3.1), with one or two parameters."""
+
+    responses: list[ReconfigResponse]
+    requests: list[ReconfigRequest]
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -417,6 +472,7 @@ Chunk = (
     | ShutdownComplete
     | ForwardTsn
     | Auth
+    | Reconfig
     | UnknownChunk
     | BadChunk
 )
@@ -478,7 +534,14 @@ _SACK: Final = struct.Struct("!IIHH")
 _PLAIN_SACK: Final = struct.Struct("!BBHIII")  # with its header, and nothing behind its fields
 _TLV: Final = struct.Struct("!HH")
 _U32: Final = struct.Struct("!I")
+_TWO_U32: Final = struct.Struct("!II")
+_OUTGOING_RESET: Final = struct.Struct("!III")  # request, response, last TSN; streams follow
+_ADD_STREAMS: Final = struct.Struct("!IHxx")
 _PAIR: Final = struct.Struct("!HH")
+_COMBINATIONS: Final = frozenset(
+    [(13,), (14,), (13, 14), (15,), (17,), (18,), (17, 18), (16,), (13, 16), (16, 16)]
+)
+"""The parameters that a RE-CONFIG chunk may have, in ascending order (RFC 6525 section 3.1)."""
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 _crc32c: Callable[[bytes], int] = google_crc32c.value  # pyright: ignore
@@ -642,6 +705,8 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return _parse_forward_tsn_untrusted(value, raw)
         case ChunkType.I_FORWARD_TSN:
             return _parse_i_forward_tsn_untrusted(value, raw)
+        case ChunkType.RE_CONFIG:
+            return _parse_reconfig_untrusted(value, raw)
         case _:
             return UnknownChunk(kind, raw)
 
@@ -680,6 +745,65 @@ def _parse_i_forward_tsn_untrusted(value: bytes, raw: bytes) -> Chunk:
         stream, flags, mid = _SKIPPED.unpack_from(value, at)
         pairs.append((2 * stream + (flags & 1), mid))
     return IForwardTsn(_U32.unpack_from(value)[0], pairs)
+
+
+def _parse_reconfig_untrusted(value: bytes, raw: bytes) -> Chunk:
+    parameters = parse_tlvs_untrusted(value)
+    if parameters is None:
+        return BadChunk(ChunkType.RE_CONFIG, "a parameter with a wrong length", raw)
+    if tuple(sorted([parameter.type for parameter in parameters])) not in _COMBINATIONS:
+        return BadChunk(ChunkType.RE_CONFIG, "parameters that do not go together", raw)
+    responses: list[ReconfigResponse] = []
+    requests: list[ReconfigRequest] = []
+    for parameter in parameters:
+        if parameter.type == ReconfigParameter.RESPONSE:
+            response = _reconfig_response_untrusted(parameter.value)
+            if response is None:
+                return BadChunk(ChunkType.RE_CONFIG, "a response with a wrong length", raw)
+            responses.append(response)
+        else:
+            request = _reconfig_request_untrusted(parameter.type, parameter.value)
+            if request is None:
+                return BadChunk(ChunkType.RE_CONFIG, "a request with a wrong length", raw)
+            requests.append(request)
+    return Reconfig(responses, requests)
+
+
+def _reconfig_response_untrusted(value: bytes) -> ReconfigResponse | None:
+    if len(value) == 8:
+        number, result = _TWO_U32.unpack(value)
+        return ReconfigResponse(number, result)
+    if len(value) == 16:
+        number, result = _TWO_U32.unpack_from(value)
+        return ReconfigResponse(number, result, _TWO_U32.unpack_from(value, 8))
+    return None
+
+
+def _reconfig_request_untrusted(kind: int, value: bytes) -> ReconfigRequest | None:
+    size = len(value)
+    match kind:
+        case ReconfigParameter.OUTGOING_RESET:
+            if size < _OUTGOING_RESET.size or size & 1:
+                return None
+            number, answers, last_tsn = _OUTGOING_RESET.unpack_from(value)
+            streams = _streams_untrusted(value, _OUTGOING_RESET.size)
+            return ReconfigRequest(kind, number, answers, last_tsn, streams)
+        case ReconfigParameter.INCOMING_RESET:
+            if size < 4 or size & 1:
+                return None
+            streams = _streams_untrusted(value, 4)
+            return ReconfigRequest(kind, _U32.unpack_from(value)[0], streams=streams)
+        case ReconfigParameter.ASSOCIATION_RESET:
+            return ReconfigRequest(kind, _U32.unpack(value)[0]) if size == 4 else None
+        case _:
+            if size != _ADD_STREAMS.size:
+                return None
+            number, count = _ADD_STREAMS.unpack(value)
+            return ReconfigRequest(kind, number, count=count)
+
+
+def _streams_untrusted(value: bytes, offset: int) -> tuple[int, ...]:
+    return struct.unpack_from(f"!{(len(value) - offset) // 2}H", value, offset)
 
 
 def _parse_sack_untrusted(value: bytes, raw: bytes) -> Chunk:
@@ -818,6 +942,32 @@ def i_forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]])
     """Return an I-FORWARD-TSN chunk; ``streams`` are those of `IForwardTsn`."""
     skipped = b"".join(_SKIPPED.pack(order >> 1, order & 1, mid) for order, mid in streams)
     return chunk(ChunkType.I_FORWARD_TSN, _U32.pack(cumulative_tsn) + skipped)
+
+
+def reconfig_chunk(reconfig: Reconfig) -> bytes:
+    """Return a RE-CONFIG chunk, its responses first."""
+    listed: list[Tlv] = []
+    for response in reconfig.responses:
+        value = _TWO_U32.pack(response.number, response.result)
+        if response.next_tsns is not None:
+            value += _TWO_U32.pack(*response.next_tsns)
+        listed.append(Tlv(ReconfigParameter.RESPONSE, value))
+    listed += [Tlv(request.kind, _request_value(request)) for request in reconfig.requests]
+    return chunk(ChunkType.RE_CONFIG, tlvs(listed))
+
+
+def _request_value(request: ReconfigRequest) -> bytes:
+    streams = struct.pack(f"!{len(request.streams)}H", *request.streams)
+    match request.kind:
+        case ReconfigParameter.OUTGOING_RESET:
+            fixed = _OUTGOING_RESET.pack(request.number, request.answers, request.last_tsn)
+            return fixed + streams
+        case ReconfigParameter.INCOMING_RESET:
+            return _U32.pack(request.number) + streams
+        case ReconfigParameter.ASSOCIATION_RESET:
+            return _U32.pack(request.number)
+        case _:
+            return _ADD_STREAMS.pack(request.number, request.count)
 
 
 def address_parameter(address: str) -> Tlv:

@@ -38,11 +38,19 @@ class Opt(enum.IntEnum):
     FRAGMENT_INTERLEAVE = 18
     PARTIAL_DELIVERY_POINT = 19
     MAX_BURST = 20
+    AUTH_CHUNK = 21
+    HMAC_IDENT = 22
+    AUTH_KEY = 23
+    AUTH_ACTIVE_KEY = 24
+    AUTH_DELETE_KEY = 25
+    PEER_AUTH_CHUNKS = 26
+    LOCAL_AUTH_CHUNKS = 27
     GET_ASSOC_NUMBER = 28
     GET_ASSOC_ID_LIST = 29
     AUTO_ASCONF = 30
     RECVRCVINFO = 32
     PEER_ADDR_THLDS_V2 = 37
+    AUTH_DEACTIVATE_KEY = 35
     SOCKOPT_BINDX_ADD = 100
     SOCKOPT_BINDX_REM = 101
     GET_PEER_ADDRS = 108
@@ -105,6 +113,11 @@ RTOINFO_STRUCT = struct.Struct("=iIII")
 SACK_INFO_STRUCT = struct.Struct("=iII")
 SNDRCVINFO_STRUCT = struct.Struct("=HHHxxIIIIIi")
 STATUS_STRUCT = struct.Struct("=iiIHHHHIi128siIIII")
+AUTHCHUNK_STRUCT = struct.Struct("=B")
+AUTHCHUNKS_STRUCT = struct.Struct("=iI256s")  # id, number of chunk types, the types
+AUTHKEY_STRUCT = struct.Struct("=iHH65535s")  # id, key, length of the secret, the secret
+AUTHKEYID_STRUCT = struct.Struct("=iH2x")
+HMACALGO_STRUCT = struct.Struct("=IHH")  # number of identifiers, the two that there are
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
 STREAM_VALUE_STRUCT = struct.Struct("=iHH")
 DEFAULT_PRINFO_STRUCT = struct.Struct("=iIHxx")  # id, value, policy

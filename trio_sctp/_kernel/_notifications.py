@@ -17,11 +17,13 @@ from .._values import (
     AssociationReset,
     AssociationState,
     AuthenticationChange,
+    AuthenticationState,
     FailedFragment,
     Notification,
     PartialDeliveryAborted,
     PeerAddressChange,
     PeerAddressState,
+    ReconfigurationFlags,
     RemoteError,
     SenderDry,
     ShutdownReceived,
@@ -109,20 +111,31 @@ def _event(
             return AdaptationIndication(association_id=f[1], adaptation_ind=f[0])
         case Note.AUTHENTICATION_EVENT:
             return AuthenticationChange(
-                association_id=f[3], keynumber=f[0], altkeynumber=f[1], indication=f[2]
+                association_id=f[3],
+                keynumber=f[0],
+                altkeynumber=f[1],
+                indication=known(AuthenticationState, f[2]),
             )
         case Note.SENDER_DRY_EVENT:
             return SenderDry(association_id=f[0])
         case Note.STREAM_RESET_EVENT:
             streams = struct.unpack(f"={len(rest) // 2}H", rest[: len(rest) // 2 * 2])
-            return StreamReset(association_id=f[0], flags=flags, streams=streams)
+            return StreamReset(
+                association_id=f[0], flags=ReconfigurationFlags(flags), streams=streams
+            )
         case Note.ASSOC_RESET_EVENT:
             return AssociationReset(
-                association_id=f[0], flags=flags, local_tsn=f[1], remote_tsn=f[2]
+                association_id=f[0],
+                flags=ReconfigurationFlags(flags),
+                local_tsn=f[1],
+                remote_tsn=f[2],
             )
         case Note.STREAM_CHANGE_EVENT:
             return StreamChange(
-                association_id=f[0], flags=flags, inbound_streams=f[1], outbound_streams=f[2]
+                association_id=f[0],
+                flags=ReconfigurationFlags(flags),
+                inbound_streams=f[1],
+                outbound_streams=f[2],
             )
 
 

@@ -15,17 +15,22 @@ from .._frozen import Frozen, frozen
 from .._options import (
     EVENTS,
     Abandoned,
+    ActiveKey,
     AdaptationLayer,
     AsconfSupported,
     AssociationCount,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AuthSupported,
     AutoAsconf,
     AutoClose,
     BindToDevice,
     Context,
+    DeactivateKey,
     DefaultSendParams,
     DelayedAck,
+    DeleteKey,
     DisableFragments,
     DontRoute,
     EcnSupported,
@@ -33,10 +38,13 @@ from .._options import (
     EventSubscription,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithm,
+    HmacAlgorithms,
     InitMsg,
     Interleaving,
     IPv6Only,
     Linger,
+    LocalAuthChunks,
     MappedV4,
     MaxBurst,
     MaxSegment,
@@ -48,6 +56,7 @@ from .._options import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
+    PeerAuthChunks,
     PrimaryAddress,
     Priority,
     ProbeInterval,
@@ -75,9 +84,14 @@ from .._values import Address
 from ._layouts import (
     ASSOC_VALUE_STRUCT,
     ASSOCPARAMS_STRUCT,
+    AUTHCHUNK_STRUCT,
+    AUTHCHUNKS_STRUCT,
+    AUTHKEY_STRUCT,
+    AUTHKEYID_STRUCT,
     DEFAULT_PRINFO_STRUCT,
     EVENT_STRUCT,
     FUTURE_ASSOCIATIONS,
+    HMACALGO_STRUCT,
     INITMSG_STRUCT,
     PADDRINFO_STRUCT,
     PADDRPARAMS_STRUCT,
@@ -137,11 +151,12 @@ class Layout(Frozen):
 
     def pack(self, fields: Fields) -> bytes:
         """The packed struct.  Addresses are given packed; a field that is not given is 0."""
-        empty = bytes(STORAGE_SIZE)
-        values = [fields.get(name, empty if name == "address" else 0) for name in self.fields]
+        values = [fields.get(name, b"" if name in _BYTES else 0) for name in self.fields]
         return self.struct.pack(*values)
 
 
+_BYTES = ("address", "types")
+"""Fields of structs that are bytes."""
 _INT = struct.Struct("=i")
 _TIMEVAL = struct.Struct("@ll")
 
@@ -153,6 +168,17 @@ def _socket_option(number: int, field: str) -> Layout:
 def _offer(number: int, *, since: str = "") -> Layout:
     """An option with which an extension is offered, and that tells whether it is agreed on."""
     return Layout(SOL_SCTP, number, ASSOC_VALUE_STRUCT, (ID, "enabled"), since=since)
+
+
+def _chunk_list(kind: type[Any], number: int) -> Layout:
+    """An option that tells a list of chunk types, which has no order."""
+    return Layout(
+        SOL_SCTP,
+        number,
+        AUTHCHUNKS_STRUCT,
+        (ID, "_count", "types"),
+        lambda f: kind(tuple(sorted(f["types"][: f["_count"]]))),
+    )
 
 
 def _storage(address: Address | None) -> bytes:
@@ -449,6 +475,39 @@ LAYOUTS: dict[type[Any], Layout] = {
     ReuseAddress: _socket_option(socket.SO_REUSEADDR, "enabled"),
     ReusePort: _socket_option(socket.SO_REUSEPORT, "enabled"),
     IPv6Only: Layout(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, _INT, ("enabled",)),
+    AuthChunks: Layout(SOL_SCTP, Opt.AUTH_CHUNK, AUTHCHUNK_STRUCT, ("types",)),
+    LocalAuthChunks: _chunk_list(LocalAuthChunks, Opt.LOCAL_AUTH_CHUNKS),
+    PeerAuthChunks: _chunk_list(PeerAuthChunks, Opt.PEER_AUTH_CHUNKS),
+    HmacAlgorithms: Layout(
+        SOL_SCTP,
+        Opt.HMAC_IDENT,
+        HMACALGO_STRUCT,
+        ("_count", "_first", "_second"),
+        lambda f: HmacAlgorithms(
+            [HmacAlgorithm(f[name]) for name in ("_first", "_second")[: f["_count"]]]
+        ),
+        lambda option: dict(
+            zip(
+                ("_count", "_first", "_second"),
+                (len(option.algorithms), *option.algorithms),
+                strict=False,
+            )
+        ),
+    ),
+    AuthKey: Layout(
+        SOL_SCTP,
+        Opt.AUTH_KEY,
+        AUTHKEY_STRUCT,
+        (ID, "id", "_length", "secret"),
+        encode=lambda option: {
+            "id": option.id,
+            "_length": len(option.secret),
+            "secret": option.secret,
+        },
+    ),
+    ActiveKey: Layout(SOL_SCTP, Opt.AUTH_ACTIVE_KEY, AUTHKEYID_STRUCT, (ID, "id")),
+    DeactivateKey: Layout(SOL_SCTP, Opt.AUTH_DEACTIVATE_KEY, AUTHKEYID_STRUCT, (ID, "id")),
+    DeleteKey: Layout(SOL_SCTP, Opt.AUTH_DELETE_KEY, AUTHKEYID_STRUCT, (ID, "id")),
     BindToDevice: Layout(
         socket.SOL_SOCKET,
         socket.SO_BINDTODEVICE,
@@ -516,6 +575,17 @@ _UNSUPPORTED: dict[type[Any], str] = {
     ReceiveTtl: _NOT_DELIVERED,
 }
 
+_OF_AUTHENTICATION = (
+    AuthChunks,
+    LocalAuthChunks,
+    PeerAuthChunks,
+    HmacAlgorithms,
+    AuthKey,
+    ActiveKey,
+    DeactivateKey,
+    DeleteKey,
+)
+
 NOT_INHERITED: tuple[type[Option], ...] = (Tos, TrafficClass, Priority)
 """Options that a peeled-off or accepted socket does not inherit from Linux.  They have to be set in
 this order, because setting the TOS changes the priority."""
@@ -576,6 +646,12 @@ def _translated(error: OSError, kind: type[Any]) -> OSError:
         return OptionUnsupported(
             errno.EPERM,
             "the peer takes no ASCONF chunks, or the sysctl net.sctp.addip_enable is 0 here",
+        )
+    if error.errno == errno.EACCES and kind in _OF_AUTHENTICATION:
+        return OptionUnsupported(
+            errno.EACCES,
+            "the peer does not authenticate chunks, or the sysctl net.sctp.auth_enable was 0 when "
+            "the socket was opened",
         )
     return error
 
@@ -681,12 +757,17 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
     else:
         fields = {name: getattr(option, name) for name in layout.fields if name != ID}
     fields[ID] = FUTURE_ASSOCIATIONS if association_id is None else association_id
+    if isinstance(option, AuthChunks):
+        each = [{"types": number} for number in option.types]  # Linux takes them one by one
+    else:
+        each = [fields]
     try:
         if isinstance(option, Interleaving):
             if not option.enabled and not get_option(sock, Interleaving, association_id).enabled:
                 return  # what Linux would refuse where its sysctl is off
             sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
-        sock.setsockopt(layout.level, layout.number, layout.pack(fields))
+        for given in each:
+            sock.setsockopt(layout.level, layout.number, layout.pack(given))
         if isinstance(option, DefaultSendParams):
             _set_default_policy(sock, option, fields[ID])
     except OSError as error:

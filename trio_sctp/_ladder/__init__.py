@@ -7,6 +7,7 @@
     associations  which association a packet belongs to
     flows         what one side of an association sends, and what became of it
     chunks        what stands beside an arrow for each chunk
+    extensions    the chunks that RFCs beside 9260 have added
 
 A chart is data.  What it says stands in one place, whatever it is drawn as.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .._engine import wire
-from .chunks import UserData
+from .chunks import Understood
 from .flows import Flow
 
 Found = tuple["Association", int]
@@ -15,7 +15,7 @@ Found = tuple["Association", int]
 
 _CANDIDATES = 8
 
-FirstChunk = wire.Chunk | UserData | None
+FirstChunk = Understood | None
 
 
 class Side:

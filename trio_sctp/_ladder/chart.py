@@ -13,6 +13,7 @@ from typing import NamedTuple
 from .._engine import wire
 from . import chunks
 from .associations import Association, Associations
+from .extensions import Extension
 from .flows import Fate, Fated
 
 UdpPorts = tuple[int, int]
@@ -283,20 +284,18 @@ def _parse(packet: CapturedPacket) -> tuple[wire.Packet | None, str]:
     return parsed, broken
 
 
-def _understood(
-    packet: CapturedPacket, parsed: wire.Packet
-) -> Iterator[wire.Chunk | chunks.UserData]:
+def _understood(packet: CapturedPacket, parsed: wire.Packet) -> Iterator[chunks.Understood]:
     """The chunks of a packet."""
     offset = wire.HEADER_SIZE
+    data = packet.data + bytes(packet.missing)
     for chunk in parsed.chunks:
-        yield chunks.understood(chunk, max(0, len(packet.data) - offset))
-        length = int.from_bytes(packet.data[offset + 2 : offset + 4], "big")
+        length = int.from_bytes(data[offset + 2 : offset + 4], "big")
+        captured = max(0, len(packet.data) - offset)
+        yield chunks.understood(chunk, data[offset : offset + length], captured)
         offset += length + (-length & 3)
 
 
-def _chunk(
-    chunk: wire.Chunk | chunks.UserData, arrow: Arrow, association: Association, sender: int
-) -> Chunk:
+def _chunk(chunk: chunks.Understood, arrow: Arrow, association: Association, sender: int) -> Chunk:
     """A chunk as it is drawn; what it tells of its association is taken note of."""
     there, back = (association.sides[side].flow for side in (sender, 1 - sender))
     tsn: tuple[int, int] | None = None
@@ -321,6 +320,11 @@ def _chunk(
             back.cumulative(chunk.cumulative_tsn)
         case wire.ForwardTsn():
             tsn = chunk.cumulative_tsn, there.number(chunk.cumulative_tsn)
+        case Extension():
+            if chunk.tsn is not None:
+                tsn = chunk.tsn, there.number(chunk.tsn)
+            elif chunk.received_tsn is not None:
+                tsn = chunk.received_tsn, back.number(chunk.received_tsn)
         case _:
             pass
     if not isinstance(chunk, chunks.UserData):

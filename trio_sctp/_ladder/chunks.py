@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import struct
-from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 from .._engine import wire
 from .._errors import error_string
 from .._ppid import Ppid
+from .extensions import (
+    FEW,
+    I_DATA,
+    Extension,
+    Number,
+    few,
+    offered,
+    read_untrusted,
+    skipped,
+    type_name,
+)
 
 _BYTES = 16  # of a payload or a reason, that are shown
-_FEW = 8  # gap blocks, addresses and so on, that are shown
 
 _INIT = struct.Struct("!BBHIIHHI")
 _IDATA = struct.Struct("!BBHIHHII")
-_IDATA_TYPE, _RECONFIG_TYPE, _ASCONF_TYPE, _ASCONF_ACK_TYPE = 64, 130, 193, 128
-_NAMES = {
-    _IDATA_TYPE: "I-DATA",  # RFC 8260
-    _ASCONF_ACK_TYPE: "ASCONF ACK",  # RFC 5061
-    _RECONFIG_TYPE: "RE-CONFIG",  # RFC 6525
-    _ASCONF_TYPE: "ASCONF",
-    194: "I-FORWARD TSN",
-}
-"""Chunks that the engine does not know, but that are seen in captures."""
-
-_ASCONF_PARAMETERS = {0xC001: "add", 0xC002: "delete", 0xC004: "make primary"}
-_RECONFIG_PARAMETERS = {
-    13: "reset outgoing streams",
-    14: "reset incoming streams",
-    15: "reset TSNs",
-    16: "response",
-    17: "add outgoing streams",
-    18: "add incoming streams",
-}
 
 
 class UserData(NamedTuple):
-    """A DATA chunk, or an I-DATA chunk (RFC 8260), which differs in what orders its messages."""
+    """A DATA chunk, or an I-DATA chunk (RFC 8260), which differs in what orders its messages.
+
+    ``mid`` is the number of the message that a piece in I-DATA is of.
+    """
 
     name: str
     tsn: int
@@ -49,29 +41,34 @@ class UserData(NamedTuple):
     payload: bytes
     size: int
     flags: int
+    mid: int | None = None
 
 
-def understood(chunk: wire.Chunk, captured: int) -> wire.Chunk | UserData:
-    """A chunk, as user data if it has any.
+Understood = wire.Chunk | UserData | Extension
+"""A chunk as a ladder looks at it."""
+
+
+def understood(chunk: wire.Chunk, raw: bytes, captured: int) -> Understood:
+    """A chunk, as user data if it has any, or as one of an extension if it is.
 
     Args:
-      chunk: The chunk; what a capture does not have of it is 0.
-      captured: How many of its bytes the capture has.
+      chunk: The chunk as the engine sees it.
+      raw: All its bytes; those that a capture does not have are 0.
+      captured: How many of them the capture has.
     """
+    extension = read_untrusted(raw[0], raw[:captured])
+    if isinstance(extension, wire.BadChunk) and len(raw) > captured:
+        return wire.UnknownChunk(raw[0], raw)  # not its fault
+    if extension is not None:
+        return extension
+    if raw[0] == I_DATA:
+        return _i_data(raw, captured)
     match chunk:
         case wire.Data():
             size = len(chunk.raw) - wire.DATA_OVERHEAD
             payload = chunk.raw[wire.DATA_OVERHEAD : min(captured, wire.DATA_OVERHEAD + _BYTES)]
             return UserData("DATA", chunk.tsn, chunk.stream, chunk.ppid, payload, size, chunk.flags)
-        case wire.UnknownChunk(type=number, raw=raw) if number == _IDATA_TYPE:
-            if len(raw) <= _IDATA.size:
-                return wire.BadChunk(number, "too short", raw)
-            _, flags, _, tsn, stream, _, _, ppid = _IDATA.unpack_from(raw)
-            payload = raw[_IDATA.size : min(captured, _IDATA.size + _BYTES)]
-            known_ppid = ppid if flags & wire.FIRST else None
-            size = len(raw) - _IDATA.size
-            return UserData("I-DATA", tsn, stream, known_ppid, payload, size, flags)
-        case wire.BadChunk(type=number, raw=raw) if len(raw) > captured:
+        case wire.BadChunk(type=number) if len(raw) > captured:
             cut_init = number in (wire.ChunkType.INIT, wire.ChunkType.INIT_ACK)
             if not cut_init or captured < _INIT.size:
                 return wire.UnknownChunk(number, raw)  # not its fault
@@ -82,10 +79,20 @@ def understood(chunk: wire.Chunk, captured: int) -> wire.Chunk | UserData:
             return chunk
 
 
-def name(chunk: wire.Chunk | UserData) -> str:
+def _i_data(raw: bytes, captured: int) -> UserData | wire.BadChunk:
+    if len(raw) <= _IDATA.size:
+        return wire.BadChunk(I_DATA, "too short", raw)
+    _, flags, _, tsn, stream, _, mid, ppid = _IDATA.unpack_from(raw)
+    payload = raw[_IDATA.size : min(captured, _IDATA.size + _BYTES)]
+    known_ppid = ppid if flags & wire.FIRST else None
+    size = len(raw) - _IDATA.size
+    return UserData("I-DATA", tsn, stream, known_ppid, payload, size, flags, mid)
+
+
+def name(chunk: Understood) -> str:
     """The RFCs' name of a chunk."""
     match chunk:
-        case UserData():
+        case UserData() | Extension():
             return chunk.name
         case wire.UnknownChunk() | wire.BadChunk():
             return type_name(chunk.type)
@@ -98,22 +105,7 @@ def _spelled(class_name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", class_name).upper()
 
 
-def type_name(number: int) -> str:
-    """The name of a chunk type, or its number."""
-    try:
-        return wire.ChunkType(number).name.replace("_", " ")
-    except ValueError:
-        return _NAMES.get(number, f"chunk of type {number}")
-
-
-KNOWN_NAMES = frozenset(kind.name.replace("_", " ") for kind in wire.ChunkType) | frozenset(
-    _NAMES.values()
-)
-
-
-def details(
-    chunk: wire.Chunk | UserData, there: Callable[[int], int], back: Callable[[int], int]
-) -> str:
+def details(chunk: Understood, there: Number, back: Number) -> str:
     """What stands behind the name of a chunk and, if it has one, its TSN.
 
     Args:
@@ -124,32 +116,29 @@ def details(
     match chunk:
         case UserData():
             return _user_data(chunk)
+        case Extension():
+            return chunk.details(there, back)
         case wire.Init():  # or an INIT ACK
             listed = [wire.address_untrusted(parameter) for parameter in chunk.parameters]
             addresses = [address for address in listed if address is not None]
-            also = f" addresses {_few(addresses)}" if addresses else ""
-            return f"streams {chunk.outbound_streams}/{chunk.inbound_streams}{also}"
+            also = f" addresses {few(addresses)}" if addresses else ""
+            words = f"streams {chunk.outbound_streams}/{chunk.inbound_streams}{also}"
+            return f"{words} {offered(chunk.parameters)}".rstrip()
         case wire.Sack():
             base = back(chunk.cumulative_tsn)
-            gaps = [f"{base + first}-{base + last}" for first, last in chunk.gaps[: _FEW + 1]]
-            also = f"also {_few(gaps, len(chunk.gaps))} " if gaps else ""
-            twice = [str(back(tsn)) for tsn in chunk.duplicates[: _FEW + 1]]
-            again = f" twice {_few(twice, len(chunk.duplicates))}" if twice else ""
+            gaps = [f"{base + first}-{base + last}" for first, last in chunk.gaps[: FEW + 1]]
+            also = f"also {few(gaps, len(chunk.gaps))} " if gaps else ""
+            twice = [str(back(tsn)) for tsn in chunk.duplicates[: FEW + 1]]
+            again = f" twice {few(twice, len(chunk.duplicates))}" if twice else ""
             return f"{also}rwnd {chunk.rwnd}{again}"
         case wire.Abort() | wire.Error():
-            return ", ".join(map(_cause, chunk.causes[:_FEW]))
+            return ", ".join(map(_cause, chunk.causes[:FEW]))
+        case wire.ForwardTsn():
+            return skipped(f"{stream} to SSN {ssn}" for stream, ssn in chunk.streams)
         case wire.BadChunk():
             return f"malformed ({chunk.reason})"
-        case wire.UnknownChunk():
-            return _unknown(chunk)
         case _:
             return ""
-
-
-def _few(items: list[str], count: int | None = None) -> str:
-    """The first few of some items, and how many there are besides."""
-    left_out = (len(items) if count is None else count) - _FEW
-    return " ".join(items[:_FEW]) + (f" and {left_out} more" if left_out > 0 else "")
 
 
 def _user_data(data: UserData) -> str:
@@ -157,6 +146,8 @@ def _user_data(data: UserData) -> str:
     if data.flags & wire.WHOLE != wire.WHOLE:
         first, last = data.flags & wire.FIRST, data.flags & wire.LAST
         words.append("begin" if first else "end" if last else "middle")
+        if data.mid is not None:
+            words.append(f"of message {data.mid}")
     words.append("unordered" if data.flags & wire.UNORDERED else f"stream {data.stream}")
     if data.ppid:
         words.append(f"ppid {_ppid(data.ppid)}")
@@ -186,31 +177,6 @@ def _cause(cause: wire.Tlv) -> str:
     if cause.type in (wire.Cause.USER_INITIATED_ABORT, wire.Cause.PROTOCOL_VIOLATION):
         text += f" {_some(cause.value)}" if cause.value else ""  # their text is for readers
     return text
-
-
-def _unknown(chunk: wire.UnknownChunk) -> str:
-    """What an ASCONF or RE-CONFIG asks for, since it changes paths or streams."""
-    if chunk.type == _ASCONF_TYPE:
-        wanted = wire.parse_tlvs_untrusted(chunk.raw[8:]) or []
-        return ", ".join(
-            f"{_ASCONF_PARAMETERS[one.type]} {_asconf_address(one.value)}"
-            for one in wanted
-            if one.type in _ASCONF_PARAMETERS
-        )
-    if chunk.type == _RECONFIG_TYPE:
-        wanted = wire.parse_tlvs_untrusted(chunk.raw[4:]) or []
-        return ", ".join(
-            _RECONFIG_PARAMETERS[one.type] for one in wanted if one.type in _RECONFIG_PARAMETERS
-        )
-    return ""
-
-
-def _asconf_address(value: bytes) -> str:
-    """The address in a parameter, behind the number that its answer refers to."""
-    parameters = wire.parse_tlvs_untrusted(value[4:])
-    if parameters and len(parameters[0].value) in (4, 16):
-        return str(ipaddress.ip_address(parameters[0].value))
-    return "an address"
 
 
 def _some(data: bytes, size: int | None = None) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from .._engine import wire
 from .._engine.tsn import unwrap
 from .chunks import UserData
+from .extensions import Extension
 
 
 class Fate(Enum):
@@ -57,6 +59,16 @@ _ANSWERS: dict[type[object], tuple[type[object], ...]] = {
 """The chunks that ask for an answer, by what answers them; a HEARTBEAT ACK answers just one."""
 
 _ASK = frozenset({wire.Init, wire.CookieEcho, wire.Shutdown, wire.ShutdownAck, wire.Heartbeat})
+
+
+def _questions(chunk: wire.Chunk | Extension) -> Sequence[object]:
+    """What a chunk asks, so that it is known when it comes again, and what answers it."""
+    if isinstance(chunk, Extension):
+        return chunk.asks
+    if isinstance(chunk, wire.Heartbeat):
+        return [chunk.info]
+    return [hash(repr(chunk))] if type(chunk) in _ASK else []
+
 
 _BEFORE_SACKS = wire.Init, wire.CookieEcho
 
@@ -179,24 +191,28 @@ class Flow:
 
     # -- control chunks ------------------------------------------------------------------------
 
-    def asks(self, chunk: wire.Chunk, packet: Fated) -> bool:
+    def asks(self, chunk: wire.Chunk | Extension, packet: Fated) -> bool:
         """Take a chunk that may want an answer; return whether it was sent before in vain."""
         kind = type(chunk)
-        if kind not in _ASK:
-            return False
-        content = chunk.info if isinstance(chunk, wire.Heartbeat) else hash(repr(chunk))
-        asked = self._asked.setdefault(kind, {})
-        earlier = asked.get(content)
-        asked[content] = packet
-        if earlier is not None and self._infer:
-            earlier.lose("sent again")
-            self._in_vain.setdefault(kind, []).append(earlier)
-        return earlier is not None
+        again = False
+        for content in _questions(chunk):
+            asked = self._asked.setdefault(kind, {})
+            earlier = asked.get(content)
+            asked[content] = packet
+            if earlier is not None and self._infer:
+                earlier.lose("sent again")
+                self._in_vain.setdefault(kind, []).append(earlier)
+            again = again or earlier is not None
+        return again
 
-    def answered(self, chunk: wire.Chunk) -> None:
+    def answered(self, chunk: wire.Chunk | Extension) -> None:
         """Take a chunk of the other side that may be an answer."""
         if isinstance(chunk, wire.HeartbeatAck):
             self._asked.get(wire.Heartbeat, {}).pop(chunk.info, None)
+        elif isinstance(chunk, Extension):
+            for asker, number in chunk.answers:
+                if not self._asked.get(asker, {}).pop(number, None) and self._in_vain.get(asker):
+                    self._in_vain[asker].pop().find()  # each copy that arrives is answered
         for kind in _ANSWERS.get(type(chunk), ()):
             if not self._asked.pop(kind, None) and self._in_vain.get(kind):
                 self._in_vain[kind].pop().find()  # each copy that arrives is answered

@@ -15,25 +15,35 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .._engine.association import EngineAssociation
+from .._engine.keys import SharedKeys
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
+from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     Abandoned,
+    ActiveKey,
     AdaptationLayer,
     AssociationCount,
     AssocParams,
+    AuthChunks,
+    AuthKey,
     AutoClose,
     Context,
+    DeactivateKey,
     DefaultSendParams,
     DelayedAck,
+    DeleteKey,
     DisableFragments,
     EncapsulationPort,
     ExposePotentiallyFailed,
     FragmentInterleave,
+    HmacAlgorithm,
+    HmacAlgorithms,
     InitMsg,
     Interleaving,
     Linger,
+    LocalAuthChunks,
     MaxBurst,
     MaxSegment,
     NoDelay,
@@ -44,6 +54,7 @@ from .._options import (
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
+    PeerAuthChunks,
     PrimaryAddress,
     PrStatus,
     PrSupported,
@@ -132,11 +143,11 @@ class Target:
 class Row(Frozen):
     """How an option type is read, with all its fields, and how it is written.
 
-    Without ``write`` it is read-only.  ``udp`` says that only a stack has it whose packets travel
-    in UDP packets.
+    Without ``write`` it is read-only, without ``read`` write-only.  ``udp`` says that only a stack
+    has it whose packets travel in UDP packets.
     """
 
-    read: Callable[[Target], Option]
+    read: Callable[[Target], Option] | None
     write: Callable[[Target, Any], None] | None = None
     udp: bool = False
 
@@ -566,6 +577,70 @@ def _negotiated(
     return Row(read, write)
 
 
+# -- authentication ---
+
+
+def _write_auth_chunks(target: Target, option: AuthChunks) -> None:
+    p = target.parameters
+    p.auth_chunks = tuple(sorted({*p.auth_chunks, *option.types}))
+
+
+def _read_local_auth_chunks(target: Target) -> LocalAuthChunks:
+    association = target.association
+    authentication = None if association is None else association.authentication
+    required = target.parameters.auth_chunks if authentication is None else authentication.required
+    return LocalAuthChunks(tuple(sorted(required)))
+
+
+def _read_peer_auth_chunks(target: Target) -> PeerAuthChunks:
+    authentication = _association_with_keys(target).authentication
+    return PeerAuthChunks(() if authentication is None else tuple(sorted(authentication.wanted)))
+
+
+def _association_with_keys(target: Target) -> EngineAssociation:
+    """The association, whose peer has to authenticate, or may yet say that it does."""
+    association = target.association
+    assert association is not None
+    if association.authentication is None and not association.half_open:
+        raise OptionUnsupported(errno.EACCES, "the peer does not authenticate chunks (RFC 4895)")
+    return association
+
+
+def _read_hmac_algorithms(target: Target) -> HmacAlgorithms:
+    return HmacAlgorithms([HmacAlgorithm(id) for id in target.parameters.hmac_algorithms])
+
+
+def _write_hmac_algorithms(target: Target, option: HmacAlgorithms) -> None:
+    target.parameters.hmac_algorithms = tuple(int(one) for one in option.algorithms)
+
+
+def _changed_keys(change: Callable[[SharedKeys, Any], SharedKeys]) -> Callable[[Target, Any], None]:
+    """What changes the shared keys of an association, or of those to come."""
+
+    def write(target: Target, option: Option) -> None:
+        if target.association is not None:
+            _association_with_keys(target)
+        p = target.parameters
+        p.shared_keys = change(p.shared_keys, option)
+
+    return write
+
+
+def _read_active_key(target: Target) -> ActiveKey:
+    if target.association is not None:
+        _association_with_keys(target)
+    return ActiveKey(target.parameters.shared_keys.active)
+
+
+def _write_deactivate_key(target: Target, option: DeactivateKey) -> None:
+    if target.association is None:
+        p = target.parameters
+        p.shared_keys = p.shared_keys.deactivate(option.id)
+        return
+    _association_with_keys(target).deactivate_key(option.id)
+    target.socket.settle()
+
+
 # -- the whole socket ---
 
 
@@ -661,4 +736,12 @@ ROWS: dict[type[Any], Row] = {
     Interleaving: _negotiated(
         Interleaving, "interleaving", lambda association: association.outbound.interleaving
     ),
+    AuthChunks: Row(None, _write_auth_chunks),
+    LocalAuthChunks: Row(_read_local_auth_chunks),
+    PeerAuthChunks: Row(_read_peer_auth_chunks),
+    HmacAlgorithms: Row(_read_hmac_algorithms, _write_hmac_algorithms),
+    AuthKey: Row(None, _changed_keys(lambda keys, key: keys.set(key.id, key.secret))),
+    ActiveKey: Row(_read_active_key, _changed_keys(lambda keys, key: keys.activate(key.id))),
+    DeactivateKey: Row(None, _write_deactivate_key),
+    DeleteKey: Row(None, _changed_keys(lambda keys, key: keys.delete(key.id))),
 }

@@ -631,7 +631,9 @@ class UserlandSocket:
         if address is not None:
             assert target.association is not None
             target.path = path_at(target.association, address)
-        return self._row(kind).read(target)  # type: ignore[return-value]
+        read = self._row(kind).read
+        assert read is not None  # what can only be set is not read
+        return read(target)  # type: ignore[return-value]
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         target = self._target(association_id)
@@ -658,6 +660,10 @@ class UserlandSocket:
         before = self._subscription
         if association_id is None:
             self._subscription = events
+            self.engine.parameters.report_keys = bool(events.authentication_event)
+        if events.authentication_event:
+            for id in self.association_ids() if association_id is None else [association_id]:
+                self.engine.associations[id].parameters.report_keys = True
         if events.sender_dry_event and (association_id is not None or not before.sender_dry_event):
             # An association that is dry already is reported at once (RFC 6458 section 6.1.9).
             for id in self.association_ids() if association_id is None else [association_id]:
