@@ -225,8 +225,8 @@ class Unread:
         draft.context = self.context
         draft.mid = None
         if first[0]:
-            *_, draft.mid, draft.ppid = I_DATA_CHUNK.unpack_from(first)
-            draft.ssn = draft.mid & 0xFFFF
+            *_, mid, draft.ppid = I_DATA_CHUNK.unpack_from(first)
+            draft.mid, draft.ssn = mid, mid & 0xFFFF
         message = freeze(draft)
         return Piece(message) if kind is Beginning else message
 

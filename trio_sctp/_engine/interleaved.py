@@ -158,7 +158,8 @@ class InterleavedInbound(Inbound):
         mids = self._next_mids
         self.streams_cost = mids.itemsize * len(mids) + _SKIPPED_COST * len(self._skipped)
 
-    def _take_turn(self, stream: int, mid: int, parts: Parts) -> None:
+    def _take_turn(self, stream: int, ssn: int, parts: Parts) -> None:
+        mid = ssn  # as it is called here
         if self._incomplete and mid in self._incomplete.get(2 * stream, ()):
             raise Violation("two messages with the same message identifier")
         turn = self._turn(stream)
