@@ -22,7 +22,7 @@ from .parts import CHUNK_COST, Parts, SortedParts, cost_of
 from .tsn import MASK, unwrap
 from .wire import FIRST, I_DATA_CHUNK, I_DATA_OVERHEAD, LAST, UNORDERED, Data, IData
 
-_MESSAGE_COST: Final = 512
+MESSAGE_COST: Final = 512
 """Bytes that an incomplete message takes beside its chunks."""
 _SKIPPED_COST: Final = 128  # bytes that a number takes which is kept for one stream
 _HALF: Final = 2**31
@@ -202,7 +202,7 @@ class InterleavedInbound(Inbound):
             if messages is None:
                 messages = self._incomplete[order] = {}
             message = messages[mid] = _Incomplete()
-            self.held += _MESSAGE_COST
+            self.held += MESSAGE_COST
         assert messages is not None
         before = message.cost
         message.add(data)
@@ -229,7 +229,7 @@ class InterleavedInbound(Inbound):
         message = messages.pop(mid)
         if not messages:
             del self._incomplete[order]
-        self.held -= message.cost + _MESSAGE_COST
+        self.held -= message.cost + MESSAGE_COST
         return message
 
     def _deliver_begun(self, message: _Incomplete) -> None:
