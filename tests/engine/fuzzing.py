@@ -24,9 +24,9 @@ from trio_sctp._engine.arrivals import Beginning, event_cost
 from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.inbound import FARTHEST
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
-from trio_sctp._engine.timers import T1, T2, WINDOW
+from trio_sctp._engine.timers import PROBE, RECONFIG, T1, T2, WINDOW
 from trio_sctp._options import StatusState
-from trio_sctp._values import SendInfo
+from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 
 PORT, PEER_PORT = 1000, 2000
 ORDERED = SendInfo(1, 7, False, 0, 0)
@@ -62,10 +62,13 @@ class Bench:
             receive_window=window,
             send_buffer=2**16,
             association_max_retrans=30,
+            grants=7,
             rto_max=8.0,
             ecn=True,
             auth_chunks=auth_chunks,
         )
+        if self.random.random() < 0.5:  # addresses change for whoever says so
+            parameters.authentication, parameters.asconf_without_auth = False, True
         here = [f"10.0.{n}.1" for n in range(homes - homes // 2)]
         here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
         there = [address[:-1] + "2" for address in here]
@@ -164,7 +167,7 @@ class Bench:
             next_out = association.outbound.next_tsn
             if association.inbound is not None:
                 next_in = association.inbound.cumulative + 1
-        match r.randrange(20):
+        match r.randrange(23):
             case 0 | 1 | 2 | 3:
                 tsn = next_in + r.choice((0, 0, 0, 1, 2, 3, 5, -1, 40, 70000, 2**31 - 1))
                 flags = r.choice((3, 3, 3, 7, 2, 0, 1, 6, 4, 5, 11))
@@ -201,7 +204,9 @@ class Bench:
                 pairs = [(r.randrange(4), r.getrandbits(16)) for _ in range(r.randrange(5))]
                 point = next_in + r.choice((0, 1, 5, 100, -2, 2**30))
                 return wire.forward_tsn_chunk(point & _MASK, pairs)
-            case 15 | 16:
+            case 15:
+                return self.reconfig(next_in, next_out)
+            case 16:
                 kind = r.choice((0x0F, 0x30, 0x7F, 0x80, 0x84, 0xC1, 0xFF))
                 return wire.chunk(kind, bytes(r.randrange(20)))
             case 17:
@@ -212,8 +217,65 @@ class Bench:
                 return wire.init_chunk(make(tag, 9999, streams, 10, tsn, parameters))
             case 18:
                 return wire.chunk(wire.ChunkType.COOKIE_ECHO, r.randbytes(r.randrange(200)))
+            case 19 | 20 | 21:
+                return self.change_of_addresses()
             case _:
                 return wire.chunk(r.randrange(20), r.randbytes(r.randrange(30)), r.randrange(256))
+
+    def change_of_addresses(self) -> bytes:
+        """Make an ASCONF, or an answer to one."""
+        r = self.random
+        association = self.association
+        theirs = ours = r.getrandbits(32)
+        if association is not None and association.changes is not None:
+            theirs = association.changes._peer_serial + 1
+            ours = association.changes._serial - 1
+        shift = r.choice((0, 0, 0, 1, -1, 2**31))
+        requests = [
+            wire.Tlv(
+                r.choice((*wire.AsconfParameter, 0xC0FF, 0x4001)),
+                r.randbytes(4) + wire.tlvs([self.address()]) + bytes(r.choice((0, 0, 0, 5))),
+            )
+            for _ in range(r.choice((0, 1, 1, 2, 3, 5)))
+        ]
+        if r.random() < 0.3:
+            return wire.asconf_ack_chunk((ours + shift) & _MASK, requests)
+        return wire.asconf_chunk((theirs + shift) & _MASK, self.address(), requests)
+
+    def address(self) -> wire.Tlv:
+        """Make an Address parameter: the peer's, the target's, another one, any, or none."""
+        r = self.random
+        hosts = [*self.routes[0][:2], "0.0.0.0", "::", "10.0.0.77", "10.0.1.2", "fd00:1::2"]
+        if r.random() < 0.1:
+            return wire.Tlv(r.choice((5, 6, 11)), r.randbytes(r.choice((4, 16, 3))))
+        return wire.address_parameter(r.choice(hosts))
+
+    def reconfig(self, next_in: int, next_out: int) -> bytes:
+        """Make a RE-CONFIG whose numbers are right, or nearly so."""
+        r = self.random
+        association = self.association
+        known = None if association is None else association.reconfiguration
+        expected, ours = next_in, next_out
+        if known is not None:
+            expected, ours = known._expected, known._next
+        responses = []
+        if r.random() < 0.4:
+            number = (ours - r.choice((1, 1, 1, 2, 0))) & _MASK
+            tsns = r.choice((None, (next_in & _MASK, r.choice((next_out & _MASK, 7)))))
+            responses.append(wire.ReconfigResponse(number, r.randrange(9), tsns))
+        requests = []
+        if not responses or r.random() < 0.2:
+            kind = 13 if responses else r.choice((13, 13, 14, 15, 17, 18))
+            number = (expected + r.choice((0, 0, 0, -1, -2, 1, 2**31))) & _MASK
+            last = (next_in + r.choice((-1, -1, 0, 1, 5, 2**30))) & _MASK
+            streams = tuple(r.choice((0, 1, 2, 9, 10, 65535)) for _ in range(r.randrange(4)))
+            if kind not in (13, 14):
+                streams = ()
+            count = r.choice((0, 1, 3, 65535)) if kind in (17, 18) else 0
+            answers = (ours - 1) & _MASK if kind == 13 else 0
+            last = last if kind == 13 else 0
+            requests.append(wire.ReconfigRequest(kind, number, answers, last, streams, count))
+        return wire.reconfig_chunk(wire.Reconfig(responses, requests))
 
     def causes(self) -> list[wire.Tlv]:
         """Make causes for an ERROR or an ABORT."""
@@ -348,6 +410,11 @@ class Bench:
         r = self.random
         route = self.routes[0] if len(self.routes) == 1 else r.choice(self.routes)
         rarely = r.random()
+        association = self.association
+        if rarely > 0.95 and association is not None:  # one that it has now
+            remote = r.choice([*association.paths])
+            if (":" in remote) == (":" in route.remote):
+                return route._replace(remote=remote)
         if rarely < 0.02:
             return route._replace(remote=r.choice(("10.9.9.9", "fe80::1", "224.0.0.1", "0.0.0.0")))
         if rarely < 0.03:
@@ -416,6 +483,18 @@ class Bench:
                     stream, lifetime = r.randrange(association.outbound_streams), r.choice((0, 300))
                     info = ORDERED._replace(stream=stream, lifetime=lifetime)
                     target.send(id, bytes(r.choice((1, 500, 4000))), info, self.now)
+                if association.may_reconfigure() and r.random() < 0.3:
+                    kind = r.choice(list(ReconfigurationKind))
+                    streams = r.choice(((), (0,), (1, 2))) if kind < 15 else ()
+                    request = ReconfigurationRequest(kind, streams, 2 * (kind > 15))
+                    target.reconfigure(id, request, lambda result: None, self.now)
+        elif what < 0.11 and target.associations:
+            host = "10.0.0.99"
+            if host in target.addresses:
+                target.remove_address(host, self.now)
+            else:
+                target.add_address(host, self.now)
+            target.freed.clear()
         elif what < 0.17:
             deadline = target.next_deadline()
             if deadline is not None and r.random() < 0.5:
@@ -498,6 +577,9 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
         return
     parameters = association.parameters
     held = sum(map(cost_of, inbound._held_back)) + cost_of(inbound._open)
+    held += sum(map(cost_of, inbound._undecided or ()))
+    if inbound._reset is not None:
+        held += sum(map(cost_of, inbound._reset.held))
     for sorted_parts in (inbound._runs, inbound._waiting):
         numbers = [number for block in sorted_parts._numbers for number in block]
         assert numbers == sorted(set(numbers))
@@ -541,7 +623,7 @@ def check_outbound(association: EngineAssociation) -> None:
         assert path.flight == sum(chunk.size for chunk in on_path)
         assert path.cwnd >= path.mtu
     messages = {id(chunk.message): chunk.message for chunk in chunks}
-    messages.update((id(message), message) for message in outbound.queue)
+    messages.update((id(message), message) for message in (*outbound.queue, *outbound.waiting))
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)
@@ -571,6 +653,10 @@ def check_timers(association: EngineAssociation) -> None:
             assert association.timers[T2] == never
     if association.state not in _MAY_SEND:
         return
+    if association.paths.stranded:  # all waits until an address is confirmed, or all have failed
+        beats = [path.heartbeat_deadline for path in association.paths.values()]
+        assert min(association.timers[PROBE], *beats) < never
+        return
     outbound = association.outbound
     for chunk in outbound.outstanding.values():
         if not chunk.acked and not chunk.message.abandoned:
@@ -583,6 +669,11 @@ def check_timers(association: EngineAssociation) -> None:
         assert outbound.outstanding or probed, "nothing sends what is queued"
     if association.state is StatusState.SHUTDOWN_PENDING:
         assert not outbound.empty
+    known = association.reconfiguration
+    if known is None or known._request is None or known._request.number < 0:
+        assert not outbound.waiting or outbound.outstanding or outbound.queue
+    else:
+        assert association.timers[RECONFIG] < never, "nothing repeats a request"
 
 
 # -- situations --------------------------------------------------------------------------------

@@ -450,7 +450,8 @@ class EngineAssociation:
         self.changes = AddressChanges(our_tsn, their_tsn)
         if self.authentication is not None:
             # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
-            self.authentication.wanted |= _ASCONF_TYPES
+            if not self.authentication.wanted >= _ASCONF_TYPES:
+                self.authentication.wanted |= _ASCONF_TYPES
             self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
@@ -649,7 +650,7 @@ class EngineAssociation:
             if self.reconfiguration is not None:
                 self.reconfiguration.begin_packet()
             if self.changes is not None:
-                self.changes.begin_packet(self.paths.for_data().mtu - wire.HEADER_SIZE)
+                self.changes.begin_packet(self._room_for_answers())
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -738,7 +739,7 @@ class EngineAssociation:
                     self._handle_ecne(chunk)
             case wire.BadChunk():
                 if chunk.type == ChunkType.RE_CONFIG:
-                    self._refuse_reconfig(chunk)
+                    self._refuse_reconfig()
                     return True
                 if chunk.type == ChunkType.ASCONF and self.changes is None:
                     self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]))
@@ -1111,9 +1112,9 @@ class EngineAssociation:
         """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
         if self.changes is None:
             return False
-        addresses = self._outlet.address_book.addresses
-        gone = bool(addresses) and address not in addresses
-        return gone or self.changes.is_asked(_DELETE, address)
+        return self.changes.is_asked(_DELETE, address) or not self._outlet.address_book.has_local(
+            address, self
+        )
 
     def _tell_of_changes(self, now: float) -> None:
         """Tell the peer how our addresses have changed while the association was set up."""
@@ -1290,8 +1291,11 @@ class EngineAssociation:
             self.heartbeats.probe_with_answer(path, now)
         return True
 
+    def _room_for_answers(self) -> int:
+        return self.paths.for_data().mtu - wire.HEADER_SIZE - self.bundler.auth_size
+
     def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
-        responses = Responses(self.paths.for_data().mtu - wire.HEADER_SIZE)
+        responses = Responses(self._room_for_answers())
         for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
             if not responses.have_room(parameter):
                 break
@@ -1624,6 +1628,7 @@ class EngineAssociation:
             assert self.inbound is not None
             self.reconfiguration = Reconfiguration(
                 self.id,
+                self.our_tag,
                 self._outlet,
                 self.parameters,
                 self.paths,
@@ -1636,9 +1641,13 @@ class EngineAssociation:
             )
         return self.reconfiguration
 
+    def knows_reconfiguration(self) -> bool:
+        """Whether both ends know RFC 6525."""
+        return self.extensions & Extension.RECONFIG != 0
+
     def may_reconfigure(self) -> bool:
-        """Whether the peer knows RFC 6525, and may be asked for something now."""
-        return self.extensions & Extension.RECONFIG != 0 and self.state in MAY_RECONFIGURE
+        """Whether the peer may be asked for something now, and may ask."""
+        return self.knows_reconfiguration() and self.state in MAY_RECONFIGURE
 
     def _handle_reconfig(self, chunk: wire.Reconfig, path: Path | None, now: float) -> None:
         if not self.may_reconfigure():
@@ -1648,15 +1657,16 @@ class EngineAssociation:
         if answered is not None:
             self._count_answer(answered, now)
         self._take_streams(reconfiguration)
-        self._after_acknowledgement(now)  # messages that were held back may all have been given up
+        if self.state is _SHUTDOWN_PENDING:
+            self._after_acknowledgement(now)  # what was held back may all have been given up
         if chunk.requests and not reconfiguration.renumbered:
             # Section 5.2.1.  After a reset of the association it would overtake our response.
             self.acks.due = True
 
-    def _refuse_reconfig(self, chunk: wire.BadChunk) -> None:
+    def _refuse_reconfig(self) -> None:
         """Section 3.1."""
         if self.may_reconfigure():
-            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, b"RE-CONFIG"))
 
     def _take_streams(self, reconfiguration: Reconfiguration) -> None:
         """Take over how many streams there are now."""
