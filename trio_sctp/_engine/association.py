@@ -61,6 +61,7 @@ from .extensions import Extension, agreed, offered, parameters_for
 from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
 from .initiation import Initiation
+from .interleaved import InterleavedInbound
 from .offer import Offer
 from .outbound import Outbound, OutgoingMessage
 from .outlet import Outlet
@@ -412,7 +413,6 @@ class EngineAssociation:
         self.inbound_streams = min(parameters.inbound_streams, offer.outbound_streams)
         self.outbound.rwnd = self.outbound.largest_rwnd = offer.rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        self._begin_inbound(offer.tsn)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
         self._leave_from_known(route)
@@ -424,6 +424,7 @@ class EngineAssociation:
             read_offer(self.initiation.init.parameters),
             offer.authentication,
         )
+        self._begin_inbound(offer.tsn)
         self._begin_changes(self.initiation.init.tsn, offer.tsn)
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
@@ -431,7 +432,10 @@ class EngineAssociation:
     def _use(self, extensions: int, ours: AuthOffer | None, theirs: AuthOffer | None) -> None:
         """Use the extensions that both ends offer."""
         self.extensions = extensions
-        self.outbound.may_skip = extensions & Extension.FORWARD_TSN != 0
+        interleaving = extensions & Extension.INTERLEAVING != 0
+        skips = Extension.I_FORWARD_TSN if interleaving else Extension.FORWARD_TSN
+        self.outbound.may_skip = extensions & skips != 0
+        self.outbound.interleave(interleaving)
         authentication: Authentication | None = None
         if ours is not None and theirs is not None:
             authentication = Authentication(ours, theirs, self.parameters)
@@ -458,7 +462,8 @@ class EngineAssociation:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
         before = self.inbound
         self._first_tsns = (self._first_tsns[0], tsn)
-        self.inbound = Inbound(self.parameters, tsn, self.inbound_streams, self.unread)
+        kind = InterleavedInbound if self.outbound.interleaving else Inbound
+        self.inbound = kind(self.parameters, tsn, self.inbound_streams, self.unread)
         if before is not None:
             self.inbound.count_on(before)
         self.acks.begin(self.inbound)
@@ -516,9 +521,9 @@ class EngineAssociation:
         self.inbound_streams = cookie.inbound_streams
         self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        self._begin_inbound(cookie.their_tsn)
         ours, theirs = cookie.auth_offers or (None, None)
         self._use(cookie.extensions, ours, theirs)
+        self._begin_inbound(cookie.their_tsn)
         self._begin_changes(cookie.our_tsn, cookie.their_tsn)
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
@@ -666,11 +671,18 @@ class EngineAssociation:
             elif kind is wire.Sack:
                 sack = chunk  # type: ignore[assignment]
                 self._sacks += 1
-            elif kind is wire.ForwardTsn:
+            elif kind is wire.ForwardTsn or kind is wire.IForwardTsn:
                 self._other_control += 1
-                if skips is None:
-                    skips = []
-                skips.append(chunk)  # type: ignore[arg-type]
+                if self._is_agreed(kind is wire.IForwardTsn):
+                    if skips is None:
+                        skips = []
+                    skips.append(chunk)  # type: ignore[arg-type]
+            elif kind is wire.IData:
+                if self._is_agreed(True):
+                    if skips is not None:
+                        self._handle_forward_tsn(_merged(skips), path)
+                        skips = None
+                    data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
             elif not self._handle_control(chunk, route, path, now):
                 break
             if self.ended:
@@ -769,7 +781,7 @@ class EngineAssociation:
             self._reports_size += size
 
     def _handle_bad_chunk(self, chunk: wire.BadChunk) -> None:
-        if chunk.type == ChunkType.DATA and chunk.reason == "no user data":
+        if chunk.type in (ChunkType.DATA, ChunkType.I_DATA) and chunk.reason == "no user data":
             self.abort(Tlv(Cause.NO_USER_DATA, chunk.raw[4:8]))
         elif chunk.type not in (ChunkType.INIT, ChunkType.INIT_ACK):
             self.abort(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
@@ -818,6 +830,18 @@ class EngineAssociation:
             self.acks.due = True
         return True
 
+    def _is_agreed(self, interleaving: bool) -> bool:
+        """Whether chunks for interleaved messages, or those for others, were agreed on.
+
+        The association ends if they were not (RFC 8260 sections 2.2.3 and 2.3.1).
+        """
+        if interleaving == self.outbound.interleaving:
+            return True
+        if self.inbound is not None and self.state in DATA_MAY_ARRIVE:
+            said = b"I-DATA is not agreed on" if interleaving else b"I-DATA is agreed on"
+            self.abort(Tlv(Cause.PROTOCOL_VIOLATION, said))
+        return False
+
     def _acknowledge_further(self, now: float) -> None:
         """Do what a packet with user data asks for beside a SACK."""
         if self.parameters.autoclose:
@@ -847,7 +871,12 @@ class EngineAssociation:
             return
         if not self.outbound.may_skip:
             # RFC 3758 section 3.3.2: who did not announce it treats it as unknown.
-            raw = wire.forward_tsn_chunk(chunk.cumulative_tsn, chunk.streams)
+            make = (
+                wire.i_forward_tsn_chunk
+                if isinstance(chunk, wire.IForwardTsn)
+                else wire.forward_tsn_chunk
+            )
+            raw = make(chunk.cumulative_tsn, chunk.streams)
             self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
             return
         self.unread.source = path.peer if path is not None else self.address_of("")
@@ -1803,12 +1832,13 @@ _EXPIRED: Final = (
 
 
 def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
-    """Return one FORWARD TSN that says what several of a packet say."""
+    """Return one FORWARD TSN, or I-FORWARD-TSN, that says what several of a packet say."""
     if len(skips) == 1:
         return skips[0]
     first = skips[0].cumulative_tsn
     last = max(unwrap(skip.cumulative_tsn, first) for skip in skips)
-    return wire.ForwardTsn(last & MASK, [pair for skip in skips for pair in skip.streams])
+    merged = wire.IForwardTsn if isinstance(skips[0], wire.IForwardTsn) else wire.ForwardTsn
+    return merged(last & MASK, [pair for skip in skips for pair in skip.streams])
 
 
 def auth_offer(
