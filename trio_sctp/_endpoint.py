@@ -208,7 +208,8 @@ class Endpoint(trio.abc.AsyncResource):
 
         Where both ends take ASCONF chunks (see `AsconfSupported`) they are sent one, and see
         ADDR_ADDED; otherwise the address is for future associations only.  It returns at once: the
-        peer answers later, and until then nothing else leaves from the new address.
+        peer answers later, and until then nothing else leaves from the new address.  Associations
+        that were peeled off are left as they are.
 
         Args:
           host: An IPv4 or IPv6 address of this machine.

@@ -567,7 +567,11 @@ class AssociationCount(Option):
 class ProbeInterval(Option):
     """How often the path MTU is probed (SCTP_PLPMTUD_PROBE_INTERVAL; Linux 5.14).
 
-    Linux probes with packets of their own, and does not need ICMP for it.
+    The probes are packets of their own, and need no ICMP.  Once the size is found, larger ones are
+    tried again after 30 intervals.  On Linux there are no probes unless it is set, or
+    ``net.sctp.plpmtud_probe_interval``.  The userland stack probes only while it has more to send
+    than a packet holds, and no faster than its answers come; its interval is 20000, and that of
+    simulated hosts 0.  `PeerAddressParams` switches its probes on and off as well.
 
     Attributes:
       interval: Milliseconds between two probes, 5000 to 2**32 - 1; 0 means none.
@@ -995,7 +999,7 @@ class PrStatus(Option):
       lifetime: What was given up because its lifetime was over.
       retransmissions: What was given up because it had been sent often enough.
       priority: What was given up to make room for more urgent messages.  Linux counts each
-        fragment of a message here, and sends no `SendFailed` for it.
+        fragment of a message here, and does not tell of each message by a `SendFailed`.
 
     Source: RFC 7496 sections 4.3 and 4.4.
     """

@@ -916,17 +916,21 @@ async def test_addresses_that_come_and_go(stack: StackUnderTest) -> None:
             endpoint.set_option(AutoAsconf(True))
 
 
-@linux
-async def test_how_often_linux_probes_the_path_mtu(pair: Pair) -> None:
-    (address,) = pair.association.peer_addresses
-    assert pair.association.get_option(ProbeInterval) == ProbeInterval(0)
+async def test_how_often_the_path_mtu_is_probed(stack: StackUnderTest, pair: Pair) -> None:
+    association, default = pair.association, pair.client.get_option(ProbeInterval)
+    assert default == ProbeInterval(20_000 if "userland" in repr(stack.stack) else 0)
+    (address,) = association.peer_addresses
+    assert association.get_option(ProbeInterval) == default
     pair.client.set_option(ProbeInterval(6000))
     assert pair.client.get_option(ProbeInterval) == ProbeInterval(6000)
-    assert pair.association.get_option(ProbeInterval) == ProbeInterval(0)
-    pair.association.set_option(ProbeInterval(5000, address))
-    assert pair.association.get_option(ProbeInterval, address=address) == ProbeInterval(
-        5000, address
-    )
+    assert association.get_option(ProbeInterval) == default
+    association.set_option(ProbeInterval(5000, address))
+    assert association.get_option(ProbeInterval, address=address) == ProbeInterval(5000, address)
+    for interval in 0, 7000:
+        association.set_option(ProbeInterval(interval))
+        assert association.get_option(ProbeInterval) == ProbeInterval(interval)
+        of_path = association.get_option(ProbeInterval, address=address)
+        assert of_path == ProbeInterval(interval, address)
 
 
 async def test_autoclose_ends_an_idle_association_gracefully(stack: StackUnderTest) -> None:

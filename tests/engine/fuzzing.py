@@ -24,7 +24,7 @@ from trio_sctp._engine.arrivals import Beginning, event_cost
 from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.inbound import FARTHEST
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
-from trio_sctp._engine.timers import RECONFIG, T1, T2, WINDOW
+from trio_sctp._engine.timers import PROBE, RECONFIG, T1, T2, WINDOW
 from trio_sctp._options import StatusState
 from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 
@@ -53,6 +53,7 @@ class Bench:
         *,
         homes: int = 1,
         window: int = 2**16,
+        auth_chunks: tuple[int, ...] = (),
         make_engine: Callable[..., Engine] = Engine,
     ) -> None:
         self.random = Random(seed)
@@ -64,7 +65,10 @@ class Bench:
             grants=7,
             rto_max=8.0,
             ecn=True,
+            auth_chunks=auth_chunks,
         )
+        if self.random.random() < 0.5:  # addresses change for whoever says so
+            parameters.authentication, parameters.asconf_without_auth = False, True
         here = [f"10.0.{n}.1" for n in range(homes - homes // 2)]
         here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
         there = [address[:-1] + "2" for address in here]
@@ -163,7 +167,7 @@ class Bench:
             next_out = association.outbound.next_tsn
             if association.inbound is not None:
                 next_in = association.inbound.cumulative + 1
-        match r.randrange(20):
+        match r.randrange(23):
             case 0 | 1 | 2 | 3:
                 tsn = next_in + r.choice((0, 0, 0, 1, 2, 3, 5, -1, 40, 70000, 2**31 - 1))
                 flags = r.choice((3, 3, 3, 7, 2, 0, 1, 6, 4, 5, 11))
@@ -213,8 +217,38 @@ class Bench:
                 return wire.init_chunk(make(tag, 9999, streams, 10, tsn, parameters))
             case 18:
                 return wire.chunk(wire.ChunkType.COOKIE_ECHO, r.randbytes(r.randrange(200)))
+            case 19 | 20 | 21:
+                return self.change_of_addresses()
             case _:
                 return wire.chunk(r.randrange(20), r.randbytes(r.randrange(30)), r.randrange(256))
+
+    def change_of_addresses(self) -> bytes:
+        """Make an ASCONF, or an answer to one."""
+        r = self.random
+        association = self.association
+        theirs = ours = r.getrandbits(32)
+        if association is not None and association.changes is not None:
+            theirs = association.changes._peer_serial + 1
+            ours = association.changes._serial - 1
+        shift = r.choice((0, 0, 0, 1, -1, 2**31))
+        requests = [
+            wire.Tlv(
+                r.choice((*wire.AsconfParameter, 0xC0FF, 0x4001)),
+                r.randbytes(4) + wire.tlvs([self.address()]) + bytes(r.choice((0, 0, 0, 5))),
+            )
+            for _ in range(r.choice((0, 1, 1, 2, 3, 5)))
+        ]
+        if r.random() < 0.3:
+            return wire.asconf_ack_chunk((ours + shift) & _MASK, requests)
+        return wire.asconf_chunk((theirs + shift) & _MASK, self.address(), requests)
+
+    def address(self) -> wire.Tlv:
+        """Make an Address parameter: the peer's, the target's, another one, any, or none."""
+        r = self.random
+        hosts = [*self.routes[0][:2], "0.0.0.0", "::", "10.0.0.77", "10.0.1.2", "fd00:1::2"]
+        if r.random() < 0.1:
+            return wire.Tlv(r.choice((5, 6, 11)), r.randbytes(r.choice((4, 16, 3))))
+        return wire.address_parameter(r.choice(hosts))
 
     def reconfig(self, next_in: int, next_out: int) -> bytes:
         """Make a RE-CONFIG whose numbers are right, or nearly so."""
@@ -289,11 +323,30 @@ class Bench:
         body = bytearray().join(chunks)
         for _ in range(r.choice((0, 0, 1, 1, 2, 3))):
             self.mutate_bytes(body)
+        if r.random() < 0.2 or (self.authenticates and r.random() < 0.5):
+            body = self.authenticated(body)
         source, destination = PEER_PORT, PORT
         if rarely > 0.99:
             source, destination = r.choice(((0, PORT), (PEER_PORT, 1), (r.getrandbits(16), PORT)))
         data = seal(source, destination, tag, body)
         return data[: r.randrange(len(data))] if 0.98 < rarely < 0.99 else data
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether the target takes user data only if it is authenticated."""
+        return self.association is not None and self.association.guarded
+
+    def authenticated(self, body: bytearray) -> bytearray:
+        """Put an AUTH chunk before it all, whose HMAC is right if there are keys."""
+        association = self.association
+        if association is None or association.authentication is None:
+            return bytearray(wire.auth_chunk(0, 3, bytes(32))) + body
+        key, algorithm = 0, self.random.choice((1, 3))
+        size = {1: 20, 3: 32}[algorithm]
+        blank = wire.auth_chunk(key, algorithm, bytes(size))
+        mac = association.authentication._mac(key, algorithm, blank + bytes(body))
+        assert mac is not None
+        return bytearray(wire.auth_chunk(key, algorithm, mac)) + body
 
     def mutate_chunks(self, chunks: list[bytes]) -> None:
         """Swap, repeat, drop, cut or add a chunk, or add a parameter to one."""
@@ -357,6 +410,11 @@ class Bench:
         r = self.random
         route = self.routes[0] if len(self.routes) == 1 else r.choice(self.routes)
         rarely = r.random()
+        association = self.association
+        if rarely > 0.95 and association is not None:  # one that it has now
+            remote = r.choice([*association.paths])
+            if (":" in remote) == (":" in route.remote):
+                return route._replace(remote=remote)
         if rarely < 0.02:
             return route._replace(remote=r.choice(("10.9.9.9", "fe80::1", "224.0.0.1", "0.0.0.0")))
         if rarely < 0.03:
@@ -430,6 +488,13 @@ class Bench:
                     streams = r.choice(((), (0,), (1, 2))) if kind < 15 else ()
                     request = ReconfigurationRequest(kind, streams, 2 * (kind > 15))
                     target.reconfigure(id, request, lambda result: None, self.now)
+        elif what < 0.11 and target.associations:
+            host = "10.0.0.99"
+            if host in target.addresses:
+                target.remove_address(host, self.now)
+            else:
+                target.add_address(host, self.now)
+            target.freed.clear()
         elif what < 0.17:
             deadline = target.next_deadline()
             if deadline is not None and r.random() < 0.5:
@@ -587,6 +652,10 @@ def check_timers(association: EngineAssociation) -> None:
             assert association.timers[T1] == never
             assert association.timers[T2] == never
     if association.state not in _MAY_SEND:
+        return
+    if association.paths.stranded:  # all waits until an address is confirmed, or all have failed
+        beats = [path.heartbeat_deadline for path in association.paths.values()]
+        assert min(association.timers[PROBE], *beats) < never
         return
     outbound = association.outbound
     for chunk in outbound.outstanding.values():
@@ -787,11 +856,13 @@ SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
 
 
 def benches(seed: int, make_engine: Callable[..., Engine] = Engine) -> list[Bench]:
-    """A plain bench, one with a small window, and one with several addresses."""
+    """A plain bench, one with a small window, one with several addresses, and one whose engines
+    take most chunks only if they are authenticated."""
     return [
         Bench(seed, make_engine=make_engine),
         Bench(seed + 1, window=8000, make_engine=make_engine),
         Bench(seed + 2, homes=4, make_engine=make_engine),
+        Bench(seed + 3, auth_chunks=(0, 3, 6, 10, 192), make_engine=make_engine),
     ]
 
 

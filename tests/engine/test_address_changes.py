@@ -295,6 +295,24 @@ def test_a_peer_that_takes_no_asconf_is_told_nothing_and_keeps_the_address() -> 
     assert p.a.freed == [A]
 
 
+def test_an_association_that_was_peeled_off_keeps_its_addresses() -> None:
+    """As on Linux, where it has a socket of its own."""
+    p = pair(2)
+    p.a.peel_off(p.id)
+    p.a.add_address(A3, p.now)
+    p.a.remove_address(A, p.now)
+    p.run(3.0)
+    assert not asconfs(p.sent)
+    assert p.a.keeps(A)
+    p.answer(b"to the first")
+    p.run(1.0)
+    assert payloads(p.a.receive(9, p.now, p.id)) == [b"to the first"]
+    p.b.abort(p.other.id, b"", p.now)
+    p.run(1.0)
+    assert not p.a.associations
+    assert p.a.freed == [A]
+
+
 def test_data_in_flight_to_an_address_that_goes_is_sent_elsewhere() -> None:
     p = pair(2, there={"sack_delay": 0.5})
     p.b.set_primary(p.other.id, A)

@@ -693,3 +693,34 @@ def test_what_is_for_another_address_takes_no_room_from_a_retransmission() -> No
     sent = [packet.kinds for packet in peer.take()]
     assert [wire.Data] in sent, sent
     assert [wire.Heartbeat] in sent, sent
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_keys_change_while_packets_are_lost_and_overtake_each_other(seed: int) -> None:
+    """Each end introduces a key, uses it, and forgets the one before when the peer does not need it
+    any more; nothing is lost, and all is in order."""
+    link = {"loss": 0.3, "duplication": 0.1, "reordering": 0.3, "delay": 0.01, "reorder_delay": 0.1}
+    both = {"auth_chunks": (DATA, SACK, HEARTBEAT), "rto_max": 2.0, "association_max_retrans": 100}
+    pair = Pair(seed=seed, both=both)
+    for name, value in link.items():
+        for source, destination in ("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1"):
+            setattr(pair.network.link(source, destination), name, value)
+    messages: list[bytes] = []
+    for key in range(1, 8):
+        ends_of_it = pair.association.parameters, pair.other.parameters
+        for parameters in ends_of_it:
+            parameters.shared_keys = parameters.shared_keys.set(key, bytes([key]) * 9)
+        for parameters in ends_of_it if key % 2 else ends_of_it[::-1]:
+            for _ in range(3):
+                messages.append(b"%d" % len(messages) * 200)
+                pair.send(messages[-1])
+                pair.answer(messages[-1])
+                pair.run(0.05)
+            parameters.shared_keys = parameters.shared_keys.activate(key)
+        pair.run_until(lambda: pair.association.outbound.empty and pair.other.outbound.empty)
+        pair.run(0.5)  # what was sent with the old key has arrived, or is lost
+        for parameters in ends_of_it:
+            parameters.shared_keys = parameters.shared_keys.delete(key - 1)
+    pair.read()
+    assert payloads(pair.events[pair.a]) == messages
+    assert payloads(pair.events[pair.b]) == messages

@@ -208,6 +208,26 @@ def test_an_unknown_parameter_is_reported_whole(kind: int, value: bytes) -> None
     assert wire.parse_tlvs_untrusted(report.value) == [Tlv(kind, value)]
 
 
+@given(U16, U16, VALUES, st.lists(CHUNKS, max_size=3), st.lists(CHUNKS, max_size=3))
+def test_an_auth_chunk_covers_itself_without_its_hmac_and_all_that_follows(
+    key: int,
+    hmac: int,
+    mac: bytes,
+    before: list[tuple[wire.Chunk, bytes]],
+    behind: list[tuple[wire.Chunk, bytes]],
+) -> None:
+    """RFC 4895 section 6.2."""
+    rest = b"".join(built for _, built in behind)
+    first = b"".join(built for _, built in before)
+    packet = parsed(first + wire.auth_chunk(key, hmac, mac) + rest)
+    auth = packet.chunks[len(before)]
+    assert isinstance(auth, wire.Auth)
+    assert (auth.key, auth.hmac, auth.mac) == (key, hmac, mac)
+    assert auth.covered == wire.auth_chunk(key, hmac, bytes(len(mac))) + rest
+    kinds = [*(built[0] for _, built in before), 15, *(built[0] for _, built in behind)]
+    assert wire.chunk_types_untrusted(auth.packet) == kinds
+
+
 # -- the wire ----------------------------------------------------------------------------------
 
 

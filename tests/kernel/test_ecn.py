@@ -29,6 +29,7 @@ ON: list[Option] = [EcnSupported(True)]
 def marking(net: Network) -> Iterator[Network]:
     """Linux is at the right end, in UDP; both ends' packets are marked where others are lost."""
     _set_ports(UDP_PORT)
+    net.sysctl("addip_enable", 0)  # without AUTH, which is off there, no peer may offer ASCONF
     net.mark(0)
     with open("/run/netns/left") as left, network_namespace(left.fileno()):
         yield net

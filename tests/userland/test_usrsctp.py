@@ -346,9 +346,8 @@ behind an AUTH chunk that Linux finds right."""
 
 
 @pytest.mark.peer(ECHO)
-@pytest.mark.parametrize("hmacs", [(1,), (3, 1)])
 @pytest.mark.parametrize("types", [[0], EVERYTHING], ids=["DATA", "all"])
-async def test_authenticated_chunks(types: list[int], hmacs: tuple[int, ...]) -> None:
+async def test_authenticated_chunks(types: list[int]) -> None:
     """Both ends want them, and have the same shared key.
 
     Debian's libusrsctp knows SHA-1 alone.
@@ -358,7 +357,6 @@ async def test_authenticated_chunks(types: list[int], hmacs: tuple[int, ...]) ->
         rto_min=0.1,
         rto_max=0.4,
         auth_chunks=tuple(types),
-        hmac_algorithms=hmacs,
         shared_keys=EMPTY_KEY.set(1, b"secret").activate(1),
     )
     engine = Engine(PORT, [HOST], parameters=parameters)
@@ -374,8 +372,6 @@ async def test_authenticated_chunks(types: list[int], hmacs: tuple[int, ...]) ->
         id = carrier.connect(SCTP_PORT, udp)
         change = await carrier.expect(AssociationChange)
         assert change.state is AssociationState.COMM_UP
-        chance = random.Random(1)
-        carrier.lose = lambda packet, outbound: chance.random() < 0.05
         for size in 1, 1000, 5000, 50_000:
             data = random.Random(size).randbytes(size)
             await carrier.send(id, data)

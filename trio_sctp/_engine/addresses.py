@@ -84,6 +84,11 @@ class AddressBook:
 
     # -- our own addresses ---
 
+    def has_local(self, local: str, association: EngineAssociation) -> bool:
+        """Whether an association may have a local address, as the endpoint has it, or it alone."""
+        addresses = self.addresses
+        return not addresses or local in addresses or association in self.kept.get(local, ())
+
     def keep(self, local: str, association: EngineAssociation) -> None:
         """Have an association go on with a local address that the endpoint gives up."""
         keepers = self.kept.setdefault(local, [])

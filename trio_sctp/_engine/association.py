@@ -450,7 +450,8 @@ class EngineAssociation:
         self.changes = AddressChanges(our_tsn, their_tsn)
         if self.authentication is not None:
             # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
-            self.authentication.wanted |= _ASCONF_TYPES
+            if not self.authentication.wanted >= _ASCONF_TYPES:
+                self.authentication.wanted |= _ASCONF_TYPES
             self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
@@ -649,7 +650,7 @@ class EngineAssociation:
             if self.reconfiguration is not None:
                 self.reconfiguration.begin_packet()
             if self.changes is not None:
-                self.changes.begin_packet(self.paths.for_data().mtu - wire.HEADER_SIZE)
+                self.changes.begin_packet(self._room_for_answers())
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -1111,9 +1112,9 @@ class EngineAssociation:
         """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
         if self.changes is None:
             return False
-        addresses = self._outlet.address_book.addresses
-        gone = bool(addresses) and address not in addresses
-        return gone or self.changes.is_asked(_DELETE, address)
+        return self.changes.is_asked(_DELETE, address) or not self._outlet.address_book.has_local(
+            address, self
+        )
 
     def _tell_of_changes(self, now: float) -> None:
         """Tell the peer how our addresses have changed while the association was set up."""
@@ -1290,8 +1291,11 @@ class EngineAssociation:
             self.heartbeats.probe_with_answer(path, now)
         return True
 
+    def _room_for_answers(self) -> int:
+        return self.paths.for_data().mtu - wire.HEADER_SIZE - self.bundler.auth_size
+
     def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
-        responses = Responses(self.paths.for_data().mtu - wire.HEADER_SIZE)
+        responses = Responses(self._room_for_answers())
         for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
             if not responses.have_room(parameter):
                 break

@@ -123,7 +123,10 @@ class Bundler:
     def send_packet(self, packet: PacketBuilder) -> None:
         """Have a packet leave."""
         chunks = packet.chunks
-        if self.authentication is not None:
+        # Most peers want at most control chunks to be authenticated, and most packets have none.
+        if self.authentication is not None and (
+            self._outbound.reserve or packet.data != len(chunks)
+        ):
             chunks = self.authentication.protect(chunks)
         self.packets += 1
         self.chunks += len(chunks)
@@ -137,9 +140,9 @@ class Bundler:
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
         """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
         chunks = [chunk]
-        if self.authentication is not None:
+        if self.authentication is not None and chunk[0] in self.authentication.wanted:
             chunks = self.authentication.protect(chunks)
-            self.chunks += len(chunks) - 1
+            self.chunks += 1
         self.alone += 1
         tag = self.their_tag if tag is None else tag
         data = wire.seal(self._outlet.port, self._peer_port, tag, chunks)

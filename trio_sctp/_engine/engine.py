@@ -260,21 +260,30 @@ class Engine:
         self._association(id).make_primary(address)
 
     def add_address(self, address: str, now: float) -> None:
-        """Add a local address, and tell the peers that can be told (RFC 5061)."""
+        """Add a local address, and tell the peers that can be told (RFC 5061).
+
+        Associations that were peeled off go on with the addresses that they have.
+        """
         self._now = now
         if address not in self.addresses:
             self.addresses.append(address)
-        for association in list(self.associations.values()):
+        for association in list(self.shared.values()):
             association.add_local(address, now)
             self._settle(association)
 
     def remove_address(self, address: str, now: float) -> None:
-        """Give up a local address, where peers can be told of that; others may go on with it."""
+        """Give up a local address, where peers can be told of that.
+
+        Other associations go on with it, and so do those that were peeled off.
+        """
         self._now = now
         self.addresses.remove(address)
         for association in list(self.associations.values()):
-            association.remove_local(address, now)
-            self._settle(association)
+            if association.id in self.shared:
+                association.remove_local(address, now)
+                self._settle(association)
+            elif address in association.local_addresses():
+                self._address_book.keep(address, association)
         if address not in self._address_book.kept:
             self._address_book.freed.append(address)
 

@@ -43,6 +43,7 @@ class Parameters:
     path_mtu: int = 1280
     smallest_path_mtu: int = 512  # to fall back to on IPv4 paths that do not pass that
     path_mtu_discovery: bool = False
+    probe_interval: float = 20.0  # of which 30 pass between two searches (RFC 8899, 5.1.1)
     largest_path_mtu: int = 1500  # the largest that is looked for: Ethernet's
 
     receive_window: int = 2**20

@@ -206,7 +206,8 @@ class Path:
             base = min(self.mtu, self.parameters.path_mtu)
             six = ":" in self.route.remote  # IPv6 links pass 1280 bytes (RFC 8200 section 5)
             smallest = base if six else self.parameters.smallest_path_mtu
-            self.search = PathMtuSearch(smallest, base, self.parameters.largest_path_mtu)
+            largest, interval = self.parameters.largest_path_mtu, self.parameters.probe_interval
+            self.search = PathMtuSearch(smallest, base, largest, interval)
 
     def deadline(self) -> float:
         """Return when the first of the path's timers expires; infinite if none runs."""

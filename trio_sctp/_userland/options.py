@@ -62,6 +62,7 @@ from .._options import (
     PeerAddressThresholds,
     PeerAuthChunks,
     PrimaryAddress,
+    ProbeInterval,
     PrStatus,
     PrSupported,
     ReceiveBuffer,
@@ -395,6 +396,32 @@ def _write_thresholds(target: Target, option: PeerAddressThresholds) -> None:
     for path in paths:
         path.max_retrans = option.pathmaxrxt or path.max_retrans
         path.pf_threshold, path.switchover = option.potentially_failed, option.switchover
+
+
+def _read_probe_interval(target: Target) -> ProbeInterval:
+    p, association, path = target.parameters, target.association, target.path
+    if path is None:
+        on = p.path_mtu_discovery
+        return ProbeInterval(_seconds_to_ms(p.probe_interval) if on else 0)
+    assert association is not None
+    address, search = association.address_of(path.address), path.search
+    return ProbeInterval(0 if search is None else _seconds_to_ms(search.interval), address)
+
+
+def _write_probe_interval(target: Target, option: ProbeInterval) -> None:
+    p, association = target.parameters, target.association
+    on, interval = option.interval > 0, option.interval / 1000
+    if option.address is None:
+        p.path_mtu_discovery = on
+        p.probe_interval = interval or p.probe_interval
+        paths = [] if association is None else list(association.paths.values())
+    else:
+        assert association is not None
+        paths = [path_at(association, option.address)]
+    for path in paths:
+        path.discover_mtu(on)
+        if path.search is not None:
+            path.search.interval = interval
 
 
 def _read_expose(target: Target) -> ExposePotentiallyFailed:
@@ -757,6 +784,7 @@ ROWS: dict[type[Any], Row] = {
     AssociationCount: Row(_read_count),
     PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
     ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    ProbeInterval: Row(_read_probe_interval, _write_probe_interval),
     AsconfSupported: _negotiated(AsconfSupported, "asconf", _agreed_on_asconf),
     AsconfWithoutAuth: Row(_read_asconf_without_auth, _write_asconf_without_auth),
     SetPeerPrimaryAddress: Row(None, _write_peer_primary),

@@ -445,11 +445,11 @@ class UserlandSocket:
     has_descriptor = False
 
     def __init__(
-        self, stack: UserlandStack, engine: Engine, bound: list[str], only: int | None
+        self, stack: UserlandStack, engine: Engine, bound: Sequence[str], only: int | None
     ) -> None:
         self._stack = stack
         self.engine = engine
-        self._bound = bound  # of the endpoint, whose sockets share the list
+        self._bound = list(bound)
         self.only = only  # the association that was peeled off, None for an endpoint's socket
         self.settings: SocketSettings = SocketSettings()
         self._subscription = DEFAULT_EVENTS
