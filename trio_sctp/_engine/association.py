@@ -1707,6 +1707,8 @@ class EngineAssociation:
         if self.state in MAY_RECONFIGURE and reconfiguration.proceed(now):
             self._after_acknowledgement(now)
             self.flush(now)
+        if self.bundler.control and self.acks.pending:
+            self.acks.due = True  # what the peer has outstanding may stand in its way
 
     def _reconfig_expired(self, now: float) -> None:
         if self.reconfiguration is not None and self.state in MAY_RECONFIGURE:
