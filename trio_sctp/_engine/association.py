@@ -527,8 +527,9 @@ class EngineAssociation:
             self.add_path(first, confirmed=True)
         elif not path.confirmed:
             self._confirm(path)  # the INIT ACK has arrived there
-        if not self.told:
-            self.told = self._outlet.address_book.told_to(first)
+        book = self._outlet.address_book
+        if not self.told and book.changed_at < cookie.created:  # else the INIT ACK named others
+            self.told = book.told_to(first)
         if self.state is StatusState.COOKIE_WAIT:
             self._leave_from_known(first)
         for address in cookie.addresses:
@@ -1040,6 +1041,7 @@ class EngineAssociation:
             self._confirm(path)
             self.error_count = 0
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
+            self._ask_peer(now)
         self.heartbeats.schedule(path, now)
 
     def _confirm(self, path: Path) -> None:
@@ -1071,7 +1073,7 @@ class EngineAssociation:
         if changes is None:
             return self.local_addresses()
         added = [one.address for one in changes.unanswered() if one.kind == _ADD]
-        return [*self._sources(), *added] or self.local_addresses()
+        return [*self._staying(), *added] or self.local_addresses()
 
     def add_local(self, address: str, now: float) -> None:
         """Tell the peer of one more address of ours, if it can be told."""
@@ -1128,12 +1130,26 @@ class EngineAssociation:
                 if address not in book.addresses:
                     self.remove_local(address, now)
 
-    def _sources(self) -> list[str]:
-        """Return our addresses that packets may leave from (5.3, F1 and F4)."""
+    def _staying(self) -> list[str]:
+        """Return our addresses that the peer knows, and that are not being deleted."""
         known, changes = self.local_addresses(), self.changes
         if changes is None:
             return known
         return [address for address in known if not changes.is_asked(_DELETE, address)]
+
+    def _sources(self) -> list[str]:
+        """Return our addresses that packets may leave from (5.3, F1 and F4).
+
+        While the peer knows no other, an address leaves that is to be deleted later.
+        """
+        staying, changes = self._staying(), self.changes
+        if staying or changes is None:
+            return staying
+        return [
+            address
+            for address in self.local_addresses()
+            if changes.outstanding != Request(_DELETE, address)
+        ]
 
     def _take_route(self, path: Path, route: Route) -> None:
         """Answer by the way that a packet has come, if packets may leave from there (F1, F4)."""
@@ -1147,12 +1163,12 @@ class EngineAssociation:
 
         It is not while there is no other that the peer knows (F5).
         """
-        sources = self._sources()
+        sources = self._staying()
         if not sources:
             return False
         kept = [one for one in self.paths.values() if self._source_for(one, sources) is not None]
         if not any(path.confirmed for path in kept):
-            return False
+            return False  # until one is confirmed
         for path in list(self.paths.values()):
             if path.route.local == address:
                 local = self._source_for(path, sources)
@@ -1169,6 +1185,8 @@ class EngineAssociation:
         """Send the next request that may be sent, if none is outstanding (5.1, A3)."""
         changes = self.changes
         if changes is None or changes.outstanding is not None:
+            return
+        if not changes.waiting or self.state not in ADDRESSES_MAY_CHANGE:
             return
         for request in changes.waiting:
             if request.kind != _DELETE or self._leave_local(request.address, now):
