@@ -56,6 +56,7 @@ from ._errors import (
     AssociationLost,
     ConnectFailed,
     OptionUnsupported,
+    ReconfigurationFailed,
     StackUnavailable,
     error_string,
 )
@@ -81,6 +82,7 @@ from ._options import (
     DisableFragments,
     DontRoute,
     EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     EventSubscription,
     ExposePotentiallyFailed,
@@ -224,6 +226,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "PrimaryAddress",
     "SetPeerPrimaryAddress",
     "EncapsulationPort",
+    "EnableStreamReset",
     "Status",
     "StatusState",
     "PeerAddressInfo",
@@ -280,6 +283,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "ConnectFailed",
     "StackUnavailable",
     "OptionUnsupported",
+    "ReconfigurationFailed",
     "error_string",
     # Stacks.
     "stacks",

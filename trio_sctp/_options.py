@@ -689,8 +689,8 @@ class PrSupported(Option):
 class ReconfigSupported(Option):
     """Whether streams may be reset and added (SCTP_RECONFIG_SUPPORTED).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
-    is off unless it is set, or ``net.sctp.reconf_enable``.
+    Both sides have to offer it.  Read of one association, it tells whether they have.  It is on
+    unless it is set to False; on Linux off, unless it is set, or ``net.sctp.reconf_enable``.
 
     Source: RFC 6525.
     """
@@ -761,6 +761,27 @@ class AutoAsconf(Option):
 
     scope: ClassVar[Scope] = Scope.SOCKET
     enabled: bool
+
+
+@frozen(kw_only=True)
+class EnableStreamReset(Option):
+    """Which requests of the peer are granted (SCTP_ENABLE_STREAM_RESET); none, unless set.
+
+    What the peer does because this side has asked for it is granted without.  While a request of
+    this side is on its way, Linux grants the peer's of the same kind, too.
+
+    Attributes:
+      streams: Whether the peer may reset its streams, and have ours reset.
+      association: Whether the peer may reset the association: TSNs and all streams.
+      changes: Whether the peer may add streams, and have us add some.
+
+    Source: RFC 6525 section 6.3.1.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    streams: bool | None = None
+    association: bool | None = None
+    changes: bool | None = None
 
 
 @frozen(kw_only=True)

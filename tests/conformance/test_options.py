@@ -32,6 +32,7 @@ from trio_sctp import (
     DisableFragments,
     DontRoute,
     EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     EventSubscription,
     ExposePotentiallyFailed,
@@ -881,7 +882,7 @@ async def test_the_level_of_interleaving(stack: StackUnderTest, pair: Pair) -> N
 
 
 @linux
-@pytest.mark.parametrize("option", [ReconfigSupported, AsconfSupported, AuthSupported], ids=name)
+@pytest.mark.parametrize("option", [AsconfSupported, AuthSupported], ids=name)
 async def test_what_else_linux_negotiates(stack: StackUnderTest, option: Any) -> None:
     for on in True, False:
         # ASCONF is offered together with AUTH only.
@@ -889,6 +890,19 @@ async def test_what_else_linux_negotiates(stack: StackUnderTest, option: Any) ->
         async with stack.pair(client_options=options, server_options=options) as pair:
             assert pair.client.get_option(option) == option(on)
             assert pair.association.get_option(option) == option(on)
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+async def test_both_ends_have_to_know_how_to_reset_streams(
+    stack: StackUnderTest, here: bool, there: bool
+) -> None:
+    client, server = ReconfigSupported(here), ReconfigSupported(there)
+    async with stack.pair(client_options=[client], server_options=[server]) as pair:
+        assert pair.client.get_option(ReconfigSupported) == client
+        both = ReconfigSupported(here and there)
+        assert pair.association.get_option(ReconfigSupported) == both
+        assert pair.peer.get_option(ReconfigSupported) == both
 
 
 @linux
@@ -1107,6 +1121,7 @@ def test_every_option_is_tested_here() -> None:
     tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
+    tested |= {EnableStreamReset}  # test_reconfiguration.py
     tested |= {AsconfWithoutAuth}  # test_address_changes.py
     tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}

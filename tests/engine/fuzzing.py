@@ -24,9 +24,9 @@ from trio_sctp._engine.arrivals import Beginning, event_cost
 from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.inbound import FARTHEST
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
-from trio_sctp._engine.timers import PROBE, T1, T2, WINDOW
+from trio_sctp._engine.timers import PROBE, RECONFIG, T1, T2, WINDOW
 from trio_sctp._options import StatusState
-from trio_sctp._values import SendInfo
+from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 
 PORT, PEER_PORT = 1000, 2000
 ORDERED = SendInfo(1, 7, False, 0, 0)
@@ -62,6 +62,7 @@ class Bench:
             receive_window=window,
             send_buffer=2**16,
             association_max_retrans=30,
+            grants=7,
             rto_max=8.0,
             ecn=True,
             auth_chunks=auth_chunks,
@@ -203,7 +204,9 @@ class Bench:
                 pairs = [(r.randrange(4), r.getrandbits(16)) for _ in range(r.randrange(5))]
                 point = next_in + r.choice((0, 1, 5, 100, -2, 2**30))
                 return wire.forward_tsn_chunk(point & _MASK, pairs)
-            case 15 | 16:
+            case 15:
+                return self.reconfig(next_in, next_out)
+            case 16:
                 kind = r.choice((0x0F, 0x30, 0x7F, 0x80, 0x84, 0xC1, 0xFF))
                 return wire.chunk(kind, bytes(r.randrange(20)))
             case 17:
@@ -246,6 +249,33 @@ class Bench:
         if r.random() < 0.1:
             return wire.Tlv(r.choice((5, 6, 11)), r.randbytes(r.choice((4, 16, 3))))
         return wire.address_parameter(r.choice(hosts))
+
+    def reconfig(self, next_in: int, next_out: int) -> bytes:
+        """Make a RE-CONFIG whose numbers are right, or nearly so."""
+        r = self.random
+        association = self.association
+        known = None if association is None else association.reconfiguration
+        expected, ours = next_in, next_out
+        if known is not None:
+            expected, ours = known._expected, known._next
+        responses = []
+        if r.random() < 0.4:
+            number = (ours - r.choice((1, 1, 1, 2, 0))) & _MASK
+            tsns = r.choice((None, (next_in & _MASK, r.choice((next_out & _MASK, 7)))))
+            responses.append(wire.ReconfigResponse(number, r.randrange(9), tsns))
+        requests = []
+        if not responses or r.random() < 0.2:
+            kind = 13 if responses else r.choice((13, 13, 14, 15, 17, 18))
+            number = (expected + r.choice((0, 0, 0, -1, -2, 1, 2**31))) & _MASK
+            last = (next_in + r.choice((-1, -1, 0, 1, 5, 2**30))) & _MASK
+            streams = tuple(r.choice((0, 1, 2, 9, 10, 65535)) for _ in range(r.randrange(4)))
+            if kind not in (13, 14):
+                streams = ()
+            count = r.choice((0, 1, 3, 65535)) if kind in (17, 18) else 0
+            answers = (ours - 1) & _MASK if kind == 13 else 0
+            last = last if kind == 13 else 0
+            requests.append(wire.ReconfigRequest(kind, number, answers, last, streams, count))
+        return wire.reconfig_chunk(wire.Reconfig(responses, requests))
 
     def causes(self) -> list[wire.Tlv]:
         """Make causes for an ERROR or an ABORT."""
@@ -453,6 +483,11 @@ class Bench:
                     stream, lifetime = r.randrange(association.outbound_streams), r.choice((0, 300))
                     info = ORDERED._replace(stream=stream, lifetime=lifetime)
                     target.send(id, bytes(r.choice((1, 500, 4000))), info, self.now)
+                if association.may_reconfigure() and r.random() < 0.3:
+                    kind = r.choice(list(ReconfigurationKind))
+                    streams = r.choice(((), (0,), (1, 2))) if kind < 15 else ()
+                    request = ReconfigurationRequest(kind, streams, 2 * (kind > 15))
+                    target.reconfigure(id, request, lambda result: None, self.now)
         elif what < 0.11 and target.associations:
             host = "10.0.0.99"
             if host in target.addresses:
@@ -542,6 +577,9 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
         return
     parameters = association.parameters
     held = sum(map(cost_of, inbound._held_back)) + cost_of(inbound._open)
+    held += sum(map(cost_of, inbound._undecided or ()))
+    if inbound._reset is not None:
+        held += sum(map(cost_of, inbound._reset.held))
     for sorted_parts in (inbound._runs, inbound._waiting):
         numbers = [number for block in sorted_parts._numbers for number in block]
         assert numbers == sorted(set(numbers))
@@ -585,7 +623,7 @@ def check_outbound(association: EngineAssociation) -> None:
         assert path.flight == sum(chunk.size for chunk in on_path)
         assert path.cwnd >= path.mtu
     messages = {id(chunk.message): chunk.message for chunk in chunks}
-    messages.update((id(message), message) for message in outbound.queue)
+    messages.update((id(message), message) for message in (*outbound.queue, *outbound.waiting))
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)
@@ -631,6 +669,11 @@ def check_timers(association: EngineAssociation) -> None:
         assert outbound.outstanding or probed, "nothing sends what is queued"
     if association.state is StatusState.SHUTDOWN_PENDING:
         assert not outbound.empty
+    known = association.reconfiguration
+    if known is None or known._request is None or known._request.number < 0:
+        assert not outbound.waiting or outbound.outstanding or outbound.queue
+    else:
+        assert association.timers[RECONFIG] < never, "nothing repeats a request"
 
 
 # -- situations --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.wire import Cause, ChunkType, ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._values import SendInfo
+from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 from trio_sctp.testing import Network
 
 CLIENT, SERVER = 1000, 2000
@@ -329,6 +329,32 @@ def addresses(session: Session) -> None:
     session.forge(wire.asconf_ack_chunk(association.outbound.next_tsn))
 
 
+def reconfigured(session: Session) -> None:
+    """Reset and add streams in all ways, with loss, and refuse that (RFC 6525)."""
+    for grants in 7, 0:
+        session.client.parameters.grants = session.server.parameters.grants = grants
+        id = session.connect()
+        link = session.network.link(CLIENT_HOSTS[0], SERVER_HOSTS[0])
+        link.loss = 0.1
+        for kind, streams, added in (
+            (ReconfigurationKind.RESET_OUTGOING, (), 0),
+            (ReconfigurationKind.RESET_OUTGOING, (1, 2, 3), 0),
+            (ReconfigurationKind.RESET_INCOMING, (1,), 0),
+            (ReconfigurationKind.RESET_INCOMING, (), 0),
+            (ReconfigurationKind.RESET_ASSOCIATION, (), 0),
+            (ReconfigurationKind.ADD_OUTGOING, (), 5),
+            (ReconfigurationKind.ADD_INCOMING, (), 5),
+        ):
+            session.send(id, bytes(3000), stream=1)
+            request = ReconfigurationRequest(kind, streams, added)
+            session.client.reconfigure(id, request, lambda result: None, session.now)
+            session.run(5.0)
+        link.loss = 0.0
+        session.run(60.0)
+        session.forge(wire.chunk(ChunkType.RE_CONFIG, b"nonsense"))
+        session.forget()
+
+
 SESSIONS: dict[Callable[[Session], None], set[int]] = {
     transfer: set(),
     errors: {Cause.INVALID_STREAM, Cause.UNRECOGNIZED_CHUNK, Cause.USER_INITIATED_ABORT},
@@ -346,6 +372,7 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
     marked: set(),
+    reconfigured: {Cause.PROTOCOL_VIOLATION},
 }
 """What happens in a session, and the error causes that appear in it."""
 
@@ -372,6 +399,7 @@ CHUNKS: dict[Callable[[Session], None], set[int]] = {
     late_cookies: {ChunkType.ERROR},
     encapsulated: {ChunkType.ABORT},
     marked: {ChunkType.ECNE, ChunkType.CWR},
+    reconfigured: {ChunkType.RE_CONFIG, ChunkType.DATA, ChunkType.ERROR},
 }
 
 

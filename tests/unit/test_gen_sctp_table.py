@@ -100,7 +100,8 @@ UNKNOWN_TO_GEN_SCTP = {
     *("AuthSupported", "PeerAddressThresholds", "ExposePotentiallyFailed", "ProbeInterval"),
     # RFC 6458, and Linux.
     *("Context", "MaxBurst", "PartialDeliveryPoint", "FragmentInterleave", "AssociationCount"),
-    *("AutoAsconf", "AsconfSupported", "AsconfWithoutAuth", "ReconfigSupported", "EcnSupported"),
+    *("AutoAsconf", "AsconfSupported", "AsconfWithoutAuth", "ReconfigSupported"),
+    *("EcnSupported", "EnableStreamReset"),
 }
 
 

@@ -740,7 +740,7 @@ class EngineAssociation:
                     self._handle_ecne(chunk)
             case wire.BadChunk():
                 if chunk.type == ChunkType.RE_CONFIG:
-                    self._refuse_reconfig(chunk)
+                    self._refuse_reconfig()
                     return True
                 if chunk.type == ChunkType.ASCONF and self.changes is None:
                     self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]))
@@ -1646,6 +1646,7 @@ class EngineAssociation:
             assert self.inbound is not None
             self.reconfiguration = Reconfiguration(
                 self.id,
+                self.our_tag,
                 self._outlet,
                 self.parameters,
                 self.paths,
@@ -1658,9 +1659,13 @@ class EngineAssociation:
             )
         return self.reconfiguration
 
+    def knows_reconfiguration(self) -> bool:
+        """Whether both ends know RFC 6525."""
+        return self.extensions & Extension.RECONFIG != 0
+
     def may_reconfigure(self) -> bool:
-        """Whether the peer knows RFC 6525, and may be asked for something now."""
-        return self.extensions & Extension.RECONFIG != 0 and self.state in MAY_RECONFIGURE
+        """Whether the peer may be asked for something now, and may ask."""
+        return self.knows_reconfiguration() and self.state in MAY_RECONFIGURE
 
     def _handle_reconfig(self, chunk: wire.Reconfig, path: Path | None, now: float) -> None:
         if not self.may_reconfigure():
@@ -1670,15 +1675,16 @@ class EngineAssociation:
         if answered is not None:
             self._count_answer(answered, now)
         self._take_streams(reconfiguration)
-        self._after_acknowledgement(now)  # messages that were held back may all have been given up
+        if self.state is _SHUTDOWN_PENDING:
+            self._after_acknowledgement(now)  # what was held back may all have been given up
         if chunk.requests and not reconfiguration.renumbered:
             # Section 5.2.1.  After a reset of the association it would overtake our response.
             self.acks.due = True
 
-    def _refuse_reconfig(self, chunk: wire.BadChunk) -> None:
+    def _refuse_reconfig(self) -> None:
         """Section 3.1."""
         if self.may_reconfigure():
-            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, b"RE-CONFIG"))
 
     def _take_streams(self, reconfiguration: Reconfiguration) -> None:
         """Take over how many streams there are now."""

@@ -30,7 +30,6 @@ from .association import EngineAssociation
 from .authentication import Authentication
 from .cookie import Cookie
 from .deadlines import Deadlines
-from .extensions import Extension
 from .handshake import Handshake, Reply, Verdict, out_of_the_blue, refusal, shutdown_complete
 from .offer import Offer
 from .outbound import OutgoingMessage
@@ -235,7 +234,7 @@ class Engine:
             not know RFC 6525.
         """
         association = self._association(id)
-        if not association.extensions & Extension.RECONFIG:
+        if not association.knows_reconfiguration():
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         if not association.may_reconfigure():
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -571,20 +571,18 @@ class Outbound:
                     self._ssns.pop(stream, None)
         waiting, self.waiting = self.waiting, _NOTHING
         self.held = ()
-        for message in waiting:
-            if not message.abandoned:
-                if self.queue is _NOTHING:
-                    self.queue = deque()
-                self.queue.append(message)
+        if waiting and self.queue is _NOTHING:
+            self.queue = deque()
+        self.queue.extend(waiting)
 
     def fail_waiting(self) -> None:
         """Fail the messages of held streams: the peer may have reset these, or not."""
         for message in self.waiting:
-            if not message.abandoned:
-                message.abandoned = True
-                self.buffered -= len(message.data)
-                self.messages -= 1
-                self._fail(message, 0)
+            message.abandoned = True
+            self.buffered -= len(message.data)
+            self.messages -= 1
+            self._fail(message, 0)
+        self.waiting = _NOTHING
         self.release(reset=False)
 
     def renumber(self, wire_tsn: int) -> None:
@@ -971,7 +969,9 @@ class Outbound:
                 self.uncount(chunk)
                 chunk.marked = False
                 tsn += 1
-        if message.offset < len(message.data):
+        if self.waiting and message in self.waiting:
+            self.waiting.remove(message)
+        elif message.offset < len(message.data):
             self._gone += 1
             self._tidy_queue()
         if 0 < message.offset < len(message.data):

@@ -84,7 +84,7 @@ class Parameters:
     shared_keys: SharedKeys = EMPTY_KEY
     report_keys: bool = False  # whether the program wants AuthenticationChange events
     reconfiguration: bool = True  # RFC 6525
-    grants: int = 0  # which requests of the peer are granted, a sum of `ReconfigGrant`
+    grants: int = 0  # which requests of the peer are granted, see `reconfiguration`
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

@@ -19,6 +19,7 @@ from .._engine.extensions import Extension
 from .._engine.keys import SharedKeys
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
+from .._engine.reconfiguration import ASSOCIATION, CHANGES, STREAMS
 from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
@@ -40,6 +41,7 @@ from .._options import (
     DeleteKey,
     DisableFragments,
     EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     ExposePotentiallyFailed,
     FragmentInterleave,
@@ -64,6 +66,7 @@ from .._options import (
     PrStatus,
     PrSupported,
     ReceiveBuffer,
+    ReconfigSupported,
     RtoInfo,
     SendBuffer,
     SetPeerPrimaryAddress,
@@ -576,6 +579,23 @@ def _negotiated(
     return Row(read, write)
 
 
+def _read_enable_stream_reset(target: Target) -> EnableStreamReset:
+    grants = target.parameters.grants
+    return EnableStreamReset(
+        streams=grants & STREAMS != 0,
+        association=grants & ASSOCIATION != 0,
+        changes=grants & CHANGES != 0,
+    )
+
+
+def _write_enable_stream_reset(target: Target, option: EnableStreamReset) -> None:
+    target.parameters.grants = (
+        (STREAMS if option.streams else 0)
+        | (ASSOCIATION if option.association else 0)
+        | (CHANGES if option.changes else 0)
+    )
+
+
 def _agreed_on_asconf(association: EngineAssociation) -> bool:
     return association.changes is not None
 
@@ -750,6 +770,7 @@ ROWS: dict[type[Any], Row] = {
     DefaultSendParams: Row(_read_default_send, _write_default_send),
     DelayedAck: Row(_read_delayed_ack, _write_delayed_ack),
     MaxSegment: Row(_read_max_segment, _write_max_segment),
+    EnableStreamReset: Row(_read_enable_stream_reset, _write_enable_stream_reset),
     NoDelay: _of_all(NoDelay, "enabled", "no_delay"),
     DisableFragments: _of_all(DisableFragments, "enabled", "disable_fragments"),
     SendBuffer: _of_all(SendBuffer, "size", "send_buffer"),
@@ -772,6 +793,9 @@ ROWS: dict[type[Any], Row] = {
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
     PrStatus: Row(_read_pr_status),
+    ReconfigSupported: _negotiated(
+        ReconfigSupported, "reconfiguration", EngineAssociation.knows_reconfiguration
+    ),
     AuthSupported: _negotiated(
         AuthSupported, "authentication", lambda association: association.authentication is not None
     ),

@@ -37,6 +37,7 @@ from .._values import (
     Address,
     Arrival,
     AssociationStatistics,
+    ReconfigurationRequest,
     SendInfo,
 )
 from .options import ROWS, Row, SocketSettings, Target, path_at, refusal
@@ -603,6 +604,21 @@ class UserlandSocket:
         path = association.paths.for_data() if address is None else path_at(association, address)
         take_back = self.engine.ping(association_id, path, answered, trio.current_time())
         self.settle()
+        return take_back
+
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        self._stack.flush()  # messages that were sent before leave before
+        now = trio.current_time()
+        take_it_back = self.engine.reconfigure(association_id, request, answered, now)
+        self.settle()
+
+        def take_back() -> bool:
+            taken = take_it_back(trio.current_time())
+            self.settle()
+            return taken
+
         return take_back
 
     def statistics(self, association_id: int) -> AssociationStatistics:
