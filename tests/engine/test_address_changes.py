@@ -200,6 +200,26 @@ def test_the_address_is_exchanged_although_the_old_one_works_no_more() -> None:
     assert p.up
 
 
+def test_an_end_may_move_again_before_its_peer_has_answered() -> None:
+    """What is outstanding leaves from the newest address, as neither of the others works."""
+    p = pair()
+    old = A
+    for new in A2, A3:
+        p.hosts[new] = p.a
+        del p.hosts[old]
+        p.drop = lambda sent: sent.route.local not in p.hosts
+        p.a.add_address(new, p.now)
+        p.a.remove_address(old, p.now)
+        p.send(b"by " + new.encode())
+        p.answer(b"to " + new.encode())
+        p.run(0.5)
+        old = new
+    p.run(60.0)
+    assert payloads(p.events[p.b]) == [b"by 10.0.1.1", b"by 10.0.2.1"]
+    assert payloads(p.events[p.a]) == [b"to 10.0.1.1", b"to 10.0.2.1"]
+    assert list(p.other.paths) == p.association.local_addresses() == [A3]
+
+
 def test_nothing_but_asconf_leaves_from_an_address_before_it_is_acknowledged() -> None:
     p = pair()
     p.drop = lambda sent: sent.has(wire.AsconfAck)

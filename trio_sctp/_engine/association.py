@@ -1191,13 +1191,14 @@ class EngineAssociation:
         for request in changes.waiting:
             if request.kind != _DELETE or self._leave_local(request.address, now):
                 changes.begin(request, self.paths.for_data().route.local)
-                self._send_asconf(changes, request, now)
+                self._send_asconf(changes, now)
                 return
 
-    def _send_asconf(self, changes: AddressChanges, request: Request, now: float) -> None:
+    def _send_asconf(self, changes: AddressChanges, now: float) -> None:
         """Send the outstanding request, or send it again: then by another way (5.1, B4).
 
-        Each second time it leaves from the address that it adds: the others may work no more.
+        Each second time it leaves from an address that is being added, the newest first: those that
+        the peer knows may work no more (5.3, F1).
         """
         before = changes.path
         if before is None or before.address not in self.paths:
@@ -1207,13 +1208,16 @@ class EngineAssociation:
         changes.path = path
         changes.tries += 1
         self.timers[T4] = now + path.rto
-        fits = (":" in path.address) == (":" in request.address)
-        if request.kind == _ADD and fits and changes.tries % 2 == 0:
-            if not self.paths.stranded:
-                route = path.route._replace(local=request.address)
-                self.bundler.send_alone(route, changes.chunk)
-        else:
+        added = [
+            one.address
+            for one in changes.unanswered()
+            if one.kind == _ADD and (":" in one.address) == (":" in path.address)
+        ]
+        if not added or changes.tries % 2:
             self.bundler.control.append((path, changes.chunk))
+        elif not self.paths.stranded:
+            source = added[-(changes.tries // 2 - 1) % len(added) - 1]
+            self.bundler.send_alone(path.route._replace(local=source), changes.chunk)
 
     def _asconf_expired(self, now: float) -> None:
         """T4 has expired (5.1, B1 to B5)."""
@@ -1225,7 +1229,7 @@ class EngineAssociation:
             path.back_off()
             self._count_error(path, now)
         if not self.ended and changes.outstanding is not None:
-            self._send_asconf(changes, changes.outstanding, now)
+            self._send_asconf(changes, now)
 
     def _handle_asconf_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> None:
         changes = self.changes
