@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from trio_sctp._values import (
     Piece,
 )
 
+from ..support.counting import calls, lines
 from ..support.engines import MTU, B, Sent, failures, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
@@ -629,3 +632,72 @@ def test_failed_messages_are_reported_at_the_end() -> None:
         (0, True),
         (1, False),
     ]
+
+
+FROM_PEERS: dict[str, Callable[[Interleaver], list[bytes]]] = {
+    "whole messages": lambda peer: [peer.whole(b"x", UNORDERED) for _ in range(2600)],
+    "messages that wait": lambda peer: [peer.whole(b"x", mid=3000 - n) for n in range(2600)],
+    "messages that begin": lambda peer: [peer.part(b"x", 0, FIRST, mid=n) for n in range(2600)],
+    "parts in reverse order": lambda peer: [peer.part(b"x", 3000 - n) for n in range(2600)],
+    "parts with gaps": lambda peer: [peer.part(b"x", 2 * n + 1) for n in range(2600)],
+    "a part of each stream": lambda peer: [
+        peer.part(b"x", n // 10, FIRST * (n < 10), stream=n % 10) for n in range(2600)
+    ],
+    "skips of all streams": lambda peer: [
+        peer.skip(peer.tsn, *((order, 5) for order in range(8000)))
+    ],
+    "one stream that is skipped often": lambda peer: [peer.skip(peer.tsn, *[(0, 5)] * 8000)],
+    "skips": lambda peer: [peer.skip(peer.tsn + n, (0, n)) for n in range(4000)],
+}
+
+
+@pytest.mark.parametrize("kind", FROM_PEERS)
+def test_what_a_packet_of_the_peer_costs(kind: str) -> None:
+    """As in test_packet_costs.py, also with a thousand messages that are incomplete."""
+    for incomplete in (0, 1000):
+        peer = Interleaver()
+        for number in range(incomplete):
+            peer.give(peer.part(b"x", 0, FIRST, mid=100_000 + number))
+        peer.events()
+        packet = peer.packet(*FROM_PEERS[kind](peer))
+        cost = calls(partial(peer.engine.receive_packet, packet, peer.route, peer.now))
+        assert cost < 3000 + 2000 * len(packet) / 1024
+
+
+def test_a_part_costs_the_same_however_many_messages_are_incomplete() -> None:
+    costs = []
+    for count in (50, 1000):
+        peer = Interleaver(receive_window=2**22)
+        for number in range(count):
+            flags = FIRST | UNORDERED
+            peer.give(
+                peer.part(b"x", 0, flags, mid=number), peer.part(b"x", 2, UNORDERED, mid=number)
+            )
+        packets = [peer.packet(peer.part(b"x", 1, UNORDERED, mid=number)) for number in range(20)]
+
+        def give(peer: Interleaver = peer, packets: list[bytes] = packets) -> None:
+            for packet in packets:
+                peer.engine.receive_packet(packet, peer.route, peer.now)
+
+        costs.append(lines(give))
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+def test_giving_up_costs_the_same_however_many_parts_of_others_are_outstanding() -> None:
+    """A message's parts are found without a look at those between them."""
+    costs = []
+    for others in (0, 50):
+        peer = sender(scheduler=RR, send_buffer=10**7)
+        id = peer.association.id
+        peer.association.paths[B].cwnd = 0
+        for stream in range(1 + others):
+            how = info(stream % 10, lifetime=0 if stream else 500)
+            peer.engine.queue(id, bytes(10 * FULL), how, peer.now)
+        peer.association.paths[B].cwnd = 10**6
+        peer.engine.flush(id, peer.now)
+        peer.take()
+        outbound, path = peer.association.outbound, peer.association.paths[B]
+        message = outbound.outstanding[outbound.cumulative + 1].message
+        costs.append(lines(partial(outbound.abandon, message, path)))
+        assert not outbound.outstanding[outbound.cumulative + 1].counted
+    assert abs(costs[1] - costs[0]) <= costs[0] / 2

@@ -90,6 +90,12 @@ class Offer:
         stopped = False
         for parameter in parameters:
             kind, value = parameter
+            if kind == ParameterType.FORWARD_TSN_SUPPORTED and (
+                self.extensions & Extension.INTERLEAVING
+            ):
+                # Linux names its extensions before the others' parameters.  The other stacks that
+                # have I-DATA (FreeBSD, usrsctp, dcSCTP) and we have this one first.
+                self.extensions |= Extension.LATE_NUMBERS
             if kind == ParameterType.STATE_COOKIE:
                 # Without it there is no association: it counts wherever it stands.
                 if self.cookie is None:
