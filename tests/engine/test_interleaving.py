@@ -38,6 +38,7 @@ def names(*chunk_types: int) -> Tlv:
 
 
 BOTH = names(ChunkType.I_DATA, ChunkType.I_FORWARD_TSN)
+"""Behind FORWARD TSN Supported, if that is there, as with all stacks but Linux."""
 
 
 class Interleaver(ScriptedPeer):
@@ -45,7 +46,7 @@ class Interleaver(ScriptedPeer):
 
     def __init__(self, *parameters: Tlv, **fields: Any) -> None:
         super().__init__(interleaving=True, heartbeats=False, **fields)
-        self.accept(*(parameters or (BOTH, SKIPS)))
+        self.accept(*(parameters or (SKIPS, BOTH)))
         self.first = self.tsn
 
     def part(
@@ -114,7 +115,7 @@ def test_it_is_not_offered_unless_a_program_asks_for_it() -> None:
 
 def test_a_peer_that_offers_it_alone_sends_data() -> None:
     peer = ScriptedPeer()
-    peer.accept(BOTH, SKIPS)
+    peer.accept(SKIPS, BOTH)
     peer.give(peer.data(b"x"))
     assert payloads(peer.events()) == [b"x"]
 
@@ -122,7 +123,7 @@ def test_a_peer_that_offers_it_alone_sends_data() -> None:
 def test_the_end_that_connects_uses_it_too() -> None:
     peer = ScriptedPeer(interleaving=True)
     peer.connect()
-    (echo,) = peer.give(peer.init_ack([PEER_COOKIE, BOTH, SKIPS]))
+    (echo,) = peer.give(peer.init_ack([PEER_COOKIE, SKIPS, BOTH]))
     assert echo.has(wire.CookieEcho)
     peer.give(COOKIE_ACK)
     (packet,) = peer.send(b"x")
@@ -395,6 +396,44 @@ def test_two_whole_messages_with_one_mid() -> None:
     assert "same message identifier" in peer.cause()[1].decode()
 
 
+# -- Linux, which counts the parts of a message from the second on -------------------------------
+
+OF_LINUX = (names(ChunkType.FORWARD_TSN, ChunkType.I_DATA), SKIPS)
+"""Linux names its extensions before their parameters, and does not name I-FORWARD-TSN."""
+
+
+def test_parts_for_linux_have_its_numbers() -> None:
+    peer = Interleaver(*OF_LINUX, rwnd=10**6)
+    peer.association.paths[B].cwnd = peer.association.parameters.max_burst = 10**6
+    peer.send(bytes(3 * FULL), info(ppid=60))
+    assert [chunk.ppid for chunk in chunks(peer.sent)] == [60, 0, 1]
+
+
+def test_parts_of_linux_are_put_together() -> None:
+    peer = Interleaver(*OF_LINUX)
+    last = peer.part(b"c", 1, LAST)
+    peer.give(last, peer.part(b"a", 0, FIRST))
+    assert not peer.received()
+    peer.give(peer.part(b"b", 0))
+    assert peer.received() == [b"abc"]
+
+
+def test_messages_for_linux_are_given_up() -> None:
+    peer = Interleaver(*OF_LINUX)
+    peer.send(b"x", info(lifetime=500))
+    peer.advance(1.5)
+    assert skips_of(peer)
+
+
+def test_the_end_that_connects_recognizes_linux_too() -> None:
+    peer = ScriptedPeer(interleaving=True)
+    peer.connect()
+    peer.give(peer.init_ack([PEER_COOKIE, *OF_LINUX]))
+    peer.give(COOKIE_ACK)
+    peer.send(bytes(2 * FULL))
+    assert chunks(peer.sent)[1].ppid == 0
+
+
 # -- partial delivery --------------------------------------------------------------------------
 
 
@@ -502,7 +541,7 @@ def test_it_names_no_more_streams_than_a_packet_has_room_for() -> None:
 
 def test_nothing_is_given_up_that_was_sent_unless_the_peer_names_i_forward_tsn() -> None:
     """Section 2.3.1: FORWARD TSN does not do for messages that are interleaved."""
-    peer = Interleaver(names(ChunkType.I_DATA, ChunkType.FORWARD_TSN), SKIPS)
+    peer = Interleaver(SKIPS, names(ChunkType.I_DATA, ChunkType.FORWARD_TSN))
     peer.send(b"x", info(lifetime=500))
     peer.advance(1.5)
     assert not failures(peer.events())

@@ -77,7 +77,7 @@ async def test_long_messages_of_several_streams(pair: Pair, unordered: bool, sha
     for outbound in (True, False):
         assert not carrier.chunks(wire.Data, outbound=outbound)[:0]
         chunks = carrier.chunks(wire.IData, outbound=outbound)
-        assert share or alternates(chunks)
+        assert share or not outbound or alternates(chunks)
 
 
 @pytest.mark.parametrize("size", [10, 5000])
