@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from trio_sctp._values import (
     Piece,
 )
 
+from ..support.counting import calls, lines
 from ..support.engines import MTU, B, Sent, failures, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
@@ -35,6 +38,7 @@ def names(*chunk_types: int) -> Tlv:
 
 
 BOTH = names(ChunkType.I_DATA, ChunkType.I_FORWARD_TSN)
+"""Behind FORWARD TSN Supported, if that is there, as with all stacks but Linux."""
 
 
 class Interleaver(ScriptedPeer):
@@ -42,7 +46,7 @@ class Interleaver(ScriptedPeer):
 
     def __init__(self, *parameters: Tlv, **fields: Any) -> None:
         super().__init__(interleaving=True, heartbeats=False, **fields)
-        self.accept(*(parameters or (BOTH, SKIPS)))
+        self.accept(*(parameters or (SKIPS, BOTH)))
         self.first = self.tsn
 
     def part(
@@ -111,7 +115,7 @@ def test_it_is_not_offered_unless_a_program_asks_for_it() -> None:
 
 def test_a_peer_that_offers_it_alone_sends_data() -> None:
     peer = ScriptedPeer()
-    peer.accept(BOTH, SKIPS)
+    peer.accept(SKIPS, BOTH)
     peer.give(peer.data(b"x"))
     assert payloads(peer.events()) == [b"x"]
 
@@ -119,7 +123,7 @@ def test_a_peer_that_offers_it_alone_sends_data() -> None:
 def test_the_end_that_connects_uses_it_too() -> None:
     peer = ScriptedPeer(interleaving=True)
     peer.connect()
-    (echo,) = peer.give(peer.init_ack([PEER_COOKIE, BOTH, SKIPS]))
+    (echo,) = peer.give(peer.init_ack([PEER_COOKIE, SKIPS, BOTH]))
     assert echo.has(wire.CookieEcho)
     peer.give(COOKIE_ACK)
     (packet,) = peer.send(b"x")
@@ -392,6 +396,44 @@ def test_two_whole_messages_with_one_mid() -> None:
     assert "same message identifier" in peer.cause()[1].decode()
 
 
+# -- Linux, which counts the parts of a message from the second on -------------------------------
+
+OF_LINUX = (names(ChunkType.FORWARD_TSN, ChunkType.I_DATA), SKIPS)
+"""Linux names its extensions before their parameters, and does not name I-FORWARD-TSN."""
+
+
+def test_parts_for_linux_have_its_numbers() -> None:
+    peer = Interleaver(*OF_LINUX, rwnd=10**6)
+    peer.association.paths[B].cwnd = peer.association.parameters.max_burst = 10**6
+    peer.send(bytes(3 * FULL), info(ppid=60))
+    assert [chunk.ppid for chunk in chunks(peer.sent)] == [60, 0, 1]
+
+
+def test_parts_of_linux_are_put_together() -> None:
+    peer = Interleaver(*OF_LINUX)
+    last = peer.part(b"c", 1, LAST)
+    peer.give(last, peer.part(b"a", 0, FIRST))
+    assert not peer.received()
+    peer.give(peer.part(b"b", 0))
+    assert peer.received() == [b"abc"]
+
+
+def test_messages_for_linux_are_given_up() -> None:
+    peer = Interleaver(*OF_LINUX)
+    peer.send(b"x", info(lifetime=500))
+    peer.advance(1.5)
+    assert skips_of(peer)
+
+
+def test_the_end_that_connects_recognizes_linux_too() -> None:
+    peer = ScriptedPeer(interleaving=True)
+    peer.connect()
+    peer.give(peer.init_ack([PEER_COOKIE, *OF_LINUX]))
+    peer.give(COOKIE_ACK)
+    peer.send(bytes(2 * FULL))
+    assert chunks(peer.sent)[1].ppid == 0
+
+
 # -- partial delivery --------------------------------------------------------------------------
 
 
@@ -499,7 +541,7 @@ def test_it_names_no_more_streams_than_a_packet_has_room_for() -> None:
 
 def test_nothing_is_given_up_that_was_sent_unless_the_peer_names_i_forward_tsn() -> None:
     """Section 2.3.1: FORWARD TSN does not do for messages that are interleaved."""
-    peer = Interleaver(names(ChunkType.I_DATA, ChunkType.FORWARD_TSN), SKIPS)
+    peer = Interleaver(SKIPS, names(ChunkType.I_DATA, ChunkType.FORWARD_TSN))
     peer.send(b"x", info(lifetime=500))
     peer.advance(1.5)
     assert not failures(peer.events())
@@ -629,3 +671,72 @@ def test_failed_messages_are_reported_at_the_end() -> None:
         (0, True),
         (1, False),
     ]
+
+
+FROM_PEERS: dict[str, Callable[[Interleaver], list[bytes]]] = {
+    "whole messages": lambda peer: [peer.whole(b"x", UNORDERED) for _ in range(2600)],
+    "messages that wait": lambda peer: [peer.whole(b"x", mid=3000 - n) for n in range(2600)],
+    "messages that begin": lambda peer: [peer.part(b"x", 0, FIRST, mid=n) for n in range(2600)],
+    "parts in reverse order": lambda peer: [peer.part(b"x", 3000 - n) for n in range(2600)],
+    "parts with gaps": lambda peer: [peer.part(b"x", 2 * n + 1) for n in range(2600)],
+    "a part of each stream": lambda peer: [
+        peer.part(b"x", n // 10, FIRST * (n < 10), stream=n % 10) for n in range(2600)
+    ],
+    "skips of all streams": lambda peer: [
+        peer.skip(peer.tsn, *((order, 5) for order in range(8000)))
+    ],
+    "one stream that is skipped often": lambda peer: [peer.skip(peer.tsn, *[(0, 5)] * 8000)],
+    "skips": lambda peer: [peer.skip(peer.tsn + n, (0, n)) for n in range(4000)],
+}
+
+
+@pytest.mark.parametrize("kind", FROM_PEERS)
+def test_what_a_packet_of_the_peer_costs(kind: str) -> None:
+    """As in test_packet_costs.py, also with a thousand messages that are incomplete."""
+    for incomplete in (0, 1000):
+        peer = Interleaver()
+        for number in range(incomplete):
+            peer.give(peer.part(b"x", 0, FIRST, mid=100_000 + number))
+        peer.events()
+        packet = peer.packet(*FROM_PEERS[kind](peer))
+        cost = calls(partial(peer.engine.receive_packet, packet, peer.route, peer.now))
+        assert cost < 3000 + 2000 * len(packet) / 1024
+
+
+def test_a_part_costs_the_same_however_many_messages_are_incomplete() -> None:
+    costs = []
+    for count in (50, 1000):
+        peer = Interleaver(receive_window=2**22)
+        for number in range(count):
+            flags = FIRST | UNORDERED
+            peer.give(
+                peer.part(b"x", 0, flags, mid=number), peer.part(b"x", 2, UNORDERED, mid=number)
+            )
+        packets = [peer.packet(peer.part(b"x", 1, UNORDERED, mid=number)) for number in range(20)]
+
+        def give(peer: Interleaver = peer, packets: list[bytes] = packets) -> None:
+            for packet in packets:
+                peer.engine.receive_packet(packet, peer.route, peer.now)
+
+        costs.append(lines(give))
+    assert abs(costs[1] - costs[0]) <= costs[0] / 10
+
+
+def test_giving_up_costs_the_same_however_many_parts_of_others_are_outstanding() -> None:
+    """A message's parts are found without a look at those between them."""
+    costs = []
+    for others in (0, 50):
+        peer = sender(scheduler=RR, send_buffer=10**7)
+        id = peer.association.id
+        peer.association.paths[B].cwnd = 0
+        for stream in range(1 + others):
+            how = info(stream % 10, lifetime=0 if stream else 500)
+            peer.engine.queue(id, bytes(10 * FULL), how, peer.now)
+        peer.association.paths[B].cwnd = 10**6
+        peer.engine.flush(id, peer.now)
+        peer.take()
+        outbound, path = peer.association.outbound, peer.association.paths[B]
+        message = outbound.outstanding[outbound.cumulative + 1].message
+        costs.append(lines(partial(outbound.abandon, message, path)))
+        assert not outbound.outstanding[outbound.cumulative + 1].counted
+    assert abs(costs[1] - costs[0]) <= costs[0] / 2

@@ -436,6 +436,7 @@ class EngineAssociation:
         skips = Extension.I_FORWARD_TSN if interleaving else Extension.FORWARD_TSN
         self.outbound.may_skip = extensions & skips != 0
         self.outbound.interleave(interleaving)
+        self.outbound.late_numbers = extensions & Extension.LATE_NUMBERS != 0
         authentication: Authentication | None = None
         if ours is not None and theirs is not None:
             authentication = Authentication(ours, theirs, self.parameters)
@@ -462,8 +463,16 @@ class EngineAssociation:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
         before = self.inbound
         self._first_tsns = (self._first_tsns[0], tsn)
-        kind = InterleavedInbound if self.outbound.interleaving else Inbound
-        self.inbound = kind(self.parameters, tsn, self.inbound_streams, self.unread)
+        if self.outbound.interleaving:
+            self.inbound = InterleavedInbound(
+                self.parameters,
+                tsn,
+                self.inbound_streams,
+                self.unread,
+                late_numbers=self.outbound.late_numbers,
+            )
+        else:
+            self.inbound = Inbound(self.parameters, tsn, self.inbound_streams, self.unread)
         if before is not None:
             self.inbound.count_on(before)
         self.acks.begin(self.inbound)

@@ -24,6 +24,9 @@ class Extension(enum.IntFlag):
     """Chunks can be authenticated (RFC 4895)."""
     I_FORWARD_TSN = 64
     """Messages can be given up that were interleaved (RFC 8260)."""
+    LATE_NUMBERS = 128
+    """The number 0 is that of the second part of an interleaved message, not of the first: what
+    Linux takes RFC 8260 section 2.1 to say.  Nobody names it; `Offer` recognizes Linux."""
     RECONFIG = 2
     """Streams can be reset and added (RFC 6525)."""
     ASCONF = 16
@@ -50,7 +53,7 @@ def offered(parameters: Parameters) -> int:
     if parameters.partial_reliability:
         extensions |= Extension.FORWARD_TSN
     if parameters.interleaving:
-        extensions |= Extension.INTERLEAVING
+        extensions |= Extension.INTERLEAVING | Extension.LATE_NUMBERS
         if parameters.partial_reliability:
             extensions |= Extension.I_FORWARD_TSN
     if parameters.authentication:

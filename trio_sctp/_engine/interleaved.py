@@ -54,13 +54,16 @@ class _Incomplete:
         """Whether no fragment is missing."""
         return 0 <= self._last < self._next
 
-    def add(self, data: Data) -> None:
-        """Add a fragment; raise `Violation` if it contradicts others."""
+    def add(self, data: Data, behind: int) -> None:
+        """Add a fragment; raise `Violation` if it contradicts others.
+
+        ``behind`` is how much its FSN is too small.
+        """
         raw = data.raw
         if data.flags & FIRST:
             number = 0
         else:
-            number = unwrap(data.ppid, self._next)
+            number = unwrap((data.ppid + behind) & MASK, self._next)
             if number == 0:
                 raise Violation("a fragment with the number of the first that is not the first")
         if number < self._next or number == self._farthest:
@@ -126,9 +129,17 @@ class InterleavedInbound(Inbound):
     """
 
     def __init__(
-        self, parameters: Parameters, initial_tsn: int, streams: int, unread: Unread
+        self,
+        parameters: Parameters,
+        initial_tsn: int,
+        streams: int,
+        unread: Unread,
+        *,
+        late_numbers: bool,
     ) -> None:
         super().__init__(parameters, initial_tsn, streams, unread)
+        # How much the FSNs are too small of a peer that counts from 0 behind the first.
+        self._behind: int = 1 if late_numbers else 0
         self._overhead = I_DATA_OVERHEAD
         self._next_mids: array[int] = array("I")  # whose turn it is, by stream; 0 beyond its end
         # Incomplete messages by MID, by order: see `wire.IForwardTsn`.
@@ -205,7 +216,7 @@ class InterleavedInbound(Inbound):
             self.held += MESSAGE_COST
         assert messages is not None
         before = message.cost
-        message.add(data)
+        message.add(data, self._behind)
         self.held += message.cost - before
         if message.whole:
             self._forget(order, mid)

@@ -184,6 +184,7 @@ class Outbound:
       scheduler: What chooses the next message.
       stream_values: The priority or weight of each stream that was given one.
       interleaving: Whether user data goes in I-DATA chunks (RFC 8260).
+      late_numbers: Whether the peer takes FSN 0 for that of a message's second part.
       overhead: Bytes of a chunk beside its payload.
       outstanding: The chunks that are not acknowledged for good, by TSN, in order.
       marked: A heap of the TSNs that are to be retransmitted, and of some that no longer are.
@@ -229,6 +230,7 @@ class Outbound:
         "held",
         "interleaving",
         "largest_rwnd",
+        "late_numbers",
         "marked",
         "may_skip",
         "messages",
@@ -270,6 +272,7 @@ class Outbound:
         self.scheduler: Scheduler = Scheduler.FCFS
         self.stream_values: dict[int, int] = {}
         self.interleaving: bool = False
+        self.late_numbers: bool = False
         self.overhead: int = DATA_OVERHEAD
         self.outstanding: dict[int, SentChunk] = {}
         self.marked: list[int] = []
@@ -575,7 +578,7 @@ class Outbound:
             if message.tsns is None:
                 message.tsns = []
             if not flags & FIRST:
-                number = len(message.tsns) & MASK
+                number = (len(message.tsns) - self.late_numbers) & MASK
             message.tsns.append(tsn)
         return i_data_chunk(tsn & MASK, message.info.stream, message.ssn, number, payload, flags)
 
