@@ -986,7 +986,7 @@ class Scheduler(NamedInt):
     """
 
     FCFS = 0
-    """First come, first served: the order in which they were sent."""
+    """First come, first served, in the order in which they were sent."""
     ROUND_ROBIN = 1
     """Each stream in turn."""
     ROUND_ROBIN_PACKET = 2
