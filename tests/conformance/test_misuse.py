@@ -193,6 +193,8 @@ RIGHT: dict[str, Right] = {
     "Listener.from_socket": lambda w: {"sock": 0},
     "Listener.get_option": lambda w: {"kind": RtoInfo},
     "Listener.set_option": lambda w: {"value": RtoInfo()},
+    "Listener.deactivate_key": lambda w: {"id": 1},
+    "Listener.delete_key": lambda w: {"id": 1},
     "Association.abort": nothing,
     "Association.eof": nothing,
     "Association.get_option": path,
@@ -666,6 +668,7 @@ OF_TYPE: dict[str, tuple[list[Any], str]] = {
         r"must be a list of HmacAlgorithm, such as .*, not {}",
     ),
     "PeerAddressFlags": ([1, "x"], "must be PeerAddressFlags, not {}"),
+    "Scheduler": ([1, "FCFS", None], "must be a Scheduler, not {}"),
 }
 
 

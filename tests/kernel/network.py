@@ -71,7 +71,7 @@ class Network:
     def sysctl(self, name: str, value: int) -> None:
         """Set one of `SYSCTLS` on both hosts."""
         for host in HOSTS:
-            _set_sysctls(host, {name: value})
+            set_sysctls(host, {name: value})
         self._set.add(name)
 
     def mend(self) -> None:
@@ -92,7 +92,8 @@ def _run(command: str) -> None:
     subprocess.run(command.split(), check=True)
 
 
-def _set_sysctls(host: str, values: dict[str, int]) -> None:
+def set_sysctls(host: str, values: dict[str, int]) -> None:
+    """Set sysctls of SCTP on one host."""
     # /proc/sys shows those of the network namespace that looks at it.
     commands = ";".join(f"echo {value} > {name}" for name, value in values.items())
     script = f"set -e; cd /proc/sys/net/sctp; {commands}"
@@ -119,7 +120,7 @@ def network(links: int = 2) -> Iterator[Network]:
             subprocess.run(
                 ["ip", "-n", host, "-batch", "-"], input="\n".join(batch).encode(), check=True
             )
-            _set_sysctls(host, SYSCTLS)
+            set_sysctls(host, SYSCTLS)
         yield result
     finally:
         for host in HOSTS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -24,11 +25,14 @@ from trio_sctp import (
     PrimaryAddress,
     RtoInfo,
     SetPeerPrimaryAddress,
+    open_endpoint,
 )
+from trio_sctp._kernel._libc import network_namespace
 
-from ..conformance.helpers import KERNEL, StackUnderTest
+from ..conformance.helpers import KERNEL, StackUnderTest, until
 from ..conformance.test_address_changes import change, hosts, message
 from ..support.udp_carrier import ENGINE_UDP, KERNEL_UDP
+from .network import Network, set_sysctls
 
 pytestmark = pytest.mark.usefixtures("encapsulation", "checksums")
 
@@ -142,3 +146,82 @@ async def test_linux_that_offers_it_without_authentication_is_refused() -> None:
             with pytest.raises(ConnectFailed):
                 await endpoint.connect(FIRST, kernel.port)
             assert not endpoint.associations
+
+
+# -- from one link to another ------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_udp(net: Network) -> Iterator[Network]:
+    """Two hosts: the right one's Linux speaks SCTP in UDP, and authenticates."""
+    before = {"auth_enable": 0, "encap_port": 0, "udp_port": 0}
+    now = {"auth_enable": 1, "encap_port": ENGINE_UDP, "udp_port": KERNEL_UDP}
+    set_sysctls("right", now)
+    yield net
+    set_sysctls("right", before)
+
+
+def on_the_left(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test on the left host, in a thread: threads are what enters a namespace."""
+
+    def run() -> None:
+        with open("/run/netns/left") as file, network_namespace(file.fileno()):
+            trio.run(test)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
+
+
+@pytest.mark.parametrize("mover", ["userland", "kernel"])
+def test_an_end_moves_to_another_link(in_udp: Network, mover: str) -> None:
+    """The userland stack also if the old link is cut before.  Linux asks from the old address only,
+    so its link is cut when the peer knows the new one."""
+    net, count = in_udp, 300
+    left, right = net.left_hosts, net.right_hosts
+
+    async def test() -> None:
+        with trio.fail_after(30):
+            async with (
+                trio_sctp.userland(udp_port=ENGINE_UDP, peer_udp_port=KERNEL_UDP) as stack,
+                await open_endpoint(
+                    hosts=left[:1] if mover == "userland" else left, options=OPTIONS, stack=stack
+                ) as ours,
+                await open_endpoint(
+                    hosts=right[:1] if mover == "kernel" else right,
+                    options=[*OPTIONS, net.right],
+                    stack="kernel",
+                ) as linux,
+            ):
+                ours.listen()
+                linux.listen()
+                hosts = right[:1] if mover == "kernel" else right
+                association = await ours.connect(hosts, linux.port)
+                await until(lambda: linux.associations)
+                (other,) = linux.associations.values()
+
+                async def send(association: Association) -> None:
+                    for n in range(count):
+                        await association.send(b"%d" % n * 100)
+
+                async def take(endpoint: Endpoint) -> None:
+                    for n in range(count):
+                        await message(endpoint, b"%d" % n * 100)
+
+                if mover == "kernel":
+                    linux.add_address(right[1])
+                    await change(ours, PeerAddressState.ADDR_CONFIRMED, right[1])
+                async with trio.open_nursery() as nursery:
+                    for handle, endpoint in ((association, ours), (other, linux)):
+                        nursery.start_soon(send, handle)
+                        nursery.start_soon(take, endpoint)
+                    net.down(0)
+                    if mover == "userland":
+                        ours.add_address(left[1])
+                        ours.remove_address(left[0])
+                    else:
+                        linux.remove_address(right[0])
+                moved = association if mover == "userland" else other
+                new = left[1] if mover == "userland" else right[1]
+                assert [address[0] for address in moved.local_addresses] == [new]
+
+    on_the_left(test)

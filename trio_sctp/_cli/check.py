@@ -44,7 +44,7 @@ SETTINGS_THAT_MATTER = (
         1,
         "AuthChunks, AuthKey; and ASCONF with peers that require it to be authenticated",
     ),
-    Setting("net.sctp.prsctp_enable", 1, "lifetime= of send"),
+    Setting("net.sctp.prsctp_enable", 1, "lifetime=, retransmissions= and priority= of send"),
     Setting("net.sctp.reconf_enable", 1, "reset_streams, reset_association, add_streams"),
     Setting("net.sctp.pf_enable", 1, "leaving a path after its first timeouts"),
     Setting("net.sctp.pf_expose", 2, "ADDR_POTENTIALLY_FAILED"),

@@ -193,8 +193,12 @@ class Userland(UserlandStack):
     def bind_further(self, engine: Engine, host: str) -> None:
         # Peers send to each address of an endpoint from and to the UDP ports that they know.
         ports = {carrier.port for carrier, users in self._users.items() if engine in users}
-        for port in ports:
-            self._use(engine, self._carrier(host, port))
+        try:
+            for port in ports:
+                self._use(engine, self._carrier(host, port))
+        except OSError:
+            self.unbind(engine, host)
+            raise
 
     def unbind(self, engine: Engine, host: str) -> None:
         for carrier, users in list(self._users.items()):
