@@ -537,9 +537,9 @@ class FragmentInterleave(Option):
     message of one association does not hold up those of others.
 
     Attributes:
-      level: 0, one message at a time; 1, one message of each association at a time; 2, one message
-        of each stream at a time, which needs that the peer interleaves them.  Linux takes 2 for 1.
-        The userland stack does what it can do at all, and takes no other level than it reads.
+      level: 0 to 2: one message at a time; one message of each association at a time; or one of
+        each stream, which needs that the peer interleaves them.  Linux takes 2 for 1.  The userland
+        stack does what it can do at all, and takes no other level than it reads.
 
     Source: RFC 6458 section 8.1.20.
     """
@@ -972,6 +972,94 @@ class Status(Option):
     outstrms: int
     fragmentation_point: int
     primary: PeerAddressInfo
+
+
+# -- streams ---------------------------------------------------------------------------------
+
+
+class Scheduler(NamedInt):
+    """Which stream's message is sent next (RFC 8260 section 3).
+
+    A stream's own messages are always sent in order.  Another stream's turn comes when a message
+    has ended; where both sides have set `Interleaving`, after each part of one that fits into a
+    packet.
+    """
+
+    FCFS = 0
+    """First come, first served: the order in which they were sent."""
+    ROUND_ROBIN = 1
+    """Each stream in turn."""
+    ROUND_ROBIN_PACKET = 2
+    """Each stream in turn, and no packet has messages of two streams."""
+    PRIORITY = 3
+    """The stream with the lowest `StreamPriority`; those with the same in turn."""
+    FAIR_BANDWIDTH = 4
+    """All streams get the same share of the bytes."""
+    WEIGHTED_FAIR = 5
+    """A stream's share of the bytes is as large as its `StreamPriority`."""
+
+
+@frozen()
+class Interleaving(Option):
+    """Whether parts of messages of different streams may be interleaved
+    (SCTP_INTERLEAVING_SUPPORTED).
+
+    A long message does not hold up those of other streams then.  Both sides have to offer it; read
+    of one association, it tells whether they have.  It is off unless it is set.  It changes no
+    order by itself: set `StreamScheduler` too.
+
+    On Linux it also sets SCTP_FRAGMENT_INTERLEAVE, and is `OptionUnsupported` where the sysctl
+    ``net.sctp.intl_enable`` is 0.
+
+    Source: RFC 8260 sections 2 and 4.3.1.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    negotiated: ClassVar[bool] = True
+    enabled: bool
+
+
+@frozen()
+class StreamScheduler(Option):
+    """Which stream's message is sent next (SCTP_STREAM_SCHEDULER).
+
+    It may change while messages wait: none is lost, and those of one stream keep their order.
+
+    Attributes:
+      scheduler: One of `Scheduler`; FCFS by default.  Linux has FCFS, PRIORITY and ROUND_ROBIN from
+        4.15 on, FAIR_BANDWIDTH and WEIGHTED_FAIR from 6.4 on, and no ROUND_ROBIN_PACKET.
+
+    Source: RFC 8260 section 4.3.2.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    scheduler: Scheduler
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scheduler, Scheduler):
+            raise TypeError(
+                f"StreamScheduler.scheduler must be a Scheduler, not {shown(self.scheduler)}"
+            )
+
+
+@frozen()
+class StreamPriority(Option):
+    """The priority or the weight of one stream, for its scheduler (SCTP_STREAM_SCHEDULER_VALUE).
+
+    ``get_option(StreamPriority, stream=1)`` reads it.  Set `StreamScheduler` first: when that
+    changes, Linux forgets these values.
+
+    Attributes:
+      stream: The stream's number.
+      value: With PRIORITY, 0 to 65535, and the lowest is sent first; 0 unless set.  With
+        WEIGHTED_FAIR, the share, 1 to 65535; 1 unless set.  Other schedulers ignore it.
+
+    Source: RFC 8260 section 4.3.3.
+    """
+
+    scope: ClassVar[Scope] = Scope.ONE_ASSOCIATION
+    stream: int = _required(0, _U16)
+    value: int = _required(0, _U16)
 
 
 @frozen()
@@ -1492,7 +1580,7 @@ def check_option(option: Option) -> None:
 OF_PATHS = (PeerAddressParams, EncapsulationPort, ProbeInterval, PeerAddressThresholds)
 """Options that can be set for one address of a peer, and for all."""
 
-OF_STREAMS = (PrStatus,)
+OF_STREAMS = (PrStatus, StreamPriority)
 """Options that can be read for one outbound stream."""
 
 

@@ -276,6 +276,7 @@ def test_message_has_the_fields_of_the_contract() -> None:
         "tsn",
         "cumulative_tsn",
         "context",
+        "mid",
     ]
 
 

@@ -668,6 +668,7 @@ OF_TYPE: dict[str, tuple[list[Any], str]] = {
         r"must be a list of HmacAlgorithm, such as .*, not {}",
     ),
     "PeerAddressFlags": ([1, "x"], "must be PeerAddressFlags, not {}"),
+    "Scheduler": ([1, "FCFS", None], "must be a Scheduler, not {}"),
 }
 
 

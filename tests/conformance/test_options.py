@@ -39,6 +39,7 @@ from trio_sctp import (
     FragmentInterleave,
     HmacAlgorithms,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     LocalAuthChunks,
@@ -70,10 +71,13 @@ from trio_sctp import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
     StatusState,
+    StreamPriority,
+    StreamScheduler,
     Tos,
     TrafficClass,
     detection_time,
@@ -131,6 +135,7 @@ ASSOCIATION: list[Option] = [
     DefaultSendParams(retransmissions=0),
     DefaultSendParams(stream=1, priority=2**32 - 1),
     EventSubscription(sender_dry_event=True, address_event=False),
+    StreamScheduler(Scheduler.ROUND_ROBIN),
 ]
 """Options of one association, or of those to come by default."""
 
@@ -1127,6 +1132,7 @@ def test_every_option_is_tested_here() -> None:
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}
     tested |= {NetworkNamespace}  # tests/kernel
+    tested |= {StreamPriority, Interleaving}  # test_schedulers.py, test_interleaving.py
     tested |= {AuthChunks, LocalAuthChunks, PeerAuthChunks}  # test_authentication
     tested |= {HmacAlgorithms, AuthKey, ActiveKey}
     tested |= {EncapsulationPort}  # tests/userland and tests/kernel as well

@@ -23,9 +23,10 @@ from trio_sctp._engine.account import PRECISION
 from trio_sctp._engine.arrivals import Beginning, event_cost
 from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.inbound import FARTHEST
+from trio_sctp._engine.interleaved import MESSAGE_COST, InterleavedInbound
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
 from trio_sctp._engine.timers import PROBE, RECONFIG, T1, T2, WINDOW
-from trio_sctp._options import StatusState
+from trio_sctp._options import Scheduler, StatusState
 from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 
 PORT, PEER_PORT = 1000, 2000
@@ -54,6 +55,7 @@ class Bench:
         homes: int = 1,
         window: int = 2**16,
         auth_chunks: tuple[int, ...] = (),
+        interleaving: bool = False,
         make_engine: Callable[..., Engine] = Engine,
     ) -> None:
         self.random = Random(seed)
@@ -66,6 +68,8 @@ class Bench:
             rto_max=8.0,
             ecn=True,
             auth_chunks=auth_chunks,
+            interleaving=interleaving,
+            scheduler=Scheduler.ROUND_ROBIN if interleaving else Scheduler.FCFS,
         )
         if self.random.random() < 0.5:  # addresses change for whoever says so
             parameters.authentication, parameters.asconf_without_auth = False, True
@@ -85,6 +89,12 @@ class Bench:
     def association(self) -> EngineAssociation | None:
         """The target's association, None if it has none."""
         return next(iter(self.target.associations.values()), None)
+
+    @property
+    def interleaves(self) -> bool:
+        """Whether the target's association has agreed on I-DATA."""
+        association = self.association
+        return association is not None and association.outbound.interleaving
 
     @property
     def peer_id(self) -> int:
@@ -173,6 +183,9 @@ class Bench:
                 flags = r.choice((3, 3, 3, 7, 2, 0, 1, 6, 4, 5, 11))
                 stream = r.choice((0, 1, 1, 2, 65535))
                 payload = bytes(r.choice((1, 2, 30, 1000)))
+                if self.interleaves and r.random() < 0.95:
+                    fsn, mid = r.choice((0, 1, 1, 2, 3, _MASK)), r.choice((0, 1, 2, 3, _MASK))
+                    return wire.i_data_chunk(tsn & _MASK, stream, mid, fsn, payload, flags)
                 return wire.data_chunk(tsn & _MASK, stream, r.randrange(4), 5, payload, flags)
             case 4 | 5 | 6:
                 gaps = []
@@ -203,6 +216,8 @@ class Bench:
             case 13 | 14:
                 pairs = [(r.randrange(4), r.getrandbits(16)) for _ in range(r.randrange(5))]
                 point = next_in + r.choice((0, 1, 5, 100, -2, 2**30))
+                if self.interleaves and r.random() < 0.95:
+                    return wire.i_forward_tsn_chunk(point & _MASK, pairs)
                 return wire.forward_tsn_chunk(point & _MASK, pairs)
             case 15:
                 return self.reconfig(next_in, next_out)
@@ -545,7 +560,8 @@ def seal(source: int, destination: int, tag: int, body: bytes | bytearray) -> by
 
 def has_data(packet: bytes) -> bool:
     """Whether a valid packet carries user data, or says that some is given up."""
-    return any(chunk[0] in (0, wire.ChunkType.FORWARD_TSN) for chunk in split(packet[12:]))
+    kinds = (0, wire.ChunkType.I_DATA, wire.ChunkType.FORWARD_TSN, wire.ChunkType.I_FORWARD_TSN)
+    return any(chunk[0] in kinds for chunk in split(packet[12:]))
 
 
 # -- what holds --------------------------------------------------------------------------------
@@ -588,6 +604,15 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
         for parts, block in zip(sorted_parts._parts, sorted_parts._numbers, strict=True):
             assert len(parts) == len(block)
             held += sum(map(cost_of, parts))
+    if isinstance(inbound, InterleavedInbound):
+        for messages in inbound._incomplete.values():
+            assert messages
+            held += sum(MESSAGE_COST + message.cost for message in messages.values())
+            for message in messages.values():
+                later = message._later
+                runs = [] if later is None else [run for block in later._parts for run in block]
+                assert message.cost == cost_of(message.parts) + sum(map(cost_of, runs))
+                assert not message.whole
     assert held == inbound.held
     kept: list[Parts | Beginning] = [
         item for item in unread._items if isinstance(item, (bytes, list, Beginning))
@@ -623,10 +648,12 @@ def check_outbound(association: EngineAssociation) -> None:
         assert path.flight == sum(chunk.size for chunk in on_path)
         assert path.cwnd >= path.mtu
     messages = {id(chunk.message): chunk.message for chunk in chunks}
-    messages.update((id(message), message) for message in (*outbound.queue, *outbound.waiting))
+    messages.update((id(message), message) for message in (*outbound.queued(), *outbound.waiting))
     alive = [message for message in messages.values() if not message.abandoned]
     assert outbound.messages == len(alive)
     assert outbound.buffered == sum(len(message.data) for message in alive)
+    if outbound.schedule is not None:
+        assert [outbound.schedule.next()] == [*outbound.queue] or not outbound.queue
     gone = [message for message in outbound.queue if message.abandoned]
     assert outbound._gone == len(gone) <= len(outbound.queue) // 2
     assert not gone or not outbound.queue[0].abandoned
@@ -856,13 +883,14 @@ SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
 
 
 def benches(seed: int, make_engine: Callable[..., Engine] = Engine) -> list[Bench]:
-    """A plain bench, one with a small window, one with several addresses, and one whose engines
-    take most chunks only if they are authenticated."""
+    """A plain bench, one with a small window, one with several addresses, one whose engines take
+    most chunks only if they are authenticated, and one that interleaves."""
     return [
         Bench(seed, make_engine=make_engine),
         Bench(seed + 1, window=8000, make_engine=make_engine),
         Bench(seed + 2, homes=4, make_engine=make_engine),
         Bench(seed + 3, auth_chunks=(0, 3, 6, 10, 192), make_engine=make_engine),
+        Bench(seed + 4, window=8000, interleaving=True, make_engine=make_engine),
     ]
 
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trio_sctp._engine import Engine, Route
+from trio_sctp._options import Scheduler
 from trio_sctp._values import AssociationState
 
 from ..support.engines import PEER_PORT, PORT, A, B, ends, failures, info, payloads
@@ -71,6 +72,8 @@ FIELDS = st.fixed_dictionaries(
         "no_delay": st.booleans(),
         "ecn": st.booleans(),
         "path_mtu_discovery": st.booleans(),
+        "interleaving": st.booleans(),
+        "scheduler": st.sampled_from(Scheduler),
     },
 )
 
@@ -247,11 +250,22 @@ def test_when_one_end_reports_an_error_the_other_ends_too(
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 2**32), link=LINKS, sendings=st.lists(SENDINGS, min_size=1, max_size=20))
+@given(
+    seed=st.integers(0, 2**32),
+    link=LINKS,
+    sendings=st.lists(SENDINGS, min_size=1, max_size=20),
+    interleaving=st.booleans(),
+    scheduler=st.sampled_from(Scheduler),
+)
 def test_messages_with_a_lifetime_never_hold_up_others(
-    seed: int, link: dict[str, Any], sendings: list[Sending]
+    seed: int,
+    link: dict[str, Any],
+    sendings: list[Sending],
+    interleaving: bool,
+    scheduler: Scheduler,
 ) -> None:
-    pair = Pair(seed=seed, both={"send_buffer": 10**7})
+    fields = {"interleaving": interleaving, "scheduler": scheduler}
+    pair = Pair(seed=seed, both={"send_buffer": 10**7} | fields)
     for field, value in link.items():
         setattr(pair.network.default_link, field, value)
     sent: dict[int, list[bytes]] = {}

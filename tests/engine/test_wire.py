@@ -264,11 +264,13 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         13: "CWR",
         14: "SHUTDOWN_COMPLETE",
         15: "AUTH",  # RFC 4895 section 4.1
+        64: "I_DATA",  # RFC 8260 section 5.1
         128: "ASCONF_ACK",  # RFC 5061 section 4.1
         130: "RE_CONFIG",  # RFC 6525 section 3.1
         132: "PAD",  # RFC 4820 section 3
         192: "FORWARD_TSN",  # RFC 3758 section 3.2
         193: "ASCONF",  # RFC 5061 section 4.1
+        194: "I_FORWARD_TSN",  # RFC 8260 section 5.2
     },
     wire.ParameterType: {
         # Tables 2 to 5, sections 3.3.2 to 3.3.5

@@ -122,12 +122,12 @@ def path_changes(events: Sequence[Arrival]) -> list[tuple[str, PeerAddressState 
 def payloads(events: Sequence[Arrival]) -> list[bytes]:
     """The messages; pieces of a message are joined."""
     whole: list[bytes] = []
-    begun: dict[tuple[int, int, bool], bytes] = {}
+    begun: dict[tuple[int, int, bool, int | None], bytes] = {}
     for event in events:
         message = event.message if isinstance(event, Piece) else event
         if not isinstance(message, Message):
             continue
-        key = (message.association_id, message.stream, message.unordered)
+        key = (message.association_id, message.stream, message.unordered, message.mid)
         data = begun.pop(key, b"") + message.data
         if isinstance(event, Piece):
             begun[key] = data

@@ -39,7 +39,7 @@ class Carrier:
         self.udp_port: int = udp.getsockname()[1]
         self._waiting = trio.CancelScope()
         self._stepped = trio.lowlevel.ParkingLot()
-        self._pieces: list[bytes] = []
+        self._pieces: dict[tuple[int, int, bool, int | None], list[bytes]] = {}
 
     @property
     def now(self) -> float:
@@ -93,10 +93,10 @@ class Carrier:
             (arrival,) = taken
             self.step()
             if isinstance(arrival, Piece):
-                self._pieces.append(arrival.message.data)
-            elif isinstance(arrival, Message) and self._pieces:
-                data = b"".join([*self._pieces, arrival.data])
-                self._pieces.clear()
+                piece = arrival.message
+                self._pieces.setdefault(_message_of(piece), []).append(piece.data)
+            elif isinstance(arrival, Message) and _message_of(arrival) in self._pieces:
+                data = b"".join([*self._pieces.pop(_message_of(arrival)), arrival.data])
                 values = {name: getattr(arrival, name) for name in Message.__dataclass_fields__}
                 return Message(**{**values, "data": data})
             elif not isinstance(arrival, (SenderDry, PeerAddressChange)):
@@ -155,6 +155,10 @@ class Carrier:
                 self.arrived.append(packet)
                 route = Route(HOST, host, self.udp_port, port)
                 self.engine.receive_packet(data, route, self.now)
+
+
+def _message_of(part: Message) -> tuple[int, int, bool, int | None]:
+    return part.association_id, part.stream, part.unordered, part.mid
 
 
 @asynccontextmanager

@@ -98,6 +98,8 @@ UNKNOWN_TO_GEN_SCTP = {
     *("EncapsulationPort", "PrStatus", "PrSupported"),
     *("AuthChunks", "LocalAuthChunks", "PeerAuthChunks", "HmacAlgorithms", "AuthKey", "ActiveKey"),
     *("AuthSupported", "PeerAddressThresholds", "ExposePotentiallyFailed", "ProbeInterval"),
+    # RFC 8260.
+    *("Interleaving", "StreamScheduler", "StreamPriority"),
     # RFC 6458, and Linux.
     *("Context", "MaxBurst", "PartialDeliveryPoint", "FragmentInterleave", "AssociationCount"),
     *("AutoAsconf", "AsconfSupported", "AsconfWithoutAuth", "ReconfigSupported"),

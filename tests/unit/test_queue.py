@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_sctp import AssociationState, Message
-from trio_sctp._socket.queue import STORE_BYTES, STORE_RECORDS, Partial, Queue, Role
+from trio_sctp._socket.queue import STORE_BYTES, STORE_RECORDS, Partials, Queue, Role
 from trio_sctp._socket.waiter import Waiter
 from trio_sctp._values import Record
 
@@ -69,9 +69,10 @@ def test_room_ends_with_the_records_or_with_the_bytes_of_whole_and_incomplete_me
     assert not queue.room()
     queue.take(STORE_RECORDS)
     queue.put([message(ID, bytes(STORE_BYTES // 2))])
-    queue.partials[ID] = Partial(message(ID, bytes(STORE_BYTES // 2 - 1)))
+    queue.partials[ID] = Partials()
+    queue.partials[ID].add(message(ID, bytes(STORE_BYTES // 2 - 1)))
     assert queue.room()
-    queue.partials[ID].add(b"x")
+    queue.partials[ID].add(message(ID, b"x"))
     assert not queue.room()
 
 

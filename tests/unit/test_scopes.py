@@ -33,6 +33,7 @@ from trio_sctp import (
     HmacAlgorithm,
     HmacAlgorithms,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     MappedV4,
@@ -56,8 +57,11 @@ from trio_sctp import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
+    StreamPriority,
+    StreamScheduler,
     Tos,
     TrafficClass,
 )
@@ -102,6 +106,7 @@ NEW: list[Option] = [
     AutoClose(1),
     EcnSupported(True),
     PrSupported(False),
+    Interleaving(True),
     ReconfigSupported(True),
     InitMsg(num_ostreams=1, max_instreams=1, max_attempts=1, max_init_timeo=1),
 ]
@@ -125,8 +130,9 @@ ASSOCIATION: list[Option] = [
     ProbeInterval(5000),
     ProbeInterval(5000, PEER),
     RtoInfo(initial=1, max=1, min=1),
+    StreamScheduler(Scheduler.PRIORITY),
 ]
-ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER)]
+ONE: list[Option] = [PrimaryAddress(PEER), SetPeerPrimaryAddress(PEER), StreamPriority(0, 1)]
 
 READ_ONLY = {
     "AssociationCount",

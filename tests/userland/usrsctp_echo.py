@@ -2,8 +2,8 @@
 
     python -m tests.userland.usrsctp_echo TYPES SECRET [PORT]
 
-It connects to a UDP port, or listens and prints the number of its own.  TYPES are the chunk types that
-it wants to be authenticated, SECRET is that of shared key 1, which is the active one.
+It connects to a UDP port, or listens and prints the number of its own.  TYPES are the chunk types
+that it wants to be authenticated, SECRET is that of shared key 1, which is the active one.
 """
 
 from __future__ import annotations

@@ -18,12 +18,14 @@
     cookie         the state cookie: sealed, and opened
     extensions     what goes beyond RFC 9260, and is used if both ends offer it
     authentication  which chunks need an AUTH chunk before them, and whether it is right
+    interleaved    receiving where messages are interleaved: order and reassembly
     inbound        receiving: order, reassembly, window
     arrivals       messages and events that have arrived for programs, until they take them
     account        the memory that peers make a stack hold, and who gives way when it is full
     intervals      which TSNs have arrived although others before them have not
     parts          user data as it is kept: the bytes of DATA chunks
     outbound       sending: fragments, TSNs, what a SACK of the peer acknowledges
+    schedulers     which stream's message is sent next
     abandoned      how many messages were given up, by stream and by policy
     paths          the peer's addresses: which to use, which have failed, which to probe
     path           one destination: round trips, congestion window, heartbeats

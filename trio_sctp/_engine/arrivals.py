@@ -26,7 +26,7 @@ from .._values import (
 from .account import EVENT_COST, Share
 from .parts import CHUNK_COST, Parts, cost_of
 from .tsn import MASK
-from .wire import DATA_CHUNK, DATA_OVERHEAD, UNORDERED
+from .wire import DATA_CHUNK, DATA_OVERHEAD, I_DATA_CHUNK, I_DATA_OVERHEAD, UNORDERED
 
 _STALE: Final = 64
 """Entries that an order may have for nothing, beside as many as it has for something."""
@@ -151,7 +151,8 @@ class Unread:
         The first part is a chunk, or the header of one that stands for the pieces before.
         """
         last = self._items[-1] if self._items else None
-        if type(last) is Beginning:
+        # The TSN of its first chunk tells a message from all others.
+        if type(last) is Beginning and last.parts[0][4:8] == parts[0][4:8]:
             more = parts[1:]
             last.parts += more
             self.messages += cost_of(more)
@@ -205,12 +206,13 @@ class Unread:
         if kind is bytes:
             first: bytes = item  # type: ignore[assignment]
             self.messages -= len(first) + CHUNK_COST
-            payload = first[DATA_OVERHEAD:]
+            payload = first[DATA_OVERHEAD if first[0] == 0 else I_DATA_OVERHEAD :]
         elif kind is list or kind is Beginning:
             parts: list[bytes] = item if kind is list else item.parts  # type: ignore[assignment, union-attr]
             self.messages -= cost_of(parts)
             first = parts[0]
-            payload = b"".join([part[DATA_OVERHEAD:] for part in parts])
+            overhead = DATA_OVERHEAD if first[0] == 0 else I_DATA_OVERHEAD
+            payload = b"".join([part[overhead:] for part in parts])
         else:
             return self._event(item)  # type: ignore[arg-type]
         draft = MessageDraft()
@@ -221,6 +223,10 @@ class Unread:
         draft.address = self._taken_source
         draft.cumulative_tsn = self.cumulative & MASK
         draft.context = self.context
+        draft.mid = None
+        if first[0]:
+            *_, mid, draft.ppid = I_DATA_CHUNK.unpack_from(first)
+            draft.mid, draft.ssn = mid, mid & 0xFFFF
         message = freeze(draft)
         return Piece(message) if kind is Beginning else message
 

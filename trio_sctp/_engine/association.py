@@ -61,6 +61,7 @@ from .extensions import Extension, agreed, offered, parameters_for
 from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
 from .initiation import Initiation
+from .interleaved import InterleavedInbound
 from .offer import Offer
 from .outbound import Outbound, OutgoingMessage
 from .outlet import Outlet
@@ -412,7 +413,6 @@ class EngineAssociation:
         self.inbound_streams = min(parameters.inbound_streams, offer.outbound_streams)
         self.outbound.rwnd = self.outbound.largest_rwnd = offer.rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        self._begin_inbound(offer.tsn)
         if route.remote not in self.paths:
             self.add_path(route, confirmed=False)
         self._leave_from_known(route)
@@ -424,6 +424,7 @@ class EngineAssociation:
             read_offer(self.initiation.init.parameters),
             offer.authentication,
         )
+        self._begin_inbound(offer.tsn)
         self._begin_changes(self.initiation.init.tsn, offer.tsn)
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
@@ -431,7 +432,11 @@ class EngineAssociation:
     def _use(self, extensions: int, ours: AuthOffer | None, theirs: AuthOffer | None) -> None:
         """Use the extensions that both ends offer."""
         self.extensions = extensions
-        self.outbound.may_skip = extensions & Extension.FORWARD_TSN != 0
+        interleaving = extensions & Extension.INTERLEAVING != 0
+        skips = Extension.I_FORWARD_TSN if interleaving else Extension.FORWARD_TSN
+        self.outbound.may_skip = extensions & skips != 0
+        self.outbound.interleave(interleaving)
+        self.outbound.late_numbers = extensions & Extension.LATE_NUMBERS != 0
         authentication: Authentication | None = None
         if ours is not None and theirs is not None:
             authentication = Authentication(ours, theirs, self.parameters)
@@ -458,7 +463,16 @@ class EngineAssociation:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
         before = self.inbound
         self._first_tsns = (self._first_tsns[0], tsn)
-        self.inbound = Inbound(self.parameters, tsn, self.inbound_streams, self.unread)
+        if self.outbound.interleaving:
+            self.inbound = InterleavedInbound(
+                self.parameters,
+                tsn,
+                self.inbound_streams,
+                self.unread,
+                late_numbers=self.outbound.late_numbers,
+            )
+        else:
+            self.inbound = Inbound(self.parameters, tsn, self.inbound_streams, self.unread)
         if before is not None:
             self.inbound.count_on(before)
         self.acks.begin(self.inbound)
@@ -516,9 +530,9 @@ class EngineAssociation:
         self.inbound_streams = cookie.inbound_streams
         self.outbound.rwnd = self.outbound.largest_rwnd = cookie.their_rwnd
         self.outbound.limit_streams(self.outbound_streams)
-        self._begin_inbound(cookie.their_tsn)
         ours, theirs = cookie.auth_offers or (None, None)
         self._use(cookie.extensions, ours, theirs)
+        self._begin_inbound(cookie.their_tsn)
         self._begin_changes(cookie.our_tsn, cookie.their_tsn)
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
@@ -527,8 +541,9 @@ class EngineAssociation:
             self.add_path(first, confirmed=True)
         elif not path.confirmed:
             self._confirm(path)  # the INIT ACK has arrived there
-        if not self.told:
-            self.told = self._outlet.address_book.told_to(first)
+        book = self._outlet.address_book
+        if not self.told and book.changed_at < cookie.created:  # else the INIT ACK named others
+            self.told = book.told_to(first)
         if self.state is StatusState.COOKIE_WAIT:
             self._leave_from_known(first)
         for address in cookie.addresses:
@@ -666,11 +681,18 @@ class EngineAssociation:
             elif kind is wire.Sack:
                 sack = chunk  # type: ignore[assignment]
                 self._sacks += 1
-            elif kind is wire.ForwardTsn:
+            elif kind is wire.ForwardTsn or kind is wire.IForwardTsn:
                 self._other_control += 1
-                if skips is None:
-                    skips = []
-                skips.append(chunk)  # type: ignore[arg-type]
+                if self._is_agreed(kind is wire.IForwardTsn):
+                    if skips is None:
+                        skips = []
+                    skips.append(chunk)  # type: ignore[arg-type]
+            elif kind is wire.IData:
+                if self._is_agreed(True):
+                    if skips is not None:
+                        self._handle_forward_tsn(_merged(skips), path)
+                        skips = None
+                    data |= self._handle_data(chunk, path, address, now)  # type: ignore[arg-type]
             elif not self._handle_control(chunk, route, path, now):
                 break
             if self.ended:
@@ -769,7 +791,7 @@ class EngineAssociation:
             self._reports_size += size
 
     def _handle_bad_chunk(self, chunk: wire.BadChunk) -> None:
-        if chunk.type == ChunkType.DATA and chunk.reason == "no user data":
+        if chunk.type in (ChunkType.DATA, ChunkType.I_DATA) and chunk.reason == "no user data":
             self.abort(Tlv(Cause.NO_USER_DATA, chunk.raw[4:8]))
         elif chunk.type not in (ChunkType.INIT, ChunkType.INIT_ACK):
             self.abort(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
@@ -818,6 +840,18 @@ class EngineAssociation:
             self.acks.due = True
         return True
 
+    def _is_agreed(self, interleaving: bool) -> bool:
+        """Whether chunks for interleaved messages, or those for others, were agreed on.
+
+        The association ends if they were not (RFC 8260 sections 2.2.3 and 2.3.1).
+        """
+        if interleaving == self.outbound.interleaving:
+            return True
+        if self.inbound is not None and self.state in DATA_MAY_ARRIVE:
+            said = b"I-DATA is not agreed on" if interleaving else b"I-DATA is agreed on"
+            self.abort(Tlv(Cause.PROTOCOL_VIOLATION, said))
+        return False
+
     def _acknowledge_further(self, now: float) -> None:
         """Do what a packet with user data asks for beside a SACK."""
         if self.parameters.autoclose:
@@ -847,7 +881,12 @@ class EngineAssociation:
             return
         if not self.outbound.may_skip:
             # RFC 3758 section 3.3.2: who did not announce it treats it as unknown.
-            raw = wire.forward_tsn_chunk(chunk.cumulative_tsn, chunk.streams)
+            make = (
+                wire.i_forward_tsn_chunk
+                if isinstance(chunk, wire.IForwardTsn)
+                else wire.forward_tsn_chunk
+            )
+            raw = make(chunk.cumulative_tsn, chunk.streams)
             self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
             return
         self.unread.source = path.peer if path is not None else self.address_of("")
@@ -1040,6 +1079,7 @@ class EngineAssociation:
             self._confirm(path)
             self.error_count = 0
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
+            self._ask_peer(now)
         self.heartbeats.schedule(path, now)
 
     def _confirm(self, path: Path) -> None:
@@ -1071,7 +1111,7 @@ class EngineAssociation:
         if changes is None:
             return self.local_addresses()
         added = [one.address for one in changes.unanswered() if one.kind == _ADD]
-        return [*self._sources(), *added] or self.local_addresses()
+        return [*self._staying(), *added] or self.local_addresses()
 
     def add_local(self, address: str, now: float) -> None:
         """Tell the peer of one more address of ours, if it can be told."""
@@ -1128,12 +1168,26 @@ class EngineAssociation:
                 if address not in book.addresses:
                     self.remove_local(address, now)
 
-    def _sources(self) -> list[str]:
-        """Return our addresses that packets may leave from (5.3, F1 and F4)."""
+    def _staying(self) -> list[str]:
+        """Return our addresses that the peer knows, and that are not being deleted."""
         known, changes = self.local_addresses(), self.changes
         if changes is None:
             return known
         return [address for address in known if not changes.is_asked(_DELETE, address)]
+
+    def _sources(self) -> list[str]:
+        """Return our addresses that packets may leave from (5.3, F1 and F4).
+
+        While the peer knows no other, an address leaves that is to be deleted later.
+        """
+        staying, changes = self._staying(), self.changes
+        if staying or changes is None:
+            return staying
+        return [
+            address
+            for address in self.local_addresses()
+            if changes.outstanding != Request(_DELETE, address)
+        ]
 
     def _take_route(self, path: Path, route: Route) -> None:
         """Answer by the way that a packet has come, if packets may leave from there (F1, F4)."""
@@ -1147,12 +1201,12 @@ class EngineAssociation:
 
         It is not while there is no other that the peer knows (F5).
         """
-        sources = self._sources()
+        sources = self._staying()
         if not sources:
             return False
         kept = [one for one in self.paths.values() if self._source_for(one, sources) is not None]
         if not any(path.confirmed for path in kept):
-            return False
+            return False  # until one is confirmed
         for path in list(self.paths.values()):
             if path.route.local == address:
                 local = self._source_for(path, sources)
@@ -1170,16 +1224,19 @@ class EngineAssociation:
         changes = self.changes
         if changes is None or changes.outstanding is not None:
             return
+        if not changes.waiting or self.state not in ADDRESSES_MAY_CHANGE:
+            return
         for request in changes.waiting:
             if request.kind != _DELETE or self._leave_local(request.address, now):
                 changes.begin(request, self.paths.for_data().route.local)
-                self._send_asconf(changes, request, now)
+                self._send_asconf(changes, now)
                 return
 
-    def _send_asconf(self, changes: AddressChanges, request: Request, now: float) -> None:
+    def _send_asconf(self, changes: AddressChanges, now: float) -> None:
         """Send the outstanding request, or send it again: then by another way (5.1, B4).
 
-        Each second time it leaves from the address that it adds: the others may work no more.
+        Each second time it leaves from an address that is being added, the newest first: those that
+        the peer knows may work no more (5.3, F1).
         """
         before = changes.path
         if before is None or before.address not in self.paths:
@@ -1189,13 +1246,16 @@ class EngineAssociation:
         changes.path = path
         changes.tries += 1
         self.timers[T4] = now + path.rto
-        fits = (":" in path.address) == (":" in request.address)
-        if request.kind == _ADD and fits and changes.tries % 2 == 0:
-            if not self.paths.stranded:
-                route = path.route._replace(local=request.address)
-                self.bundler.send_alone(route, changes.chunk)
-        else:
+        added = [
+            one.address
+            for one in changes.unanswered()
+            if one.kind == _ADD and (":" in one.address) == (":" in path.address)
+        ]
+        if not added or changes.tries % 2:
             self.bundler.control.append((path, changes.chunk))
+        elif not self.paths.stranded:
+            source = added[-(changes.tries // 2 - 1) % len(added) - 1]
+            self.bundler.send_alone(path.route._replace(local=source), changes.chunk)
 
     def _asconf_expired(self, now: float) -> None:
         """T4 has expired (5.1, B1 to B5)."""
@@ -1207,7 +1267,7 @@ class EngineAssociation:
             path.back_off()
             self._count_error(path, now)
         if not self.ended and changes.outstanding is not None:
-            self._send_asconf(changes, changes.outstanding, now)
+            self._send_asconf(changes, now)
 
     def _handle_asconf_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> None:
         changes = self.changes
@@ -1678,6 +1738,8 @@ class EngineAssociation:
         if self.state in MAY_RECONFIGURE and reconfiguration.proceed(now):
             self._after_acknowledgement(now)
             self.flush(now)
+        if self.bundler.control and self.acks.pending:
+            self.acks.due = True  # what the peer has outstanding may stand in its way
 
     def _reconfig_expired(self, now: float) -> None:
         if self.reconfiguration is not None and self.state in MAY_RECONFIGURE:
@@ -1803,12 +1865,13 @@ _EXPIRED: Final = (
 
 
 def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
-    """Return one FORWARD TSN that says what several of a packet say."""
+    """Return one FORWARD TSN, or I-FORWARD-TSN, that says what several of a packet say."""
     if len(skips) == 1:
         return skips[0]
     first = skips[0].cumulative_tsn
     last = max(unwrap(skip.cumulative_tsn, first) for skip in skips)
-    return wire.ForwardTsn(last & MASK, [pair for skip in skips for pair in skip.streams])
+    merged = wire.IForwardTsn if isinstance(skips[0], wire.IForwardTsn) else wire.ForwardTsn
+    return merged(last & MASK, [pair for skip in skips for pair in skip.streams])
 
 
 def auth_offer(

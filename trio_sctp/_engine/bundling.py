@@ -368,6 +368,8 @@ class Bundler:
                 break
         packet.room = room
         packet.data += len(chunks) - before
+        if outbound.schedule is not None:
+            outbound.packet_is_full()
 
     def _path_of_next(self, usual: Path) -> Path:
         """Return where the next message goes: to its own address, while that works."""

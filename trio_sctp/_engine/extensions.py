@@ -18,8 +18,15 @@ class Extension(enum.IntFlag):
 
     FORWARD_TSN = 1
     """Messages can be given up (RFC 3758)."""
+    INTERLEAVING = 4
+    """Messages of different streams can be interleaved (RFC 8260)."""
     AUTH = 8
     """Chunks can be authenticated (RFC 4895)."""
+    I_FORWARD_TSN = 64
+    """Messages can be given up that were interleaved (RFC 8260)."""
+    LATE_NUMBERS = 128
+    """The number 0 is that of the second part of an interleaved message, not of the first: what
+    Linux takes RFC 8260 section 2.1 to say.  Nobody names it; `Offer` recognizes Linux."""
     RECONFIG = 2
     """Streams can be reset and added (RFC 6525)."""
     ASCONF = 16
@@ -30,7 +37,9 @@ class Extension(enum.IntFlag):
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.FORWARD_TSN, ChunkType.FORWARD_TSN),
+    (Extension.INTERLEAVING, ChunkType.I_DATA),
     (Extension.AUTH, ChunkType.AUTH),
+    (Extension.I_FORWARD_TSN, ChunkType.I_FORWARD_TSN),
     (Extension.RECONFIG, ChunkType.RE_CONFIG),
     (Extension.ASCONF, ChunkType.ASCONF),
     (Extension.ASCONF, ChunkType.ASCONF_ACK),
@@ -43,6 +52,10 @@ def offered(parameters: Parameters) -> int:
     extensions = 0
     if parameters.partial_reliability:
         extensions |= Extension.FORWARD_TSN
+    if parameters.interleaving:
+        extensions |= Extension.INTERLEAVING | Extension.LATE_NUMBERS
+        if parameters.partial_reliability:
+            extensions |= Extension.I_FORWARD_TSN
     if parameters.authentication:
         extensions |= Extension.AUTH
     if parameters.reconfiguration:

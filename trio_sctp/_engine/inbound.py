@@ -74,6 +74,7 @@ class Inbound:
         # Payload that the peer may still send; below zero if some beyond the edge was taken.
         # After a restart, what the program has not taken still fills the window.
         self._promised: int = max(parameters.first_promise - unread.messages, LEAST_RWND)
+        self._overhead: int = DATA_OVERHEAD  # of a chunk beside its payload
         self._payload = self._chunks = 0  # that have arrived; the older ones count less
         self._older_chunks: int = 0  # those that `_chunks` leaves out
         self._ahead = Intervals()  # TSNs above `cumulative` that have arrived
@@ -205,7 +206,7 @@ class Inbound:
         """
         cumulative = self.cumulative
         tsn = cumulative + 1
-        size = len(data.raw) - DATA_OVERHEAD
+        size = len(data.raw) - self._overhead
         fills = self.has_gaps  # whether others may have come before those that it precedes
         if data.tsn != tsn & MASK:
             tsn = unwrap(data.tsn, cumulative)
@@ -520,9 +521,8 @@ class Inbound:
         """Take chunks that were held."""
         for raw in held:
             self.held -= len(raw) + CHUNK_COST
-            _, flags, _, wire_tsn, stream, ssn, ppid = DATA_CHUNK.unpack_from(raw)
-            data = Data(wire_tsn, stream, ssn, ppid, raw, flags)
-            tsn = unwrap(wire_tsn, self.cumulative)
+            data = self._chunk(raw)
+            tsn = unwrap(data.tsn, self.cumulative)
             if not self._is_held(tsn, data):
                 self._take(tsn, data, True)
 
@@ -547,6 +547,11 @@ class Inbound:
         else:
             self._begin_streams_anew()
         self._take_held(reset.held)
+
+    def _chunk(self, raw: bytes) -> Data:
+        """Return a chunk that was kept as bytes."""
+        _, flags, _, wire_tsn, stream, ssn, ppid = DATA_CHUNK.unpack_from(raw)
+        return Data(wire_tsn, stream, ssn, ppid, raw, flags)
 
     def _begin_stream_anew(self, stream: int) -> None:
         """Expect SSN 0; what waits for others, which the peer has not sent, waits no longer."""

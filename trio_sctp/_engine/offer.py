@@ -92,6 +92,13 @@ class Offer:
         stopped = False
         for parameter in parameters:
             kind, value = parameter
+            if kind == ParameterType.FORWARD_TSN_SUPPORTED and (
+                self.extensions & Extension.INTERLEAVING
+            ):
+                # Linux names its extensions before the others' parameters.  The other stacks that
+                # have I-DATA (FreeBSD, usrsctp, dcSCTP) and we have this one first.  It does not
+                # name I-FORWARD-TSN, which it sends and takes.
+                self.extensions |= Extension.LATE_NUMBERS | Extension.I_FORWARD_TSN
             if kind == ParameterType.STATE_COOKIE:
                 # Without it there is no association: it counts wherever it stands.
                 if self.cookie is None:

@@ -19,15 +19,18 @@ from collections.abc import Collection
 from math import inf
 from typing import Final
 
+from .._options import Scheduler
 from .._values import FailedFragment, SendInfo
 from .abandoned import AbandonedCounts
 from .parameters import Parameters
 from .path import Path
+from .schedulers import Schedule
 from .tsn import MASK
 from .wire import (
     DATA_OVERHEAD,
     FIRST,
     HEADER_SIZE,
+    I_DATA_OVERHEAD,
     IMMEDIATE,
     LAST,
     UNORDERED,
@@ -36,6 +39,8 @@ from .wire import (
     Sack,
     data_chunk,
     forward_tsn_chunk,
+    i_data_chunk,
+    i_forward_tsn_chunk,
 )
 
 _NOTHING: Final[deque[OutgoingMessage]] = deque(maxlen=0)
@@ -53,14 +58,17 @@ class OutgoingMessage:
       info: What the program said of it.
       expires: Time from which on it is given up rather than sent (RFC 3758); infinite if never.
       offset: Bytes of it that have become chunks.
-      ssn: Its stream sequence number, once its first chunk is made.
+      ssn: Its stream sequence number, once its first chunk is made; its MID if it is interleaved.
       first_tsn: The TSN of its first chunk, which those of the others follow.
       left: Number of its chunks that are not acknowledged.
       abandoned: Whether it was given up.
+      arrival: Where it stands among all messages that a scheduler chooses from; -1 if it does not.
+      tsns: The TSNs of its chunks, if it is interleaved and has several.
     """
 
     __slots__ = (
         "abandoned",
+        "arrival",
         "data",
         "expires",
         "first_tsn",
@@ -68,6 +76,7 @@ class OutgoingMessage:
         "left",
         "offset",
         "ssn",
+        "tsns",
     )
 
     def __init__(self, data: bytes, info: SendInfo, expires: float) -> None:
@@ -79,6 +88,8 @@ class OutgoingMessage:
         self.first_tsn: int = 0
         self.left: int = 0
         self.abandoned: bool = False
+        self.arrival: int = -1
+        self.tsns: list[int] | None = None
 
     @property
     def finished(self) -> bool:
@@ -166,8 +177,15 @@ class Outbound:
         says (6.3.3, E3; 7.2.4, 3).
       closed_window: Whether the last SACK said that the peer has no room.
       flight: Bytes in flight on all paths.
-      queue: Messages of which some or all is not in chunks yet; those that were given up are left
-        in it, but for the first.
+      queue: Messages of which some or all is not in chunks yet, in the order in which they leave;
+        those that were given up are left in it, but for the first.  Where a schedule chooses among
+        them, only the one that it has chosen.
+      schedule: The other messages, where it is not first come, first served.
+      scheduler: What chooses the next message.
+      stream_values: The priority or weight of each stream that was given one.
+      interleaving: Whether user data goes in I-DATA chunks (RFC 8260).
+      late_numbers: Whether the peer takes FSN 0 for that of a message's second part.
+      overhead: Bytes of a chunk beside its payload.
       outstanding: The chunks that are not acknowledged for good, by TSN, in order.
       marked: A heap of the TSNs that are to be retransmitted, and of some that no longer are.
       buffered: Bytes of the messages that are not acknowledged.
@@ -210,12 +228,15 @@ class Outbound:
         "forward_due",
         "gap_blocks",
         "held",
+        "interleaving",
         "largest_rwnd",
+        "late_numbers",
         "marked",
         "may_skip",
         "messages",
         "next_tsn",
         "outstanding",
+        "overhead",
         "parameters",
         "probe",
         "probe_due",
@@ -224,7 +245,10 @@ class Outbound:
         "retransmit_one",
         "retransmitted",
         "rwnd",
+        "schedule",
+        "scheduler",
         "slowed_at",
+        "stream_values",
         "waiting",
         "window_shut",
     )
@@ -244,6 +268,12 @@ class Outbound:
         self.closed_window: bool = False
         self.flight: int = 0
         self.queue: deque[OutgoingMessage] = _NOTHING
+        self.schedule: Schedule | None = None
+        self.scheduler: Scheduler = Scheduler.FCFS
+        self.stream_values: dict[int, int] = {}
+        self.interleaving: bool = False
+        self.late_numbers: bool = False
+        self.overhead: int = DATA_OVERHEAD
         self.outstanding: dict[int, SentChunk] = {}
         self.marked: list[int] = []
         self.buffered: int = 0
@@ -265,9 +295,10 @@ class Outbound:
         self._expendable: list[tuple[int, int, OutgoingMessage]] = []
         self._sequence = 0  # counts down, so that later ones come first
         # The last TSN of each stream that `advanced` has passed, and its SSN, with some that the
-        # peer has passed too.
+        # peer has passed too.  With interleaving, of each order: see `wire.IForwardTsn`.
         self._skipped: dict[int, tuple[int, int]] = {}
-        self._ssns: dict[int, int] = {}  # of the next ordered message, by stream
+        # Of the next ordered message, by stream; with interleaving, MIDs by order.
+        self._ssns: dict[int, int] = {}
         # What gap blocks acknowledge: first and last TSN of each, in order, and their number.
         self._gaps: list[tuple[int, int]] = []
         self._gapped = 0
@@ -275,6 +306,8 @@ class Outbound:
         # The three highest TSNs below which SACKs reported what is missing, the lowest first.
         self._reports: tuple[int, int, int] = (-1, -1, -1)
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
+        if parameters.scheduler is not Scheduler.FCFS:
+            self.schedule_by(parameters.scheduler)
         # The last message of each held stream before the hold, while some of it is queued; and the
         # TSN up to which all of these streams was sent before.
         self._last_before: list[OutgoingMessage] = []
@@ -342,6 +375,9 @@ class Outbound:
         """Put a message at the end of the queue."""
         if self.held and message.info.stream in self.held:
             self.waiting.append(message)
+        elif self.schedule is not None:
+            self.schedule.add(message)
+            self._follow_schedule()
         else:
             if self.queue is _NOTHING:
                 self.queue = deque()
@@ -364,21 +400,24 @@ class Outbound:
 
     def waits_below(self, space: int) -> bool:
         """Whether all that waits to be sent would leave something free of ``space`` bytes."""
-        for message in self.queue:
+        for message in self.queue if self.schedule is None else self.schedule.unordered():
             if not message.abandoned:
-                space -= DATA_OVERHEAD + len(message.data) - message.offset
+                space -= self.overhead + len(message.data) - message.offset
                 if space <= 0:
                     return False
         return True
 
+    def queued(self) -> list[OutgoingMessage]:
+        """Return all messages of which some or all is not in chunks yet, as they came."""
+        if self.schedule is not None:
+            return self.schedule.messages()
+        return [message for message in self.queue if not message.abandoned]
+
     def limit_streams(self, streams: int) -> None:
         """Fail queued messages for streams that the peer does not grant (section 5.1.1)."""
-        if all(message.info.stream < streams for message in self.queue):
-            return
-        kept: deque[OutgoingMessage] = deque()
-        for message in self.queue:
-            if message.abandoned:
-                continue
+        queued = self.queued()
+        kept: list[OutgoingMessage] = []
+        for message in queued:
             if message.info.stream < streams or message.offset:
                 kept.append(message)
             else:
@@ -386,12 +425,64 @@ class Outbound:
                 self.messages -= 1
                 self._fail(message, Cause.INVALID_STREAM)
                 message.abandoned = True
-        self.queue = kept
+        if len(kept) < len(queued):
+            self._arrange(kept)
+
+    # -- schedulers (RFC 8260 section 3) ---
+
+    def schedule_by(self, scheduler: Scheduler) -> None:
+        """Have another scheduler choose among the messages that wait, and those to come."""
+        self.scheduler = scheduler
+        self._arrange(self.queued())
+
+    def set_stream_value(self, stream: int, value: int) -> None:
+        """Give a stream its priority, or its weight."""
+        self.stream_values[stream] = value
+        if self.schedule is not None:
+            self.schedule.value_changed(stream)
+            self._follow_schedule()
+
+    def packet_is_full(self) -> None:
+        """Let another stream fill the next packet, if the scheduler has one packet for each."""
+        if self.schedule is not None:
+            self.schedule.packet_is_full()
+            self._follow_schedule()
+
+    def _arrange(self, messages: list[OutgoingMessage]) -> None:
+        """Have these messages wait, which are given as they came, for the scheduler's choice."""
         self._gone = 0
+        begun = [message for message in messages if message.offset]
+        if self.scheduler is Scheduler.FCFS:
+            self.schedule = None
+            if begun:
+                messages = begun + [message for message in messages if not message.offset]
+            self.queue = deque(messages) if messages else _NOTHING
+            return
+        self.schedule = Schedule(self.scheduler, self.stream_values, interleaving=self.interleaving)
+        for message in messages:
+            self.schedule.add(message)
+        if begun and not self.interleaving:
+            self.schedule.go_on_with(begun[0].info.stream)
+        self.queue = _NOTHING
+        self._follow_schedule()
+
+    def _follow_schedule(self) -> None:
+        """Have the message that the schedule has chosen be the first in the queue."""
+        assert self.schedule is not None
+        message = self.schedule.next()
+        queue = self.queue
+        if message is None:
+            queue.clear()
+        elif queue:
+            queue[0] = message
+        elif queue is _NOTHING:
+            self.queue = deque((message,))
+        else:
+            queue.append(message)
 
     def payload_limit(self, path: Path) -> int:
         """Return the most bytes of payload that a chunk on a path may carry."""
-        limit = (path.mtu - HEADER_SIZE - self.reserve - DATA_OVERHEAD) & ~3
+        limit = (path.mtu - HEADER_SIZE - self.reserve - self.overhead) & ~3
         segment = self.parameters.max_segment
         return min(limit, segment) if segment else limit
 
@@ -409,9 +500,9 @@ class Outbound:
             data = message.data
             size = len(data) - message.offset
             # What fits into what is left of a packet, even padded, is below the limit.
-            if size > space - DATA_OVERHEAD - 3 or self.parameters.max_segment:
+            if size > space - self.overhead - 3 or self.parameters.max_segment:
                 size = min(size, self.payload_limit(path))
-            if DATA_OVERHEAD + size > space:
+            if self.overhead + size > space:
                 return None
             if self.rwnd < size:
                 if self.flight:
@@ -426,23 +517,31 @@ class Outbound:
             if message.offset == 0:
                 flags |= FIRST
                 message.first_tsn = self.next_tsn
-                if not info.unordered:
+                if self.interleaving:
+                    self._assign_mid(message)
+                elif not info.unordered:
                     message.ssn = self._ssns.get(info.stream, 0)
                     self._ssns[info.stream] = (message.ssn + 1) & 0xFFFF
-            end = message.offset + size
+            start = message.offset
+            message.offset = end = start + size
             if end == len(data):
                 flags |= LAST
                 self.queue.popleft()
                 if self._gone:
                     self._tidy_queue()
-                if immediate and not self.queue:
-                    flags |= IMMEDIATE
-            payload = data if flags & WHOLE == WHOLE else data[message.offset : end]
-            message.offset = end
+            if self.schedule is not None:
+                self.schedule.took(message, size)
+                self._follow_schedule()
+            if immediate and flags & LAST and not self.queue:
+                flags |= IMMEDIATE
+            payload = data if flags & WHOLE == WHOLE else data[start:end]
             message.left += 1
             tsn = self.next_tsn
             self.next_tsn = tsn + 1
-            wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
+            if self.interleaving:
+                wire = self._i_data_chunk(message, tsn, payload, flags)
+            else:
+                wire = data_chunk(tsn & MASK, info.stream, message.ssn, info.ppid, payload, flags)
             chunk = SentChunk(tsn, wire, size, message, path, now)
             self.outstanding[tsn] = chunk
             path.newest = tsn
@@ -456,6 +555,32 @@ class Outbound:
                 self.probe = chunk
             return chunk
         return None
+
+    # -- interleaving (RFC 8260 section 2.2.2) ---
+
+    def interleave(self, on: bool) -> None:
+        """Send user data in I-DATA chunks, or in DATA chunks."""
+        self.overhead = I_DATA_OVERHEAD if on else DATA_OVERHEAD
+        if on != self.interleaving:
+            self.interleaving = on
+            self._arrange(self.queued())
+
+    def _assign_mid(self, message: OutgoingMessage) -> None:
+        order = _order_of(message)
+        message.ssn = self._ssns.get(order, 0)
+        self._ssns[order] = (message.ssn + 1) & MASK
+
+    def _i_data_chunk(
+        self, message: OutgoingMessage, tsn: int, payload: bytes, flags: int
+    ) -> bytes:
+        number = message.info.ppid
+        if flags & WHOLE != WHOLE:
+            if message.tsns is None:
+                message.tsns = []
+            if not flags & FIRST:
+                number = (len(message.tsns) - self.late_numbers) & MASK
+            message.tsns.append(tsn)
+        return i_data_chunk(tsn & MASK, message.info.stream, message.ssn, number, payload, flags)
 
     def _tidy_queue(self) -> None:
         """Have no message that was given up be the first in the queue, nor most of the others."""
@@ -546,8 +671,8 @@ class Outbound:
         self.held = streams
         self.waiting = deque()
         last: dict[int, OutgoingMessage] = {}
-        for message in self.queue:
-            if not message.abandoned and message.info.stream in streams:
+        for message in self.queued():
+            if message.info.stream in streams:
                 last[message.info.stream] = message
         self._last_before = list(last.values())
         self._last_tsn_before = self.next_tsn - 1
@@ -566,14 +691,28 @@ class Outbound:
     def release(self, *, reset: bool) -> None:
         """Let the messages of held streams go on; from SSN 0, if they were reset."""
         if reset:
-            for stream in self.held if len(self.held) < len(self._ssns) else list(self._ssns):
-                if stream in self.held:
-                    self._ssns.pop(stream, None)
+            self._begin_anew(self.held)
         waiting, self.waiting = self.waiting, _NOTHING
         self.held = ()
-        if waiting and self.queue is _NOTHING:
-            self.queue = deque()
-        self.queue.extend(waiting)
+        if self.schedule is not None:
+            for message in waiting:
+                self.schedule.add(message)
+            self._follow_schedule()
+        else:
+            if waiting and self.queue is _NOTHING:
+                self.queue = deque()
+            self.queue.extend(waiting)
+
+    def _begin_anew(self, streams: Collection[int]) -> None:
+        """Count the messages of these streams from 0 on again."""
+        ssns = self._ssns
+        shift = 1 if self.interleaving else 0
+        if len(streams) << shift < len(ssns):
+            numbers = [(stream << shift) + rest for stream in streams for rest in range(1 << shift)]
+        else:
+            numbers = [number for number in ssns if number >> shift in streams]
+        for number in numbers:
+            ssns.pop(number, None)
 
     def fail_waiting(self) -> None:
         """Fail the messages of held streams: the peer may have reset these, or not."""
@@ -963,7 +1102,14 @@ class Outbound:
         self.buffered -= len(message.data)
         self.messages -= 1
         self._fail(message, 0)
-        if message.offset:
+        if message.tsns is not None:
+            for tsn in reversed(message.tsns):
+                part = self.outstanding.get(tsn)
+                if part is None:
+                    break  # this one is acknowledged, and so are all before it
+                self.uncount(part)
+                part.marked = False
+        elif message.offset:
             tsn = max(message.first_tsn, self.cumulative + 1)
             while (chunk := self.outstanding.get(tsn)) is not None and chunk.message is message:
                 self.uncount(chunk)
@@ -972,8 +1118,12 @@ class Outbound:
         if self.waiting and message in self.waiting:
             self.waiting.remove(message)
         elif message.offset < len(message.data):
-            self._gone += 1
-            self._tidy_queue()
+            if self.schedule is not None:
+                self.schedule.forget_abandoned(message)
+                self._follow_schedule()
+            else:
+                self._gone += 1
+                self._tidy_queue()
         if 0 < message.offset < len(message.data):
             # A TSN that is never sent stands for the rest: even if the peer has all that was sent
             # of the message, it has to be told to skip it.
@@ -990,14 +1140,20 @@ class Outbound:
         point = max(self.advanced, self.cumulative)
         while (chunk := self.outstanding.get(point + 1)) is not None and chunk.message.abandoned:
             point += 1
-            if not chunk.message.info.unordered:
+            if self.interleaving:
+                self._skipped[_order_of(chunk.message)] = (point, chunk.message.ssn)
+            elif not chunk.message.info.unordered:
                 self._skipped[chunk.message.info.stream] = (point, chunk.message.ssn)
         self.advanced = point
         self.forward_due = point > self.cumulative
 
     def forward_tsn(self, space: int) -> bytes:
-        """Return a FORWARD TSN chunk up to `advanced`, or as far as ``space`` bytes allow."""
-        room = max(0, (space - 8) // 4)
+        """Return a FORWARD TSN chunk up to `advanced`, or as far as ``space`` bytes allow.
+
+        With interleaving it is an I-FORWARD-TSN chunk.
+        """
+        interleaving = self.interleaving
+        room = max(0, (space - 8) // (8 if interleaving else 4))
         skipped = {
             stream: last for stream, last in self._skipped.items() if last[0] > self.cumulative
         }
@@ -1010,10 +1166,12 @@ class Outbound:
             skipped = {}
             for tsn in range(self.cumulative + 1, point + 1):
                 message = self.outstanding[tsn].message
-                if not message.info.unordered:
+                if interleaving:
+                    skipped[_order_of(message)] = (tsn, message.ssn)
+                elif not message.info.unordered:
                     skipped[message.info.stream] = (tsn, message.ssn)
         streams = [(stream, ssn) for stream, (_, ssn) in skipped.items()]
-        return forward_tsn_chunk(point & MASK, streams)
+        return (i_forward_tsn_chunk if interleaving else forward_tsn_chunk)(point & MASK, streams)
 
     # -- the end ---
 
@@ -1040,7 +1198,7 @@ class Outbound:
         seen: dict[int, OutgoingMessage] = {}
         for chunk in self.outstanding.values():
             seen.setdefault(id(chunk.message), chunk.message)
-        for message in (*self.queue, *self.waiting):
+        for message in (*self.queued(), *self.waiting):
             seen.setdefault(id(message), message)
         for message in seen.values():
             if not message.abandoned:
@@ -1050,10 +1208,9 @@ class Outbound:
         self._gapped = 0
         self._reports = (-1, -1, -1)
         self._recounted.clear()
-        self.queue.clear()
+        self._arrange([])
         self.waiting = _NOTHING
         self.held = ()
-        self._gone = 0
         self._expendable.clear()
         self._skipped.clear()
         self.marked.clear()
@@ -1070,6 +1227,11 @@ class Outbound:
         self.buffered = self.messages = 0
         self.forward_due = False
         self._ssns.clear()
+
+
+def _order_of(message: OutgoingMessage) -> int:
+    """Return what a message is counted among: the (un)ordered ones of its stream."""
+    return 2 * message.info.stream + message.info.unordered
 
 
 def _without(blocks: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from .._options import Scheduler
 from .keys import EMPTY_KEY, SharedKeys
 from .wire import LEAST_RWND
 
@@ -70,6 +71,8 @@ class Parameters:
     adaptation_indication: int | None = None
     partial_reliability: bool = True
     ecn: bool = False  # explicit congestion notification
+    scheduler: Scheduler = Scheduler.FCFS
+    interleaving: bool = False
     receive_context: int = 0  # of messages; what the program knows the association by
     partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
 

@@ -34,6 +34,8 @@ LEAST_RWND: Final = 1500
 """The smallest receiver window that an INIT may advertise, in bytes (section 3.3.2)."""
 DATA_OVERHEAD: Final = 16
 """Bytes of a DATA chunk beside its payload."""
+I_DATA_OVERHEAD: Final = 20
+"""Bytes of an I-DATA chunk beside its payload."""
 
 AUTH_OVERHEAD: Final = 8
 """Bytes of an AUTH chunk beside its HMAC."""
@@ -68,11 +70,13 @@ class ChunkType(enum.IntEnum):
     CWR = 13
     SHUTDOWN_COMPLETE = 14
     AUTH = 15  # RFC 4895
+    I_DATA = 64  # RFC 8260
     ASCONF_ACK = 128  # RFC 5061
     RE_CONFIG = 130  # RFC 6525
     PAD = 132  # RFC 4820
     FORWARD_TSN = 192  # RFC 3758
     ASCONF = 193  # RFC 5061
+    I_FORWARD_TSN = 194  # RFC 8260
 
 
 class ParameterType(enum.IntEnum):
@@ -224,6 +228,31 @@ class Data(_Shown):
     def payload(self) -> bytes:
         """The user data."""
         return self.raw[DATA_OVERHEAD:]
+
+
+class IData(Data):
+    """An I-DATA chunk (RFC 8260 section 2.1).
+
+    ``ssn`` is its MID.  ``ppid`` is the PPID in the first chunk of a message, and the FSN in the
+    others.
+    """
+
+    __slots__ = ()
+
+    @property
+    def mid(self) -> int:
+        """Which of its stream's messages it is a part of."""
+        return self.ssn
+
+    @property
+    def fsn(self) -> int:
+        """Which part of the message it is, from 0."""
+        return 0 if self.flags & FIRST else self.ppid
+
+    @property
+    def payload(self) -> bytes:
+        """The user data."""
+        return self.raw[I_DATA_OVERHEAD:]
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
@@ -393,6 +422,15 @@ class Auth(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class IForwardTsn(ForwardTsn):
+    """An I-FORWARD-TSN chunk (RFC 8260 section 2.3.1).
+
+    ``streams`` are pairs of an order and the last MID that was skipped in it.  An order is twice
+    the number of a stream, for ordered messages, and one more for unordered ones.
+    """
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class ReconfigRequest(_Shown):
     """A request in a RE-CONFIG chunk (RFC 6525 sections 4.1 to 4.3, 4.5 and 4.6).
 
@@ -552,6 +590,10 @@ _CHUNK: Final = struct.Struct("!BBH")
 _DATA: Final = struct.Struct("!IHHI")
 DATA_CHUNK: Final = struct.Struct("!BBHIHHI")
 """Type, flags, length, TSN, stream, SSN and PPID; the payload follows."""
+_I_DATA: Final = struct.Struct("!IHxxII")
+I_DATA_CHUNK: Final = struct.Struct("!BBHIHxxII")
+"""Type, flags, length, TSN, stream, MID, and PPID or FSN; the payload follows."""
+_SKIPPED: Final = struct.Struct("!HHI")  # stream, flags and MID
 _INIT: Final = struct.Struct("!IIHHI")
 _SACK: Final = struct.Struct("!IIHH")
 _PLAIN_SACK: Final = struct.Struct("!BBHIII")  # with its header, and nothing behind its fields
@@ -605,6 +647,9 @@ def parse_packet_untrusted(data: bytes) -> Packet | Malformed:
             sack = _parse_sack_untrusted(data[offset + 4 : end], data[offset:end])
             plain = plain and type(sack) is Sack
             append(sack)
+        elif kind == 64 and length > I_DATA_OVERHEAD:
+            tsn, stream, mid, number = _I_DATA.unpack_from(data, offset + 4)
+            append(IData(tsn, stream, mid, number, data[offset:end], flags))
         else:
             plain = False
             control += 1
@@ -691,6 +736,9 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
         case ChunkType.DATA:
             reason = "no user data" if len(value) == _DATA.size else "too short"
             return BadChunk(kind, reason, raw)
+        case ChunkType.I_DATA:
+            reason = "no user data" if len(value) == _I_DATA.size else "too short"
+            return BadChunk(kind, reason, raw)
         case ChunkType.INIT | ChunkType.INIT_ACK:
             return _parse_init_untrusted(kind, value, raw)
         case ChunkType.HEARTBEAT | ChunkType.HEARTBEAT_ACK:
@@ -727,6 +775,8 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             if len(value) < 4 or responses is None:
                 return BadChunk(kind, "wrong length", raw)
             return AsconfAck(_U32.unpack_from(value)[0], responses)
+        case ChunkType.I_FORWARD_TSN:
+            return _parse_i_forward_tsn_untrusted(value, raw)
         case ChunkType.RE_CONFIG:
             return _parse_reconfig_untrusted(value, raw)
         case ChunkType.ECNE | ChunkType.CWR:
@@ -768,6 +818,16 @@ def _parse_auth_untrusted(data: bytes, offset: int, end: int) -> Auth:
         return Auth(0, 0, data, offset, offset + AUTH_OVERHEAD)
     key, hmac = _PAIR.unpack_from(data, offset + 4)
     return Auth(key, hmac, data, offset, end)
+
+
+def _parse_i_forward_tsn_untrusted(value: bytes, raw: bytes) -> Chunk:
+    if len(value) % 8 != 4:
+        return BadChunk(ChunkType.I_FORWARD_TSN, "wrong length", raw)
+    pairs: list[tuple[int, int]] = []
+    for at in range(4, len(value), 8):
+        stream, flags, mid = _SKIPPED.unpack_from(value, at)
+        pairs.append((2 * stream + (flags & 1), mid))
+    return IForwardTsn(_U32.unpack_from(value)[0], pairs)
 
 
 def _parse_reconfig_untrusted(value: bytes, raw: bytes) -> Chunk:
@@ -891,6 +951,15 @@ def data_chunk(
     return b"".join((header, payload, _PADDING[size & 3]))
 
 
+def i_data_chunk(
+    tsn: int, stream: int, mid: int, number: int, payload: bytes | memoryview, flags: int
+) -> bytes:
+    """Return an I-DATA chunk; ``number`` is the PPID of the first of a message, else the FSN."""
+    size = len(payload)
+    header = I_DATA_CHUNK.pack(64, flags, I_DATA_OVERHEAD + size, tsn, stream, mid, number)
+    return b"".join((header, payload, _PADDING[size & 3]))
+
+
 def init_chunk(init: Init) -> bytes:
     """Return an INIT or an INIT ACK chunk."""
     kind = ChunkType.INIT_ACK if isinstance(init, InitAck) else ChunkType.INIT
@@ -970,6 +1039,12 @@ def asconf_ack_chunk(serial: int, responses: Iterable[Tlv] = ()) -> bytes:
 def auth_chunk(key: int, hmac: int, mac: bytes) -> bytes:
     """Return an AUTH chunk."""
     return chunk(ChunkType.AUTH, _PAIR.pack(key, hmac) + mac)
+
+
+def i_forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -> bytes:
+    """Return an I-FORWARD-TSN chunk; ``streams`` are those of `IForwardTsn`."""
+    skipped = b"".join(_SKIPPED.pack(order >> 1, order & 1, mid) for order, mid in streams)
+    return chunk(ChunkType.I_FORWARD_TSN, _U32.pack(cumulative_tsn) + skipped)
 
 
 def reconfig_chunk(reconfig: Reconfig) -> bytes:

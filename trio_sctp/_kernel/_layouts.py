@@ -64,6 +64,9 @@ class Opt(enum.IntEnum):
     RESET_ASSOC = 120
     ADD_STREAMS = 121
     SOCKOPT_PEELOFF_FLAGS = 122
+    STREAM_SCHEDULER = 123
+    STREAM_SCHEDULER_VALUE = 124
+    INTERLEAVING_SUPPORTED = 125
     DEFAULT_PRINFO = 114
     PR_ASSOC_STATUS = 115
     PR_STREAM_STATUS = 116
@@ -123,6 +126,7 @@ ASSOC_VALUE_STRUCT = struct.Struct("=iI")
 ASSOC_ID_STRUCT = struct.Struct("=i")
 RESET_STREAMS_STRUCT = struct.Struct("=iHH")  # id, flags, number of streams; these follow
 ADD_STREAMS_STRUCT = struct.Struct("=iHH")  # id, inbound, outbound
+STREAM_VALUE_STRUCT = struct.Struct("=iHH")
 DEFAULT_PRINFO_STRUCT = struct.Struct("=iIHxx")  # id, value, policy
 PRSTATUS_STRUCT = struct.Struct("=iHHQQ")  # id, stream, policy, unsent, sent
 

@@ -101,7 +101,11 @@ def _event(
             return ShutdownReceived(association_id=f[0])
         case Note.PARTIAL_DELIVERY_EVENT:
             return PartialDeliveryAborted(
-                association_id=f[1], indication=f[0], stream=f[2], ssn=f[3]
+                association_id=f[1],
+                indication=f[0],
+                stream=f[2],
+                ssn=f[3],
+                unordered=bool(flags & DATA_UNORDERED),
             )
         case Note.ADAPTATION_INDICATION:
             return AdaptationIndication(association_id=f[1], adaptation_ind=f[0])

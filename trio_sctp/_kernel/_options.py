@@ -43,6 +43,7 @@ from .._options import (
     HmacAlgorithm,
     HmacAlgorithms,
     InitMsg,
+    Interleaving,
     IPv6Only,
     Linger,
     LocalAuthChunks,
@@ -71,10 +72,13 @@ from .._options import (
     ReuseAddress,
     ReusePort,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
     StatusState,
+    StreamPriority,
+    StreamScheduler,
     Tos,
     TrafficClass,
 )
@@ -114,6 +118,7 @@ from ._layouts import (
     SPP_HB_TIME_IS_ZERO,
     STATUS_STRUCT,
     STORAGE_SIZE,
+    STREAM_VALUE_STRUCT,
     UDPENCAPS_STRUCT,
     UNORDERED,
     Note,
@@ -284,6 +289,26 @@ def _paddrparams(option: PeerAddressParams) -> Fields:
     }
 
 
+_SCHEDULERS = {
+    Scheduler.FCFS: 0,
+    Scheduler.PRIORITY: 1,
+    Scheduler.ROUND_ROBIN: 2,
+    Scheduler.FAIR_BANDWIDTH: 3,
+    Scheduler.WEIGHTED_FAIR: 4,
+}
+"""Linux's numbers (enum sctp_sched_type)."""
+
+
+def _scheduler(f: Fields) -> StreamScheduler:
+    return StreamScheduler({value: name for name, value in _SCHEDULERS.items()}[f["value"]])
+
+
+def _stream_scheduler(option: StreamScheduler) -> Fields:
+    if option.scheduler not in _SCHEDULERS:
+        raise _unsupported(StreamScheduler, f"no version of Linux has {option.scheduler}")
+    return {"value": _SCHEDULERS[option.scheduler]}
+
+
 _FLAGS = sum(PeerAddressFlags)
 _SWITCHES = {
     "hbinterval": PeerAddressFlags.HB_ENABLE | PeerAddressFlags.HB_DISABLE,
@@ -450,6 +475,17 @@ LAYOUTS: dict[type[Any], Layout] = {
     ),
     SendBuffer: _socket_option(socket.SO_SNDBUF, "size"),
     ReceiveBuffer: _socket_option(socket.SO_RCVBUF, "size"),
+    StreamScheduler: Layout(
+        SOL_SCTP,
+        Opt.STREAM_SCHEDULER,
+        ASSOC_VALUE_STRUCT,
+        (ID, "value"),
+        _scheduler,
+        _stream_scheduler,
+    ),
+    StreamPriority: Layout(
+        SOL_SCTP, Opt.STREAM_SCHEDULER_VALUE, STREAM_VALUE_STRUCT, (ID, "stream", "value")
+    ),
     Linger: Layout(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.Struct("=ii"), ("enabled", "seconds")
     ),
@@ -549,6 +585,7 @@ LAYOUTS: dict[type[Any], Layout] = {
     ReconfigSupported: _offer(Opt.RECONFIG_SUPPORTED),
     AsconfSupported: _offer(Opt.ASCONF_SUPPORTED, since="5.4"),
     AuthSupported: _offer(Opt.AUTH_SUPPORTED, since="5.4"),
+    Interleaving: _offer(Opt.INTERLEAVING_SUPPORTED),
 }
 
 _NOT_DELIVERED = "Linux accepts it and then delivers nothing"
@@ -625,6 +662,8 @@ def _translated(error: OSError, kind: type[Any]) -> OSError:
         return OptionUnsupported(
             error.errno, f"this socket has no {kind.__name__}{needs}: {error.strerror}"
         )
+    if error.errno == errno.EPERM and kind is Interleaving:
+        return _unsupported(kind, "net.sctp.intl_enable is 0 here; set that sysctl")
     if error.errno == errno.EPERM and kind is SetPeerPrimaryAddress:
         return OptionUnsupported(
             errno.EPERM,
@@ -660,6 +699,8 @@ def get_option(
     request: Fields = {ID: FUTURE_ASSOCIATIONS if association_id is None else association_id}
     if address is not None:
         request["address"] = _storage(address)
+    if stream is not None:
+        request["stream"] = stream
     result: Option
     try:
         if kind is PeerAddressInfo:
@@ -743,11 +784,18 @@ def set_option(sock: socket.socket, option: Option, association_id: int | None) 
     else:
         each = [fields]
     try:
+        if isinstance(option, Interleaving):
+            if not option.enabled and not get_option(sock, Interleaving, association_id).enabled:
+                return  # what Linux would refuse where its sysctl is off
+            sock.setsockopt(SOL_SCTP, Opt.FRAGMENT_INTERLEAVE, 1)
         for given in each:
             sock.setsockopt(layout.level, layout.number, layout.pack(given))
         if isinstance(option, DefaultSendParams):
             _set_default_policy(sock, option, fields[ID])
     except OSError as error:
+        if isinstance(option, StreamScheduler) and error.errno == errno.EINVAL:
+            why = f"{option.scheduler} needs Linux 6.4"
+            raise _unsupported(kind, why) from None
         raise _translated(error, kind) from None
 
 

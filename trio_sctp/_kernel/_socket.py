@@ -171,6 +171,7 @@ class KernelSocket:
                 ) = unpack(ancillary[-1][2])
                 draft.ppid = ntohl(ppid)
                 draft.unordered = how & UNORDERED != 0
+                draft.mid = None  # Linux does not tell it
                 if ipv6 and draft.address[0][:2] == "fe":
                     self._set_scope(draft)
                 message = freeze(draft)

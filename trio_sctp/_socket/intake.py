@@ -37,7 +37,7 @@ from .._values import (
     StreamChange,
 )
 from . import journal
-from .queue import STORE_RECORDS, Partial, Role
+from .queue import STORE_RECORDS, Partials, Role
 from .tcb import Phase, Tcb
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ READ_BATCH = 256
 """Arrivals taken from the stack at once.  Other tasks run in between, so a small number would leave
 a busy socket behind its senders: what does not fit into its receive buffer is lost on the way and
 sent again, at worst until the peer gives up."""
+
+
+_TOGETHER = 4
+"""How many times the largest message the incomplete ones of one peer may take together, where they
+are interleaved."""
 
 
 class Intake:
@@ -177,7 +182,12 @@ class Intake:
 
     def _take_message(self, message: Message) -> None:
         id = message.association_id
-        partial = self._queue.partials.pop(id, None)
+        partials = self._queue.partials.get(id)
+        partial = None
+        if partials is not None:
+            partial = partials.take(message)
+            if not partials:
+                del self._queue.partials[id]
         if self._drops_messages(id):
             return
         size = len(message.data) + (partial.size if partial else 0)
@@ -192,12 +202,11 @@ class Intake:
         id = piece.association_id
         if self._drops_messages(id):
             return
-        partial = self._queue.partials.get(id)
-        if partial is None:
-            partial = self._queue.partials[id] = Partial(piece)
-        else:
-            partial.add(piece.data)
-        if partial.size > self.max_message_size:
+        partials = self._queue.partials.get(id)
+        if partials is None:
+            partials = self._queue.partials[id] = Partials()
+        size = partials.add(piece)
+        if size > self.max_message_size or partials.size > _TOGETHER * self.max_message_size:
             self._cut_off_peer(id)
 
     def _cut_off_peer(self, id: int) -> None:
@@ -240,7 +249,7 @@ class Intake:
             case SenderDry() if tcb is not None and tcb.dry_waits:
                 self.note_if_dry(tcb)
             case PartialDeliveryAborted():
-                self._queue.partials.pop(event.association_id, None)
+                self._drop_partial(event)
                 if tcb is not None:
                     journal.dropped("partial", tcb, "a message of which a part had come is dropped")
             case PeerAddressChange() if tcb is not None:
@@ -251,6 +260,13 @@ class Intake:
             case _:
                 pass
         self._deliver(event, tcb)
+
+    def _drop_partial(self, event: PartialDeliveryAborted) -> None:
+        partials = self._queue.partials.get(event.association_id)
+        if partials is not None:
+            partials.drop(event)
+            if not partials:
+                del self._queue.partials[event.association_id]
 
     def _take_change(self, event: AssociationChange) -> None:
         tcb = self.find(event.association_id)

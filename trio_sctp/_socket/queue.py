@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
-from .._values import Message, MessageDraft, Passive, Record, freeze
+from .._values import Message, MessageDraft, PartialDeliveryAborted, Passive, Record, freeze
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -99,7 +99,58 @@ class Partial:
         draft.tsn = first.tsn
         draft.cumulative_tsn = last.cumulative_tsn
         draft.context = last.context
+        draft.mid = first.mid
         return freeze(draft)
+
+
+class Partials:
+    """The messages of one association of which only some pieces have arrived.
+
+    There are several at a time only where messages are interleaved.
+
+    Attributes:
+      size: Bytes of all pieces.
+    """
+
+    __slots__ = ("_messages", "size")
+
+    def __init__(self) -> None:
+        # By stream, by whether there is order, and by MID, where the stack tells it.
+        self._messages: dict[tuple[int, bool, int | None], Partial] = {}
+        self.size: int = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def add(self, piece: Message) -> int:
+        """Add a piece that is not the last; return the bytes that its message has by now."""
+        key = piece.stream, piece.unordered, piece.mid
+        partial = self._messages.get(key)
+        if partial is None:
+            partial = self._messages[key] = Partial(piece)
+        else:
+            partial.add(piece.data)
+        self.size += len(piece.data)
+        return partial.size
+
+    def take(self, last: Message) -> Partial | None:
+        """Take out the message of which this is the last piece, if it is not the only one."""
+        return self._take((last.stream, last.unordered, last.mid))
+
+    def _take(self, key: tuple[int, bool, int | None]) -> Partial | None:
+        partial = self._messages.pop(key, None)
+        if partial is not None:
+            self.size -= partial.size
+        return partial
+
+    def drop(self, aborted: PartialDeliveryAborted) -> None:
+        """Drop the message that will never be whole; an event about the only one need not say
+        which it is."""
+        if len(self._messages) == 1:
+            self._messages.clear()
+            self.size = 0
+        else:
+            self._take((aborted.stream, aborted.unordered, aborted.mid))
 
 
 class Queue:
@@ -107,7 +158,7 @@ class Queue:
 
     def __init__(self, role: Role) -> None:
         self.store: deque[Record] = _NOTHING
-        self.partials: dict[int, Partial] = {}  # by association id
+        self.partials: dict[int, Partials] = {}  # by association id
         # A listener's: associations to accept.
         self.unaccepted: deque[Tcb] = deque() if role is Role.LISTENER else _NOTHING
         self.inbox: ActiveInbox | None = None

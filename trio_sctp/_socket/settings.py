@@ -31,6 +31,7 @@ from .._options import (
     ProbeInterval,
     RtoInfo,
     Scope,
+    StreamPriority,
     check_option,
     check_options,
     is_complete,
@@ -54,6 +55,7 @@ _SET_ON_ASSOCIATION = (
     PeerAddressParams,
     PeerAddressThresholds,
     ProbeInterval,
+    StreamPriority,
     DelayedAck,
     EventSubscription,
 )
@@ -92,6 +94,8 @@ class Settings:
             _check_address_of(kind, id, address)
         if stream is not None:
             _check_stream_of(kind, tcb, stream)
+        elif kind is StreamPriority:
+            raise ValueError("StreamPriority needs stream=, one of the outbound streams")
         if issubclass(kind, EventSubscription):
             own = None if tcb is None else tcb.subscription
             return own or socket.subscription  # type: ignore[return-value]

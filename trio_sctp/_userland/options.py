@@ -48,6 +48,7 @@ from .._options import (
     HmacAlgorithm,
     HmacAlgorithms,
     InitMsg,
+    Interleaving,
     Linger,
     LocalAuthChunks,
     MaxBurst,
@@ -68,9 +69,12 @@ from .._options import (
     ReceiveBuffer,
     ReconfigSupported,
     RtoInfo,
+    Scheduler,
     SendBuffer,
     SetPeerPrimaryAddress,
     Status,
+    StreamPriority,
+    StreamScheduler,
     Tos,
 )
 from .._values import Address
@@ -541,6 +545,36 @@ def _write_max_segment(target: Target, option: MaxSegment) -> None:
     target.parameters.max_segment = option.size
 
 
+# -- streams ---
+
+
+def _read_stream_scheduler(target: Target) -> StreamScheduler:
+    return StreamScheduler(target.parameters.scheduler)
+
+
+def _write_stream_scheduler(target: Target, option: StreamScheduler) -> None:
+    target.parameters.scheduler = option.scheduler
+    if target.association is not None:
+        target.association.outbound.schedule_by(option.scheduler)
+
+
+def _read_stream_priority(target: Target) -> StreamPriority:
+    association, stream = target.association, target.stream
+    assert association is not None
+    assert stream is not None
+    outbound = association.outbound
+    usual = 1 if outbound.scheduler is Scheduler.WEIGHTED_FAIR else 0
+    return StreamPriority(stream, outbound.stream_values.get(stream, usual))
+
+
+def _write_stream_priority(target: Target, option: StreamPriority) -> None:
+    association = target.association
+    assert association is not None
+    if option.stream >= association.outbound_streams:
+        raise refusal(errno.EINVAL)
+    association.outbound.set_stream_value(option.stream, option.value)
+
+
 def _read_context(target: Target) -> Context:
     return Context(target.parameters.receive_context)
 
@@ -748,7 +782,7 @@ def _write_delivery_point(target: Target, option: PartialDeliveryPoint) -> None:
 
 
 def _read_interleave(target: Target) -> FragmentInterleave:
-    return FragmentInterleave(1)
+    return FragmentInterleave(2 if target.parameters.interleaving else 1)
 
 
 def _write_interleave(target: Target, option: FragmentInterleave) -> None:
@@ -777,6 +811,8 @@ ROWS: dict[type[Any], Row] = {
     ReceiveBuffer: _of_all(ReceiveBuffer, "size", "receive_window"),
     Linger: Row(_read_linger, _write_linger),
     Tos: Row(_read_tos, _write_tos),
+    StreamScheduler: Row(_read_stream_scheduler, _write_stream_scheduler),
+    StreamPriority: Row(_read_stream_priority, _write_stream_priority),
     Context: Row(_read_context, _write_context),
     MaxBurst: Row(_read_max_burst, _write_max_burst),
     PartialDeliveryPoint: Row(_delivery_point.read, _write_delivery_point),
@@ -798,6 +834,9 @@ ROWS: dict[type[Any], Row] = {
     ),
     AuthSupported: _negotiated(
         AuthSupported, "authentication", lambda association: association.authentication is not None
+    ),
+    Interleaving: _negotiated(
+        Interleaving, "interleaving", lambda association: association.outbound.interleaving
     ),
     AuthChunks: Row(None, _write_auth_chunks),
     LocalAuthChunks: Row(_read_local_auth_chunks),
