@@ -56,6 +56,7 @@ from ._errors import (
     AssociationLost,
     ConnectFailed,
     OptionUnsupported,
+    ReconfigurationFailed,
     StackUnavailable,
     error_string,
 )
@@ -66,6 +67,7 @@ from ._options import (
     ActiveKey,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthChunks,
@@ -80,6 +82,7 @@ from ._options import (
     DisableFragments,
     DontRoute,
     EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     EventSubscription,
     ExposePotentiallyFailed,
@@ -227,6 +230,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "PrimaryAddress",
     "SetPeerPrimaryAddress",
     "EncapsulationPort",
+    "EnableStreamReset",
     "Status",
     "StatusState",
     "PeerAddressInfo",
@@ -253,6 +257,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "PrSupported",
     "ReconfigSupported",
     "AsconfSupported",
+    "AsconfWithoutAuth",
     "AuthSupported",
     "AutoAsconf",
     # Authenticated chunks.
@@ -287,6 +292,7 @@ __all__ = (  # noqa: RUF022 - in groups, as a program meets them
     "ConnectFailed",
     "StackUnavailable",
     "OptionUnsupported",
+    "ReconfigurationFailed",
     "error_string",
     # Stacks.
     "stacks",

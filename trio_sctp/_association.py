@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from functools import partial
 from math import inf
 from types import TracebackType
@@ -435,6 +435,80 @@ class Association:
             check_address(address, "address")
         return await self._tcb.ping(address)
 
+    # -- streams (RFC 6525) ------------------------------------------------------------------
+
+    async def reset_streams(
+        self,
+        *,
+        outgoing: Collection[int] | None = None,
+        incoming: Collection[int] | None = None,
+    ) -> None:
+        """Have streams begin again at stream sequence number 0.
+
+        A reset has its place in the order of messages: those that were sent before on the streams
+        are delivered before, and those that are sent from now on wait until the peer has answered.
+        Linux also holds back what is sent on other streams.  Either end gets a `StreamReset` event,
+        if it subscribes to it.
+
+        Requests for one association are made one after another, in the order of the calls.  With
+        both directions, the incoming streams are asked for once the outgoing are reset.
+
+        Args:
+          outgoing: Some of our streams, numbers below `outbound_streams`; all are
+            ``range(association.outbound_streams)``.
+          incoming: Some of the peer's, numbers below `inbound_streams`.
+
+        Raises:
+          ValueError: no streams, one that does not exist, one twice, or more than 32,000 that are
+            not all; nothing was sent.
+          ReconfigurationFailed: the peer does not grant it, or could not do it.
+          OptionUnsupported: the peer does not know RFC 6525, or ``net.sctp.reconf_enable`` is 0.
+          AssociationLost: the association has ended.
+          trio.ClosedResourceError: you ended it.
+
+        Cancellation: the streams are not reset, unless the request is on its way to the peer; then
+        it goes on, and a `StreamReset` event says what has come of it.
+
+        Source: RFC 6525 sections 5 and 6.3.2.
+        """
+        self._check()
+        await self._tcb.get_requests().reset_streams(outgoing, incoming)
+
+    async def reset_association(self) -> None:
+        """Have transmission sequence numbers and all streams of both directions begin again.
+
+        Waits until all that was sent is acknowledged; what is sent from now on waits until the peer
+        has answered.  Nothing is lost, unless the peer is a Linux kernel, which drops what it has
+        queued.  Either end gets an `AssociationReset` event, if it subscribes to it.  The userland
+        stack lets 30 seconds pass between two such requests, as packets of before may still be on
+        their way.
+
+        Errors and cancellation are those of `reset_streams`.
+
+        Source: RFC 6525 sections 5.1.4, 5.2.4 and 6.3.3.
+        """
+        self._check()
+        await self._tcb.get_requests().reset_association()
+
+    async def add_streams(self, *, outgoing: int = 0, incoming: int = 0) -> None:
+        """Have more streams: `outbound_streams` or `inbound_streams`, or both, grow.
+
+        Either end gets a `StreamChange` event, if it subscribes to it.
+
+        Args:
+          outgoing: How many more of our streams.
+          incoming: How many more of the peer's.
+
+        Raises:
+          ValueError: both are 0, or there would be more than 65,535; nothing was sent.
+
+        Other errors, and cancellation, are those of `reset_streams`.
+
+        Source: RFC 6525 sections 5.1.5, 5.1.6 and 6.3.4.
+        """
+        self._check()
+        await self._tcb.get_requests().add_streams(outgoing, incoming)
+
     @contextlib.asynccontextmanager
     async def while_up(self, *, drain: bool = False) -> AsyncGenerator[None, None]:
         """Run a block for as long as the association lives.
@@ -750,7 +824,7 @@ class AssociationChannel(
     def as_stream(self, stream: int = 0, ppid: int = 0) -> trio.abc.Stream:
         """The channel as a stream of bytes, for code that takes a ``trio.abc.Stream``.
 
-        It sends in messages of at most 16 KiB, in order and without a lifetime, whatever
+        It sends in messages of at most 16 KiB, in order, and gives none of them up, whatever
         `DefaultSendParams` says.  The peer has to send on one stream, in order: messages are joined
         as they come.  There is no way to close one direction alone, and closing the stream closes
         the association.

@@ -206,8 +206,10 @@ class Endpoint(trio.abc.AsyncResource):
     def add_address(self, host: str) -> None:
         """Bind one more local address, and offer it to the peers of existing associations.
 
-        With ``net.sctp.addip_enable`` (off by default on Linux) they are sent an ASCONF chunk, and
-        see ADDR_ADDED; without it, the address is for future associations only.
+        Where both ends take ASCONF chunks (see `AsconfSupported`) they are sent one, and see
+        ADDR_ADDED; otherwise the address is for future associations only.  It returns at once: the
+        peer answers later, and until then nothing else leaves from the new address.  Associations
+        that were peeled off are left as they are.
 
         Args:
           host: An IPv4 or IPv6 address of this machine.
@@ -225,6 +227,9 @@ class Endpoint(trio.abc.AsyncResource):
 
     def remove_address(self, host: str) -> None:
         """Unbind one local address, also from existing associations; see `add_address`.
+
+        An association keeps it while the peer cannot be told, or has not answered.  A peer that is
+        told sees ADDR_REMOVED, and sends to the other addresses what was in flight to this one.
 
         Args:
           host: One of `local_addresses`, if it is not the only one.

@@ -9,6 +9,8 @@ Trio's own errors have their usual meaning: ``ClosedResourceError`` (you closed 
      +-- OptionUnsupported      caused by this machine's stack
     trio.BrokenResourceError
      +-- AssociationLost        caused by the peer, or the network
+    Exception
+     +-- ReconfigurationFailed  caused by the peer
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -131,6 +134,25 @@ class ConnectFailed(OSError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ConnectFailed, (self.errno, self._peer, self.event, self._udp_port)
+
+
+class ReconfigurationFailed(Exception):
+    """The peer has not done what it was asked for: to reset streams, or to add some.
+
+    The association goes on as it was.
+
+    Attributes:
+      denied: Whether the peer does not grant such requests, see `EnableStreamReset`.  Otherwise it
+        could not do it, and the text says why, if that is known.
+    """
+
+    def __init__(self, text: str, *, denied: bool) -> None:
+        """Not for programs to call."""
+        super().__init__(text)
+        self.denied = denied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(ReconfigurationFailed, denied=self.denied), (str(self),)
 
 
 class StackUnavailable(OSError):

@@ -34,7 +34,14 @@ from ._socket.tcb import Tcb
 from ._socket.unclosed import forgotten
 from ._socket.waiter import Waiter
 from ._stack import Interruptible, Stack, StackSocket
-from ._values import Address, Arrival, AssociationState, AssociationStatistics, SendInfo
+from ._values import (
+    Address,
+    Arrival,
+    AssociationState,
+    AssociationStatistics,
+    ReconfigurationRequest,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Option)
 
@@ -350,6 +357,11 @@ class EndedSocket:
     def ping(
         self, association_id: int, address: Address | None, answered: Callable[[float], None]
     ) -> Callable[[], None]:
+        raise self._ended_error()
+
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
         raise self._ended_error()
 
     def local_addresses(self, association_id: int | None) -> list[Address]:

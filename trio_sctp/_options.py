@@ -307,8 +307,8 @@ class SetPeerPrimaryAddress(Option):
     """Ask the peer to send to this address of ours (SCTP_SET_PEER_PRIMARY_ADDR; gen_sctp
     ``sctp_set_peer_primary_addr``).
 
-    It needs a peer that takes ASCONF chunks, and ``net.sctp.addip_enable`` on Linux.  It can only
-    be set, and the peer decides.
+    It needs a peer that takes ASCONF chunks (see `AsconfSupported`).  It can only be set, and the
+    peer decides.
 
     Attributes:
       address: One of our addresses.
@@ -567,7 +567,11 @@ class AssociationCount(Option):
 class ProbeInterval(Option):
     """How often the path MTU is probed (SCTP_PLPMTUD_PROBE_INTERVAL; Linux 5.14).
 
-    Linux probes with packets of their own, and does not need ICMP for it.
+    The probes are packets of their own, and need no ICMP.  Once the size is found, larger ones are
+    tried again after 30 intervals.  On Linux there are no probes unless it is set, or
+    ``net.sctp.plpmtud_probe_interval``.  The userland stack probes only while it has more to send
+    than a packet holds, and no faster than its answers come; its interval is 20000, and that of
+    simulated hosts 0.  `PeerAddressParams` switches its probes on and off as well.
 
     Attributes:
       interval: Milliseconds between two probes, 5000 to 2**32 - 1; 0 means none.
@@ -654,7 +658,9 @@ class EcnSupported(Option):
     """Whether congestion that routers report by marking packets slows a sender down
     (SCTP_ECN_SUPPORTED; Linux 5.4).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.
+    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
+    is on unless it is set, or ``net.sctp.ecn_enable``; the userland stack has it only where the
+    system is Linux, and off unless it is set.
 
     Source: RFC 3168; RFC 4960 appendix A.
     """
@@ -683,8 +689,8 @@ class PrSupported(Option):
 class ReconfigSupported(Option):
     """Whether streams may be reset and added (SCTP_RECONFIG_SUPPORTED).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
-    is off unless it is set, or ``net.sctp.reconf_enable``.
+    Both sides have to offer it.  Read of one association, it tells whether they have.  It is on
+    unless it is set to False; on Linux off, unless it is set, or ``net.sctp.reconf_enable``.
 
     Source: RFC 6525.
     """
@@ -699,8 +705,9 @@ class AsconfSupported(Option):
     """Whether addresses may be added and removed while an association is up
     (SCTP_ASCONF_SUPPORTED; Linux 5.4).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
-    is off unless it is set, or ``net.sctp.addip_enable``.
+    Both sides have to offer it, and authentication (`AuthSupported`).  Read of one association, it
+    tells whether they have.  On the userland stack and the simulated network it is on, on Linux off
+    unless it is set, or ``net.sctp.addip_enable``.
 
     Source: RFC 5061 section 4.2.7.
     """
@@ -711,11 +718,27 @@ class AsconfSupported(Option):
 
 
 @frozen()
+class AsconfWithoutAuth(Option):
+    """Whether peers may add and remove addresses without authentication, which RFC 5061 forbids.
+
+    It is off unless it is set.  Otherwise a peer is refused that offers to change addresses but no
+    authentication, as Linux with ``net.sctp.addip_noauth_enable``.  Whoever sees or guesses the
+    verification tag of an association can then have it go elsewhere.  Linux has only that sysctl.
+
+    Source: RFC 5061 sections 4.1.1 and 6.
+    """
+
+    scope: ClassVar[Scope] = Scope.NEW
+    enabled: bool
+
+
+@frozen()
 class AuthSupported(Option):
     """Whether chunks may be authenticated (SCTP_AUTH_SUPPORTED; Linux 5.4).
 
-    Both sides have to offer it.  Read of one association, it tells whether they have.  On Linux it
-    is off unless it is set, or ``net.sctp.auth_enable``.
+    Both sides have to offer it.  Read of one association, it tells whether they have.  It is on
+    unless it is set; on Linux it is off unless it is set, or ``net.sctp.auth_enable``, and has to
+    be set before `AuthChunks` and the other options of authentication.
 
     Source: RFC 4895.
     """
@@ -738,6 +761,27 @@ class AutoAsconf(Option):
 
     scope: ClassVar[Scope] = Scope.SOCKET
     enabled: bool
+
+
+@frozen(kw_only=True)
+class EnableStreamReset(Option):
+    """Which requests of the peer are granted (SCTP_ENABLE_STREAM_RESET); none, unless set.
+
+    What the peer does because this side has asked for it is granted without.  While a request of
+    this side is on its way, Linux grants the peer's of the same kind, too.
+
+    Attributes:
+      streams: Whether the peer may reset its streams, and have ours reset.
+      association: Whether the peer may reset the association: TSNs and all streams.
+      changes: Whether the peer may add streams, and have us add some.
+
+    Source: RFC 6525 section 6.3.1.
+    """
+
+    scope: ClassVar[Scope] = Scope.ASSOCIATION
+    streams: bool | None = None
+    association: bool | None = None
+    changes: bool | None = None
 
 
 @frozen(kw_only=True)
@@ -1043,7 +1087,7 @@ class PrStatus(Option):
       lifetime: What was given up because its lifetime was over.
       retransmissions: What was given up because it had been sent often enough.
       priority: What was given up to make room for more urgent messages.  Linux counts each
-        fragment of a message here, and sends no `SendFailed` for it.
+        fragment of a message here, and does not tell of each message by a `SendFailed`.
 
     Source: RFC 7496 sections 4.3 and 4.4.
     """

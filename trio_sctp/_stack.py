@@ -15,7 +15,13 @@ import trio
 
 from ._frozen import Frozen, frozen
 from ._options import EventSubscription, Option, Status
-from ._values import Address, Arrival, AssociationStatistics, SendInfo
+from ._values import (
+    Address,
+    Arrival,
+    AssociationStatistics,
+    ReconfigurationRequest,
+    SendInfo,
+)
 
 T = TypeVar("T", bound=Option)
 
@@ -136,6 +142,18 @@ class StackSocket(Protocol):
 
         ``answered`` is called with the seconds of its round trip, or never.  A heartbeat that is
         under way serves as well.  Returns a function that takes the request back.
+        """
+        ...
+
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        """Ask the peer to reset or to add streams; no other such request may be on its way.
+
+        Messages that are sent from now on belong behind it.  BlockingIOError: those before are
+        queued yet.  ``answered`` is called with the `ReconfigurationResult`, unless the association
+        ends before.  Returns a function that takes the request back, and returns whether it has:
+        not if it is on its way.
         """
         ...
 

@@ -314,13 +314,13 @@ class ReconfigurationFlags(enum.IntFlag):
     """What became of streams, and of whose (RFC 6525 section 6.1)."""
 
     INCOMING = 1
-    """The peer's streams: those that we receive on."""
+    """It is of the streams that we receive on, which are the peer's."""
     OUTGOING = 2
-    """Our streams: those that we send on."""
+    """It is of the streams that we send on."""
     DENIED = 4
-    """Nothing: the peer has denied the request."""
+    """Nothing has changed, as the peer has denied the request."""
     FAILED = 8
-    """Nothing: the request has failed."""
+    """Nothing has changed, as the request has failed."""
 
 
 @frozen(kw_only=True)

@@ -15,11 +15,13 @@ from trio_sctp import (
     AuthenticationChange,
     AuthenticationState,
     AuthKey,
+    AuthSupported,
     EventSubscription,
     HmacAlgorithm,
     HmacAlgorithms,
     LocalAuthChunks,
     Option,
+    OptionUnsupported,
     PeerAuthChunks,
 )
 
@@ -208,6 +210,32 @@ async def test_after_a_peel_off_keys_can_still_be_changed(stack: StackUnderTest)
             channel.set_option(ActiveKey(1))
             await channel.send(b"x")
             assert (await pair.server.receive()).data == b"x"  # type: ignore[union-attr]
+
+
+async def test_a_peer_that_does_not_authenticate(stack: StackUnderTest) -> None:
+    """What is asked for is not asked of it; whoever subscribes to that is told."""
+    server_options = [AuthSupported(False)]
+    options = [AuthSupported(True), AuthChunks([DATA]), EVENTS]
+    async with stack.channels(client_options=options, server_options=server_options) as (
+        client,
+        server,
+    ):
+        assert client.get_option(AuthSupported) == AuthSupported(False)
+        with pytest.raises(OptionUnsupported, match="the peer does not authenticate chunks"):
+            client.set_option(AuthKey(1, SECRET))
+        with pytest.raises(OptionUnsupported, match="the peer does not authenticate chunks"):
+            client.get_option(PeerAuthChunks)
+        await server.send(b"as ever")
+        assert (await client.receive()).data == b"as ever"
+    async with (
+        stack.listening(options=server_options) as other,
+        stack.endpoint(options=options) as endpoint,
+    ):
+        association = await endpoint.connect(stack.host, other.port)
+        change = await endpoint.receive()
+        assert isinstance(change, AuthenticationChange)
+        assert change.association_id == association.id
+        assert change.indication is AuthenticationState.NO_AUTH
 
 
 # -- what a program can get wrong, which nothing leaves for ---

@@ -19,7 +19,7 @@ import trio
 import trio.testing
 
 import trio_sctp
-from trio_sctp import AssociationChannel, Inbox, Window
+from trio_sctp import AssociationChannel, EnableStreamReset, Inbox, Window
 from trio_sctp._socket.waiter import Waiter
 
 from ..support.resolver import Resolver
@@ -148,6 +148,30 @@ async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
         async def call() -> None:
             await pair.association.ping()
             await channel.ping()
+
+        yield call
+
+
+@case(
+    *[
+        f"{kind}.{name}"
+        for kind in ("Association", "AssociationChannel")
+        for name in ("reset_streams", "reset_association", "add_streams")
+    ]
+)
+async def _(stack: StackUnderTest, name: str) -> AsyncIterator[Call]:
+    granted = EnableStreamReset(streams=True, association=True, changes=True)
+    arguments: dict[str, Any] = {}
+    if name != "reset_association":
+        arguments = {"outgoing": 1 if name == "add_streams" else [1]}
+    async with (
+        stack.channels(server_options=[granted]) as (channel, _),
+        stack.pair(server_options=[granted]) as pair,
+    ):
+
+        async def call() -> None:
+            await getattr(pair.association, name)(**arguments)
+            await getattr(channel, name)(**arguments)
 
         yield call
 

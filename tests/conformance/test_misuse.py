@@ -198,6 +198,9 @@ RIGHT: dict[str, Right] = {
     "Association.get_option": path,
     "Association.paths": nothing,
     "Association.ping": lambda w: {"address": (w.stack.host, w.server.port)},
+    "Association.add_streams": lambda w: {"outgoing": 1},
+    "Association.reset_association": nothing,
+    "Association.reset_streams": lambda w: {"outgoing": [1]},
     "Association.send": message,
     "Association.send_nowait": message,
     "Association.set_option": lambda w: {"value": RtoInfo()},
@@ -224,6 +227,9 @@ RIGHT: dict[str, Right] = {
     "AssociationChannel.receive": nothing,
     "AssociationChannel.receive_batch": nothing,
     "AssociationChannel.receive_nowait": nothing,
+    "AssociationChannel.add_streams": lambda w: {"outgoing": 1},
+    "AssociationChannel.reset_association": nothing,
+    "AssociationChannel.reset_streams": lambda w: {"outgoing": [1]},
     "AssociationChannel.send": message,
     "AssociationChannel.send_nowait": message,
     "AssociationChannel.set_option": lambda w: {"value": RtoInfo()},
@@ -496,6 +502,21 @@ WRONG["get_option.stream"] = [
     *of_value("stream must be between 0 and 9", -1, 10),
     (0, ValueError, "PeerAddressInfo takes no stream="),
 ]
+for side in ("outgoing", "incoming"):
+    WRONG[f"reset_streams.{side}"] = [
+        *of_type(f"{side} must be a list of streams", 1, "1", b"1"),
+        (["1"], TypeError, f"a stream in {side} must be an integer from 0 to 65534, not '1'"),
+        ([1.0], TypeError, f"a stream in {side} must be an integer from 0 to 65534, not 1.0"),
+        ([], ValueError, f"{side} names no stream.*"),
+        ([1, 1], ValueError, f"{side} names stream 1 more than once"),
+        ([-1], ValueError, f"a stream in {side} must be between 0 and 65534, not -1"),
+        ([60000], ValueError, f"there is no {side} stream 60000: there are 10, from 0"),
+    ]
+    WRONG[f"add_streams.{side}"] = [
+        *of_type(f"{side} must be an integer from 0 to 65535", "1", 1.0, True, None),
+        *of_value(f"{side} must be between 0 and 65535", -1, 65536),
+        (65535, ValueError, f"65535 more {side} streams are too many: there are 10, .*"),
+    ]
 WRONG["ping.address"] = [
     *WRONG["address"],
     (("192.0.2.77", 1), ValueError, r"\('192.0.2.77', 1\) is none of the peer's addresses, .*"),

@@ -15,6 +15,7 @@ from trio_sctp import (
     AdaptationIndication,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssociationLost,
     AssociationState,
@@ -31,6 +32,7 @@ from trio_sctp import (
     DisableFragments,
     DontRoute,
     EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     EventSubscription,
     ExposePotentiallyFailed,
@@ -799,6 +801,18 @@ async def test_what_is_negotiated_needs_both_sides(stack: StackUnderTest) -> Non
             assert pair.peer.get_option(PrSupported) == PrSupported(False)
 
 
+async def test_congestion_notification_needs_both_sides(stack: StackUnderTest) -> None:
+    for client, server in (True, True), (True, False), (False, True):
+        async with stack.pair(
+            client_options=[EcnSupported(client)], server_options=[EcnSupported(server)]
+        ) as pair:
+            assert pair.client.get_option(EcnSupported) == EcnSupported(client)
+            for association in pair.association, pair.peer:
+                assert association.get_option(EcnSupported) == EcnSupported(client and server)
+            await pair.association.send(b"x")
+            assert (await next_message(pair.server)).data == b"x"
+
+
 async def test_a_channel_tells_what_is_agreed_on(stack: StackUnderTest) -> None:
     async with stack.listener(options=[PrSupported(False)]) as listener:
         channel = await stack.open_association(listener.port)
@@ -873,9 +887,7 @@ async def test_the_level_of_interleaving(stack: StackUnderTest, pair: Pair) -> N
 
 
 @linux
-@pytest.mark.parametrize(
-    "option", [ReconfigSupported, AsconfSupported, AuthSupported, EcnSupported], ids=name
-)
+@pytest.mark.parametrize("option", [AsconfSupported, AuthSupported], ids=name)
 async def test_what_else_linux_negotiates(stack: StackUnderTest, option: Any) -> None:
     for on in True, False:
         # ASCONF is offered together with AUTH only.
@@ -883,6 +895,19 @@ async def test_what_else_linux_negotiates(stack: StackUnderTest, option: Any) ->
         async with stack.pair(client_options=options, server_options=options) as pair:
             assert pair.client.get_option(option) == option(on)
             assert pair.association.get_option(option) == option(on)
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+async def test_both_ends_have_to_know_how_to_reset_streams(
+    stack: StackUnderTest, here: bool, there: bool
+) -> None:
+    client, server = ReconfigSupported(here), ReconfigSupported(there)
+    async with stack.pair(client_options=[client], server_options=[server]) as pair:
+        assert pair.client.get_option(ReconfigSupported) == client
+        both = ReconfigSupported(here and there)
+        assert pair.association.get_option(ReconfigSupported) == both
+        assert pair.peer.get_option(ReconfigSupported) == both
 
 
 @linux
@@ -896,17 +921,21 @@ async def test_addresses_that_come_and_go(stack: StackUnderTest) -> None:
             endpoint.set_option(AutoAsconf(True))
 
 
-@linux
-async def test_how_often_linux_probes_the_path_mtu(pair: Pair) -> None:
-    (address,) = pair.association.peer_addresses
-    assert pair.association.get_option(ProbeInterval) == ProbeInterval(0)
+async def test_how_often_the_path_mtu_is_probed(stack: StackUnderTest, pair: Pair) -> None:
+    association, default = pair.association, pair.client.get_option(ProbeInterval)
+    assert default == ProbeInterval(20_000 if "userland" in repr(stack.stack) else 0)
+    (address,) = association.peer_addresses
+    assert association.get_option(ProbeInterval) == default
     pair.client.set_option(ProbeInterval(6000))
     assert pair.client.get_option(ProbeInterval) == ProbeInterval(6000)
-    assert pair.association.get_option(ProbeInterval) == ProbeInterval(0)
-    pair.association.set_option(ProbeInterval(5000, address))
-    assert pair.association.get_option(ProbeInterval, address=address) == ProbeInterval(
-        5000, address
-    )
+    assert association.get_option(ProbeInterval) == default
+    association.set_option(ProbeInterval(5000, address))
+    assert association.get_option(ProbeInterval, address=address) == ProbeInterval(5000, address)
+    for interval in 0, 7000:
+        association.set_option(ProbeInterval(interval))
+        assert association.get_option(ProbeInterval) == ProbeInterval(interval)
+        of_path = association.get_option(ProbeInterval, address=address)
+        assert of_path == ProbeInterval(interval, address)
 
 
 async def test_autoclose_ends_an_idle_association_gracefully(stack: StackUnderTest) -> None:
@@ -1097,6 +1126,8 @@ def test_every_option_is_tested_here() -> None:
     tested |= {PrStatus}  # test_partial_reliability.py
     tested |= {Status, PeerAddressInfo, PrimaryAddress, SetPeerPrimaryAddress}
     tested |= {AssociationCount, AutoAsconf, FragmentInterleave, PrSupported, ProbeInterval}
+    tested |= {EnableStreamReset}  # test_reconfiguration.py
+    tested |= {AsconfWithoutAuth}  # test_address_changes.py
     tested |= {AsconfSupported, AuthSupported, EcnSupported, ReconfigSupported}
     tested |= {SendBuffer, ReceiveBuffer, TrafficClass, IPv6Only, ReuseAddress, ReusePort}
     tested |= {ReceiveTos, ReceiveTrafficClass, ReceiveTtl}

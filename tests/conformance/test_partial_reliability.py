@@ -94,7 +94,7 @@ async def test_a_more_urgent_message_takes_the_room_of_others(
             got += await take(server.receive, 1)
         assert got == [number for number in range(sent) if number in got] + [-1]
         assert len(got) < sent + 1
-        if stack.stack != "kernel":  # Linux tells nobody of messages that it gives up for others.
+        if stack.stack != "kernel":  # Linux does not tell of each.
             failed = await events.receive()
             assert isinstance(failed, SendFailed)
             assert (failed.error, len(failed.data)) == (0, 1000)

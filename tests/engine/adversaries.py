@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -26,6 +26,7 @@ PACKET: Final = 1200
 """Bytes of chunks in one packet of a flood."""
 
 FORWARD_TSN = Tlv(wire.ParameterType.FORWARD_TSN_SUPPORTED, b"")
+RECONFIG = Tlv(wire.ParameterType.SUPPORTED_EXTENSIONS, bytes([ChunkType.RE_CONFIG]))
 
 
 def listing(*addresses: str) -> list[Tlv]:
@@ -201,6 +202,19 @@ def _fixed(chunk: bytes) -> _Next:
     return lambda peer, number: chunk
 
 
+def _reconfig(kind: int, *, last: int = 0, streams: Iterable[int] = (), count: int = 0) -> _Next:
+    """A request to reset or to add streams (RFC 6525), each with the next number."""
+    listed = tuple(streams)
+
+    def make(peer: ScriptedPeer, number: int) -> bytes:
+        first = (peer.tsn + number) & 0xFFFFFFFF
+        tsn = (peer.tsn + last) & 0xFFFFFFFF if kind == 13 else 0
+        request = wire.ReconfigRequest(kind, first, 0, tsn, listed, count)
+        return wire.reconfig_chunk(wire.Reconfig([], [request]))
+
+    return make
+
+
 FLOODS: Final[dict[str, _Next]] = {
     "DATA": _data(WHOLE),
     "DATA of 100 bytes": _data(WHOLE, size=100),
@@ -241,6 +255,17 @@ FLOODS: Final[dict[str, _Next]] = {
     "SACK": lambda peer, number: peer.sack(),
     "SACK with gaps": lambda peer, number: peer.sack(gaps=[(n, n) for n in range(2, 500, 2)]),
     "SACK with duplicates": lambda peer, number: wire.sack_chunk(peer.acked, 65536, [], [7] * 250),
+    "RE-CONFIG, streams that begin again": _reconfig(13, last=-1, streams=(1, 2)),
+    "RE-CONFIG, streams that wait for data": _reconfig(13, last=10**6, streams=range(500)),
+    "RE-CONFIG, many streams": _reconfig(13, last=-1, streams=range(500)),
+    "RE-CONFIG, ours": _reconfig(14, streams=(1,)),
+    "RE-CONFIG, the association": _reconfig(15),
+    "RE-CONFIG, more streams": _reconfig(17, count=1),
+    "RE-CONFIG, more of ours": _reconfig(18, count=1),
+    "RE-CONFIG that makes no sense": _fixed(wire.chunk(ChunkType.RE_CONFIG, bytes(8))),
+    "RE-CONFIG that answers nothing": _fixed(
+        wire.reconfig_chunk(wire.Reconfig([wire.ReconfigResponse(1, 1)] * 2, []))
+    ),
     "HEARTBEAT": _fixed(wire.heartbeat_chunk(b"")),
     "large HEARTBEAT": _fixed(wire.heartbeat_chunk(bytes(PACKET - 20))),
     "HEARTBEAT ACK": _fixed(wire.heartbeat_chunk(bytes(24), ack=True)),

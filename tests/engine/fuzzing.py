@@ -25,9 +25,9 @@ from trio_sctp._engine.association import EngineAssociation
 from trio_sctp._engine.inbound import FARTHEST
 from trio_sctp._engine.interleaved import MESSAGE_COST, InterleavedInbound
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
-from trio_sctp._engine.timers import T1, T2, WINDOW
+from trio_sctp._engine.timers import PROBE, RECONFIG, T1, T2, WINDOW
 from trio_sctp._options import Scheduler, StatusState
-from trio_sctp._values import SendInfo
+from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 
 PORT, PEER_PORT = 1000, 2000
 ORDERED = SendInfo(1, 7, False, 0, 0)
@@ -55,6 +55,7 @@ class Bench:
         homes: int = 1,
         window: int = 2**16,
         interleaving: bool = False,
+        auth_chunks: tuple[int, ...] = (),
         make_engine: Callable[..., Engine] = Engine,
     ) -> None:
         self.random = Random(seed)
@@ -63,10 +64,15 @@ class Bench:
             receive_window=window,
             send_buffer=2**16,
             association_max_retrans=30,
-            rto_max=8.0,
             interleaving=interleaving,
             scheduler=Scheduler.ROUND_ROBIN if interleaving else Scheduler.FCFS,
+            grants=7,
+            rto_max=8.0,
+            ecn=True,
+            auth_chunks=auth_chunks,
         )
+        if self.random.random() < 0.5:  # addresses change for whoever says so
+            parameters.authentication, parameters.asconf_without_auth = False, True
         here = [f"10.0.{n}.1" for n in range(homes - homes // 2)]
         here += [f"fd00:{n}::1" for n in range(1, homes // 2 + 1)]
         there = [address[:-1] + "2" for address in here]
@@ -171,7 +177,7 @@ class Bench:
             next_out = association.outbound.next_tsn
             if association.inbound is not None:
                 next_in = association.inbound.cumulative + 1
-        match r.randrange(20):
+        match r.randrange(23):
             case 0 | 1 | 2 | 3:
                 tsn = next_in + r.choice((0, 0, 0, 1, 2, 3, 5, -1, 40, 70000, 2**31 - 1))
                 flags = r.choice((3, 3, 3, 7, 2, 0, 1, 6, 4, 5, 11))
@@ -202,14 +208,20 @@ class Bench:
             case 11:
                 return wire.chunk(wire.ChunkType.COOKIE_ACK)
             case 12:
-                return wire.shutdown_complete_chunk(reflected=r.random() < 0.5)
+                if r.random() < 0.5:
+                    return wire.shutdown_complete_chunk(reflected=r.random() < 0.5)
+                make_mark = r.choice((wire.ecne_chunk, wire.cwr_chunk))
+                tsn = r.choice((acked, next_out - 1, next_out, next_in, r.getrandbits(32)))
+                return make_mark(tsn & _MASK)
             case 13 | 14:
                 pairs = [(r.randrange(4), r.getrandbits(16)) for _ in range(r.randrange(5))]
                 point = next_in + r.choice((0, 1, 5, 100, -2, 2**30))
                 if self.interleaves and r.random() < 0.95:
                     return wire.i_forward_tsn_chunk(point & _MASK, pairs)
                 return wire.forward_tsn_chunk(point & _MASK, pairs)
-            case 15 | 16:
+            case 15:
+                return self.reconfig(next_in, next_out)
+            case 16:
                 kind = r.choice((0x0F, 0x30, 0x7F, 0x80, 0x84, 0xC1, 0xFF))
                 return wire.chunk(kind, bytes(r.randrange(20)))
             case 17:
@@ -220,8 +232,65 @@ class Bench:
                 return wire.init_chunk(make(tag, 9999, streams, 10, tsn, parameters))
             case 18:
                 return wire.chunk(wire.ChunkType.COOKIE_ECHO, r.randbytes(r.randrange(200)))
+            case 19 | 20 | 21:
+                return self.change_of_addresses()
             case _:
                 return wire.chunk(r.randrange(20), r.randbytes(r.randrange(30)), r.randrange(256))
+
+    def change_of_addresses(self) -> bytes:
+        """Make an ASCONF, or an answer to one."""
+        r = self.random
+        association = self.association
+        theirs = ours = r.getrandbits(32)
+        if association is not None and association.changes is not None:
+            theirs = association.changes._peer_serial + 1
+            ours = association.changes._serial - 1
+        shift = r.choice((0, 0, 0, 1, -1, 2**31))
+        requests = [
+            wire.Tlv(
+                r.choice((*wire.AsconfParameter, 0xC0FF, 0x4001)),
+                r.randbytes(4) + wire.tlvs([self.address()]) + bytes(r.choice((0, 0, 0, 5))),
+            )
+            for _ in range(r.choice((0, 1, 1, 2, 3, 5)))
+        ]
+        if r.random() < 0.3:
+            return wire.asconf_ack_chunk((ours + shift) & _MASK, requests)
+        return wire.asconf_chunk((theirs + shift) & _MASK, self.address(), requests)
+
+    def address(self) -> wire.Tlv:
+        """Make an Address parameter: the peer's, the target's, another one, any, or none."""
+        r = self.random
+        hosts = [*self.routes[0][:2], "0.0.0.0", "::", "10.0.0.77", "10.0.1.2", "fd00:1::2"]
+        if r.random() < 0.1:
+            return wire.Tlv(r.choice((5, 6, 11)), r.randbytes(r.choice((4, 16, 3))))
+        return wire.address_parameter(r.choice(hosts))
+
+    def reconfig(self, next_in: int, next_out: int) -> bytes:
+        """Make a RE-CONFIG whose numbers are right, or nearly so."""
+        r = self.random
+        association = self.association
+        known = None if association is None else association.reconfiguration
+        expected, ours = next_in, next_out
+        if known is not None:
+            expected, ours = known._expected, known._next
+        responses = []
+        if r.random() < 0.4:
+            number = (ours - r.choice((1, 1, 1, 2, 0))) & _MASK
+            tsns = r.choice((None, (next_in & _MASK, r.choice((next_out & _MASK, 7)))))
+            responses.append(wire.ReconfigResponse(number, r.randrange(9), tsns))
+        requests = []
+        if not responses or r.random() < 0.2:
+            kind = 13 if responses else r.choice((13, 13, 14, 15, 17, 18))
+            number = (expected + r.choice((0, 0, 0, -1, -2, 1, 2**31))) & _MASK
+            last = (next_in + r.choice((-1, -1, 0, 1, 5, 2**30))) & _MASK
+            streams = tuple(r.choice((0, 1, 2, 9, 10, 65535)) for _ in range(r.randrange(4)))
+            if kind not in (13, 14):
+                streams = ()
+            count = r.choice((0, 1, 3, 65535)) if kind in (17, 18) else 0
+            answers = (ours - 1) & _MASK if kind == 13 else 0
+            last = last if kind == 13 else 0
+            requests.append(wire.ReconfigRequest(kind, number, answers, last, streams, count))
+        return wire.reconfig_chunk(wire.Reconfig(responses, requests))
 
     def causes(self) -> list[wire.Tlv]:
         """Make causes for an ERROR or an ABORT."""
@@ -269,11 +338,30 @@ class Bench:
         body = bytearray().join(chunks)
         for _ in range(r.choice((0, 0, 1, 1, 2, 3))):
             self.mutate_bytes(body)
+        if r.random() < 0.2 or (self.authenticates and r.random() < 0.5):
+            body = self.authenticated(body)
         source, destination = PEER_PORT, PORT
         if rarely > 0.99:
             source, destination = r.choice(((0, PORT), (PEER_PORT, 1), (r.getrandbits(16), PORT)))
         data = seal(source, destination, tag, body)
         return data[: r.randrange(len(data))] if 0.98 < rarely < 0.99 else data
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether the target takes user data only if it is authenticated."""
+        return self.association is not None and self.association.guarded
+
+    def authenticated(self, body: bytearray) -> bytearray:
+        """Put an AUTH chunk before it all, whose HMAC is right if there are keys."""
+        association = self.association
+        if association is None or association.authentication is None:
+            return bytearray(wire.auth_chunk(0, 3, bytes(32))) + body
+        key, algorithm = 0, self.random.choice((1, 3))
+        size = {1: 20, 3: 32}[algorithm]
+        blank = wire.auth_chunk(key, algorithm, bytes(size))
+        mac = association.authentication._mac(key, algorithm, blank + bytes(body))
+        assert mac is not None
+        return bytearray(wire.auth_chunk(key, algorithm, mac)) + body
 
     def mutate_chunks(self, chunks: list[bytes]) -> None:
         """Swap, repeat, drop, cut or add a chunk, or add a parameter to one."""
@@ -337,6 +425,11 @@ class Bench:
         r = self.random
         route = self.routes[0] if len(self.routes) == 1 else r.choice(self.routes)
         rarely = r.random()
+        association = self.association
+        if rarely > 0.95 and association is not None:  # one that it has now
+            remote = r.choice([*association.paths])
+            if (":" in remote) == (":" in route.remote):
+                return route._replace(remote=remote)
         if rarely < 0.02:
             return route._replace(remote=r.choice(("10.9.9.9", "fe80::1", "224.0.0.1", "0.0.0.0")))
         if rarely < 0.03:
@@ -361,7 +454,7 @@ class Bench:
         held, count = target.account.held, len(target.associations)
         gc.disable()
         started = time.thread_time()
-        target.receive_packet(data, route, self.now)
+        target.receive_packet(data, route, self.now, self.random.random() < 0.2)
         taken = time.thread_time() - started
         gc.enable()
         promised = 0.0005 + 0.0005 * len(data) / 1024 + 0.000002 * finished
@@ -405,6 +498,18 @@ class Bench:
                     stream, lifetime = r.randrange(association.outbound_streams), r.choice((0, 300))
                     info = ORDERED._replace(stream=stream, lifetime=lifetime)
                     target.send(id, bytes(r.choice((1, 500, 4000))), info, self.now)
+                if association.may_reconfigure() and r.random() < 0.3:
+                    kind = r.choice(list(ReconfigurationKind))
+                    streams = r.choice(((), (0,), (1, 2))) if kind < 15 else ()
+                    request = ReconfigurationRequest(kind, streams, 2 * (kind > 15))
+                    target.reconfigure(id, request, lambda result: None, self.now)
+        elif what < 0.11 and target.associations:
+            host = "10.0.0.99"
+            if host in target.addresses:
+                target.remove_address(host, self.now)
+            else:
+                target.add_address(host, self.now)
+            target.freed.clear()
         elif what < 0.17:
             deadline = target.next_deadline()
             if deadline is not None and r.random() < 0.5:
@@ -488,6 +593,9 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
         return
     parameters = association.parameters
     held = sum(map(cost_of, inbound._held_back)) + cost_of(inbound._open)
+    held += sum(map(cost_of, inbound._undecided or ()))
+    if inbound._reset is not None:
+        held += sum(map(cost_of, inbound._reset.held))
     for sorted_parts in (inbound._runs, inbound._waiting):
         numbers = [number for block in sorted_parts._numbers for number in block]
         assert numbers == sorted(set(numbers))
@@ -572,6 +680,10 @@ def check_timers(association: EngineAssociation) -> None:
             assert association.timers[T2] == never
     if association.state not in _MAY_SEND:
         return
+    if association.paths.stranded:  # all waits until an address is confirmed, or all have failed
+        beats = [path.heartbeat_deadline for path in association.paths.values()]
+        assert min(association.timers[PROBE], *beats) < never
+        return
     outbound = association.outbound
     for chunk in outbound.outstanding.values():
         if not chunk.acked and not chunk.message.abandoned:
@@ -584,6 +696,11 @@ def check_timers(association: EngineAssociation) -> None:
         assert outbound.outstanding or probed, "nothing sends what is queued"
     if association.state is StatusState.SHUTDOWN_PENDING:
         assert not outbound.empty
+    known = association.reconfiguration
+    if known is None or known._request is None or known._request.number < 0:
+        assert not outbound.waiting or outbound.outstanding or outbound.queue
+    else:
+        assert association.timers[RECONFIG] < never, "nothing repeats a request"
 
 
 # -- situations --------------------------------------------------------------------------------
@@ -766,12 +883,14 @@ SITUATIONS: list[tuple[Callable[[Bench], None], StatusState | None]] = [
 
 
 def benches(seed: int, make_engine: Callable[..., Engine] = Engine) -> list[Bench]:
-    """A plain bench, one with a small window, one with several addresses, one that interleaves."""
+    """A plain bench, one with a small window, one with several addresses, one whose engines take
+    most chunks only if they are authenticated, and one that interleaves."""
     return [
         Bench(seed, make_engine=make_engine),
         Bench(seed + 1, window=8000, make_engine=make_engine),
         Bench(seed + 2, homes=4, make_engine=make_engine),
-        Bench(seed + 3, window=8000, interleaving=True, make_engine=make_engine),
+        Bench(seed + 3, auth_chunks=(0, 3, 6, 10, 192), make_engine=make_engine),
+        Bench(seed + 4, window=8000, interleaving=True, make_engine=make_engine),
     ]
 
 

@@ -614,9 +614,9 @@ class WatchedEngine:
         self._watch(now)
         return arrivals
 
-    def receive_packet(self, data: bytes, route: Route, now: float) -> None:
+    def receive_packet(self, data: bytes, route: Route, now: float, marked: bool = False) -> None:
         self.addresses.arrived(data)
-        self.engine.receive_packet(data, route, now)
+        self.engine.receive_packet(data, route, now, marked)
         self.rules.arrived(data, now)
         self._watch(now)
 

@@ -59,16 +59,21 @@ class Simulation:
 
     def _transmit(self) -> None:
         for engine in self.engines:
-            for data, route, _, fragment in engine.packets_to_send():
-                sent = Sent(self.now, route, parsed(data), len(data), fragment)
+            for data, route, tos, fragment in engine.packets_to_send():
+                sent = Sent(self.now, route, parsed(data), len(data), fragment, tos)
                 self.sent.append(sent)
                 if not self.drop(sent):
                     header = struct.pack("!HH", *route[2:]) if self.encapsulated else b""
                     self.network.transmit(
-                        header + data, route.local, route.remote, self.now, fragment=fragment
+                        header + data,
+                        route.local,
+                        route.remote,
+                        self.now,
+                        fragment=fragment,
+                        tos=tos,
                     )
 
-    def _arrived(self, data: bytes, source: str, destination: str) -> None:
+    def _arrived(self, data: bytes, source: str, destination: str, marked: bool = False) -> None:
         engine = self.hosts.get(destination)
         if engine is None:
             return
@@ -76,7 +81,7 @@ class Simulation:
         if self.encapsulated:
             there, here = struct.unpack_from("!HH", data)
             route, data = Route(destination, source, here, there), data[4:]
-        engine.receive_packet(data, self.translate(route), self.now)
+        engine.receive_packet(data, self.translate(route), self.now, marked)
 
     def read(self) -> None:
         """Let the programs that read take what there is."""
@@ -94,7 +99,8 @@ class Simulation:
             return False
         self.now = max(self.now, earliest)
         for delivery in self.network.deliver(self.now):
-            self._arrived(delivery.data, delivery.source, delivery.destination)
+            marked = delivery.tos & 3 == 3
+            self._arrived(delivery.data, delivery.source, delivery.destination, marked)
         for engine in self.engines:
             engine.handle_timeout(self.now)
         self.read()

@@ -18,6 +18,7 @@ from ..support.scripted_peer import STATES, ScriptedPeer
 from .adversaries import (
     FLOODS,
     FORWARD_TSN,
+    RECONFIG,
     Camper,
     Crowd,
     Flood,
@@ -44,9 +45,9 @@ CAMPER, VICTIM, SERVER = "10.0.0.66", "10.0.0.7", "10.0.0.1"
 
 
 def peer_up() -> tuple[ScriptedPeer, EngineAssociation]:
-    """A peer whose association is up, with all streams."""
-    peer = ScriptedPeer()
-    peer.learn(peer.begin(parameters=[FORWARD_TSN], outbound_streams=65_535))
+    """A peer whose association is up, with all streams, and that is granted what it asks for."""
+    peer = ScriptedPeer(grants=7)
+    peer.learn(peer.begin(parameters=[FORWARD_TSN, RECONFIG], outbound_streams=65_535))
     peer.give(peer.cookie_echo())
     peer.events()
     return peer, peer.association

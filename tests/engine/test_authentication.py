@@ -22,7 +22,7 @@ from trio_sctp._values import (
     RemoteError,
 )
 
-from ..support.engines import FULL, Sent, ends, info, payloads
+from ..support.engines import B2, FULL, Sent, ends, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
 
@@ -129,15 +129,16 @@ def key_changes(peer: ScriptedPeer) -> list[tuple[int, int, int]]:
 def test_what_an_init_offers_by_default() -> None:
     init = ScriptedPeer().connect()
     offered = [p for p in init.parameters if p.type in ASKED]
-    assert [p.type for p in offered] == [ParameterType.RANDOM, ParameterType.HMAC_ALGORITHMS]
+    assert [p.type for p in offered] == sorted(ASKED)
     assert len(offered[0].value) == 32
-    assert offered[1].value == bytes.fromhex("0003 0001")
+    assert offered[1].value == bytes([128, 193])  # of addresses that change (RFC 5061)
+    assert offered[2].value == bytes.fromhex("0003 0001")
 
 
 def test_what_an_init_offers_that_wants_chunks_authenticated() -> None:
     peer = ScriptedPeer(auth_chunks=(SACK, DATA), hmac_algorithms=(SHA_1,))
     offered = {p.type: p.value for p in peer.connect().parameters}
-    assert offered[ParameterType.CHUNK_LIST] == bytes([DATA, SACK])
+    assert offered[ParameterType.CHUNK_LIST] == bytes([DATA, SACK, 128, 193])
     assert offered[ParameterType.HMAC_ALGORITHMS] == bytes.fromhex("0001")
 
 
@@ -679,3 +680,47 @@ def test_nothing_is_lost_or_added_on_a_bad_network(chunks: tuple[int, ...]) -> N
     assert payloads(pair.events[pair.a]) == messages
     assert [end.state for end in ends(pair.events[pair.a])] == [AssociationState.SHUTDOWN_COMP]
     assert not any(isinstance(e, RemoteError) for e in pair.events[pair.a])
+
+
+def test_what_is_for_another_address_takes_no_room_from_a_retransmission() -> None:
+    """It would have an AUTH chunk, but in another packet."""
+    peer = AuthPeer(offer([ABORT]))
+    peer.offered.append(wire.address_parameter(B2))
+    peer.accept_it()
+    peer.send(bytes(FULL))
+    peer.now += 1.0  # T3-rtx expires, and the other address is to be probed
+    peer.engine.handle_timeout(peer.now)
+    sent = [packet.kinds for packet in peer.take()]
+    assert [wire.Data] in sent, sent
+    assert [wire.Heartbeat] in sent, sent
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_keys_change_while_packets_are_lost_and_overtake_each_other(seed: int) -> None:
+    """Each end introduces a key, uses it, and forgets the one before when the peer does not need it
+    any more; nothing is lost, and all is in order."""
+    link = {"loss": 0.3, "duplication": 0.1, "reordering": 0.3, "delay": 0.01, "reorder_delay": 0.1}
+    both = {"auth_chunks": (DATA, SACK, HEARTBEAT), "rto_max": 2.0, "association_max_retrans": 100}
+    pair = Pair(seed=seed, both=both)
+    for name, value in link.items():
+        for source, destination in ("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1"):
+            setattr(pair.network.link(source, destination), name, value)
+    messages: list[bytes] = []
+    for key in range(1, 8):
+        ends_of_it = pair.association.parameters, pair.other.parameters
+        for parameters in ends_of_it:
+            parameters.shared_keys = parameters.shared_keys.set(key, bytes([key]) * 9)
+        for parameters in ends_of_it if key % 2 else ends_of_it[::-1]:
+            for _ in range(3):
+                messages.append(b"%d" % len(messages) * 200)
+                pair.send(messages[-1])
+                pair.answer(messages[-1])
+                pair.run(0.05)
+            parameters.shared_keys = parameters.shared_keys.activate(key)
+        pair.run_until(lambda: pair.association.outbound.empty and pair.other.outbound.empty)
+        pair.run(0.5)  # what was sent with the old key has arrived, or is lost
+        for parameters in ends_of_it:
+            parameters.shared_keys = parameters.shared_keys.delete(key - 1)
+    pair.read()
+    assert payloads(pair.events[pair.a]) == messages
+    assert payloads(pair.events[pair.b]) == messages

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from trio_sctp._engine import wire
-from trio_sctp._engine.path_mtu import RAISE_AFTER
 
 from ..support.engines import B2, PEER_PORT, A, Sent, info, payloads
 from ..support.scripted_peer import ScriptedPeer
@@ -75,8 +74,15 @@ def test_lost_probes_say_nothing_of_congestion_or_of_the_path() -> None:
     assert (pair.path().error_count, pair.association.error_count) == (0, 0)
 
 
-def test_a_search_is_repeated_after_ten_minutes_of_use() -> None:
+@pytest.mark.parametrize(("interval", "seconds"), [(None, 600.0), (5.0, 150.0)])
+def test_a_search_is_repeated_after_30_intervals_of_use(
+    interval: float | None, seconds: float
+) -> None:
+    """Ten minutes unless an interval is set (RFC 8899 section 5.1.1)."""
     pair = discovering(1300)
+    search = pair.path().search
+    assert search is not None
+    search.interval = interval or search.interval
     pair.send(bytes(20_000))
     pair.run(60.0)
     found, count = pair.path().mtu, len(probes(pair.sent))
@@ -84,7 +90,7 @@ def test_a_search_is_repeated_after_ten_minutes_of_use() -> None:
     pair.send(bytes(20_000))
     pair.run(10.0)
     assert (pair.path().mtu, len(probes(pair.sent))) == (found, count)
-    pair.run(RAISE_AFTER)
+    pair.run(seconds)
     assert len(probes(pair.sent)) == count
     pair.send(bytes(20_000))
     pair.run(10.0)

@@ -59,6 +59,8 @@ LINKS = st.fixed_dictionaries(
         "corruption": st.floats(0.0, 0.2),
         "delay": st.sampled_from([0.001, 0.05, 0.2]),
         "jitter": st.sampled_from([0.0, 0.02]),
+        "bandwidth": st.sampled_from([5e5, 5e6]),
+        "marking": st.sampled_from([0, 3]),
     }
 )
 FIELDS = st.fixed_dictionaries(
@@ -68,6 +70,7 @@ FIELDS = st.fixed_dictionaries(
         "potentially_failed": st.booleans(),
         "sack_frequency": st.sampled_from([1, 2, 4]),
         "no_delay": st.booleans(),
+        "ecn": st.booleans(),
         "path_mtu_discovery": st.booleans(),
         "interleaving": st.booleans(),
         "scheduler": st.sampled_from(Scheduler),

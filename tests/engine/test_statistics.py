@@ -25,11 +25,11 @@ class Watched(Pair):
         self.arrived: dict[str, list[wire.Packet]] = {A: [], B: []}
         super().__init__(seed=seed, link=link)
 
-    def _arrived(self, data: bytes, source: str, destination: str) -> None:
+    def _arrived(self, data: bytes, source: str, destination: str, marked: bool = False) -> None:
         packet = parsed(data)
         if type(packet.chunks[0]) is not wire.Init:  # there is no association yet
             self.arrived[destination].append(packet)
-        super()._arrived(data, source, destination)
+        super()._arrived(data, source, destination, marked)
 
     def truth(self, address: str) -> dict[str, int]:
         """What the host with this address should have counted, from the wire."""

@@ -15,7 +15,7 @@ import pytest
 from trio_sctp._engine import Engine, Parameters, Route, wire
 from trio_sctp._engine.wire import Cause, ChunkType, ParameterType, Tlv
 from trio_sctp._options import StatusState
-from trio_sctp._values import SendInfo
+from trio_sctp._values import ReconfigurationKind, ReconfigurationRequest, SendInfo
 from trio_sctp.testing import Network
 
 CLIENT, SERVER = 1000, 2000
@@ -61,8 +61,8 @@ class Session:
         end = self.now + seconds
         while True:
             for engine in (self.client, self.server):
-                for data, route, *_ in engine.packets_to_send():
-                    self.network.transmit(data, route.local, route.remote, self.now)
+                for data, route, tos, _ in engine.packets_to_send():
+                    self.network.transmit(data, route.local, route.remote, self.now, tos=tos)
             times = [
                 self.network.next_deadline(),
                 self.client.next_deadline(),
@@ -73,9 +73,9 @@ class Session:
                 self.now = end
                 return
             self.now = max(self.now, earliest)
-            for data, source, destination, _ in self.network.deliver(self.now):
+            for data, source, destination, _, tos in self.network.deliver(self.now):
                 engine = self.client if destination in self.client.addresses else self.server
-                engine.receive_packet(data, Route(destination, source), self.now)
+                engine.receive_packet(data, Route(destination, source), self.now, tos & 3 == 3)
             self.client.handle_timeout(self.now)
             self.server.handle_timeout(self.now)
 
@@ -265,6 +265,96 @@ def encapsulated(session: Session) -> None:
     session.run()
 
 
+def marked(session: Session) -> None:
+    """Send on a link whose router marks packets (RFC 3168)."""
+    for engine in session.client, session.server:
+        engine.parameters.ecn = True
+    link = session.network.link(CLIENT_HOSTS[0], SERVER_HOSTS[0])
+    link.bandwidth, link.marking = 1e6, 0
+    id = session.connect()
+    for _ in range(20):
+        session.send(id, bytes(1000))
+    session.run(5.0)
+
+
+def authenticated(session: Session) -> None:
+    """Authenticate all that can be, with both algorithms, and answer one that was not offered."""
+    for algorithms in (1,), (3, 1):
+        for engine in session.client, session.server:
+            engine.parameters.hmac_algorithms = algorithms
+            engine.parameters.auth_chunks = (0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 192)
+        transfer(session)
+    session.connect()
+    session.forge(wire.auth_chunk(0, 9, bytes(20)))
+
+
+def addresses(session: Session) -> None:
+    """Add and delete addresses, and refuse that (RFC 5061)."""
+    session.client.addresses[:] = CLIENT_HOSTS[:1]
+    id = session.connect()
+    for host in "192.0.2.11", "2001:db8::11":
+        session.client.add_address(host, session.now)
+    session.client.ask_for_primary(id, "192.0.2.11", session.now)
+    session.client.remove_address(CLIENT_HOSTS[0], session.now)
+    session.run(10.0)
+    (association,) = session.server.associations.values()
+    assert list(association.paths) == ["192.0.2.11", "2001:db8::11"]
+    session.forget()
+
+    session.client.addresses[:] = CLIENT_HOSTS[:1]
+    for engine in session.client, session.server:
+        engine.parameters.authentication = False
+        engine.parameters.asconf_without_auth = True
+        engine.parameters.max_peer_addresses = 2
+    session.connect()
+    (association,) = session.server.associations.values()
+    changes = association.changes
+    assert changes is not None
+    own = wire.address_parameter(CLIENT_HOSTS[0])
+    add, delete = wire.AsconfParameter.ADD_ADDRESS, wire.AsconfParameter.DELETE_ADDRESS
+    for serial, (kind, host) in enumerate(
+        [
+            (delete, CLIENT_HOSTS[0]),
+            (add, "192.0.2.12"),
+            (delete, CLIENT_HOSTS[0]),
+            (add, "192.0.2.13"),
+            (add, "127.0.0.1"),
+            (add, "224.0.0.1"),
+            (0xC0CC, "192.0.2.14"),
+        ],
+        session.client.associations[1].outbound.next_tsn,
+    ):
+        request = Tlv(kind, bytes(4) + wire.tlv(*wire.address_parameter(host)))
+        session.forge(wire.asconf_chunk(serial, own, [request]))
+    session.forge(wire.asconf_ack_chunk(association.outbound.next_tsn))
+
+
+def reconfigured(session: Session) -> None:
+    """Reset and add streams in all ways, with loss, and refuse that (RFC 6525)."""
+    for grants in 7, 0:
+        session.client.parameters.grants = session.server.parameters.grants = grants
+        id = session.connect()
+        link = session.network.link(CLIENT_HOSTS[0], SERVER_HOSTS[0])
+        link.loss = 0.1
+        for kind, streams, added in (
+            (ReconfigurationKind.RESET_OUTGOING, (), 0),
+            (ReconfigurationKind.RESET_OUTGOING, (1, 2, 3), 0),
+            (ReconfigurationKind.RESET_INCOMING, (1,), 0),
+            (ReconfigurationKind.RESET_INCOMING, (), 0),
+            (ReconfigurationKind.RESET_ASSOCIATION, (), 0),
+            (ReconfigurationKind.ADD_OUTGOING, (), 5),
+            (ReconfigurationKind.ADD_INCOMING, (), 5),
+        ):
+            session.send(id, bytes(3000), stream=1)
+            request = ReconfigurationRequest(kind, streams, added)
+            session.client.reconfigure(id, request, lambda result: None, session.now)
+            session.run(5.0)
+        link.loss = 0.0
+        session.run(60.0)
+        session.forge(wire.chunk(ChunkType.RE_CONFIG, b"nonsense"))
+        session.forget()
+
+
 SESSIONS: dict[Callable[[Session], None], set[int]] = {
     transfer: set(),
     errors: {Cause.INVALID_STREAM, Cause.UNRECOGNIZED_CHUNK, Cause.USER_INITIATED_ABORT},
@@ -277,9 +367,12 @@ SESSIONS: dict[Callable[[Session], None], set[int]] = {
         Cause.MISSING_PARAMETER,
     },
     first_data: set(),
+    authenticated: {Cause.UNSUPPORTED_HMAC},
     out_of_the_blue: set(),
     late_cookies: {Cause.STALE_COOKIE, Cause.COOKIE_WHILE_SHUTTING_DOWN},
     encapsulated: {Cause.RESTART_WITH_NEW_ENCAPSULATION_PORT},
+    marked: set(),
+    reconfigured: {Cause.PROTOCOL_VIOLATION},
 }
 """What happens in a session, and the error causes that appear in it."""
 
@@ -301,9 +394,12 @@ CHUNKS: dict[Callable[[Session], None], set[int]] = {
     errors: {ChunkType.ERROR, ChunkType.ABORT},
     aborts: {ChunkType.ABORT},
     first_data: {ChunkType.COOKIE_ECHO, ChunkType.DATA, ChunkType.PAD},
+    authenticated: {ChunkType.AUTH, ChunkType.DATA, ChunkType.ERROR},
     out_of_the_blue: {ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE},
     late_cookies: {ChunkType.ERROR},
     encapsulated: {ChunkType.ABORT},
+    marked: {ChunkType.ECNE, ChunkType.CWR},
+    reconfigured: {ChunkType.RE_CONFIG, ChunkType.DATA, ChunkType.ERROR},
 }
 
 

@@ -82,6 +82,7 @@ def bare(chunk: bytes) -> bytes:
     return chunk[: length_of(chunk)]
 
 
+ADDRESSES = st.ip_addresses().map(lambda address: wire.address_parameter(str(address)))
 FLAGS = "last", "first", "unordered", "immediate"
 PAIRS = st.lists(st.tuples(U16, U16), max_size=6)
 NOT_KNOWN = U8.filter(lambda kind: kind not in set(wire.ChunkType))
@@ -110,7 +111,15 @@ KINDS: dict[str, st.SearchStrategy[tuple[wire.Chunk, bytes]]] = {
     "FORWARD TSN": st.tuples(U32, PAIRS).map(
         lambda fields: (wire.ForwardTsn(*fields), wire.forward_tsn_chunk(*fields))
     ),
+    "ASCONF": st.tuples(U32, ADDRESSES, OPTIONS).map(
+        lambda fields: (wire.Asconf(*fields), wire.asconf_chunk(*fields))
+    ),
+    "ASCONF ACK": st.tuples(U32, OPTIONS).map(
+        lambda fields: (wire.AsconfAck(*fields), wire.asconf_ack_chunk(*fields))
+    ),
     "RE-CONFIG": reconfigs(),
+    "ECNE": U32.map(lambda tsn: (wire.Ecne(tsn), wire.ecne_chunk(tsn))),
+    "CWR": U32.map(lambda tsn: (wire.Cwr(tsn), wire.cwr_chunk(tsn))),
     "unknown": st.tuples(NOT_KNOWN, VALUES, U8).map(
         lambda f: (wire.UnknownChunk(f[0], bare(wire.chunk(*f))), wire.chunk(*f))
     ),
@@ -199,6 +208,26 @@ def test_an_unknown_parameter_is_reported_whole(kind: int, value: bytes) -> None
     assert wire.parse_tlvs_untrusted(report.value) == [Tlv(kind, value)]
 
 
+@given(U16, U16, VALUES, st.lists(CHUNKS, max_size=3), st.lists(CHUNKS, max_size=3))
+def test_an_auth_chunk_covers_itself_without_its_hmac_and_all_that_follows(
+    key: int,
+    hmac: int,
+    mac: bytes,
+    before: list[tuple[wire.Chunk, bytes]],
+    behind: list[tuple[wire.Chunk, bytes]],
+) -> None:
+    """RFC 4895 section 6.2."""
+    rest = b"".join(built for _, built in behind)
+    first = b"".join(built for _, built in before)
+    packet = parsed(first + wire.auth_chunk(key, hmac, mac) + rest)
+    auth = packet.chunks[len(before)]
+    assert isinstance(auth, wire.Auth)
+    assert (auth.key, auth.hmac, auth.mac) == (key, hmac, mac)
+    assert auth.covered == wire.auth_chunk(key, hmac, bytes(len(mac))) + rest
+    kinds = [*(built[0] for _, built in before), 15, *(built[0] for _, built in behind)]
+    assert wire.chunk_types_untrusted(auth.packet) == kinds
+
+
 # -- the wire ----------------------------------------------------------------------------------
 
 
@@ -236,9 +265,11 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         14: "SHUTDOWN_COMPLETE",
         15: "AUTH",  # RFC 4895 section 4.1
         64: "I_DATA",  # RFC 8260 section 5.1
+        128: "ASCONF_ACK",  # RFC 5061 section 4.1
         130: "RE_CONFIG",  # RFC 6525 section 3.1
         132: "PAD",  # RFC 4820 section 3
         192: "FORWARD_TSN",  # RFC 3758 section 3.2
+        193: "ASCONF",  # RFC 5061 section 4.1
         194: "I_FORWARD_TSN",  # RFC 8260 section 5.2
     },
     wire.ParameterType: {
@@ -286,6 +317,20 @@ NUMBERS: dict[type[enum.IntEnum], dict[int, str]] = {
         13: "PROTOCOL_VIOLATION",
         14: "RESTART_WITH_NEW_ENCAPSULATION_PORT",  # RFC 6951 section 5.3
         0x0105: "UNSUPPORTED_HMAC",  # RFC 4895 section 4.1
+        # RFC 5061 section 4.3
+        0xA0: "DELETE_LAST_ADDRESS",
+        0xA1: "RESOURCE_SHORTAGE",
+        0xA2: "DELETE_SOURCE_ADDRESS",
+        0xA3: "ILLEGAL_ASCONF_ACK",
+        0xA4: "NO_AUTHORIZATION",
+    },
+    wire.AsconfParameter: {
+        # RFC 5061 section 4.2
+        0xC001: "ADD_ADDRESS",
+        0xC002: "DELETE_ADDRESS",
+        0xC003: "ERROR",
+        0xC004: "SET_PRIMARY",
+        0xC005: "SUCCESS",
     },
 }
 
@@ -341,8 +386,12 @@ _VALUES = (
     wire.ForwardTsn,
     wire.Auth,
     wire.Reconfig,
+    wire.Ecne,
+    wire.Cwr,
     wire.UnknownChunk,
     wire.BadChunk,
+    wire.Asconf,
+    wire.AsconfAck,
 )
 
 

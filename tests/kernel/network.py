@@ -50,6 +50,12 @@ class Network:
             _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 100%")
         self._cut.add(link)
 
+    def mark(self, link: int) -> None:
+        """Mark a third of the packets on a link, to say that there is congestion (RFC 3168)."""
+        for host in HOSTS:
+            _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 33% ecn")
+        self._cut.add(link)
+
     def slow(self, link: int, milliseconds: int) -> None:
         """Delay what is sent on a link, in either direction."""
         for host in HOSTS:
@@ -65,7 +71,7 @@ class Network:
     def sysctl(self, name: str, value: int) -> None:
         """Set one of `SYSCTLS` on both hosts."""
         for host in HOSTS:
-            _set_sysctls(host, {name: value})
+            set_sysctls(host, {name: value})
         self._set.add(name)
 
     def mend(self) -> None:
@@ -86,7 +92,8 @@ def _run(command: str) -> None:
     subprocess.run(command.split(), check=True)
 
 
-def _set_sysctls(host: str, values: dict[str, int]) -> None:
+def set_sysctls(host: str, values: dict[str, int]) -> None:
+    """Set sysctls of SCTP on one host."""
     # /proc/sys shows those of the network namespace that looks at it.
     commands = ";".join(f"echo {value} > {name}" for name, value in values.items())
     script = f"set -e; cd /proc/sys/net/sctp; {commands}"
@@ -113,7 +120,7 @@ def network(links: int = 2) -> Iterator[Network]:
             subprocess.run(
                 ["ip", "-n", host, "-batch", "-"], input="\n".join(batch).encode(), check=True
             )
-            _set_sysctls(host, SYSCTLS)
+            set_sysctls(host, SYSCTLS)
         yield result
     finally:
         for host in HOSTS:

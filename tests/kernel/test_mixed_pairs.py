@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -27,10 +28,12 @@ from trio_sctp import (
     AssociationLost,
     AssociationState,
     ConnectFailed,
+    EnableStreamReset,
     Endpoint,
     EventSubscription,
     PathState,
     ReceiveBuffer,
+    ReconfigurationFailed,
     RtoInfo,
     SendBuffer,
     SenderDry,
@@ -67,11 +70,12 @@ class Pair(NamedTuple):
     server: StackUnderTest
 
     def channels(
-        self,
+        self, *options: trio_sctp.Option
     ) -> AbstractAsyncContextManager[tuple[AssociationChannel, AssociationChannel]]:
         """Both ends of an association."""
+        all_options = [*OPTIONS, *options]
         return self.server.channels(
-            client_stack=self.client, client_options=OPTIONS, server_options=OPTIONS
+            client_stack=self.client, client_options=all_options, server_options=all_options
         )
 
     @asynccontextmanager
@@ -144,6 +148,91 @@ async def test_streams_ppids_and_order(pair: Pair) -> None:
             for stream in range(sender.outbound_streams):
                 numbers = [m.ssn for m in received if m.stream == stream and not m.unordered]
                 assert numbers == [0, 1]
+
+
+# -- streams that begin again, and more of them (RFC 6525) -------------------------------------
+
+GRANTED = EnableStreamReset(streams=True, association=True, changes=True)
+
+
+async def exchange(client: AssociationChannel, server: AssociationChannel, ssn: int) -> None:
+    """Send a message on a stream each way, which has this stream sequence number."""
+    for sender, receiver in ((client, server), (server, client)):
+        await sender.send(b"x", stream=3)
+        assert (await receiver.receive()).ssn == ssn
+
+
+async def test_streams_are_reset(pair: Pair) -> None:
+    async with pair.channels(GRANTED) as (client, server):
+        await exchange(client, server, 0)
+        for asking, other in ((client, server), (server, client)):
+            await asking.reset_streams(outgoing=[3], incoming=[3])
+            await exchange(client, server, 0)
+            await exchange(client, server, 1)
+            await asking.reset_streams(
+                outgoing=range(asking.outbound_streams), incoming=range(other.outbound_streams)
+            )
+            await exchange(client, server, 0)
+
+
+async def test_streams_are_reset_between_many_messages(pair: Pair) -> None:
+    async def send(channel: AssociationChannel) -> None:
+        for number in range(200):
+            if number % 50 == 25:
+                await channel.reset_streams(outgoing=[1])
+            await channel.send(b"%d" % number * 500, stream=1)
+
+    async with pair.channels(GRANTED) as channels:
+        for sender, receiver in (channels, channels[::-1]):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send, sender)
+                got = [await receiver.receive() for _ in range(200)]
+            assert [one.data for one in got] == [b"%d" % number * 500 for number in range(200)]
+            assert [one.ssn for one in got] == [
+                *range(25),
+                *[number % 50 for number in range(150)],
+                *range(25),
+            ]
+
+
+async def test_the_association_is_reset(pair: Pair) -> None:
+    async with pair.channels(GRANTED) as (client, server):
+        for asking in (client, server):
+            await exchange(client, server, 0)
+            await client.wait_sent()
+            await server.wait_sent()
+            await asking.reset_association()
+        await exchange(client, server, 0)
+        await exchange(client, server, 1)
+
+
+async def test_streams_are_added(pair: Pair) -> None:
+    async with pair.channels(GRANTED) as (client, server):
+        before = client.outbound_streams, client.inbound_streams
+        for number, asking in enumerate((client, server)):
+            await asking.add_streams(outgoing=1, incoming=1)
+            await exchange(client, server, number)  # behind the events that tell of it
+        for one in (client, server):
+            assert (one.outbound_streams, one.inbound_streams) == (before[0] + 2, before[1] + 2)
+        for sender, receiver in ((client, server), (server, client)):
+            await sender.send(b"new", stream=sender.outbound_streams - 1)
+            assert (await receiver.receive()).stream == sender.outbound_streams - 1
+
+
+async def test_requests_that_are_not_granted(pair: Pair) -> None:
+    async with pair.channels() as (client, server):
+        for asking in (client, server):
+            for call in (
+                partial(asking.reset_streams, outgoing=[1]),
+                partial(asking.reset_streams, incoming=[1]),
+                asking.reset_association,
+                partial(asking.add_streams, outgoing=1),
+                partial(asking.add_streams, incoming=1),
+            ):
+                with pytest.raises(ReconfigurationFailed) as failed:
+                    await call()
+                assert failed.value.denied
+        await exchange(client, server, 0)
 
 
 async def test_a_listener_with_two_clients(pair: Pair) -> None:

@@ -16,12 +16,19 @@ import pytest
 import trio
 
 from trio_sctp import (
+    ActiveKey,
     Association,
     AssociationChange,
     AssociationState,
+    AuthChunks,
+    AuthenticationChange,
+    AuthenticationState,
+    AuthKey,
     ConnectFailed,
     Endpoint,
     EventSubscription,
+    HmacAlgorithm,
+    HmacAlgorithms,
     Linger,
     Message,
     Option,
@@ -36,6 +43,7 @@ from trio_sctp import (
     open_endpoint,
 )
 from trio_sctp._engine import Engine, Parameters, wire
+from trio_sctp._engine.keys import EMPTY_KEY
 from trio_sctp._values import FailedFragment
 
 from ..support.udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
@@ -636,3 +644,102 @@ async def test_set_up_and_shutdown_in_spite_of_loss(role: str) -> None:
         assert change.state is AssociationState.SHUTDOWN_COMP
     set_up = {"Init", "InitAck", "CookieEcho", "CookieAck"}
     assert lost == set_up | {"Shutdown", "ShutdownAck", "ShutdownComplete"}
+
+
+# -- authentication (RFC 4895) ---
+
+EVERYTHING = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+"""The types of all chunks that may be authenticated."""
+SECRET = b"what both of them know"
+
+
+@pytest.mark.parametrize("algorithm", HmacAlgorithm)
+@pytest.mark.parametrize("types", [[0], [0, 3], EVERYTHING], ids=["DATA", "DATA, SACK", "all"])
+@pytest.mark.parametrize("role", ROLES)
+async def test_authenticated_chunks(role: str, types: list[int], algorithm: HmacAlgorithm) -> None:
+    """In both directions, with a shared key and each algorithm, while packets are lost."""
+    algorithms = [algorithm, *(one for one in HmacAlgorithm if one is not algorithm)]
+    options = [
+        *BUFFERS,
+        AuthChunks(types),
+        HmacAlgorithms(algorithms),
+        AuthKey(5, SECRET),
+        ActiveKey(5),
+    ]
+    keys = EMPTY_KEY.set(5, SECRET).activate(5)
+    async with associated(
+        role,
+        options=options,
+        auth_chunks=tuple(types),
+        shared_keys=keys,
+        hmac_algorithms=tuple(int(one) for one in algorithms),
+    ) as (carrier, id, endpoint, association):
+        chance = random.Random(1)
+        carrier.lose = lambda packet, outbound: chance.random() < 0.05
+        for size in SIZES[:6]:
+            data = random.Random(size).randbytes(size)
+            await carrier.send(id, data)
+            assert (await kernel_receives(endpoint)).data == data
+            await association.send(data)
+            assert (await carrier.expect(Message)).data == data
+        carrier.lose = lambda packet, outbound: False
+        for outbound in True, False:
+            auths = carrier.chunks(wire.Auth, outbound=outbound)
+            assert {(auth.key, auth.hmac) for auth in auths} == {(5, algorithm)}
+        carrier.shutdown(id)
+        assert (await association.wait_ended()).graceful
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.SHUTDOWN_COMP
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_keys_change_while_messages_are_exchanged(role: str) -> None:
+    options = [
+        *BUFFERS,
+        EventSubscription(authentication_event=True),
+        AuthChunks([0]),
+        AuthKey(1, b"first"),
+        ActiveKey(1),
+    ]
+    keys = EMPTY_KEY.set(1, b"first").activate(1)
+    async with associated(
+        role, options=options, auth_chunks=(0,), shared_keys=keys, report_keys=True
+    ) as (carrier, id, endpoint, association):
+        own = carrier.engine.associations[id].parameters
+        for key in 2, 3:
+            secret = b"secret %d" % key
+            association.set_option(AuthKey(key, secret))
+            own.shared_keys = own.shared_keys.set(key, secret)
+            association.set_option(ActiveKey(key))
+            await association.send(b"new from the kernel")
+            change = await carrier.expect(AuthenticationChange)
+            assert change.keynumber == key
+            assert change.indication is AuthenticationState.NEW_KEY
+            assert (await carrier.expect(Message)).data == b"new from the kernel"
+            own.shared_keys = own.shared_keys.activate(key)
+            await carrier.send(id, b"new from the engine")
+            message = await endpoint.receive()
+            while isinstance(message, AuthenticationChange):
+                message = await endpoint.receive()
+            assert isinstance(message, Message)
+            own.shared_keys = own.shared_keys.delete(key - 1)
+
+
+async def test_a_kernel_with_another_secret_is_not_heard() -> None:
+    options = [*BUFFERS, AuthChunks([0]), AuthKey(1, b"a guess"), ActiveKey(1)]
+    keys = EMPTY_KEY.set(1, SECRET).activate(1)
+    async with associated(options=options, auth_chunks=(0,), shared_keys=keys) as (
+        carrier,
+        id,
+        endpoint,
+        association,
+    ):
+        await association.send(b"wrong")
+        await carrier.send(id, b"wrong, too")
+        association.set_option(ActiveKey(0))
+        await association.send(b"right", unordered=True)
+        assert (await carrier.expect(Message)).data == b"right"
+        own = carrier.engine.associations[id].parameters
+        own.shared_keys = own.shared_keys.activate(0)
+        await carrier.send(id, b"right", unordered=True)
+        assert (await kernel_receives(endpoint)).data == b"right"

@@ -12,7 +12,7 @@ import trio
 
 from trio_sctp._engine import Parameters, Route, wire
 from trio_sctp._engine.path import Path
-from trio_sctp._engine.path_mtu import MAX_PROBES, RAISE_AFTER
+from trio_sctp._engine.path_mtu import MAX_PROBES, RAISE_INTERVALS
 from trio_sctp._engine.wire import ChunkType
 from trio_sctp._userland.userland import Userland
 
@@ -148,7 +148,7 @@ def test_a_path_that_has_become_wider_is_found_out_later() -> None:
     search.run(60.0)
     assert 1300 - PRECISION <= search.found <= 1300
     search.passes(1492)
-    search.run(RAISE_AFTER)
+    search.run(RAISE_INTERVALS * Parameters().probe_interval)
     search.send()
     search.run(60.0)
     assert 1492 - PRECISION <= search.found <= 1492
@@ -184,7 +184,7 @@ def test_if_the_base_size_gets_lost_smaller_ones_are_tried() -> None:
     search.run(60.0)
     assert 700 - PRECISION <= search.found <= 700
     search.passes(ETHERNET)
-    search.run(RAISE_AFTER)
+    search.run(RAISE_INTERVALS * Parameters().probe_interval)
     search.send()
     search.run(5.0)
     assert search.found == ETHERNET

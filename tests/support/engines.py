@@ -47,13 +47,17 @@ def info(
 
 
 class Sent(NamedTuple):
-    """A packet that left an engine; `fragment` says that IP may fragment it."""
+    """A packet that left an engine; `fragment` says that IP may fragment it.
+
+    The two lowest bits of `tos` are 2 if routers may mark it.
+    """
 
     time: float
     route: Route
     packet: wire.Packet
     size: int
     fragment: bool = False
+    tos: int = 0
 
     @property
     def tag(self) -> int:

@@ -30,7 +30,7 @@ from trio_sctp import (
 )
 from trio_sctp._options import EVENTS, Option, PathState, PeerAddressInfo
 from trio_sctp._stack import Interruptible, StackSocket
-from trio_sctp._values import Address, Arrival, SendInfo
+from trio_sctp._values import Address, Arrival, ReconfigurationRequest, SendInfo
 
 T = TypeVar("T", bound=Option)
 F = TypeVar("F", Endpoint, Listener, AssociationChannel)
@@ -241,6 +241,11 @@ class FakeSocket:
     def ping(
         self, association_id: int, address: Address | None, answered: Callable[[float], None]
     ) -> Callable[[], None]:
+        raise AssertionError("no test of this stack calls that")
+
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
         raise AssertionError("no test of this stack calls that")
 
     def statistics(self, association_id: int) -> AssociationStatistics:

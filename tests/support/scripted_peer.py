@@ -90,14 +90,23 @@ class ScriptedPeer:
         return wire.seal(PEER_PORT, PORT, self.their_tag if tag is None else tag, chunks)
 
     def give(
-        self, *chunks: bytes, tag: int | None = None, route: Route | None = None
+        self,
+        *chunks: bytes,
+        tag: int | None = None,
+        route: Route | None = None,
+        marked: bool = False,
     ) -> list[Sent]:
-        """Send one packet with these chunks; returns what the engine answers at once."""
-        return self.give_raw(self.packet(*chunks, tag=tag), route)
+        """Send one packet with these chunks; returns what the engine answers at once.
 
-    def give_raw(self, data: bytes, route: Route | None = None) -> list[Sent]:
+        ``marked`` says that a router has marked it.
+        """
+        return self.give_raw(self.packet(*chunks, tag=tag), route, marked=marked)
+
+    def give_raw(
+        self, data: bytes, route: Route | None = None, *, marked: bool = False
+    ) -> list[Sent]:
         """Send a packet as it is; returns what the engine answers at once."""
-        self.engine.receive_packet(data, route or self.route, self.now)
+        self.engine.receive_packet(data, route or self.route, self.now, marked)
         return self.take()
 
     def route_from(self, remote: str) -> Route:
@@ -107,7 +116,7 @@ class ScriptedPeer:
     def take(self) -> list[Sent]:
         """Take the packets that leave the engine now; they have to be well-formed."""
         left = []
-        for data, route, _, fragment in self.engine.packets_to_send():
+        for data, route, tos, fragment in self.engine.packets_to_send():
             packet = parsed(data)
             assert packet.source_port == self.engine.port
             assert not packet.truncated
@@ -116,7 +125,7 @@ class ScriptedPeer:
                 assert not isinstance(chunk, wire.BadChunk)
                 # PAD fills packets that probe the path MTU; receivers need not know it.
                 assert not isinstance(chunk, wire.UnknownChunk) or chunk.type == ChunkType.PAD
-            left.append(Sent(self.now, route, packet, len(data), fragment))
+            left.append(Sent(self.now, route, packet, len(data), fragment, tos))
         self.sent += left
         return left
 

@@ -28,12 +28,17 @@ class UdpProxy:
         """Whether to lose a packet, given it and whether it goes to the server."""
         self.hold: Callable[[bytes, bool], bool] = lambda packet, outbound: False
         """Whether the next packet overtakes a packet, given the same."""
+        self.passed: list[bytes] = []
         self.lost = self.overtaken = 0
         self._outer = outer
         self._inner = inner
         self._server = (HOST, server)
         self._client: tuple[str, int] | None = None
         self._held: dict[bool, list[bytes]] = {True: [], False: []}
+
+    def mark(self) -> None:
+        """Have all packets to the server look as if there was congestion (RFC 3168)."""
+        self._inner.setsockopt(trio.socket.IPPROTO_IP, trio.socket.IP_TOS, 3)
 
     async def to_server(self) -> None:
         while True:
@@ -55,6 +60,7 @@ class UdpProxy:
         if self.lose(packet, outbound):
             self.lost += 1
             return []
+        self.passed.append(packet)
         if not self._held[outbound] and self.hold(packet, outbound):
             self._held[outbound].append(packet)
             return []

@@ -102,7 +102,8 @@ UNKNOWN_TO_GEN_SCTP = {
     *("Interleaving", "StreamScheduler", "StreamPriority"),
     # RFC 6458, and Linux.
     *("Context", "MaxBurst", "PartialDeliveryPoint", "FragmentInterleave", "AssociationCount"),
-    *("AutoAsconf", "AsconfSupported", "ReconfigSupported", "EcnSupported"),
+    *("AutoAsconf", "AsconfSupported", "AsconfWithoutAuth", "ReconfigSupported"),
+    *("EcnSupported", "EnableStreamReset"),
 }
 
 

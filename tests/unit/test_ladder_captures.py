@@ -419,7 +419,7 @@ HANDSHAKE = [
     packet(A, B, wire.chunk(wire.ChunkType.COOKIE_ECHO, b"c"), data(100), tag=8),
     packet(B, A, wire.chunk(wire.ChunkType.COOKIE_ACK), sack(100, (2, 3)), tag=9),
     packet(A, B, wire.heartbeat_chunk(b"h"), data(101, b"x" * 40), tag=8),
-    packet(A, B, wire.chunk(193, bytes(4) + wire.tlv(0xC001, bytes(12))), tag=8),
+    packet(A, B, wire.chunk(193, bytes(4) + wire.tlv(5, bytes(4)) + wire.tlv(0xC001, bytes(12)))),
     packet(A, B, wire.chunk(64, bytes(17)), wire.chunk(130, wire.tlv(13, bytes(12))), tag=8),
     packet(B, A, wire.chunk(15, bytes(36)), wire.chunk(128, bytes(4)), tag=9),
     packet(B, A, wire.chunk(130, wire.tlv(16, bytes(7) + b"\1") + wire.tlv(17, bytes(8))), tag=9),

@@ -191,7 +191,7 @@ def test_the_packets_in_the_documentation_are_those_of_its_test(
     shown = textwrap.indent(section[0].rstrip(), "    ")
     given = re.search(r"packets: begin -->\n(.*)\n<!--", page, re.DOTALL)
     assert given
-    assert re.fullmatch(re.escape(given[1]).replace(r"\.\.\.", ".*"), shown)
+    assert re.fullmatch(re.escape(given[1]).replace(r"\.\.\.", ".*"), shown, re.DOTALL)
 
 
 def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester) -> None:

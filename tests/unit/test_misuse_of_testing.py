@@ -61,6 +61,7 @@ NETWORK: dict[str, list[Case]] = {
         (hooked(packet(delay="x")), TypeError, "the delay of a packet must be a number, not 'x'"),
         (hooked(packet(delay=-1.0)), ValueError, "the delay of a packet .* not -1.0"),
         (hooked(packet(data="x")), TypeError, "a packet must be bytes, not 'x'"),
+        (hooked(packet(tos=-1)), ValueError, "the tos of a packet must be between 0 and 255"),
         (hooked(packet(source=5)), TypeError, "an address must be a str, not 5"),
         (hooked(packet(destination="host")), ValueError, "'host' does not appear"),
     ],
@@ -84,6 +85,18 @@ NETWORK: dict[str, list[Case]] = {
             lambda n: n.transmit(b"x", A, B, 0.0, fragment=1),
             TypeError,
             "fragment must be True or False, not 1",
+        ),
+    ],
+    "Network.transmit.tos": [
+        (
+            lambda n: n.transmit(b"x", A, B, 0.0, tos="x"),
+            TypeError,
+            "tos must be an integer from 0 to 255, not 'x'",
+        ),
+        (
+            lambda n: n.transmit(b"x", A, B, 0.0, tos=256),
+            ValueError,
+            "tos must be between 0 and 255, not 256",
         ),
     ],
     "Network.deliver.now": [
@@ -178,6 +191,7 @@ BAD_FIELDS: dict[str, list[tuple[Any, type[Exception]]]] = {
     "jitter": [(nan, ValueError)],
     "bandwidth": [(0, ValueError), (True, TypeError)],
     "queue": [(-1, ValueError), (1.5, TypeError), (False, TypeError)],
+    "marking": [(-1, ValueError), (1.5, TypeError), (False, TypeError)],
     "loss": [(1.1, ValueError), (True, TypeError), (None, ValueError)],
     "reordering": [(-0.1, ValueError)],
     "reorder_delay": [(-1.0, ValueError)],

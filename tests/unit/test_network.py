@@ -580,3 +580,13 @@ def test_without_faults_the_order_is_kept(
     for delivery in everything(net):
         arrived.setdefault(delivery[1:3], []).append(delivery.data)
     assert arrived == sent
+
+
+def test_a_long_queue_is_told_by_marks_of_packets_that_may_have_them() -> None:
+    """RFC 3168 section 5: of those that may not, no bit changes."""
+    size = 1000 - 20
+    network = Network(default_link=Link(bandwidth=8000.0, marking=2))
+    for tos in (2, 2, 2, 2, 1, 0, 0xB8 | 2, 3):
+        network.transmit(bytes(size), "10.0.0.1", "10.0.0.2", 0.0, tos=tos)
+    # One is being transmitted, and two wait.
+    assert [delivery.tos for delivery in network.deliver(10.0)] == [2, 2, 2, 3, 3, 0, 0xB8 | 3, 3]

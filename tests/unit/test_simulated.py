@@ -253,6 +253,35 @@ async def test_a_client_of_several_addresses_need_not_say_which(
     await listener.aclose()
 
 
+async def test_a_host_gains_and_loses_addresses(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    client, server = sctp_network.host("10.0.0.1"), sctp_network.host("10.0.0.2")
+    client.add_address("10.0.1.1")
+    assert client.own_addresses() == ["10.0.0.1", "10.0.1.1"]
+    with pytest.raises(ValueError, match=r"another host has the address '10\.0\.1\.1'"):
+        server.add_address("10.0.1.1")
+    with pytest.raises(ValueError, match="no host can have"):
+        client.add_address("224.0.0.1")
+    async with (
+        await open_listener(2905, stack=server) as listener,
+        await open_association("10.0.0.2", 2905, local_hosts="10.0.1.1", stack=client) as channel,
+    ):
+        accepted = await listener.accept()
+        client.remove_address("10.0.1.1")
+        with pytest.raises(ValueError, match=r"'10\.0\.1\.1' is none of the host's addresses"):
+            client.remove_address("10.0.1.1")
+        with pytest.raises(ValueError, match=r"'10\.0\.0\.1' is the host's last address"):
+            client.remove_address("10.0.0.1")
+        await channel.send(b"from nowhere")
+        await accepted.send(b"to nowhere")
+        await trio.sleep(1)
+        assert accepted.queue_statistics().messages_received == 0
+        server.add_address("10.0.1.1")  # nobody has it now
+        channel.abort()
+        accepted.abort()
+
+
 @pytest.mark.parametrize("given", [True, False])
 async def test_packets_leave_only_from_addresses_that_the_peer_was_told_of(
     autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork, given: bool

@@ -276,6 +276,56 @@ def test_two_processes_of_one_host(net: Network) -> None:
     net.left.run(test)
 
 
+# -- moving (RFC 5061) -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("carrier", ["ip", "udp"])
+@pytest.mark.parametrize("way", ["the link is cut", "the address is gone"])
+def test_an_association_moves_from_one_link_to_another(
+    net: Network, carrier: Literal["ip", "udp"], way: str
+) -> None:
+    """What was on its way arrives, and what is sent meanwhile."""
+    old, new = net.left.hosts
+    count = 300
+
+    async def test() -> None:
+        async with (
+            net.right.echo_server(*net.right.hosts, carrier=carrier) as port,
+            trio_sctp.userland(carrier=carrier),
+            endpoint(old) as mover,
+        ):
+            association = await mover.connect(net.right.hosts, port)
+
+            async def send() -> None:
+                for n in range(count):
+                    await association.send(b"%d" % n * 100)
+                    if n == count // 3:
+                        if way == "the link is cut":
+                            net.down(0)
+                        else:
+                            net.left.command(f"ip address delete {old}/24 dev link0")
+                        mover.add_address(new)
+                        mover.remove_address(old)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                for n in range(count):
+                    while not isinstance(record := await mover.receive(), Message):
+                        pass
+                    assert record.data == b"%d" % n * 100
+            assert [address[0] for address in association.local_addresses] == [new]
+            await association.eof()
+            assert (await association.wait_ended()).graceful
+
+    try:
+        net.left.run(test)
+    finally:
+        if way == "the link is cut":
+            net.up(0)
+        else:
+            net.left.command(f"ip address add {old}/24 dev link0")
+
+
 # -- strangers ---------------------------------------------------------------------------------
 
 

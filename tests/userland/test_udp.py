@@ -128,7 +128,7 @@ async def init_to_a_plain_socket(hosts: tuple[str, ...]) -> wire.Init:
 @pytest.mark.parametrize("hosts", [(), (HOST,)])
 async def test_no_addresses_are_listed_unless_several_were_given(hosts: tuple[str, ...]) -> None:
     init = await init_to_a_plain_socket(hosts)
-    assert [wire.address_untrusted(parameter) for parameter in init.parameters] == [None]
+    assert not any(map(wire.address_untrusted, init.parameters))
 
 
 async def test_several_addresses_are_listed() -> None:

@@ -11,6 +11,7 @@
     recovery       what follows from a SACK, or from none: windows, T3-rtx, probes of a shut window
     acknowledging  when a SACK of ours leaves, and what it says
     states         its states, and which may follow which
+    address_changes  which addresses either end adds or deletes, by ASCONF
     outlet         what an endpoint's associations share: the way to the network and to the program
     addresses      our addresses, and which association a peer's address belongs to
     offer          the parameters of an INIT or INIT ACK, read once

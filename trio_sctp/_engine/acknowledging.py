@@ -1,4 +1,8 @@
-"""Acknowledging user data (RFC 9260 section 6.2): when a SACK leaves, and what it says."""
+"""Acknowledging user data (RFC 9260 section 6.2): when a SACK leaves, and what it says.
+
+With SACKs go ECNE chunks, while the peer has not answered that routers mark its packets (RFC 4960
+appendix A).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from .inbound import Inbound
 from .parameters import Parameters
 from .path import Path
 from .timers import SACK
-from .tsn import MASK
+from .tsn import MASK, unwrap
 
 
 class Acknowledgements:
@@ -19,6 +23,8 @@ class Acknowledgements:
       due: Whether one is to leave now.
       path: Where it goes: where user data came from last; None if that is not known to be the peer.
       sent: Number of those that were made.
+      marked: What the next ECNE chunk says: the lowest TSN of the latest packet that came with a
+        mark; -1 if there is none to send.
     """
 
     __slots__ = (
@@ -29,6 +35,7 @@ class Acknowledgements:
         "_parameters",
         "_timers",
         "due",
+        "marked",
         "path",
         "sent",
     )
@@ -37,6 +44,7 @@ class Acknowledgements:
         self.due: bool = False
         self.path: Path | None = None
         self.sent: int = 0
+        self.marked: int = -1
         self._parameters: Parameters = parameters
         self._timers: list[float] = timers
         self._inbound: Inbound | None = None
@@ -48,6 +56,7 @@ class Acknowledgements:
         """Acknowledge what this one takes in, from its first chunk on."""
         self.due = False
         self.path = None
+        self.marked = -1
         self._inbound = inbound
         self._acknowledged += self._packets
         self._packets = 0
@@ -79,6 +88,21 @@ class Acknowledgements:
             self.due = True
         elif self._timers[SACK] == inf:
             self._timers[SACK] = now + parameters.sack_delay
+
+    def packet_was_marked(self, chunks: list[wire.Chunk]) -> None:
+        """Tell the peer that a router has marked the packet with these chunks (RFC 3168, 6.1.3)."""
+        if self._inbound is None:
+            return
+        cumulative = self._inbound.cumulative
+        tsns = [unwrap(chunk.tsn, cumulative) for chunk in chunks if isinstance(chunk, wire.Data)]
+        if tsns:
+            self.marked = min(tsns) & MASK
+            self.due = True
+
+    def peer_has_slowed_down(self, lowest_tsn: int) -> None:
+        """Tell the peer no more of marks up to this TSN: it has answered."""
+        if self.marked >= 0 and (lowest_tsn - self.marked) & MASK < 2**31:
+            self.marked = -1
 
     def sack(self, space: int) -> bytes:
         """Make the SACK, of no more than so many bytes; none is due after that."""

@@ -26,14 +26,19 @@ class AddressBook:
       owners: The association in which a peer's address and SCTP port are confirmed.
       listers: The associations whose peers list an address and SCTP port that they have not
         confirmed.
+      kept: The associations that still have a local address which `addresses` no longer has: their
+        peers do not know yet that it is gone, or cannot be told.
+      freed: Local addresses that no association keeps any more, until somebody takes them.
     """
 
-    __slots__ = ("addresses", "listers", "owners")
+    __slots__ = ("addresses", "freed", "kept", "listers", "owners")
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses: list[str] = list(addresses)
         self.owners: dict[tuple[str, int], EngineAssociation] = {}
         self.listers: dict[tuple[str, int], list[EngineAssociation]] = {}
+        self.kept: dict[str, list[EngineAssociation]] = {}
+        self.freed: list[str] = []
 
     # -- whose a peer's address is ---
 
@@ -67,6 +72,8 @@ class AddressBook:
             self._unlist(key, association)
             if self.owners.get(key) is association:
                 del self.owners[key]
+        for local in list(self.kept):
+            self.give_up(local, association)
 
     def _unlist(self, key: tuple[str, int], association: EngineAssociation) -> None:
         listers = self.listers.get(key)
@@ -76,6 +83,27 @@ class AddressBook:
                 del self.listers[key]
 
     # -- our own addresses ---
+
+    def has_local(self, local: str, association: EngineAssociation) -> bool:
+        """Whether an association may have a local address, as the endpoint has it, or it alone."""
+        addresses = self.addresses
+        return not addresses or local in addresses or association in self.kept.get(local, ())
+
+    def keep(self, local: str, association: EngineAssociation) -> None:
+        """Have an association go on with a local address that the endpoint gives up."""
+        keepers = self.kept.setdefault(local, [])
+        if association not in keepers:
+            keepers.append(association)
+
+    def give_up(self, local: str, association: EngineAssociation) -> None:
+        """Note that an association needs a local address no longer."""
+        keepers = self.kept.get(local)
+        if keepers is not None and association in keepers:
+            keepers.remove(association)
+            if not keepers:
+                del self.kept[local]
+                if local not in self.addresses:
+                    self.freed.append(local)
 
     def told_to(self, route: Route) -> list[str]:
         """Return which of our addresses the peer at the other end of a route is told of."""
@@ -128,6 +156,12 @@ def local_for(address: str, route: Route, told: Sequence[str]) -> str | None:
         if _network(local) == network:
             return local
     return known[0] if known else None
+
+
+def is_nearer(local: str, other: str, address: str) -> bool:
+    """Whether a local address is on the network of an address of a peer, and another is not."""
+    network = _network(address)
+    return _network(local) == network != _network(other)
 
 
 @functools.lru_cache(maxsize=4096)

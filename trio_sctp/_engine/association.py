@@ -8,6 +8,7 @@ that an association consists of know nothing of it:
     reconfiguration                streams that begin again, and that are added
     outbound, recovery, bundling   ours: what is acknowledged, what is lost, what leaves when
     paths, heartbeats              the peer's addresses, and whether they work
+    address_changes                addresses of both ends that come and go
 
 The names of methods say what they do: `_handle_` takes what the peer sent, `_send_` puts a chunk on
 its way and does nothing else, `_enter_` changes the state.
@@ -42,12 +43,21 @@ from .._values import (
 from . import wire
 from .account import EVENT_COST
 from .acknowledging import Acknowledgements
-from .addresses import local_for
+from .address_changes import (
+    MOST_EVENTS,
+    AddressChanges,
+    Change,
+    Request,
+    Responses,
+    is_wildcard,
+    read_change_untrusted,
+)
+from .addresses import is_nearer, local_for
 from .arrivals import Unread
 from .authentication import Authentication, AuthOffer, make_offer, read_offer
 from .bundling import Bundler, PacketBuilder
 from .cookie import Cookie
-from .extensions import Extension, offered, parameters_for
+from .extensions import Extension, agreed, offered, parameters_for
 from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
 from .initiation import Initiation
@@ -62,6 +72,7 @@ from .paths import Paths
 from .reconfiguration import Reconfiguration
 from .recovery import Recovery
 from .states import (
+    ADDRESSES_MAY_CHANGE,
     DATA_MAY_ARRIVE,
     DATA_MAY_LEAVE,
     HALF_OPEN,
@@ -69,15 +80,21 @@ from .states import (
     SHUTTING_DOWN,
     TRANSITIONS,
 )
-from .timers import AUTOCLOSE, PROBE, T1, T2, T5, stopped
+from .timers import AUTOCLOSE, PROBE, T1, T2, T4, T5, stopped
 from .tsn import MASK, unwrap
-from .wire import Cause, ChunkType, Data, ParameterType, Tlv
+from .wire import AsconfParameter, Cause, ChunkType, Data, ParameterType, Tlv
 
 _BURSTS = 4
 # To look one up in its enum costs 80 ns.
+_ADD: Final = AsconfParameter.ADD_ADDRESS
+_DELETE: Final = AsconfParameter.DELETE_ADDRESS
+_SET_PRIMARY: Final = AsconfParameter.SET_PRIMARY
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING
 _SHUTDOWN_SENT: Final = StatusState.SHUTDOWN_SENT
+_ASCONF_TYPES: Final = frozenset({ChunkType.ASCONF, ChunkType.ASCONF_ACK})
+_IGNORED_IF_BAD: Final = frozenset({ChunkType.HEARTBEAT_ACK, ChunkType.ERROR}) | _ASCONF_TYPES
 _STREAM_CAUSE = struct.Struct("!HH")
+_ECT_0: Final = 2  # of a packet that routers may mark (RFC 3168 section 5)
 
 _MOST_KEY_EVENTS: Final = 2**13
 """Bytes of unread events beyond which no further change of a key is reported."""
@@ -96,6 +113,7 @@ class EngineAssociation:
       failure: The errno for which it did not come up, 0 if it did, or may yet.
       reconfiguration: Requests for streams to begin again, or to be added; None before the first.
       told: Our addresses that the peer was told of, if they are several.
+      changes: What changes of addresses both ends ask for; None if one of them takes no ASCONF.
     """
 
     __slots__ = (
@@ -113,6 +131,7 @@ class EngineAssociation:
         "adaptation",
         "authentication",
         "bundler",
+        "changes",
         "dry_wanted",
         "ended",
         "error_count",
@@ -165,6 +184,7 @@ class EngineAssociation:
         self.inbound_streams: int = 0
         self.error_count: int = 0
         self.extensions: int = 0
+        self.changes: AddressChanges | None = None
         self.authentication: Authentication | None = None
         self.guarded: bool = False
         self.adaptation: int | None = None
@@ -400,11 +420,12 @@ class EngineAssociation:
             self._add_listed(address, route, now)
         assert self.initiation.init is not None
         self._use(
-            offer.extensions & offered(parameters),
+            agreed(offer.extensions, parameters),
             read_offer(self.initiation.init.parameters),
             offer.authentication,
         )
         self._begin_inbound(offer.tsn)
+        self._begin_changes(self.initiation.init.tsn, offer.tsn)
         if offer.adaptation is not None:
             self.adaptation = offer.adaptation
 
@@ -423,7 +444,20 @@ class EngineAssociation:
         self.guarded = authentication is not None and authentication.guards_user_data
         protects = authentication is not None and bool(authentication.wanted)
         self.bundler.authentication = authentication if protects else None
+        self.bundler.ecn = _ECT_0 if extensions & Extension.ECN else 0
         self.outbound.reserve = 0 if authentication is None else authentication.reserve
+
+    def _begin_changes(self, our_tsn: int, their_tsn: int) -> None:
+        """Let addresses change if both ends offer that; both begin with these TSNs."""
+        if not self.extensions & Extension.ASCONF:
+            self.changes = None
+            return
+        self.changes = AddressChanges(our_tsn, their_tsn)
+        if self.authentication is not None:
+            # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
+            if not self.authentication.wanted >= _ASCONF_TYPES:
+                self.authentication.wanted |= _ASCONF_TYPES
+            self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
         # What was delivered before a restart stays in `unread`, and takes room until it is taken.
@@ -499,6 +533,7 @@ class EngineAssociation:
         ours, theirs = cookie.auth_offers or (None, None)
         self._use(cookie.extensions, ours, theirs)
         self._begin_inbound(cookie.their_tsn)
+        self._begin_changes(cookie.our_tsn, cookie.their_tsn)
         self.adaptation = cookie.adaptation
         first = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         path = self.paths.get(first.remote)
@@ -548,6 +583,8 @@ class EngineAssociation:
         if self.heartbeats.awaited:
             self.heartbeats.probe_soon(now)
         self._postpone_autoclose(now)
+        if self.changes is not None:
+            self._tell_of_changes(now)
 
     def _postpone_autoclose(self, now: float) -> None:
         if self.parameters.autoclose:
@@ -620,12 +657,14 @@ class EngineAssociation:
         path = paths.get(route.remote)
         if path is not None and path.route != route:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
-            path.route = route
+            self._take_route(path, route)
         address = path.peer if path is not None else self.address_of("")
         if not packet.plain:
             self.heartbeats.begin_packet()
             if self.reconfiguration is not None:
                 self.reconfiguration.begin_packet()
+            if self.changes is not None:
+                self.changes.begin_packet(self._room_for_answers())
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -708,11 +747,24 @@ class EngineAssociation:
                 self._handle_error(chunk, now)
             case wire.Reconfig():
                 self._handle_reconfig(chunk, path, now)
+            case wire.Asconf():
+                return self._handle_asconf(chunk, route, now)
+            case wire.AsconfAck():
+                self._handle_asconf_ack(chunk, route, now)
+            case wire.Ecne() | wire.Cwr():
+                if not self.extensions & Extension.ECN:
+                    return False  # as nothing of the kind was agreed on, it is unknown
+                if isinstance(chunk, wire.Cwr):
+                    self.acks.peer_has_slowed_down(chunk.lowest_tsn)
+                elif self.state in DATA_MAY_LEAVE:
+                    self._handle_ecne(chunk)
             case wire.BadChunk():
                 if chunk.type == ChunkType.RE_CONFIG:
-                    self._refuse_reconfig(chunk)
+                    self._refuse_reconfig()
                     return True
-                if chunk.type in (ChunkType.HEARTBEAT_ACK, ChunkType.ERROR):
+                if chunk.type == ChunkType.ASCONF and self.changes is None:
+                    self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, chunk.raw[:1024]))
+                if chunk.type in _IGNORED_IF_BAD:
                     return True  # it asks for nothing, and tells nothing
                 self._handle_bad_chunk(chunk)
                 return False
@@ -753,6 +805,8 @@ class EngineAssociation:
                 if self.state is StatusState.COOKIE_ECHOED:
                     self._handle_stale_cookie(now)
                 return
+            if cause.type == Cause.UNRECOGNIZED_CHUNK and cause.value[:1] == b"\xc1":
+                self._give_up_changes()
             raw = wire.tlv(*cause)
             cost = len(raw) + EVENT_COST
             if self.unread.errors + cost <= self.parameters.max_error_bytes:
@@ -858,6 +912,22 @@ class EngineAssociation:
             self._guard_shutdown(now)
         self._after_acknowledgement(now)
 
+    def packet_was_marked(self, packet: wire.Packet) -> None:
+        """Note that a router has marked a packet, which is still to be received (RFC 3168)."""
+        if self.extensions & Extension.ECN and self.state in DATA_MAY_ARRIVE:
+            self.acks.packet_was_marked(packet.chunks)
+
+    def _handle_ecne(self, chunk: wire.Ecne) -> None:
+        """RFC 4960, appendix A."""
+        if not self.recovery.take_ecne(chunk.lowest_tsn):
+            return
+        cwr = self.paths.for_data(), wire.cwr_chunk(chunk.lowest_tsn)
+        control = self.bundler.control
+        if control and control[-1][1][0] == ChunkType.CWR:
+            control[-1] = cwr  # one answers all of a packet
+        else:
+            control.append(cwr)
+
     def _abort_for_unsent(self) -> None:
         self.abort(Tlv(Cause.PROTOCOL_VIOLATION, b"a TSN acknowledged that was not sent"))
 
@@ -915,9 +985,11 @@ class EngineAssociation:
 
     def _count_error(self, path: Path, now: float) -> None:
         change = self.paths.failed_once_more(path)
-        if path.confirmed:
+        if path.confirmed or self.paths.stranded:
             self.error_count += 1
-        if self.error_count > self.parameters.association_max_retrans:
+        if self.error_count > self.parameters.association_max_retrans or (
+            self.paths.stranded and all(one.unreachable for one in self.paths.values())
+        ):
             self._end(AssociationState.COMM_LOST)
             return
         if change is not None:
@@ -1024,6 +1096,331 @@ class EngineAssociation:
         self.heartbeats.schedule(path, now)
         if not path.usable and path.heartbeats:
             path.heartbeat_at = now  # the RTO has just passed
+
+    # -- our own addresses (RFC 5061 sections 5.1 and 5.3) ---
+
+    def local_addresses(self) -> list[str]:
+        """Return our addresses that the peer knows."""
+        return self.told or list(dict.fromkeys(path.route.local for path in self.paths.values()))
+
+    def lasting_addresses(self) -> list[str]:
+        """Return our addresses as the peer knows them once it has heard of all changes."""
+        changes = self.changes
+        if changes is None:
+            return self.local_addresses()
+        added = [one.address for one in changes.unanswered() if one.kind == _ADD]
+        return [*self._sources(), *added] or self.local_addresses()
+
+    def add_local(self, address: str, now: float) -> None:
+        """Tell the peer of one more address of ours, if it can be told."""
+        if self.changes is None or self.state not in ADDRESSES_MAY_CHANGE:
+            return
+        if self.changes.is_asked(_DELETE, address) or address not in self.local_addresses():
+            self.changes.ask(_ADD, address)
+            self._outlet.address_book.give_up(address, self)
+            self._ask_peer(now)
+            self.flush(now)
+
+    def remove_local(self, address: str, now: float) -> None:
+        """Give up an address of ours, once the peer knows; if it cannot be told, keep it."""
+        changes = self.changes
+        added = changes is not None and changes.is_asked(_ADD, address)
+        if not added and address not in self.local_addresses():
+            return
+        self._outlet.address_book.keep(address, self)
+        if changes is None or self.state not in ADDRESSES_MAY_CHANGE:
+            return
+        if changes.ask(_DELETE, address):
+            self._leave_local(address, now)
+            self._ask_peer(now)
+            self.flush(now)
+        elif added:
+            self._outlet.address_book.give_up(address, self)  # the peer was never told
+
+    def ask_for_primary(self, address: str, now: float) -> bool:
+        """Ask the peer to send to an address of ours; return whether it can be asked."""
+        changes = self.changes
+        if changes is None or not changes.ask(_SET_PRIMARY, address):
+            return False
+        self._ask_peer(now)
+        self.flush(now)
+        return True
+
+    def is_leaving(self, address: str) -> bool:
+        """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
+        if self.changes is None:
+            return False
+        return self.changes.is_asked(_DELETE, address) or not self._outlet.address_book.has_local(
+            address, self
+        )
+
+    def _tell_of_changes(self, now: float) -> None:
+        """Tell the peer how our addresses have changed while the association was set up."""
+        book = self._outlet.address_book
+        if book.addresses:
+            known = self.local_addresses()
+            for address in book.told_by([path.route for path in self.paths.values()]):
+                if address not in known:
+                    self.add_local(address, now)
+            for address in known:
+                if address not in book.addresses:
+                    self.remove_local(address, now)
+
+    def _sources(self) -> list[str]:
+        """Return our addresses that packets may leave from (5.3, F1 and F4)."""
+        known, changes = self.local_addresses(), self.changes
+        if changes is None:
+            return known
+        return [address for address in known if not changes.is_asked(_DELETE, address)]
+
+    def _take_route(self, path: Path, route: Route) -> None:
+        """Answer by the way that a packet has come, if packets may leave from there (F1, F4)."""
+        changes, local = self.changes, route.local
+        if changes is not None and (changes.is_asked(_ADD, local) or self.is_leaving(local)):
+            route = path.route._replace(remote_udp=route.remote_udp)
+        path.route = route
+
+    def _leave_local(self, address: str, now: float) -> bool:
+        """Have no packet leave from an address of ours; return whether that is possible.
+
+        It is not while there is no other that the peer knows (F5).
+        """
+        sources = self._sources()
+        if not sources:
+            return False
+        kept = [one for one in self.paths.values() if self._source_for(one, sources) is not None]
+        if not any(path.confirmed for path in kept):
+            return False
+        for path in list(self.paths.values()):
+            if path.route.local == address:
+                local = self._source_for(path, sources)
+                if local is None:  # it is of the other family, and we cannot reach it any more
+                    self._drop_path(path, now)
+                else:
+                    path.route = path.route._replace(local=local)
+        return True
+
+    def _source_for(self, path: Path, sources: list[str]) -> str | None:
+        return local_for(path.address, path.route._replace(local=sources[0]), sources)
+
+    def _ask_peer(self, now: float) -> None:
+        """Send the next request that may be sent, if none is outstanding (5.1, A3)."""
+        changes = self.changes
+        if changes is None or changes.outstanding is not None:
+            return
+        for request in changes.waiting:
+            if request.kind != _DELETE or self._leave_local(request.address, now):
+                changes.begin(request, self.paths.for_data().route.local)
+                self._send_asconf(changes, request, now)
+                return
+
+    def _send_asconf(self, changes: AddressChanges, request: Request, now: float) -> None:
+        """Send the outstanding request, or send it again: then by another way (5.1, B4).
+
+        Each second time it leaves from the address that it adds: the others may work no more.
+        """
+        before = changes.path
+        if before is None or before.address not in self.paths:
+            path = self.paths.for_data()
+        else:
+            path = self.paths.for_retransmission(before)
+        changes.path = path
+        changes.tries += 1
+        self.timers[T4] = now + path.rto
+        fits = (":" in path.address) == (":" in request.address)
+        if request.kind == _ADD and fits and changes.tries % 2 == 0:
+            if not self.paths.stranded:
+                route = path.route._replace(local=request.address)
+                self.bundler.send_alone(route, changes.chunk)
+        else:
+            self.bundler.control.append((path, changes.chunk))
+
+    def _asconf_expired(self, now: float) -> None:
+        """T4 has expired (5.1, B1 to B5)."""
+        changes = self.changes
+        if changes is None or self.state not in ADDRESSES_MAY_CHANGE:
+            return
+        path = changes.path
+        if path is not None and path.address in self.paths:
+            path.back_off()
+            self._count_error(path, now)
+        if not self.ended and changes.outstanding is not None:
+            self._send_asconf(changes, changes.outstanding, now)
+
+    def _handle_asconf_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> None:
+        changes = self.changes
+        if changes is None or self.state not in ADDRESSES_MAY_CHANGE:
+            return
+        if changes.is_illegal(ack):
+            self.abort(Tlv(Cause.ILLEGAL_ASCONF_ACK, b""))
+            return
+        sent_on = changes.path
+        answered = changes.take_ack_untrusted(ack)
+        if answered is None:
+            return
+        self.timers[T4] = inf
+        if sent_on is not None and sent_on.address in self.paths:
+            self._count_answer(sent_on, now)
+        request, cause = answered
+        if cause:
+            logger.warning(
+                "%s: the peer refuses a change of the address %s (cause %d)",
+                self,
+                request.address,
+                cause,
+            )
+        elif request.kind == _ADD:
+            self._local_was_added(request.address, route)
+        elif request.kind == _DELETE:
+            self.told = [one for one in self.told if one != request.address]
+            self._outlet.address_book.give_up(request.address, self)
+        self._ask_peer(now)
+
+    def _local_was_added(self, address: str, route: Route) -> None:
+        """Use an address of ours which the peer knows from now on (5.3, F2)."""
+        self.told = [*self.local_addresses(), address]
+        for path in self.paths.values():
+            if is_nearer(address, path.route.local, path.address) or (
+                # The answer came there, perhaps since no other address works.
+                route.local == address and route.remote == path.address
+            ):
+                path.route = path.route._replace(local=address)
+
+    def _give_up_changes(self) -> None:
+        """The peer takes no ASCONF after all (5.1, A9)."""
+        self.changes = None
+        self.extensions &= ~Extension.ASCONF
+        self.timers[T4] = inf
+
+    # -- addresses of the peer that come and go (RFC 5061 sections 5.2 and 5.3) ---
+
+    def is_named(self, packet: wire.Packet) -> bool:
+        """Whether an ASCONF of a packet, from an address unknown, names the peer (5.2, D2)."""
+        return self.changes is not None and any(
+            isinstance(chunk, wire.Asconf)
+            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in self.paths)
+            for chunk in packet.chunks
+        )
+
+    def _handle_asconf(self, chunk: wire.Asconf, route: Route, now: float) -> bool:
+        """Work off the requests of an ASCONF; return whether to go on with the packet."""
+        changes = self.changes
+        if changes is None:
+            raw = wire.asconf_chunk(chunk.serial, chunk.address, chunk.requests)
+            self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
+            return True
+        if self.state not in ADDRESSES_MAY_CHANGE:
+            return True
+        answer = changes.answer_before(chunk.serial)
+        if answer is None:
+            if not changes.is_next(chunk.serial):
+                return True
+            responses = self._work_off(chunk, route, now)
+            answer = changes.answered(chunk.serial, responses.listed)
+        if not changes.may_answer(answer):
+            return True
+        path = self.paths.get(route.remote)
+        if path is None:
+            local = local_for(route.remote, route, self._sources())
+            self.bundler.send_alone(route._replace(local=local or route.local), answer)
+            return True
+        self.bundler.control.append((path, answer))
+        if not path.confirmed and path.heartbeat_deadline == inf:
+            self.heartbeats.probe_with_answer(path, now)
+        return True
+
+    def _room_for_answers(self) -> int:
+        return self.paths.for_data().mtu - wire.HEADER_SIZE - self.bundler.auth_size
+
+    def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
+        responses = Responses(self._room_for_answers())
+        for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
+            if not responses.have_room(parameter):
+                break
+            kind = parameter.type
+            if kind in (_ADD, _DELETE):
+                change = read_change_untrusted(parameter, route.remote)
+                if not responses.failing:
+                    add = self._add_for_peer if kind == _ADD else self._delete_for_peer
+                    responses.failing = add(change, route, now)
+                responses.add(parameter, responses.failing)
+            elif kind == _SET_PRIMARY:
+                change = read_change_untrusted(parameter, route.remote)
+                path = None if change.address is None else self.paths.get(change.address)
+                if path is not None:
+                    self._prefer(path)
+                responses.add(parameter, 0 if path else Cause.UNRESOLVABLE_ADDRESS)
+            else:
+                # The two highest bits say what is to be done with it (RFC 9260 section 3.2.1).
+                if kind & 0x4000:
+                    responses.add(parameter, Cause.UNRECOGNIZED_PARAMETERS)
+                if not kind & 0x8000:
+                    break
+        return responses
+
+    def _add_for_peer(self, change: Change, route: Route, now: float) -> int:
+        """Add an address of the peer; return the cause why not, 0 if it was added."""
+        address, book = change.address, self._outlet.address_book
+        if address is None:
+            return Cause.UNRESOLVABLE_ADDRESS
+        if address in self.paths:
+            return 0
+        same_port = self.peer_port == self._outlet.port
+        if not book.is_credible(address, route, same_port=same_port):
+            return Cause.NO_AUTHORIZATION
+        if (address, self.peer_port) in book.owners:
+            return Cause.NO_AUTHORIZATION
+        sources = self._sources()
+        base = route if route.local in sources else route._replace(local=sources[0])
+        local = local_for(address, base, sources)
+        if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
+            return Cause.RESOURCE_SHORTAGE
+        self.heartbeats.forget(address)
+        other = Route(local, address, route.local_udp, route.remote_udp)
+        path = self.add_path(other, confirmed=False)
+        self.heartbeats.probe_soon(now)
+        self._report_asconf(path, PeerAddressState.ADDR_ADDED)
+        return 0
+
+    def _delete_for_peer(self, change: Change, route: Route, now: float) -> int:
+        """Delete an address of the peer; return the cause why not, 0 if it is deleted."""
+        address, paths = change.address, self.paths
+        if address is None:
+            return Cause.UNRESOLVABLE_ADDRESS
+        if change.wildcard:
+            gone = [path for path in paths.values() if path.address != address]
+        else:
+            if address == route.remote and len(paths) > 1:
+                return Cause.DELETE_SOURCE_ADDRESS
+            gone = [paths[address]] if address in paths else []
+        if len(gone) == len(paths):
+            return Cause.DELETE_LAST_ADDRESS
+        for path in gone:
+            self._drop_path(path, now)
+        return 0
+
+    def _prefer(self, path: Path) -> None:
+        """Send to the address that the peer prefers (5.4)."""
+        if path is not self.primary:
+            self.paths.primary = path
+            self._report_asconf(path, PeerAddressState.ADDR_MADE_PRIM)
+
+    def _drop_path(self, path: Path, now: float) -> None:
+        """Take an address of the peer away; what is outstanding there goes elsewhere (5.3, F13)."""
+        self._outlet.address_book.forget(path.address, self)
+        self.heartbeats.forget(path.address)
+        self.paths.remove(path)
+        other = self.paths.for_data()
+        self.outbound.leave(path, other, now)
+        self._report_failures()
+        self.bundler.leave(path, other)
+        if self.acks.path is path:
+            self.acks.path = None
+        self._report_asconf(path, PeerAddressState.ADDR_REMOVED)
+
+    def _report_asconf(self, path: Path, change: PeerAddressState) -> None:
+        if self.unread.events <= MOST_EVENTS:
+            self._report_path(path, change)
 
     # -- whether the peer is still there ---
 
@@ -1269,6 +1666,7 @@ class EngineAssociation:
             assert self.inbound is not None
             self.reconfiguration = Reconfiguration(
                 self.id,
+                self.our_tag,
                 self._outlet,
                 self.parameters,
                 self.paths,
@@ -1281,9 +1679,13 @@ class EngineAssociation:
             )
         return self.reconfiguration
 
+    def knows_reconfiguration(self) -> bool:
+        """Whether both ends know RFC 6525."""
+        return self.extensions & Extension.RECONFIG != 0
+
     def may_reconfigure(self) -> bool:
-        """Whether the peer knows RFC 6525, and may be asked for something now."""
-        return self.extensions & Extension.RECONFIG != 0 and self.state in MAY_RECONFIGURE
+        """Whether the peer may be asked for something now, and may ask."""
+        return self.knows_reconfiguration() and self.state in MAY_RECONFIGURE
 
     def _handle_reconfig(self, chunk: wire.Reconfig, path: Path | None, now: float) -> None:
         if not self.may_reconfigure():
@@ -1293,15 +1695,16 @@ class EngineAssociation:
         if answered is not None:
             self._count_answer(answered, now)
         self._take_streams(reconfiguration)
-        self._after_acknowledgement(now)  # messages that were held back may all have been given up
+        if self.state is _SHUTDOWN_PENDING:
+            self._after_acknowledgement(now)  # what was held back may all have been given up
         if chunk.requests and not reconfiguration.renumbered:
             # Section 5.2.1.  After a reset of the association it would overtake our response.
             self.acks.due = True
 
-    def _refuse_reconfig(self, chunk: wire.BadChunk) -> None:
+    def _refuse_reconfig(self) -> None:
         """Section 3.1."""
         if self.may_reconfigure():
-            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, chunk.reason.encode()))
+            self._send_error(Tlv(Cause.PROTOCOL_VIOLATION, b"RE-CONFIG"))
 
     def _take_streams(self, reconfiguration: Reconfiguration) -> None:
         """Take over how many streams there are now."""
@@ -1351,6 +1754,11 @@ class EngineAssociation:
         """Put all that may leave now into packets: control first, then retransmissions, then new
         data (6.10), as far as windows allow (6.1)."""
         if self.ended:
+            return
+        if self.paths.stranded:
+            self.bundler.drop_unfit()
+            if self.bundler.control:
+                self.bundler.send_control(with_sack=False)
             return
         outbound = self.outbound
         if (
@@ -1428,6 +1836,7 @@ _EXPIRED: Final = (
     EngineAssociation._life_expired,
     EngineAssociation._window_expired,
     EngineAssociation._reconfig_expired,
+    EngineAssociation._asconf_expired,
 )
 
 
@@ -1447,7 +1856,8 @@ def auth_offer(
     """Return what an INIT or INIT ACK with these extensions says of authentication."""
     if not extensions & Extension.AUTH:
         return None
-    return make_offer(parameters, (), randomness)
+    also = sorted(_ASCONF_TYPES) if extensions & Extension.ASCONF else ()
+    return make_offer(parameters, also, randomness)
 
 
 def init_parameters(

@@ -22,6 +22,8 @@ from .wire import HEADER_SIZE, ChunkType
 
 _SMALLEST_SACK: Final = 32
 _SMALLEST_FORWARD_TSN: Final = 32
+_OF_ONE_PATH: Final = frozenset({ChunkType.HEARTBEAT, ChunkType.HEARTBEAT_ACK})
+_TO_UNCONFIRMED: Final = _OF_ONE_PATH | {ChunkType.ASCONF_ACK}
 _SMALLEST_DATA: Final = wire.DATA_OVERHEAD + 4
 _IN_PROBE: Final = (ChunkType.HEARTBEAT, ChunkType.PAD)
 
@@ -33,11 +35,12 @@ class PacketBuilder:
       path: Where it goes.
       chunks: Those that were added.
       data: How many of them are DATA; whoever adds one counts it.
+      again: Whether some of these are retransmitted.
       room: Bytes that still fit.
       fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
     """
 
-    __slots__ = ("chunks", "data", "fragment", "path", "room")
+    __slots__ = ("again", "chunks", "data", "fragment", "path", "room")
 
     def __init__(self, path: Path, reserve: int = 0) -> None:
         self.path: Path = path
@@ -45,6 +48,7 @@ class PacketBuilder:
         self.fragment: bool = False
         self.chunks: list[bytes] = []
         self.data: int = 0
+        self.again: bool = False
 
     def add(self, chunk: bytes) -> None:
         """Put a chunk behind the others; the caller has seen that it fits."""
@@ -67,6 +71,7 @@ class Bundler:
       packets: Number of packets that have left, but for those of `alone`.
       chunks: Number of chunks in them.
       alone: Number of packets that have left with one control chunk and nothing else.
+      ecn: Bits that let routers mark a packet with user data; 0 if that is not agreed on.
     """
 
     __slots__ = (
@@ -80,6 +85,7 @@ class Bundler:
         "authentication",
         "chunks",
         "control",
+        "ecn",
         "packets",
         "their_tag",
     )
@@ -99,6 +105,7 @@ class Bundler:
         self.packets: int = 0
         self.chunks: int = 0
         self.alone: int = 0
+        self.ecn: int = 0
         self._outlet: Outlet = outlet
         self._peer_port: int = peer_port
         self._paths: Paths = paths
@@ -116,19 +123,26 @@ class Bundler:
     def send_packet(self, packet: PacketBuilder) -> None:
         """Have a packet leave."""
         chunks = packet.chunks
-        if self.authentication is not None:
+        # Most peers want at most control chunks to be authenticated, and most packets have none.
+        if self.authentication is not None and (
+            self._outbound.reserve or packet.data != len(chunks)
+        ):
             chunks = self.authentication.protect(chunks)
         self.packets += 1
         self.chunks += len(chunks)
         data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, chunks)
-        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment)
+        ecn = self.ecn
+        # Not what is retransmitted, nor a zero-window probe (RFC 3168, sections 6.1.5 and 6.1.6).
+        if ecn and (not packet.data or packet.again or self._outbound.probe is not None):
+            ecn = 0
+        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment, ecn=ecn)
 
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
         """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
         chunks = [chunk]
-        if self.authentication is not None:
+        if self.authentication is not None and chunk[0] in self.authentication.wanted:
             chunks = self.authentication.protect(chunks)
-            self.chunks += len(chunks) - 1
+            self.chunks += 1
         self.alone += 1
         tag = self.their_tag if tag is None else tag
         data = wire.seal(self._outlet.port, self._peer_port, tag, chunks)
@@ -148,12 +162,14 @@ class Bundler:
 
     # -- control chunks ---
 
-    def send_control(self) -> None:
-        """Have all control chunks leave that wait, and a SACK if one is due."""
+    def send_control(self, *, with_sack: bool = True) -> None:
+        """Have all control chunks leave that wait, and a SACK if one is due and may leave."""
         acks = self._acks
-        if acks.due:
+        if acks.due and with_sack:
             path = acks.path or self._paths.for_data()
             sack = acks.sack(path.mtu - HEADER_SIZE - self.auth_size)
+            if acks.marked >= 0:
+                self.control.append((path, wire.ecne_chunk(acks.marked)))
             if not self.control:  # as with nearly every packet that brings data
                 self.send_alone(path.route, sack)
                 return
@@ -167,6 +183,18 @@ class Bundler:
                 packet.enlarge(len(chunk))
                 packet.add(chunk)
             self.send_packet(packet)
+
+    def leave(self, path: Path, other: Path) -> None:
+        """Have what waits for a path that is gone leave on another, but what is about that path."""
+        self.control = [
+            (other if where is path else where, chunk)
+            for where, chunk in self.control
+            if where is not path or chunk[0] not in _OF_ONE_PATH
+        ]
+
+    def drop_unfit(self) -> None:
+        """Drop what waits, but what may go to addresses that are not confirmed."""
+        self.control = [one for one in self.control if one[1][0] in _TO_UNCONFIRMED]
 
     def _bundle_control(self, packet: PacketBuilder) -> None:
         """Put in what waits for its path, as far as it fits."""
@@ -276,9 +304,12 @@ class Bundler:
     ) -> None:
         """Put in the chunks that stand before DATA; a SACK, if one is due and data may follow."""
         if self.control:
+            room = packet.room
             if not self._outbound.reserve:
                 packet.room -= self.auth_size
             self._bundle_control(packet)
+            if not packet.chunks:
+                packet.room = room  # all of it is for other paths
         acks = self._acks
         if (
             may_send
@@ -287,6 +318,8 @@ class Bundler:
             and packet.room >= _SMALLEST_SACK
         ):
             packet.add(acks.sack(packet.room))
+            if acks.marked >= 0 and packet.room >= wire.ECNE_SIZE:
+                packet.add(wire.ecne_chunk(acks.marked))
         outbound = self._outbound
         if outbound.forward_due and outbound.may_skip and packet.room >= _SMALLEST_FORWARD_TSN:
             packet.add(outbound.forward_tsn(packet.room))
@@ -300,6 +333,7 @@ class Bundler:
         while (chunk := outbound.next_marked(packet.room, now)) is not None:
             packet.add(chunk.wire)
             packet.data += 1
+            packet.again = True
             outbound.sent_again(chunk, packet.path, now)
             if chunk is outbound.probe:
                 break

@@ -30,7 +30,6 @@ from .association import EngineAssociation
 from .authentication import Authentication
 from .cookie import Cookie
 from .deadlines import Deadlines
-from .extensions import Extension
 from .handshake import Handshake, Reply, Verdict, out_of_the_blue, refusal, shutdown_complete
 from .offer import Offer
 from .outbound import OutgoingMessage
@@ -235,7 +234,7 @@ class Engine:
             not know RFC 6525.
         """
         association = self._association(id)
-        if not association.extensions & Extension.RECONFIG:
+        if not association.knows_reconfiguration():
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         if not association.may_reconfigure():
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
@@ -259,6 +258,58 @@ class Engine:
     def set_primary(self, id: int, address: str) -> None:
         """Send to this address of the peer (RFC 6458 section 8.1.9)."""
         self._association(id).make_primary(address)
+
+    def add_address(self, address: str, now: float) -> None:
+        """Add a local address, and tell the peers that can be told (RFC 5061).
+
+        Associations that were peeled off go on with the addresses that they have.
+        """
+        self._now = now
+        if address not in self.addresses:
+            self.addresses.append(address)
+        for association in list(self.shared.values()):
+            association.add_local(address, now)
+            self._settle(association)
+
+    def remove_address(self, address: str, now: float) -> None:
+        """Give up a local address, where peers can be told of that.
+
+        Other associations go on with it, and so do those that were peeled off.
+        """
+        self._now = now
+        self.addresses.remove(address)
+        for association in list(self.associations.values()):
+            if association.id in self.shared:
+                association.remove_local(address, now)
+                self._settle(association)
+            elif address in association.local_addresses():
+                self._address_book.keep(address, association)
+        if address not in self._address_book.kept:
+            self._address_book.freed.append(address)
+
+    def keeps(self, address: str) -> bool:
+        """Whether associations still have a local address that was removed."""
+        return address in self._address_book.kept
+
+    @property
+    def freed(self) -> list[str]:
+        """Local addresses that were removed and that no association has any more; whoever closes
+        what they were for takes them away."""
+        return self._address_book.freed
+
+    def ask_for_primary(self, id: int, address: str, now: float) -> None:
+        """Ask the peer to send to this address of ours (RFC 5061 section 4.2.4).
+
+        Raises:
+          OSError: EADDRNOTAVAIL, it is not ours; EPERM, the peer takes no ASCONF.
+        """
+        self._now = now
+        association = self._association(id)
+        if address not in association.lasting_addresses():
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        if not association.ask_for_primary(address, now):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self._settle(association)
 
     def status(self, id: int) -> Status:
         """Return the state of an association; raise OSError if there is none."""
@@ -399,7 +450,14 @@ class Engine:
         """Return how many packets `packets_to_send` would return."""
         return len(self._outlet.packets)
 
-    def receive_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
+    def receive_packets(
+        self,
+        packets: Sequence[bytes],
+        route: Route,
+        now: float,
+        most: int,
+        marked: bool = False,
+    ) -> int:
         """Process packets that have come one behind the other, as far as they are for this port.
 
         Args:
@@ -408,6 +466,7 @@ class Engine:
           now: Seconds.
           most: The messages and events for programs, since the last call of `take_news`, after
             which no further packet is processed.
+          marked: As for `receive_packet`.
 
         Returns:
           How many were processed, from the first on.
@@ -418,17 +477,18 @@ class Engine:
         for data in packets:
             if data[2:4] != port or arrivals.fresh_count >= most:
                 break
-            self.receive_packet(data, route, now)
+            self.receive_packet(data, route, now, marked)
             count += 1
         return count
 
-    def receive_packet(self, data: bytes, route: Route, now: float) -> None:
+    def receive_packet(self, data: bytes, route: Route, now: float, marked: bool = False) -> None:
         """Process what has arrived, whatever it is; never raises for it.
 
         Args:
           data: The packet from its common header on.
           route: Where it came from, and to which of our addresses.
           now: Seconds.
+          marked: Whether a router has marked it to say that there is congestion (RFC 3168).
         """
         self._now = now
         size = len(data)
@@ -454,6 +514,8 @@ class Engine:
         if (packet.plain and not association.guarded) or self._is_fit(
             packet, data, association, route, now
         ):
+            if marked:
+                association.packet_was_marked(packet)
             association.receive(packet, route, size, now)
             self._settle(association)
 
@@ -497,7 +559,8 @@ class Engine:
                 # Section 8.5.1 C
                 return association.state is StatusState.SHUTDOWN_ACK_SENT and not chunk.reflected
             if isinstance(chunk, wire.Abort):
-                return not chunk.reflected  # section 8.5.1 B
+                # Section 8.5.1 B; RFC 5061 section 5.3.1.
+                return not (chunk.reflected or association.is_leaving(route.local))
         return True
 
     def unreachable(self, data: bytes, remote: str, now: float) -> None:
@@ -566,6 +629,13 @@ class Engine:
             return
         owner = self._address_book.owners.get((route.remote, port))
         peer = self._tags.owners.get(tag)
+        if (
+            peer is not None
+            and peer.peer_port == port
+            and first == ChunkType.ASCONF
+            and self._is_taken_as_moved(data, kinds, peer, route, now)
+        ):
+            return
         if peer is not None and peer.peer_port == port and route.remote in peer.heartbeats.awaited:
             self._handle_awaited(data, peer, owner, route, now)
             return
@@ -574,6 +644,22 @@ class Engine:
         elif first == ChunkType.SHUTDOWN_ACK and owner.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(tag, route), port, now)
+
+    def _is_taken_as_moved(
+        self, data: bytes, kinds: list[int], peer: EngineAssociation, route: Route, now: float
+    ) -> bool:
+        """Process a packet that begins with an ASCONF, from an address unknown, if it may be from
+        an association's peer: it names one of its addresses (RFC 5061 section 5.2, D2)."""
+        packet = wire.parse_packet_untrusted(data)
+        if isinstance(packet, wire.Malformed) or not peer.is_named(packet):
+            return False
+        packet.chunks = peer.admit(packet.chunks, kinds, route)
+        if packet.chunks and isinstance(packet.chunks[0], wire.Asconf):  # else it is not the peer's
+            peer.receive(packet, route, len(data), now)
+        else:
+            peer.flush(now)
+        self._settle(peer)
+        return True
 
     def _handle_awaited(
         self,
@@ -617,8 +703,9 @@ class Engine:
         # An ABORT or SHUTDOWN COMPLETE may have the tag that its sender received (8.5.1 B and C).
         for association in self._address_book.claimants(route.remote, outline.source_port):
             if association.their_tag == outline.tag and (
-                ChunkType.SHUTDOWN_COMPLETE not in kinds
-                or association.state is StatusState.SHUTDOWN_ACK_SENT
+                not association.is_leaving(route.local)
+                if ChunkType.SHUTDOWN_COMPLETE not in kinds
+                else association.state is StatusState.SHUTDOWN_ACK_SENT
             ):
                 return association
         return None

@@ -29,6 +29,10 @@ class Extension(enum.IntFlag):
     Linux takes RFC 8260 section 2.1 to say.  Nobody names it; `Offer` recognizes Linux."""
     RECONFIG = 2
     """Streams can be reset and added (RFC 6525)."""
+    ASCONF = 16
+    """Addresses can change (RFC 5061)."""
+    ECN = 32
+    """Routers' marks are told of and heeded (RFC 3168; RFC 4960 appendix A)."""
 
 
 _CHUNKS: Final[list[tuple[int, int]]] = [
@@ -37,6 +41,8 @@ _CHUNKS: Final[list[tuple[int, int]]] = [
     (Extension.AUTH, ChunkType.AUTH),
     (Extension.I_FORWARD_TSN, ChunkType.I_FORWARD_TSN),
     (Extension.RECONFIG, ChunkType.RE_CONFIG),
+    (Extension.ASCONF, ChunkType.ASCONF),
+    (Extension.ASCONF, ChunkType.ASCONF_ACK),
 ]
 """The chunk types by which an extension is named."""
 
@@ -54,7 +60,35 @@ def offered(parameters: Parameters) -> int:
         extensions |= Extension.AUTH
     if parameters.reconfiguration:
         extensions |= Extension.RECONFIG
+    if parameters.asconf and (parameters.authentication or parameters.asconf_without_auth):
+        extensions |= Extension.ASCONF
+    if parameters.ecn:
+        extensions |= Extension.ECN
     return extensions
+
+
+def agreed(theirs: int, parameters: Parameters) -> int:
+    """Return which of a peer's extensions are used: those that we offer too.
+
+    ASCONF needs AUTH (RFC 5061 section 4.1.1), unless the program says otherwise.
+    """
+    extensions = theirs & offered(parameters)
+    if not (extensions & Extension.AUTH or parameters.asconf_without_auth):
+        extensions &= ~Extension.ASCONF
+    return extensions
+
+
+def is_unsafe(theirs: int, parameters: Parameters) -> bool:
+    """Whether a peer wants addresses to change without authentication, while we insist on it.
+
+    No association is made with one (RFC 5061 section 6).
+    """
+    return bool(
+        theirs & Extension.ASCONF
+        and not theirs & Extension.AUTH
+        and offered(parameters) & Extension.ASCONF
+        and not parameters.asconf_without_auth
+    )
 
 
 def named_untrusted(chunk_types: bytes) -> int:
@@ -71,7 +105,9 @@ def parameters_for(extensions: int) -> list[Tlv]:
     listed: list[Tlv] = []
     if extensions & Extension.FORWARD_TSN:
         listed.append(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""))
-    if extensions:
-        chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+    if extensions & Extension.ECN:
+        listed.append(Tlv(ParameterType.ECN_CAPABLE, b""))
+    chunk_types = [chunk_type for extension, chunk_type in _CHUNKS if extensions & extension]
+    if chunk_types:
         listed.append(Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes(chunk_types)))
     return listed

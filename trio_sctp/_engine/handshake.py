@@ -21,7 +21,7 @@ from .addresses import local_for
 from .association import EngineAssociation, auth_offer, init_parameters
 from .authentication import AuthOffer, read_offer
 from .cookie import Cookie, CookieJar
-from .extensions import offered
+from .extensions import agreed
 from .offer import Offer
 from .outlet import Outlet
 from .parameters import Parameters
@@ -195,7 +195,7 @@ class Handshake:
         if offer.host_name is not None:
             cause = Tlv(Cause.UNRESOLVABLE_ADDRESS, wire.tlvs([offer.host_name]))
             return refusal(offer.tag, came, cause)
-        extensions = offer.extensions & offered(parameters)
+        extensions = agreed(offer.extensions, parameters)
         theirs = offer.authentication
         if theirs is not None and authentication is None:
             authentication = auth_offer(parameters, extensions, self._outlet.randomness)

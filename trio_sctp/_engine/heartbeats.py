@@ -64,6 +64,11 @@ class Heartbeats:
         self._awaited_tries = 0
         self._pings.clear()
 
+    def forget(self, address: str) -> None:
+        """Forget an address that the peer has given up."""
+        self.awaited.pop(address, None)
+        self._pings.pop(address, None)
+
     # -- ours (8.3) ---
 
     def schedule(self, path: Path, now: float) -> None:

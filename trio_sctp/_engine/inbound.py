@@ -90,6 +90,8 @@ class Inbound:
         self._open_start = -1  # -1 if there is none
         self._open: list[bytes] = []
         self._reset: _Reset | None = None  # of streams, which waits for what precedes it
+        # Chunks that may be of before or behind a reset of all, or None if none is asked for.
+        self._undecided: list[bytes] | None = None
         # `streams`, while chunks of all these are taken alike: 0 while a reset waits.
         self._alike: int = streams
 
@@ -234,7 +236,7 @@ class Inbound:
         self._chunks += 1
         if data.stream >= self._alike:
             # One for no stream is acknowledged and dropped, and the caller reports an error (6.5).
-            if data.stream < self.streams and not self._held_for_reset(tsn, data):
+            if data.stream < self.streams and not self._is_held(tsn, data):
                 self._take(tsn, data, fills)
             return True
         # As `_take`, without a call for each chunk.
@@ -504,35 +506,47 @@ class Inbound:
         self._reset = _Reset(point, streams)
         self._alike = 0
 
-    def _held_for_reset(self, tsn: int, data: Data) -> bool:
-        """Whether a chunk is held, since it belongs to a stream as it will be after its reset."""
-        reset = self._reset
-        if reset is None or tsn <= reset.point or not reset.concerns(data.stream):
-            return False
-        reset.held.append(data.raw)
+    def _is_held(self, tsn: int, data: Data) -> bool:
+        """Whether a chunk is held, since it belongs to a stream as it is after a reset, or may."""
+        reset, held = self._reset, self._undecided
+        if held is None:
+            if reset is None or tsn <= reset.point or not reset.concerns(data.stream):
+                return False
+            held = reset.held
+        held.append(data.raw)
         self.held += len(data.raw) + CHUNK_COST
         return True
+
+    def _take_held(self, held: list[bytes]) -> None:
+        """Take chunks that were held."""
+        for raw in held:
+            self.held -= len(raw) + CHUNK_COST
+            data = self._chunk(raw)
+            tsn = unwrap(data.tsn, self.cumulative)
+            if not self._is_held(tsn, data):
+                self._take(tsn, data, True)
+
+    def _decide_alike(self) -> None:
+        waits = self._reset is not None or self._undecided is not None
+        self._alike = 0 if waits else self.streams
 
     def finish_reset(self) -> tuple[int, ...] | None:
         """Reset the streams of `reset_at`, if their turn has come, and return them."""
         reset = self._reset
-        if reset is None or self.cumulative < reset.point:
+        if reset is None or self.cumulative < reset.point or self._undecided is not None:
             return None
         self._perform_reset(reset)
         return tuple(reset.streams)
 
     def _perform_reset(self, reset: _Reset) -> None:
         self._reset = None
-        self._alike = self.streams
+        self._decide_alike()
         if reset.streams:
             for stream in reset.streams:
                 self._begin_stream_anew(stream)
         else:
             self._begin_streams_anew()
-        for raw in reset.held:
-            self.held -= len(raw) + CHUNK_COST
-            data = self._chunk(raw)
-            self._take(unwrap(data.tsn, reset.point), data, True)
+        self._take_held(reset.held)
 
     def _chunk(self, raw: bytes) -> Data:
         """Return a chunk that was kept as bytes."""
@@ -557,8 +571,7 @@ class Inbound:
     def add_streams(self, count: int) -> None:
         """Let the peer send on more streams."""
         self.streams += count
-        if self._reset is None:
-            self._alike = self.streams
+        self._decide_alike()
 
     def renumber(self, wire_tsn: int) -> tuple[int, ...] | None:
         """Have the peer go on with this TSN, and with SSN 0 on each stream.
@@ -576,6 +589,42 @@ class Inbound:
         self.duplicates = []
         # TSNs are counted on, whatever they are on the wire.
         self.cumulative += (wire_tsn - 1 - self.cumulative) & MASK
+        return None if reset is None else tuple(reset.streams)
+
+    def hold_all(self) -> None:
+        """Hold what comes, until it is known whether all streams have begun again before it."""
+        self._undecided = []
+        self._alike = 0
+
+    def go_on(self, wire_tsn: int | None) -> tuple[int, ...] | None:
+        """Take what was held: all streams have begun again before this TSN, or have not if None.
+
+        Returns the streams of a reset that has waited for it; None if none has.
+        """
+        held = self._undecided or []
+        self._undecided = None
+        self._decide_alike()
+        if wire_tsn is None:
+            self._take_held(held)
+            return None
+        point = unwrap((wire_tsn - 1) & MASK, self.cumulative)
+        before: list[bytes] = []
+        behind: list[bytes] = []
+        for raw in held:
+            known = unwrap(DATA_CHUNK.unpack_from(raw)[3], point) <= point
+            (before if known else behind).append(raw)
+        self._take_held(before)
+        reset = self._reset
+        if reset is not None and reset.point > point:
+            reset = None  # it is of the streams as they are behind
+        if reset is not None:
+            self._perform_reset(reset)
+        self._drop_fragments(point)
+        self._begin_streams_anew()
+        if point > self.cumulative:
+            self.cumulative = self._ahead.take_through(point)
+            self.has_gaps = len(self._ahead) > 0
+        self._take_held(behind)
         return None if reset is None else tuple(reset.streams)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from . import wire
 from .authentication import AuthOffer, read_offer, violation_untrusted
-from .extensions import Extension, named_untrusted
+from .extensions import Extension, is_unsafe, named_untrusted
 from .parameters import Parameters
 from .wire import ParameterType, Tlv
 
@@ -84,6 +84,8 @@ class Offer:
             self.extensions &= ~Extension.AUTH  # naming the chunk type alone offers nothing
         else:
             self.extensions |= Extension.AUTH
+        if not self.violation and is_unsafe(self.extensions, limits):
+            self.violation = "ASCONF without AUTH"
 
     def _read_untrusted(self, parameters: list[Tlv], limits: Parameters) -> None:
         room = limits.max_cookie_size
@@ -127,6 +129,8 @@ class Offer:
         kind, value = parameter
         if kind == ParameterType.FORWARD_TSN_SUPPORTED:
             self.extensions |= Extension.FORWARD_TSN
+        elif kind == ParameterType.ECN_CAPABLE:
+            self.extensions |= Extension.ECN
         elif kind == ParameterType.SUPPORTED_EXTENSIONS:
             self.extensions |= named_untrusted(value)
         elif kind == ParameterType.ADAPTATION_INDICATION:

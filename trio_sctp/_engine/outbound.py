@@ -62,7 +62,7 @@ class OutgoingMessage:
       first_tsn: The TSN of its first chunk, which those of the others follow.
       left: Number of its chunks that are not acknowledged.
       abandoned: Whether it was given up.
-      arrival: Where it stands among all messages that a scheduler chooses from; -1 if it does not.
+      arrival: Where it stands among all messages that a scheduler chooses from.
       tsns: The TSNs of its chunks, if it is interleaved and has several.
     """
 
@@ -88,7 +88,7 @@ class OutgoingMessage:
         self.first_tsn: int = 0
         self.left: int = 0
         self.abandoned: bool = False
-        self.arrival: int = -1
+        self.arrival: int = 0
         self.tsns: list[int] | None = None
 
     @property
@@ -199,6 +199,7 @@ class Outbound:
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
       may_skip: Whether the peer knows FORWARD TSN.
       retransmitted: How often chunks were sent again.
+      slowed_at: The last TSN that was sent when a router's mark last slowed us down.
       gap_blocks: Number of gap blocks that SACKs have brought.
     """
 
@@ -246,6 +247,7 @@ class Outbound:
         "rwnd",
         "schedule",
         "scheduler",
+        "slowed_at",
         "stream_values",
         "waiting",
         "window_shut",
@@ -284,6 +286,7 @@ class Outbound:
         self.forward_due: bool = False
         self.may_skip: bool = False
         self.retransmitted: int = 0
+        self.slowed_at: int = initial_tsn - 1
         self.gap_blocks: int = 0
         self._origin: int = initial_tsn  # what `next_tsn` would be if nothing had been sent
         self._gone = 0  # number of messages in the queue that were given up
@@ -691,17 +694,14 @@ class Outbound:
             self._begin_anew(self.held)
         waiting, self.waiting = self.waiting, _NOTHING
         self.held = ()
-        for message in waiting:
-            if message.abandoned:
-                continue
-            if self.schedule is not None:
-                self.schedule.add(message)
-            else:
-                if self.queue is _NOTHING:
-                    self.queue = deque()
-                self.queue.append(message)
         if self.schedule is not None:
+            for message in waiting:
+                self.schedule.add(message)
             self._follow_schedule()
+            return
+        if waiting and self.queue is _NOTHING:
+            self.queue = deque()
+        self.queue.extend(waiting)
 
     def _begin_anew(self, streams: Collection[int]) -> None:
         """Count the messages of these streams from 0 on again."""
@@ -717,11 +717,11 @@ class Outbound:
     def fail_waiting(self) -> None:
         """Fail the messages of held streams: the peer may have reset these, or not."""
         for message in self.waiting:
-            if not message.abandoned:
-                message.abandoned = True
-                self.buffered -= len(message.data)
-                self.messages -= 1
-                self._fail(message, 0)
+            message.abandoned = True
+            self.buffered -= len(message.data)
+            self.messages -= 1
+            self._fail(message, 0)
+        self.waiting = _NOTHING
         self.release(reset=False)
 
     def renumber(self, wire_tsn: int) -> None:
@@ -1069,6 +1069,17 @@ class Outbound:
                     self.mark(chunk)
                     chunk.fast = False
 
+    def leave(self, path: Path, other: Path, now: float) -> None:
+        """Have what is outstanding on a path that is gone be retransmitted, on another one."""
+        if path.newest < 0 and not path.moved:
+            return  # nothing was ever sent on it
+        self.mark_all_on(path, now)
+        for chunk in self.outstanding.values():
+            if chunk.path is path:
+                chunk.path = other
+                heapq.heappush(other.moved, chunk.tsn)
+        path.timed_tsn = None
+
     # -- partial reliability ---
 
     def _should_abandon(self, message: OutgoingMessage, chunk: SentChunk, now: float) -> bool:
@@ -1104,7 +1115,9 @@ class Outbound:
                 self.uncount(chunk)
                 chunk.marked = False
                 tsn += 1
-        if message.offset < len(message.data):
+        if self.waiting and message in self.waiting:
+            self.waiting.remove(message)
+        elif message.offset < len(message.data):
             if self.schedule is not None:
                 self.schedule.forget_abandoned(message)
                 self._follow_schedule()
@@ -1207,7 +1220,7 @@ class Outbound:
         self.fail_all(0)
         self._origin = initial_tsn - self.chunks
         self.next_tsn = initial_tsn
-        self.cumulative = self.advanced = initial_tsn - 1
+        self.cumulative = self.advanced = self.slowed_at = initial_tsn - 1
         self.flight = 0
         self.window_shut = self.probe_due = self.retransmit_one = False
         self.probe = None

@@ -48,9 +48,10 @@ class Outlet:
         self.randomness: Callable[[int], bytes] = randomness
         self.packets: list[Outgoing] = []
 
-    def transmit(self, data: bytes, route: Route, *, fragment: bool = False) -> None:
-        """Have a packet leave."""
-        self.packets.append(Outgoing(data, route, self.tos, fragment))
+    def transmit(self, data: bytes, route: Route, *, fragment: bool = False, ecn: int = 0) -> None:
+        """Have a packet leave; `ecn` are the two lowest bits of its type of service, if not 0."""
+        tos = self.tos & ~3 | ecn if ecn else self.tos
+        self.packets.append(Outgoing(data, route, tos, fragment))
 
     def report(self, event: Notification | FailedFragment) -> None:
         """Tell the program of an event."""

@@ -44,6 +44,7 @@ class Parameters:
     path_mtu: int = 1280
     smallest_path_mtu: int = 512  # to fall back to on IPv4 paths that do not pass that
     path_mtu_discovery: bool = False
+    probe_interval: float = 20.0  # of which 30 pass between two searches (RFC 8899, 5.1.1)
     largest_path_mtu: int = 1500  # the largest that is looked for: Ethernet's
 
     receive_window: int = 2**20
@@ -71,8 +72,13 @@ class Parameters:
     partial_reliability: bool = True
     scheduler: Scheduler = Scheduler.FCFS
     interleaving: bool = False
+    ecn: bool = False  # explicit congestion notification
     receive_context: int = 0  # of messages; what the program knows the association by
     partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
+
+    # RFC 5061: addresses may change while an association is up, if what says so is authenticated.
+    asconf: bool = True
+    asconf_without_auth: bool = False
 
     # RFC 4895.
     authentication: bool = True
@@ -81,7 +87,7 @@ class Parameters:
     shared_keys: SharedKeys = EMPTY_KEY
     report_keys: bool = False  # whether the program wants AuthenticationChange events
     reconfiguration: bool = True  # RFC 6525
-    grants: int = 0  # which requests of the peer are granted, a sum of `ReconfigGrant`
+    grants: int = 0  # which requests of the peer are granted, see `reconfiguration`
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

@@ -206,7 +206,8 @@ class Path:
             base = min(self.mtu, self.parameters.path_mtu)
             six = ":" in self.route.remote  # IPv6 links pass 1280 bytes (RFC 8200 section 5)
             smallest = base if six else self.parameters.smallest_path_mtu
-            self.search = PathMtuSearch(smallest, base, self.parameters.largest_path_mtu)
+            largest, interval = self.parameters.largest_path_mtu, self.parameters.probe_interval
+            self.search = PathMtuSearch(smallest, base, largest, interval)
 
     def deadline(self) -> float:
         """Return when the first of the path's timers expires; infinite if none runs."""
@@ -291,6 +292,14 @@ class Path:
         self.partial_bytes_acked = 0
         self.fast_recovery = True
         self.exit_point = highest_outstanding
+
+    def congested(self) -> None:
+        """Halve the congestion window because a router has marked a packet (RFC 3168, 6.1.2)."""
+        if self.fast_recovery:
+            return  # it is halved already, for the same packets
+        self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
+        self.cwnd = min(self.cwnd, self.ssthresh)
+        self.partial_bytes_acked = 0
 
     def timed_out(self) -> None:
         """Shrink the congestion window to one packet: T3-rtx expired (7.2.3)."""

@@ -19,8 +19,8 @@ from math import inf
 
 MAX_PROBES = 3
 """Number of lost probes that show that their size is too large (RFC 8899 section 5.1.2)."""
-RAISE_AFTER = 600.0
-"""PMTU_RAISE_TIMER: seconds after a search until larger sizes are tried again."""
+RAISE_INTERVALS = 30
+"""Intervals between a search and the next, in which larger sizes are tried (PMTU_RAISE_TIMER)."""
 _PRECISION = 16
 """Bytes by which the result of a search may be below the true size."""
 
@@ -29,6 +29,7 @@ class PathMtuSearch:
     """The search for the MTU of one path.
 
     Attributes:
+      interval: Seconds, a thirtieth of those between a search and the next.
       base: A size that works on nearly any path, in bytes.
       smallest: A size that works on any path, in bytes; not above `base`.
       size: The size of the probe that is to be sent or is out, in bytes; 0 if there is none.
@@ -44,12 +45,14 @@ class PathMtuSearch:
         "_too_large",
         "base",
         "deadline",
+        "interval",
         "nonce",
         "size",
         "smallest",
     )
 
-    def __init__(self, smallest: int, base: int, largest: int) -> None:
+    def __init__(self, smallest: int, base: int, largest: int, interval: float) -> None:
+        self.interval: float = interval
         self.smallest: int = min(smallest, base)
         self.base: int = base
         self._largest = largest & ~3
@@ -127,7 +130,7 @@ class PathMtuSearch:
         self.stop()
         self._probes = 0
         if self._too_large - mtu <= _PRECISION:
-            self._again_at = now + RAISE_AFTER
+            self._again_at = now + RAISE_INTERVALS * self.interval
         elif self._too_large > self._largest:
             self.size = self._largest
         else:

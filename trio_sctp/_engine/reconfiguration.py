@@ -56,6 +56,8 @@ _FARTHER: Final = 2**31
 _LIFE: Final = 30.0
 """Seconds that a packet may live; after two resets of an association its TSNs might fit again."""
 _SUCCESS: Final = (_Result.PERFORMED, _Result.NOTHING_TO_DO)
+_ASKED_BACK: Final = (_Kind.RESET_INCOMING, _Kind.ADD_INCOMING)
+"""What the other end does by a request of its own."""
 _SIDE: Final = {
     _Kind.RESET_OUTGOING: _Flags.OUTGOING,
     _Kind.RESET_INCOMING: _Flags.INCOMING,
@@ -112,6 +114,7 @@ class Reconfiguration:
         "_inbound",
         "_next",
         "_not_before",
+        "_our_tag",
         "_outbound",
         "_outlet",
         "_parameters",
@@ -134,6 +137,7 @@ class Reconfiguration:
     def __init__(
         self,
         id: int,
+        our_tag: int,
         outlet: Outlet,
         parameters: Parameters,
         paths: Paths,
@@ -146,6 +150,7 @@ class Reconfiguration:
     ) -> None:
         """``first_tsns`` are ours and the peer's, ``streams`` how many there are each way."""
         self._id: int = id
+        self._our_tag: int = our_tag
         self._outlet: Outlet = outlet
         self._parameters: Parameters = parameters
         self._paths: Paths = paths
@@ -266,6 +271,7 @@ class Reconfiguration:
         if request.kind == _Kind.RESET_ASSOCIATION:
             self._not_before = now + _LIFE
             self.renumbered = True
+            self._inbound.hold_all()  # the peer's answer may be overtaken
         answers = last_tsn = 0
         if request.kind == _Kind.RESET_OUTGOING:
             answers = (self._expected - 1) & MASK if request.answers < 0 else request.answers
@@ -302,9 +308,10 @@ class Reconfiguration:
     def _finish(self, request: _Request, result: int, next_tsns: tuple[int, int] = (0, 0)) -> None:
         """Conclude a request of ours, and say so."""
         success = result in _SUCCESS
-        if success and request.kind == _Kind.RESET_ASSOCIATION:
-            self._renumber_inbound(next_tsns[0])
-            self._outbound.renumber(next_tsns[1])
+        if request.kind == _Kind.RESET_ASSOCIATION:
+            self._note_reset(self._inbound.go_on(next_tsns[0] if success else None))
+            if success:
+                self._outbound.renumber(next_tsns[1])
         self._let_go(request, reset=success)
         flags = _Flags(0)
         if not success:
@@ -348,11 +355,15 @@ class Reconfiguration:
         elif result == _Result.NOTHING_TO_DO and request.kind == _Kind.RESET_ASSOCIATION:
             result = _Result.FAILED  # it has no TSNs to go on with
         self._is_over(request)
-        if result == _Result.PERFORMED and request.kind in (
-            _Kind.RESET_INCOMING,
-            _Kind.ADD_INCOMING,
-        ):
+        if result == _Result.PERFORMED and request.kind in _ASKED_BACK:
             self._await(request)
+        elif (
+            result == _Result.REQUEST_IN_PROGRESS
+            and request.kind in _ASKED_BACK
+            and self._owes_a_request()
+        ):
+            request.number = -1  # the peer's comes first
+            self._queue.append(request)
         else:
             self._finish(request, result, next_tsns or (0, 0))
         return True
@@ -425,11 +436,12 @@ class Reconfiguration:
         known = self._results.get(number)
         if known is None:
             if number != self._expected:
-                return wire.ReconfigResponse(number, _Result.BAD_NUMBER)
+                return wire.ReconfigResponse(number, _Result.BAD_NUMBER, self._next_tsns(request))
             self._expected = (number + 1) & MASK
             while len(self._results) > 1:
                 del self._results[next(iter(self._results))]
-            known = self._results[number] = wire.ReconfigResponse(number, _Result.DENIED)
+            known = wire.ReconfigResponse(number, _Result.DENIED, self._next_tsns(request))
+            self._results[number] = known
             known.result = self._judge(request, now)
         elif known.result == _Result.IN_PROGRESS and not self._is_at(number):
             known.result = self._judge(request, now)
@@ -441,6 +453,12 @@ class Reconfiguration:
                 self._send_chunk(self._paths.for_data(), now)
             return None
         return known
+
+    def _next_tsns(self, request: wire.ReconfigRequest) -> tuple[int, int] | None:
+        """Return what a response has to say of TSNs, even one that refuses (5.1.7, D3 and D4)."""
+        if request.kind != _Kind.RESET_ASSOCIATION:
+            return None
+        return self._outbound.next_tsn & MASK, (self._inbound.cumulative + 1) & MASK
 
     def _is_at(self, number: int) -> bool:
         """Whether a request of the peer is in progress, and will be finished here."""
@@ -530,13 +548,26 @@ class Reconfiguration:
             and _covers(own.streams, request.streams)
         ):
             return _Result.NOTHING_TO_DO
-        if any(other.answers >= 0 for other in (own, *self._queue) if other is not None):
+        if self._owes_a_request():
+            return _Result.REQUEST_IN_PROGRESS
+        if (
+            own is not None
+            and own.number >= 0
+            and own.kind in _ASKED_BACK
+            and self._our_tag > self._bundler.their_tag
+        ):
+            # Each end would wait for the other's: one has to give way.
             return _Result.REQUEST_IN_PROGRESS
         if not self._has_room():
             return _Result.IN_PROGRESS
-        self._queue.append(_Request(kind, request.streams, request.count, request.number, None))
+        # It comes before those that may wait for the peer.
+        self._queue.appendleft(_Request(kind, request.streams, request.count, request.number, None))
         self.proceed(now)
         return _Result.IN_PROGRESS
+
+    def _owes_a_request(self) -> bool:
+        """Whether there is a request of ours for one of the peer's."""
+        return any(own.answers >= 0 for own in (self._request, *self._queue) if own is not None)
 
     # -- the whole association (5.2.4) ---
 
@@ -556,7 +587,7 @@ class Reconfiguration:
     def _reset_association(self, number: int) -> None:
         outbound = self._outbound
         theirs = (self._inbound.cumulative + 1 + _FARTHER) & MASK
-        self._renumber_inbound(theirs)
+        self._note_reset(self._inbound.renumber(theirs))
         outbound.release(reset=True)
         self.renumbered = True
         response = self._results[number]
@@ -564,8 +595,8 @@ class Reconfiguration:
         response.next_tsns = (outbound.next_tsn & MASK, theirs)
         self._report_association_reset(_Flags(0))
 
-    def _renumber_inbound(self, tsn: int) -> None:
-        streams = self._inbound.renumber(tsn)
+    def _note_reset(self, streams: tuple[int, ...] | None) -> None:
+        """Note that a reset of streams that has waited was overtaken by that of all."""
         if streams is not None:
             if self._reset_number in self._results:
                 self._results[self._reset_number].result = _Result.PERFORMED
@@ -587,6 +618,8 @@ class Reconfiguration:
             if own.held and own.number >= 0:
                 own.held = False
                 self._outbound.fail_waiting()
+                if own.kind == _Kind.RESET_ASSOCIATION:
+                    self._inbound.go_on(None)
             self._let_go(own, reset=False)
             if own.answered is not None:
                 own.answered(_Result.GIVEN_UP)

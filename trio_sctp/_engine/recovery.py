@@ -18,6 +18,7 @@ from .parameters import Parameters
 from .path import Path
 from .paths import Paths
 from .timers import WINDOW
+from .tsn import unwrap
 
 
 class Recovery:
@@ -121,6 +122,24 @@ class Recovery:
     def _renew_t3(self, path: Path, now: float) -> None:
         """Section 6.3.2, R2 and R3."""
         path.t3 = now + path.rto if self._outbound.waiting_on(path) else inf
+
+    # -- routers' marks (RFC 3168; RFC 4960 appendix A) ---
+
+    def take_ecne(self, lowest_tsn: int) -> bool:
+        """Slow down once for all packets that are under way, as the peer tells of a mark on one.
+
+        Returns whether what it says makes sense, so that it is to be answered.
+        """
+        outbound = self._outbound
+        tsn = unwrap(lowest_tsn, outbound.cumulative)
+        if not outbound.was_sent(tsn):
+            return False
+        if tsn > outbound.slowed_at:
+            outbound.slowed_at = outbound.next_tsn - 1
+            chunk = outbound.outstanding.get(tsn)
+            path = self._paths.for_data() if chunk is None else chunk.path
+            path.congested()
+        return True
 
     # -- T3-rtx (6.3.3) ---
 

@@ -25,6 +25,10 @@ DATA_MAY_ARRIVE: Final = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUT
 DATA_MAY_LEAVE: Final = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_RECEIVED})
 # Whoever has said that it shuts down takes no request (RFC 6525 does not say so; Linux does not).
 MAY_RECONFIGURE: Final = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING})
+ADDRESSES_MAY_CHANGE: Final = frozenset(
+    {_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_RECEIVED, _S.SHUTDOWN_SENT}
+)
+"""Where ASCONF and ASCONF ACK may leave and arrive (RFC 5061 section 5.1.1, C4)."""
 
 # A restart (section 5.2.4, action A) leads from anywhere but SHUTDOWN_ACK_SENT to ESTABLISHED.
 TRANSITIONS: Final[dict[StatusState, frozenset[StatusState]]] = {

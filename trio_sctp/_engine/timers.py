@@ -17,10 +17,10 @@ AUTOCLOSE: Final = 4
 PROBE: Final = 5  # an unconfirmed address is to be probed (5.4)
 LIFE: Final = 6  # the peer has not shown that it is there
 WINDOW: Final = 7  # the peer's window is shut, and is to be probed (6.1 A)
-
 RECONFIG: Final = 8  # a request is to be sent again, or may be sent only then (RFC 6525, 5.1.1)
+T4: Final = 9  # an ASCONF is to be answered (RFC 5061 section 5.1)
 
 
 def stopped() -> list[float]:
     """Return the timers of an association, of which none runs."""
-    return [inf] * 9
+    return [inf] * 10

@@ -40,6 +40,7 @@ I_DATA_OVERHEAD: Final = 20
 AUTH_OVERHEAD: Final = 8
 """Bytes of an AUTH chunk beside its HMAC."""
 SACK_SIZE: Final = 16
+ECNE_SIZE: Final = 8
 """Bytes of a SACK chunk without gap blocks and duplicate TSNs."""
 
 # Flags of a DATA chunk (section 3.3.1; RFC 7053 section 3).
@@ -70,9 +71,11 @@ class ChunkType(enum.IntEnum):
     SHUTDOWN_COMPLETE = 14
     AUTH = 15  # RFC 4895
     I_DATA = 64  # RFC 8260
+    ASCONF_ACK = 128  # RFC 5061
     RE_CONFIG = 130  # RFC 6525
     PAD = 132  # RFC 4820
     FORWARD_TSN = 192  # RFC 3758
+    ASCONF = 193  # RFC 5061
     I_FORWARD_TSN = 194  # RFC 8260
 
 
@@ -97,8 +100,24 @@ class ParameterType(enum.IntEnum):
     ADAPTATION_INDICATION = 0xC006  # RFC 5061
 
 
+ADDRESS_SIZES: Final[dict[int, int]] = {
+    ParameterType.IPV4_ADDRESS: 4,
+    ParameterType.IPV6_ADDRESS: 16,
+}
+"""Bytes of the address in an Address parameter."""
+
 KNOWN_PARAMETERS = frozenset(ParameterType)
 """Parameter types to which the rule for unknown ones (section 3.2.1) does not apply."""
+
+
+class AsconfParameter(enum.IntEnum):
+    """Parameters of ASCONF and ASCONF ACK (RFC 5061 sections 4.2.1 to 4.2.5)."""
+
+    ADD_ADDRESS = 0xC001
+    DELETE_ADDRESS = 0xC002
+    ERROR = 0xC003
+    SET_PRIMARY = 0xC004
+    SUCCESS = 0xC005
 
 
 class ReconfigParameter(enum.IntEnum):
@@ -129,6 +148,11 @@ class Cause(enum.IntEnum):
     USER_INITIATED_ABORT = 12
     PROTOCOL_VIOLATION = 13
     RESTART_WITH_NEW_ENCAPSULATION_PORT = 14  # RFC 6951
+    DELETE_LAST_ADDRESS = 0x00A0  # RFC 5061
+    RESOURCE_SHORTAGE = 0x00A1
+    DELETE_SOURCE_ADDRESS = 0x00A2
+    ILLEGAL_ASCONF_ACK = 0x00A3
+    NO_AUTHORIZATION = 0x00A4
     UNSUPPORTED_HMAC = 0x0105  # RFC 4895
 
 
@@ -351,6 +375,26 @@ class ForwardTsn(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Asconf(_Shown):
+    """An ASCONF chunk (RFC 5061 section 4.1.1).
+
+    ``address`` is the parameter by which the association is found; the others are requests.
+    """
+
+    serial: int
+    address: Tlv
+    requests: list[Tlv]
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class AsconfAck(_Shown):
+    """An ASCONF ACK chunk (RFC 5061 section 4.1.2)."""
+
+    serial: int
+    responses: list[Tlv]
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Auth(_Shown):
     """An AUTH chunk (RFC 4895 section 5.1), which stands at ``offset`` in the ``packet``.
 
@@ -430,6 +474,23 @@ class Reconfig(_Shown):
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Ecne(_Shown):
+    """An ECNE chunk: a packet came with a router's mark (RFC 4960 appendix A).
+
+    ``lowest_tsn`` is the lowest in that packet.
+    """
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class Cwr(_Shown):
+    """A CWR chunk, with the TSN of the ECNE chunk that it answers (RFC 4960 appendix A)."""
+
+    lowest_tsn: int
+
+
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class UnknownChunk(_Shown):
     """A chunk of an unknown type, whose two highest bits say what to do with it (section 3.2)."""
 
@@ -471,8 +532,12 @@ Chunk = (
     | CookieAck
     | ShutdownComplete
     | ForwardTsn
+    | Asconf
+    | AsconfAck
     | Auth
     | Reconfig
+    | Ecne
+    | Cwr
     | UnknownChunk
     | BadChunk
 )
@@ -705,8 +770,19 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return _parse_forward_tsn_untrusted(value, raw)
         case ChunkType.I_FORWARD_TSN:
             return _parse_i_forward_tsn_untrusted(value, raw)
+        case ChunkType.ASCONF:
+            return _parse_asconf_untrusted(value, raw)
+        case ChunkType.ASCONF_ACK:
+            responses = parse_tlvs_untrusted(value[4:])
+            if len(value) < 4 or responses is None:
+                return BadChunk(kind, "wrong length", raw)
+            return AsconfAck(_U32.unpack_from(value)[0], responses)
         case ChunkType.RE_CONFIG:
             return _parse_reconfig_untrusted(value, raw)
+        case ChunkType.ECNE | ChunkType.CWR:
+            if len(value) != 4:
+                return UnknownChunk(kind, raw)  # RFC 9260 knows neither
+            return (Ecne if kind == ChunkType.ECNE else Cwr)(_U32.unpack(value)[0])
         case _:
             return UnknownChunk(kind, raw)
 
@@ -727,6 +803,13 @@ def _parse_forward_tsn_untrusted(value: bytes, raw: bytes) -> Chunk:
         return BadChunk(ChunkType.FORWARD_TSN, "wrong length", raw)
     pairs = [_PAIR.unpack_from(value, at) for at in range(4, len(value), 4)]
     return ForwardTsn(_U32.unpack_from(value)[0], pairs)
+
+
+def _parse_asconf_untrusted(value: bytes, raw: bytes) -> Chunk:
+    parameters = parse_tlvs_untrusted(value[4:])
+    if not parameters or parameters[0].type not in ADDRESS_SIZES:
+        return BadChunk(ChunkType.ASCONF, "no address", raw)
+    return Asconf(_U32.unpack_from(value)[0], parameters[0], parameters[1:])
 
 
 def _parse_auth_untrusted(data: bytes, offset: int, end: int) -> Auth:
@@ -922,6 +1005,16 @@ def shutdown_chunk(cumulative_tsn: int) -> bytes:
     return chunk(ChunkType.SHUTDOWN, _U32.pack(cumulative_tsn))
 
 
+def ecne_chunk(lowest_tsn: int) -> bytes:
+    """Return an ECNE chunk."""
+    return chunk(ChunkType.ECNE, _U32.pack(lowest_tsn))
+
+
+def cwr_chunk(lowest_tsn: int) -> bytes:
+    """Return a CWR chunk."""
+    return chunk(ChunkType.CWR, _U32.pack(lowest_tsn))
+
+
 def shutdown_complete_chunk(*, reflected: bool = False) -> bytes:
     """Return a SHUTDOWN COMPLETE chunk."""
     return chunk(ChunkType.SHUTDOWN_COMPLETE, b"", int(reflected))
@@ -931,6 +1024,16 @@ def forward_tsn_chunk(cumulative_tsn: int, streams: Iterable[tuple[int, int]]) -
     """Return a FORWARD TSN chunk; ``streams`` are those of `ForwardTsn`."""
     pairs = b"".join(_PAIR.pack(*pair) for pair in streams)
     return chunk(ChunkType.FORWARD_TSN, _U32.pack(cumulative_tsn) + pairs)
+
+
+def asconf_chunk(serial: int, address: Tlv, requests: Iterable[Tlv]) -> bytes:
+    """Return an ASCONF chunk; the arguments are the fields of `Asconf`."""
+    return chunk(ChunkType.ASCONF, _U32.pack(serial) + tlvs([address, *requests]))
+
+
+def asconf_ack_chunk(serial: int, responses: Iterable[Tlv] = ()) -> bytes:
+    """Return an ASCONF ACK chunk."""
+    return chunk(ChunkType.ASCONF_ACK, _U32.pack(serial) + tlvs(responses))
 
 
 def auth_chunk(key: int, hmac: int, mac: bytes) -> bytes:
@@ -983,8 +1086,7 @@ def address_untrusted(parameter: Tlv) -> str | None:
 
     Returns None if its length is wrong, or if no host can send from that address.
     """
-    sizes: dict[int, int] = {ParameterType.IPV4_ADDRESS: 4, ParameterType.IPV6_ADDRESS: 16}
-    if len(parameter.value) != sizes.get(parameter.type):
+    if len(parameter.value) != ADDRESS_SIZES.get(parameter.type):
         return None
     address = ipaddress.ip_address(parameter.value)
     if address.is_multicast or address.is_unspecified:

@@ -1,6 +1,7 @@
 """The kernel stack: Linux SCTP sockets.
 
     _socket         sockets: the data path, connect, peel off, abort, close
+    _reconfiguration  requests to reset and to add streams
     _options        how each option type is a socket option: its number, its struct, its fields
     _notifications  the bytes of a notification as an event
     _libc           calls that the standard library lacks

@@ -59,6 +59,10 @@ class Opt(enum.IntEnum):
     GET_ASSOC_STATS = 112
     PR_SUPPORTED = 113
     RECONFIG_SUPPORTED = 117
+    ENABLE_STREAM_RESET = 118
+    RESET_STREAMS = 119
+    RESET_ASSOC = 120
+    ADD_STREAMS = 121
     SOCKOPT_PEELOFF_FLAGS = 122
     STREAM_SCHEDULER = 123
     STREAM_SCHEDULER_VALUE = 124
@@ -120,6 +124,9 @@ AUTHKEYID_STRUCT = struct.Struct("=iH2x")
 HMACALGO_STRUCT = struct.Struct("=IHH")  # number of identifiers, the two that there are
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
 STREAM_VALUE_STRUCT = struct.Struct("=iHH")
+ASSOC_ID_STRUCT = struct.Struct("=i")
+RESET_STREAMS_STRUCT = struct.Struct("=iHH")  # id, flags, number of streams; these follow
+ADD_STREAMS_STRUCT = struct.Struct("=iHH")  # id, inbound, outbound
 DEFAULT_PRINFO_STRUCT = struct.Struct("=iIHxx")  # id, value, policy
 PRSTATUS_STRUCT = struct.Struct("=iHHQQ")  # id, stream, policy, unsent, sent
 
@@ -133,6 +140,10 @@ PF_EXPOSE_DISABLE, PF_EXPOSE_ENABLE = 1, 2  # of SCTP_EXPOSE_POTENTIALLY_FAILED_
 
 # A flag of SCTP_PEER_ADDR_PARAMS: an interval of 0 means 0, and not "leave it as it is".
 SPP_HB_TIME_IS_ZERO = 0x80
+
+# Flags of SCTP_RESET_STREAMS, and of SCTP_ENABLE_STREAM_RESET.
+STREAM_RESET_INCOMING, STREAM_RESET_OUTGOING = 0x01, 0x02
+ENABLE_RESET_STREAM_REQ, ENABLE_RESET_ASSOC_REQ, ENABLE_CHANGE_ASSOC_REQ = 0x01, 0x02, 0x04
 
 DATA_IO_EVENT = 0x8000  # not a notification: asks for SNDRCVINFO with each message
 

@@ -18,6 +18,7 @@ from .._options import (
     ActiveKey,
     AdaptationLayer,
     AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthChunks,
@@ -34,6 +35,7 @@ from .._options import (
     DisableFragments,
     DontRoute,
     EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     EventSubscription,
     ExposePotentiallyFailed,
@@ -89,6 +91,9 @@ from ._layouts import (
     AUTHKEY_STRUCT,
     AUTHKEYID_STRUCT,
     DEFAULT_PRINFO_STRUCT,
+    ENABLE_CHANGE_ASSOC_REQ,
+    ENABLE_RESET_ASSOC_REQ,
+    ENABLE_RESET_STREAM_REQ,
     EVENT_STRUCT,
     FUTURE_ASSOCIATIONS,
     HMACALGO_STRUCT,
@@ -417,6 +422,22 @@ LAYOUTS: dict[type[Any], Layout] = {
     DisableFragments: Layout(SOL_SCTP, Opt.DISABLE_FRAGMENTS, _INT, ("enabled",)),
     MappedV4: Layout(SOL_SCTP, Opt.I_WANT_MAPPED_V4_ADDR, _INT, ("enabled",)),
     MaxSegment: Layout(SOL_SCTP, Opt.MAXSEG, ASSOC_VALUE_STRUCT, (ID, "size")),
+    EnableStreamReset: Layout(
+        SOL_SCTP,
+        Opt.ENABLE_STREAM_RESET,
+        ASSOC_VALUE_STRUCT,
+        (ID, "_grants"),
+        lambda f: EnableStreamReset(
+            streams=f["_grants"] & ENABLE_RESET_STREAM_REQ != 0,
+            association=f["_grants"] & ENABLE_RESET_ASSOC_REQ != 0,
+            changes=f["_grants"] & ENABLE_CHANGE_ASSOC_REQ != 0,
+        ),
+        lambda option: {
+            "_grants": (ENABLE_RESET_STREAM_REQ if option.streams else 0)
+            | (ENABLE_RESET_ASSOC_REQ if option.association else 0)
+            | (ENABLE_CHANGE_ASSOC_REQ if option.changes else 0)
+        },
+    ),
     PeerAddressInfo: Layout(
         SOL_SCTP,
         Opt.GET_PEER_ADDR_INFO,
@@ -573,6 +594,7 @@ _UNSUPPORTED: dict[type[Any], str] = {
     ReceiveTos: _NOT_DELIVERED,
     ReceiveTrafficClass: _NOT_DELIVERED,
     ReceiveTtl: _NOT_DELIVERED,
+    AsconfWithoutAuth: "the sysctl net.sctp.addip_noauth_enable decides it",
 }
 
 _OF_AUTHENTICATION = (
@@ -650,8 +672,8 @@ def _translated(error: OSError, kind: type[Any]) -> OSError:
     if error.errno == errno.EACCES and kind in _OF_AUTHENTICATION:
         return OptionUnsupported(
             errno.EACCES,
-            "the peer does not authenticate chunks, or the sysctl net.sctp.auth_enable was 0 when "
-            "the socket was opened",
+            "the peer does not authenticate chunks, or this socket does not: neither was "
+            "AuthSupported(True) set nor the sysctl net.sctp.auth_enable 1 when it was opened",
         )
     return error
 

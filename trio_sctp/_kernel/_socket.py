@@ -16,6 +16,7 @@ from .._addresses import own_addresses
 from .._errors import OptionUnsupported
 from .._options import (
     DefaultSendParams,
+    EnableStreamReset,
     EventSubscription,
     NetworkNamespace,
     Option,
@@ -27,8 +28,11 @@ from .._values import (
     Address,
     Arrival,
     AssociationStatistics,
+    FailedFragment,
     MessageDraft,
+    Notification,
     Piece,
+    ReconfigurationRequest,
     SendInfo,
     freeze,
 )
@@ -64,6 +68,7 @@ from ._layouts import (
 )
 from ._libc import connectx3, getsockopt, namespace_of, network_namespace
 from ._notifications import parse_notification
+from ._reconfiguration import EVENTS, Requests
 
 T = TypeVar("T", bound=Option)
 
@@ -109,6 +114,7 @@ class KernelSocket:
         self.room_is_shared = True
         self.has_descriptor = True
         self._notification = b""
+        self._requests: Requests | None = None  # once there was one, of either side
         self._read_size = _READ_SIZE
         self._ipv6 = sock.family == socket.AF_INET6
         self._scopes: dict[tuple[int, str], int] = {}
@@ -148,7 +154,7 @@ class KernelSocket:
                     self._notification += draft.data
                     if flags & MSG_EOR:
                         data, self._notification = self._notification, b""
-                        append(parse_notification(data))
+                        append(self._understood(parse_notification(data)))
                     continue
                 size = len(draft.data)
                 if not size:
@@ -186,6 +192,17 @@ class KernelSocket:
                 raise
             self._pending_error = error.errno or 0
         return arrivals
+
+    def _understood(self, event: Notification | FailedFragment) -> Notification | FailedFragment:
+        """What a notification means, where Linux does not say what the RFC says."""
+        if isinstance(event, EVENTS):
+            return self._get_requests().understand(event)
+        return event
+
+    def _get_requests(self) -> Requests:
+        if self._requests is None:
+            self._requests = Requests(self._sock)
+        return self._requests
 
     def _set_scope(self, draft: MessageDraft) -> None:
         """Give the address of a link-local peer its interface: Linux names a random one."""
@@ -314,7 +331,10 @@ class KernelSocket:
                 descriptor = self._peel_off(association_id)
         sock = socket.socket(fileno=descriptor)
         _options.copy_uninherited(self._sock, sock)
-        return self._offspring(sock)
+        other = self._offspring(sock)
+        if self._requests is not None:
+            self._requests.move(association_id, other._get_requests())
+        return other
 
     def _offspring(self, sock: socket.socket) -> KernelSocket:
         """The socket of an association of this one."""
@@ -355,6 +375,11 @@ class KernelSocket:
             "Linux does not report the answer to a heartbeat: paths() has each path's smoothed "
             "round-trip time, srtt",
         )
+
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        return self._get_requests().ask(association_id, request, answered)
 
     def statistics(self, association_id: int) -> AssociationStatistics:
         request = ASSOC_STATS_STRUCT.pack(association_id, b"", *[0] * 15)
@@ -466,17 +491,24 @@ class KernelSocket:
         address: Address | None = None,
         stream: int | None = None,
     ) -> T:
-        return _options.get_option(self._sock, kind, association_id, address, stream)
+        option = _options.get_option(self._sock, kind, association_id, address, stream)
+        if self._requests is not None and isinstance(option, EnableStreamReset):
+            return self._requests.granted(option, association_id)  # type: ignore[return-value]
+        return option
 
     def set_option(self, option: Option, association_id: int | None) -> None:
         if isinstance(option, DefaultSendParams) and option.lifetime != 0:
             self._default_policies = True
             self._told_info = None
+        if self._requests is not None and isinstance(option, EnableStreamReset):
+            self._requests.was_set(association_id)
         _options.set_option(self._sock, option, association_id)
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         id = ALL_ASSOCIATIONS if association_id is None else association_id
         _options.subscribe(self._sock, events, id)
+        if self._requests is not None:
+            self._requests.was_subscribed(events, association_id)
 
     def subscription(self, association_id: int | None) -> EventSubscription:
         id = FUTURE_ASSOCIATIONS if association_id is None else association_id

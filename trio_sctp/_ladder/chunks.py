@@ -13,6 +13,7 @@ from .._ppid import Ppid
 from .extensions import (
     FEW,
     I_DATA,
+    KINDS,
     Extension,
     Number,
     few,
@@ -56,12 +57,13 @@ def understood(chunk: wire.Chunk, raw: bytes, captured: int) -> Understood:
       raw: All its bytes; those that a capture does not have are 0.
       captured: How many of them the capture has.
     """
-    extension = read_untrusted(raw[0], raw[:captured])
-    if isinstance(extension, wire.BadChunk) and len(raw) > captured:
-        return wire.UnknownChunk(raw[0], raw)  # not its fault
-    if extension is not None:
+    kind = raw[0]
+    if kind in KINDS:
+        extension = read_untrusted(kind, raw[:captured])
+        if isinstance(extension, wire.BadChunk) and len(raw) > captured:
+            return wire.UnknownChunk(kind, raw)  # not its fault
         return extension
-    if raw[0] == I_DATA:
+    if kind == I_DATA:
         return _i_data(raw, captured)
     match chunk:
         case wire.Data():

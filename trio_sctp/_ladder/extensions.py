@@ -228,11 +228,9 @@ NAMES = (
 """The names of all chunk types."""
 
 
-def read_untrusted(kind: int, raw: bytes) -> Extension | wire.BadChunk | None:
-    """A chunk of one of these types; None if it is of another."""
-    extension = KINDS.get(kind)
-    if extension is None:
-        return None
+def read_untrusted(kind: int, raw: bytes) -> Extension | wire.BadChunk:
+    """A chunk of one of these types."""
+    extension = KINDS[kind]
     if len(raw) < extension.smallest:
         return wire.BadChunk(kind, "too short", raw)
     return extension(raw)

@@ -10,6 +10,7 @@
     intake    what arrives: made into records and changes of associations
     journal   what the log says of associations
     tcb       what is known of an association
+    requests  resetting and adding streams, as tasks ask for it in turn
     queue     records that were read and not taken, and the task that takes them
     waiter    a task that waits for records, or for an association's state
 

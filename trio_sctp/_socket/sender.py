@@ -9,7 +9,8 @@ wakes the next.  A message with a priority is tried first: it may take the room 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import trio
 
@@ -21,6 +22,8 @@ from .tcb import Phase, Tcb
 
 if TYPE_CHECKING:
     from .socket import Socket
+
+R = TypeVar("R")
 
 _SEND_RETRY = 0.05
 """Seconds after which blocked senders try again unasked: the kernel tells nobody that a blocked
@@ -284,6 +287,28 @@ class Sender:
             self._send_now(tcb, value, size, info, eof)
         except BlockingIOError:
             raise trio.WouldBlock from None
+
+    async def in_turn(self, tcb: Tcb, action: Callable[[], R]) -> R:
+        """Call this once all that was sent before is no longer queued, and nothing comes between.
+
+        Args:
+          tcb: The association.
+          action: Raises BlockingIOError as long as something is queued.
+        """
+        if tcb.send_lock is None:
+            tcb.send_lock = trio.StrictFIFOLock()
+        async with tcb.send_lock:
+            sender = self
+            try:
+                while True:
+                    sender = tcb.socket.sender  # another, if it was peeled off meanwhile
+                    sender.check_alive(tcb)
+                    try:
+                        return action()
+                    except BlockingIOError:
+                        await tcb.wait_sent()
+            finally:
+                sender._blocked.unpark()
 
     async def wait_might_not_block(self, tcb: Tcb) -> None:
         """Wait until a message would be taken, after those of other tasks; send nothing."""

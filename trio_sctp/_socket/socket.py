@@ -30,11 +30,19 @@ from .._options import (
     event_types,
 )
 from .._stack import Stack, StackSocket
-from .._values import USER_INITIATED_ABORT, Address, AssociationEnd, AssociationState, Record
+from .._values import (
+    USER_INITIATED_ABORT,
+    Address,
+    AssociationEnd,
+    AssociationState,
+    ReconfigurationRequest,
+    Record,
+)
 from . import journal
 from .intake import Intake, mark_as_reported, with_needed_events
 from .queue import Queue, Role
 from .reader import Reader
+from .requests import not_asked
 from .sender import Sender
 from .settings import Settings
 from .tcb import Phase, Tcb
@@ -236,6 +244,23 @@ class Socket:
         except OSError:
             self.intake.read_to_end(tcb)  # it has ended, and says how
             raise tcb.lost_error() from None
+
+    def reconfigure(
+        self, tcb: Tcb, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        """Ask the peer to reset or to add streams; see `StackSocket.reconfigure`."""
+        try:
+            return self.raw.reconfigure(tcb.id, request, answered)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise not_asked(error, tcb) from None
+
+    def learn_streams(self, tcb: Tcb) -> None:
+        """Ask the stack how many streams there are: the event that says so may be far behind."""
+        with contextlib.suppress(OSError):  # the association has ended, as will be read
+            status = self.raw.status(tcb.id)
+            tcb.outbound_streams, tcb.inbound_streams = status.outstrms, status.instrms
 
     # -- associations begin ------------------------------------------------------------------
 

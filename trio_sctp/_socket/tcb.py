@@ -25,6 +25,7 @@ from .._values import (
     SendFailed,
     SendInfo,
 )
+from .requests import Requests
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Tcb:
         "peer_shuts_down",
         "phase",
         "private",
+        "requests",
         "room_wait",
         "send_lock",
         "socket",
@@ -103,6 +105,7 @@ class Tcb:
         self.handshake_timeout: float = 0.0  # seconds before the stack gives up an unanswered INIT
         self.udp_port: int = 0  # that the INIT was sent to; 0 without UDP
         self.send_lock: trio.StrictFIFOLock | None = None
+        self.requests: Requests | None = None  # for streams to begin again, or to be added
         self.room_wait: trio.CancelScope | None = None  # of the sender that waits for the stack
         self.default_send: SendInfo | None = None  # once it was read from the stack
 
@@ -221,6 +224,12 @@ class Tcb:
         finally:
             del self.waiters[waiter]
             take_back()
+
+    def get_requests(self) -> Requests:
+        """Where tasks ask for streams to begin again, or to be added."""
+        if self.requests is None:
+            self.requests = Requests(self)
+        return self.requests
 
     # -- what programs see -------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
 _PMTUDISC_DONT, _PMTUDISC_PROBE = 0, 3
 _RECVERR = {(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)}
 _MSG_ERRQUEUE = 0x2000
+_IP_RECVTOS, _IPV6_RECVTCLASS = 13, 66
+_MARKS = {(socket.IPPROTO_IP, 1), (socket.IPPROTO_IPV6, 67)}  # IP_TOS, IPV6_TCLASS
 _DONTFRAG = {"darwin": (28, 62), "win32": (14, 14)}  # IP_DONTFRAG and IPV6_DONTFRAG
 
 _SO_MEMINFO, _MEMINFO, _MEMINFO_DROPS = 55, struct.Struct("=9I"), 8
@@ -60,7 +62,7 @@ _SEGMENT_SIZE = struct.Struct("=H")
 _TRAIN_SIZE = struct.Struct("=i")
 _TRAIN_PACKETS, _TRAIN_BYTES = 64, 65_000
 _TRAINS_ARRIVE_WHOLE = (5, 12)  # the version of Linux from which on recvmsg keeps to UDP_GRO
-_ANCILLARY = 128  # bytes: IPV6_PKTINFO and UDP_GRO need 64 and what aligns them
+_ANCILLARY = 128  # bytes: IPV6_PKTINFO, IPV6_TCLASS and UDP_GRO need 84 and what aligns them
 
 _MOST_WAITING = 1024
 """Packets of a route that wait for room in a buffer, at most; beyond, they are lost."""
@@ -77,6 +79,9 @@ ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 CAN_COUNT_DROPS = _LINUX
 """Whether the operating system says how many packets a socket's buffer had no room for."""
+
+CAN_TELL_MARKS = _LINUX
+"""Whether a socket can tell which packets a router has marked (RFC 3168)."""
 
 CAN_TELL_ADDRESSES = hasattr(socket.socket, "recvmsg")
 """Whether a socket for all addresses can tell which one a packet came to; on Windows it cannot."""
@@ -154,7 +159,8 @@ class Carrier:
         self.closed = False
         self._refused = refused
         self.not_sent = 0  # packets that the operating system did not take
-        self.received: deque[tuple[list[bytes], Route] | Unreachable] = deque()  # trains
+        # Trains, and whether a router has marked them.
+        self.received: deque[tuple[list[bytes], Route, bool] | Unreachable] = deque()
         self.waiting: dict[Route, _Waiting] = {}  # what is to leave once there is room
         if port is None:
             self.sock = socket.socket(family, socket.SOCK_RAW, IPPROTO_SCTP)
@@ -175,6 +181,7 @@ class Carrier:
         # takes them.
         self._destinations: dict[Route, tuple[tuple[Any, ...], list[tuple[int, int, bytes]]]] = {}
         self._tos = 0
+        self._heeds_marks = False
         self._full = False  # whether it was the socket's buffer that last had no room
         self._alone: set[Route] = set()  # routes on which the system takes no trains
         # Not for raw IPv4 sockets: with each packet they return its IP header, which says it.
@@ -222,6 +229,14 @@ class Carrier:
             return
         with contextlib.suppress(OSError):
             self.sock.setsockopt(level, option, value)
+
+    def heed_marks(self) -> None:
+        """Tell from now on which packets a router has marked (RFC 3168)."""
+        if not self._six:
+            self.sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTOS, 1)
+        else:
+            self.sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVTCLASS, 1)
+        self._heeds_marks = True
 
     def not_received(self) -> int:
         """The number of packets for which the socket's buffer had no room, 0 if it is not known."""
@@ -396,8 +411,10 @@ class Carrier:
         """Read packets and ICMP errors into ``received``, about ``limit`` of them at most."""
         sock, received = self.sock, self.received
         trains = self._come_in_trains
-        with_ancillary = trains or self._pktinfo
-        local, size = b"", 0
+        heeds_marks = self._heeds_marks
+        in_header = self.raw and not self._six  # where all is, and no ancillary data are
+        with_ancillary = trains or self._pktinfo or (heeds_marks and not in_header)
+        local, size, marked = b"", 0, False
         count = 0
         for attempt in range(limit):
             if count >= limit:
@@ -407,16 +424,20 @@ class Carrier:
                     data, ancillary, _, address = sock.recvmsg(65536, _ANCILLARY)
                     size = 0
                     for level, kind, value in ancillary:
-                        if level != _SOL_UDP:
+                        if heeds_marks and (level, kind) in _MARKS:
+                            # A byte, or an integer up to 255 in the machine's byte order.
+                            marked = (value[0] | value[-1]) & 3 == 3
+                        elif level != _SOL_UDP:
                             local = value
                         elif kind == _UDP_GRO:
                             (size,) = _TRAIN_SIZE.unpack(value)
                 else:
                     data, address = sock.recvfrom(65536)
-                    if self.raw and not self._six:
+                    if in_header:
                         if len(data) < 20:
                             continue
                         local = data[16:20]
+                        marked = heeds_marks and data[1] & 3 == 3
                         data = data[(data[0] & 15) * 4 :]
             except BlockingIOError:
                 if not attempt and _LINUX:
@@ -436,7 +457,7 @@ class Carrier:
             else:
                 packets = [data]
             count += len(packets)
-            received.append((packets, route))
+            received.append((packets, route, marked))
 
     def _route(self, address: tuple[Any, ...], local: bytes) -> Route:
         """The route of a packet from ``address`` that came to ``local``."""
@@ -505,7 +526,7 @@ class CapturedCarrier(Carrier):
         super().receive(limit)
         for arrival in itertools.islice(self.received, before, None):
             if not isinstance(arrival, Unreachable):
-                packets, route = arrival
+                packets, route, _ = arrival
                 for packet in packets:
                     self._show(packet, route, False)
 

@@ -15,19 +15,24 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .._engine.association import EngineAssociation
+from .._engine.extensions import Extension
 from .._engine.keys import SharedKeys
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
+from .._engine.reconfiguration import ASSOCIATION, CHANGES, STREAMS
 from .._errors import OptionUnsupported
 from .._frozen import Frozen, frozen
 from .._options import (
     Abandoned,
     ActiveKey,
     AdaptationLayer,
+    AsconfSupported,
+    AsconfWithoutAuth,
     AssociationCount,
     AssocParams,
     AuthChunks,
     AuthKey,
+    AuthSupported,
     AutoClose,
     Context,
     DeactivateKey,
@@ -35,6 +40,8 @@ from .._options import (
     DelayedAck,
     DeleteKey,
     DisableFragments,
+    EcnSupported,
+    EnableStreamReset,
     EncapsulationPort,
     ExposePotentiallyFailed,
     FragmentInterleave,
@@ -56,12 +63,15 @@ from .._options import (
     PeerAddressThresholds,
     PeerAuthChunks,
     PrimaryAddress,
+    ProbeInterval,
     PrStatus,
     PrSupported,
     ReceiveBuffer,
+    ReconfigSupported,
     RtoInfo,
     Scheduler,
     SendBuffer,
+    SetPeerPrimaryAddress,
     Status,
     StreamPriority,
     StreamScheduler,
@@ -392,6 +402,32 @@ def _write_thresholds(target: Target, option: PeerAddressThresholds) -> None:
         path.pf_threshold, path.switchover = option.potentially_failed, option.switchover
 
 
+def _read_probe_interval(target: Target) -> ProbeInterval:
+    p, association, path = target.parameters, target.association, target.path
+    if path is None:
+        on = p.path_mtu_discovery
+        return ProbeInterval(_seconds_to_ms(p.probe_interval) if on else 0)
+    assert association is not None
+    address, search = association.address_of(path.address), path.search
+    return ProbeInterval(0 if search is None else _seconds_to_ms(search.interval), address)
+
+
+def _write_probe_interval(target: Target, option: ProbeInterval) -> None:
+    p, association = target.parameters, target.association
+    on, interval = option.interval > 0, option.interval / 1000
+    if option.address is None:
+        p.path_mtu_discovery = on
+        p.probe_interval = interval or p.probe_interval
+        paths = [] if association is None else list(association.paths.values())
+    else:
+        assert association is not None
+        paths = [path_at(association, option.address)]
+    for path in paths:
+        path.discover_mtu(on)
+        if path.search is not None:
+            path.search.interval = interval
+
+
 def _read_expose(target: Target) -> ExposePotentiallyFailed:
     return ExposePotentiallyFailed(target.parameters.expose_potentially_failed)
 
@@ -577,6 +613,47 @@ def _negotiated(
     return Row(read, write)
 
 
+def _read_enable_stream_reset(target: Target) -> EnableStreamReset:
+    grants = target.parameters.grants
+    return EnableStreamReset(
+        streams=grants & STREAMS != 0,
+        association=grants & ASSOCIATION != 0,
+        changes=grants & CHANGES != 0,
+    )
+
+
+def _write_enable_stream_reset(target: Target, option: EnableStreamReset) -> None:
+    target.parameters.grants = (
+        (STREAMS if option.streams else 0)
+        | (ASSOCIATION if option.association else 0)
+        | (CHANGES if option.changes else 0)
+    )
+
+
+def _agreed_on_asconf(association: EngineAssociation) -> bool:
+    return association.changes is not None
+
+
+def _read_asconf_without_auth(target: Target) -> AsconfWithoutAuth:
+    return AsconfWithoutAuth(target.parameters.asconf_without_auth)
+
+
+def _write_asconf_without_auth(target: Target, option: AsconfWithoutAuth) -> None:
+    target.parameters.asconf_without_auth = option.enabled
+
+
+def _write_peer_primary(target: Target, option: SetPeerPrimaryAddress) -> None:
+    engine, association, address = target.socket.engine, target.association, option.address
+    assert association is not None
+    if address[1] != engine.port:
+        raise refusal(errno.EADDRNOTAVAIL)
+    try:
+        engine.ask_for_primary(association.id, host_of(address), trio.current_time())
+    except PermissionError as error:
+        raise OptionUnsupported(errno.EPERM, "the peer takes no ASCONF chunks") from error
+    target.socket.settle()
+
+
 # -- authentication ---
 
 
@@ -639,6 +716,19 @@ def _write_deactivate_key(target: Target, option: DeactivateKey) -> None:
         return
     _association_with_keys(target).deactivate_key(option.id)
     target.socket.settle()
+
+
+_ecn = _negotiated(
+    EcnSupported,
+    "ecn",
+    lambda association: association.extensions & Extension.ECN != 0,
+)
+
+
+def _write_ecn(target: Target, option: EcnSupported) -> None:
+    if option.enabled:
+        target.socket.heed_marks()
+    target.parameters.ecn = option.enabled
 
 
 # -- the whole socket ---
@@ -714,6 +804,7 @@ ROWS: dict[type[Any], Row] = {
     DefaultSendParams: Row(_read_default_send, _write_default_send),
     DelayedAck: Row(_read_delayed_ack, _write_delayed_ack),
     MaxSegment: Row(_read_max_segment, _write_max_segment),
+    EnableStreamReset: Row(_read_enable_stream_reset, _write_enable_stream_reset),
     NoDelay: _of_all(NoDelay, "enabled", "no_delay"),
     DisableFragments: _of_all(DisableFragments, "enabled", "disable_fragments"),
     SendBuffer: _of_all(SendBuffer, "size", "send_buffer"),
@@ -729,12 +820,23 @@ ROWS: dict[type[Any], Row] = {
     AssociationCount: Row(_read_count),
     PeerAddressThresholds: Row(_read_thresholds, _write_thresholds),
     ExposePotentiallyFailed: Row(_read_expose, _write_expose),
+    ProbeInterval: Row(_read_probe_interval, _write_probe_interval),
+    AsconfSupported: _negotiated(AsconfSupported, "asconf", _agreed_on_asconf),
+    AsconfWithoutAuth: Row(_read_asconf_without_auth, _write_asconf_without_auth),
+    SetPeerPrimaryAddress: Row(None, _write_peer_primary),
+    EcnSupported: Row(_ecn.read, _write_ecn),
     PrSupported: _negotiated(
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
     PrStatus: Row(_read_pr_status),
     Interleaving: _negotiated(
         Interleaving, "interleaving", lambda association: association.outbound.interleaving
+    ),
+    ReconfigSupported: _negotiated(
+        ReconfigSupported, "reconfiguration", EngineAssociation.knows_reconfiguration
+    ),
+    AuthSupported: _negotiated(
+        AuthSupported, "authentication", lambda association: association.authentication is not None
     ),
     AuthChunks: Row(None, _write_auth_chunks),
     LocalAuthChunks: Row(_read_local_auth_chunks),

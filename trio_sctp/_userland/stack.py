@@ -37,6 +37,7 @@ from .._values import (
     Address,
     Arrival,
     AssociationStatistics,
+    ReconfigurationRequest,
     SendInfo,
 )
 from .options import ROWS, Row, SocketSettings, Target, path_at, refusal
@@ -119,6 +120,18 @@ class UserlandStack(abc.ABC):
         """
 
     @abc.abstractmethod
+    def bind_further(self, engine: Engine, host: str) -> None:
+        """Let an endpoint that is in use have one more address of this host.
+
+        Raises:
+          OSError: it cannot have it.
+        """
+
+    @abc.abstractmethod
+    def unbind(self, engine: Engine, host: str) -> None:
+        """Give up what was held for an address that an endpoint has no longer."""
+
+    @abc.abstractmethod
     def release(self, engine: Engine) -> None:
         """Give up what was held for an endpoint that is gone with all of its associations."""
 
@@ -140,20 +153,36 @@ class UserlandStack(abc.ABC):
     @abc.abstractmethod
     def report(self) -> StackReport: ...
 
+    @abc.abstractmethod
+    def heed_marks(self) -> None:
+        """Learn of routers' marks on packets that come, from now on (RFC 3168).
+
+        Raises:
+          OptionUnsupported: that cannot be.
+        """
+
     def parameters(self) -> Parameters:
         """The parameters that endpoints start with."""
         return Parameters()
 
     # -- what a carrier calls ---
 
-    def packet_arrived(self, data: bytes, route: Route) -> None:
+    def packet_arrived(self, data: bytes, route: Route, *, marked: bool = False) -> None:
         """Take a packet that has come, and let follow from it what does."""
-        self.take_packets([data], route, self.now(), sys.maxsize)
+        self.take_packets([data], route, self.now(), sys.maxsize, marked)
         self.packets_taken()
 
-    def take_packets(self, packets: Sequence[bytes], route: Route, now: float, most: int) -> int:
+    def take_packets(
+        self,
+        packets: Sequence[bytes],
+        route: Route,
+        now: float,
+        most: int,
+        marked: bool = False,
+    ) -> int:
         """Take packets of one route that have come, before `packets_taken`.
 
+        ``marked`` says that a router has marked them (RFC 3168).
         Returns how many of them, from the first on, were taken: fewer than there are if the next
         is for another port, or ``most`` messages and events have come for the programs of one.
         """
@@ -162,12 +191,16 @@ class UserlandStack(abc.ABC):
             return 1
         port = int.from_bytes(first[2:4], "big")
         engine = self.engines.get(port)
-        if engine is None or (engine.addresses and route.local not in engine.addresses):
+        if engine is None or (
+            engine.addresses
+            and route.local not in engine.addresses
+            and not engine.keeps(route.local)
+        ):
             if not self._answer_strangers:
                 return 1
             engine = self._nobody  # it answers for all ports that no endpoint has (section 8.4)
             engine.use_port(port)
-        taken = engine.receive_packets(packets, route, now, most)
+        taken = engine.receive_packets(packets, route, now, most, marked)
         self._given[engine] = None
         if self.account.held > self.account.limit:
             self._make_room()
@@ -325,6 +358,10 @@ class UserlandStack(abc.ABC):
             socket = None if sockets is None else sockets.get(id) or sockets.get(None)
             if socket is not None:
                 socket.writable(id)
+        if engine.freed:
+            freed, engine.freed[:] = list(engine.freed), []
+            for host in freed:
+                self.unbind(engine, host)
         if self.engines.get(engine.port) is engine:
             if self._in_use(engine):
                 self._deadlines.changed.add(engine.port)
@@ -569,6 +606,21 @@ class UserlandSocket:
         self.settle()
         return take_back
 
+    def reconfigure(
+        self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
+    ) -> Callable[[], bool]:
+        self._stack.flush()  # messages that were sent before leave before
+        now = trio.current_time()
+        take_it_back = self.engine.reconfigure(association_id, request, answered, now)
+        self.settle()
+
+        def take_back() -> bool:
+            taken = take_it_back(trio.current_time())
+            self.settle()
+            return taken
+
+        return take_back
+
     def statistics(self, association_id: int) -> AssociationStatistics:
         return self._association(association_id).statistics()
 
@@ -593,9 +645,7 @@ class UserlandSocket:
     def local_addresses(self, association_id: int | None) -> list[Address]:
         hosts: Iterable[str] = self._bound
         if association_id is not None:
-            paths = self._association(association_id).paths.values()
-            if len(self.engine.addresses) < 2:
-                hosts = dict.fromkeys(path.route.local for path in paths)
+            hosts = self._association(association_id).lasting_addresses()
         return [transport_address(host, self.engine.port) for host in hosts]
 
     def peer_addresses(self, association_id: int) -> list[Address]:
@@ -610,12 +660,25 @@ class UserlandSocket:
         return None
 
     def bind(self, address: Address) -> None:
-        raise OptionUnsupported(
-            errno.EOPNOTSUPP, f"the {self._stack.name} stack sends no ASCONF chunks yet"
-        )
+        host = host_of(address)
+        six = any(":" in one for one in self._bound)
+        if not self.engine.addresses or (":" in host and not six):
+            raise refusal(errno.EINVAL)
+        self._stack.check_running()
+        self._stack.bind([host], ipv6=":" in host)
+        self._stack.bind_further(self.engine, host)
+        self._bound.append(host)
+        self.engine.add_address(host, trio.current_time())
+        self.settle()
 
     def unbind(self, address: Address) -> None:
-        self.bind(address)
+        host = host_of(address)
+        if not self.engine.addresses:
+            raise refusal(errno.EINVAL)
+        self._stack.check_running()
+        self._bound.remove(host)
+        self.engine.remove_address(host, trio.current_time())
+        self.settle()
 
     # -- options and events ---
 
@@ -651,6 +714,10 @@ class UserlandSocket:
     def unsupported(self, what: str) -> OptionUnsupported:
         """The error for something that the stack does not have."""
         return self._stack.unsupported(what)
+
+    def heed_marks(self) -> None:
+        """Learn of routers' marks on packets that come, from now on (RFC 3168)."""
+        self._stack.heed_marks()
 
     def _target(self, association_id: int | None) -> Target:
         return Target(self, None if association_id is None else self._association(association_id))

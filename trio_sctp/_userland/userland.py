@@ -36,6 +36,7 @@ from .carrier import (
     ANY,
     CAN_COUNT_DROPS,
     CAN_TELL_ADDRESSES,
+    CAN_TELL_MARKS,
     CapturedCarrier,
     Carrier,
     Unreachable,
@@ -118,6 +119,7 @@ class Userland(UserlandStack):
         self._users: dict[Carrier, set[Engine]] = {}
         self._draining: set[Carrier] = set()
         self._not_sent = self._not_received = 0  # the counts of carriers that were closed
+        self._heeds_marks = False
         self._counts_drops = CAN_COUNT_DROPS
         self._nursery: trio.Nursery | None = None
         self._woken = trio.Event()
@@ -188,6 +190,22 @@ class Userland(UserlandStack):
                     self._use(engine, self._client_carrier(host))
         return Route(local, remote, carrier.port, engine.parameters.peer_udp_port)
 
+    def bind_further(self, engine: Engine, host: str) -> None:
+        # Peers send to each address of an endpoint from and to the UDP ports that they know.
+        ports = {carrier.port for carrier, users in self._users.items() if engine in users}
+        try:
+            for port in ports:
+                self._use(engine, self._carrier(host, port))
+        except OSError:
+            self.unbind(engine, host)
+            raise
+
+    def unbind(self, engine: Engine, host: str) -> None:
+        for carrier, users in list(self._users.items()):
+            if carrier.host == host:
+                users.discard(engine)
+                self._close_unused(carrier)
+
     def _client_carrier(self, host: str) -> Carrier:
         """The carrier of endpoints that do not listen: all share one, on any UDP port."""
         for port in (self._udp_port, self._client_port):
@@ -243,6 +261,8 @@ class Userland(UserlandStack):
         self._carriers[host, carrier.port] = carrier
         self._users[carrier] = set()
         self._counts_drops = carrier.counts_drops  # which is the same for all
+        if self._heeds_marks:
+            carrier.heed_marks()
         self._by_source.clear()
         if self._nursery is not None:
             self._nursery.start_soon(self._read, carrier)
@@ -266,8 +286,21 @@ class Userland(UserlandStack):
             # The listeners' UDP port is given back to the system.  The other carriers stay, because
             # a peer may not know yet that its association is over, and what it repeats has to be
             # answered.
-            if not users and carrier.port == self._udp_port and not self._raw:
-                self._close(carrier)
+            if carrier.port == self._udp_port:
+                self._close_unused(carrier)
+
+    def _close_unused(self, carrier: Carrier) -> None:
+        """Close a carrier of UDP packets that no endpoint uses."""
+        if not self._users[carrier] and not self._raw:
+            self._close(carrier)
+
+    def heed_marks(self) -> None:
+        if not CAN_TELL_MARKS:
+            raise self.unsupported("EcnSupported here: only Linux tells which packets are marked")
+        if not self._heeds_marks:
+            self._heeds_marks = True
+            for carrier in self._carriers.values():
+                carrier.heed_marks()
 
     # -- packets and time ---
 
@@ -359,8 +392,8 @@ class Userland(UserlandStack):
                 received.popleft()
                 self.unreachable(arrival.data, arrival.remote)
                 continue
-            packets, route = arrival
-            taken = self.take_packets(packets, route, now, _CROWD)
+            packets, route, marked = arrival
+            taken = self.take_packets(packets, route, now, _CROWD, marked)
             count += taken
             if taken == len(packets):
                 received.popleft()

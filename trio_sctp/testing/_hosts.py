@@ -61,7 +61,7 @@ class SimulatedHost(UserlandStack):
           randomness: Returns as many random bytes as it is asked for.
         """
         super().__init__(randomness)
-        self._addresses = addresses
+        self._addresses = list(addresses)
         self.title: str = name or addresses[0]
         self._driver = driver
         self._tokens: dict[trio.lowlevel.Task, list[Token[Any]]] = {}
@@ -73,6 +73,38 @@ class SimulatedHost(UserlandStack):
     def own_addresses(self) -> list[str]:
         """The addresses of this host."""
         return list(self._addresses)
+
+    def add_address(self, address: str) -> None:
+        """Give the host one more address, as a machine gets that joins another network.
+
+        Endpoints do not have it by that alone: see `Endpoint.add_address`.
+
+        Args:
+          address: An IPv4 or IPv6 address that no host has.
+
+        Raises:
+          TypeError, ValueError, trio.BrokenResourceError: see `SimulatedNetwork.host`.
+        """
+        self._addresses.append(self._driver.add_address(self, address))
+
+    def remove_address(self, address: str) -> None:
+        """Take an address away from the host: packets to it and from it are lost.
+
+        Endpoints that are bound to it stay so: see `Endpoint.remove_address`.
+
+        Args:
+          address: One of `own_addresses`, if it is not the only one.
+
+        Raises:
+          ValueError: it is none of them, or the only one.
+        """
+        address = str(ip_address(address))
+        if address not in self._addresses:
+            raise ValueError(f"{address!r} is none of the host's addresses, {self._addresses!r}")
+        if len(self._addresses) == 1:
+            raise ValueError(f"{address!r} is the host's last address")
+        self._addresses.remove(address)
+        self._driver.remove_address(address)
 
     def report(self) -> StackReport:
         """Report that a simulated host works on every machine."""
@@ -109,6 +141,12 @@ class SimulatedHost(UserlandStack):
 
         return Route(max(candidates, key=shared), remote)
 
+    def bind_further(self, engine: Engine, host: str) -> None:
+        """Do nothing: the network delivers packets to every address anyway."""
+
+    def unbind(self, engine: Engine, host: str) -> None:
+        """Do nothing: a host holds nothing for an address."""
+
     def release(self, engine: Engine) -> None:
         """Do nothing: a host holds nothing for an endpoint."""
 
@@ -117,14 +155,20 @@ class SimulatedHost(UserlandStack):
         if self.ended:
             return  # the network is over, and would deliver nothing
         for packet in packets:
+            if packet.route.local not in self._addresses:
+                continue  # the host has it no longer
             self._driver.network.transmit(
                 packet.data,
                 packet.route.local,
                 packet.route.remote,
                 trio.current_time(),
                 fragment=packet.fragment,
+                tos=packet.tos,
             )
         self._driver.wake()
+
+    def heed_marks(self) -> None:
+        """Do nothing: the network tells of marks."""
 
     def wake(self) -> None:
         """Have the network's task call `flush`."""
@@ -302,10 +346,7 @@ class _Driver:
         """A new host; `SimulatedNetwork.host` says what it raises."""
         if self._over:
             raise trio.BrokenResourceError(_OVER)
-        own = _addresses_of_a_host(addresses)
-        for address in own:
-            if address in self._by_address:
-                raise ValueError(f"another host has the address {address!r}")
+        own = self._free(addresses)
         if name is not None:
             _check_name(name)
             if name.lower() in self.by_name:
@@ -316,6 +357,25 @@ class _Driver:
         if name is not None:
             self.by_name[name.lower()] = host
         return host
+
+    def add_address(self, host: SimulatedHost, address: str) -> str:
+        """Give a host one more address; returns it as packets spell it."""
+        if self._over:
+            raise trio.BrokenResourceError(_OVER)
+        (own,) = self._free([address])
+        self._by_address[own] = host
+        return own
+
+    def remove_address(self, address: str) -> None:
+        """Take an address away from its host."""
+        del self._by_address[address]
+
+    def _free(self, addresses: Sequence[str]) -> list[str]:
+        own = _addresses_of_a_host(addresses)
+        for address in own:
+            if address in self._by_address:
+                raise ValueError(f"another host has the address {address!r}")
+        return own
 
     def titles(self) -> dict[str, str]:
         return {address: host.title for address, host in self._by_address.items()}
@@ -344,7 +404,9 @@ class _Driver:
                 target = self._by_address.get(delivery.destination)
                 if target is not None:
                     target.packet_arrived(
-                        delivery.data, Route(delivery.destination, delivery.source)
+                        delivery.data,
+                        Route(delivery.destination, delivery.source),
+                        marked=delivery.tos & 3 == 3,
                     )
             for host in self._hosts:
                 host.handle_timeouts()

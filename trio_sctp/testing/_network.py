@@ -39,7 +39,7 @@ _LEAST_MTU = _IP_HEADER[4] + SMALLEST_PACKET
 
 _PROBABILITIES = frozenset({"loss", "reordering", "duplication", "corruption"})
 _LENGTHS = frozenset({"delay", "jitter", "reorder_delay", "overhead"})
-_INTEGERS = frozenset({"queue", "mtu", "overhead"})
+_INTEGERS = frozenset({"queue", "marking", "mtu", "overhead"})
 
 
 @final
@@ -60,6 +60,8 @@ class Link:
       bandwidth: Bits per second, or None for no limit.
       queue: Packets that may wait behind the one in transmission, or None for no limit.  More
         are dropped (drop-tail).  Without a limit on ``bandwidth`` no packet ever waits.
+      marking: Packets that may wait before those that come are marked to say that there is
+        congestion (RFC 3168), if their sender can heed that; None for no marks.
       loss: Probability that a packet is lost.
       reordering: Probability that a packet is held back by ``reorder_delay``, while others pass.
       reorder_delay: Seconds that such a packet is held back.
@@ -79,6 +81,7 @@ class Link:
     jitter: float = 0.0
     bandwidth: float | None = None
     queue: int | None = None
+    marking: int | None = None
     loss: float = 0.0
     reordering: float = 0.0
     reorder_delay: float = 0.01
@@ -99,9 +102,9 @@ class Link:
         elif name in _LENGTHS:
             if value is None or not 0 <= value < inf:
                 raise ValueError(f"{name} must be a finite number of at least 0, not {value!r}")
-        elif name == "queue":
+        elif name in ("queue", "marking"):
             if value is not None and not value >= 0:
-                raise ValueError(f"queue must be at least 0, or None, not {value!r}")
+                raise ValueError(f"{name} must be at least 0, or None, not {value!r}")
         elif name == "bandwidth":
             if value is not None and not value > 0:
                 raise ValueError(f"bandwidth must be more than 0, or None, not {value!r}")
@@ -118,12 +121,14 @@ class Delivery(NamedTuple):
       source: IP address of the sender.
       destination: IP address that it was sent to.
       time: Time of its arrival, in seconds.
+      tos: Type of service, whose two lowest bits are 3 if a router has marked it (RFC 3168).
     """
 
     data: bytes
     source: str
     destination: str
     time: float
+    tos: int = 0
 
 
 class RoutedPacket(NamedTuple):
@@ -136,6 +141,8 @@ class RoutedPacket(NamedTuple):
       now: Time in seconds.
       delay: Seconds by which to delay it further, while others pass.
       fragment: Whether IP may fragment it if it is larger than the MTU.
+      tos: Type of service, whose two lowest bits are 2 if routers may mark it (RFC 3168), and 3 if
+        one has.
     """
 
     data: bytes
@@ -144,6 +151,7 @@ class RoutedPacket(NamedTuple):
     now: float
     delay: float = 0.0
     fragment: bool = False
+    tos: int = 0
 
 
 @final
@@ -256,7 +264,7 @@ class Network:
         self._directions: dict[tuple[str, str], _Direction] = {}
         self._spelled: dict[tuple[str, str], _Direction] = {}  # also under other spellings
         # (time of arrival, number, where, data), a heap.
-        self._in_flight: list[tuple[float, int, _Direction, bytes]] = []
+        self._in_flight: list[tuple[float, int, _Direction, bytes, int]] = []
         self._number = 0
         self._writers: list[Callable[[bytes, str, str, float, str], object]] = []
         self._dropped_late: list[Callable[[bytes, str, str], object]] = []
@@ -283,7 +291,14 @@ class Network:
     # -- packets -------------------------------------------------------------------------------
 
     def transmit(
-        self, data: bytes, source: str, destination: str, now: float, *, fragment: bool = False
+        self,
+        data: bytes,
+        source: str,
+        destination: str,
+        now: float,
+        *,
+        fragment: bool = False,
+        tos: int = 0,
     ) -> None:
         """Send a packet.  `deliver` returns it when it arrives, if it does.
 
@@ -294,6 +309,7 @@ class Network:
           now: Time in seconds.
           fragment: Whether IP may fragment it, so that it passes whatever the MTU is.  The
             fragments of a packet share its fate.
+          tos: Type of service, 0 to 255.
 
         Raises:
           ValueError: an address is not an IP address, or one is IPv4 and the other IPv6.
@@ -303,15 +319,17 @@ class Network:
             check_packet(data)
             check_number("now", now)
             check_bool("fragment", fragment)
+        if tos:
+            check_integer("tos", tos, 0, 255)
         if not -inf < now < inf:
             raise ValueError(f"now must be a finite number of seconds, not {now!r}")
         direction = self._spelled.get((source, destination))
         if direction is None:
             direction = self._direction(source, destination)
         if self._hook is not None:
-            self._route(data, direction, now, fragment, self._hook)
+            self._route(data, direction, now, fragment, tos, self._hook)
             return
-        fate = self._send(data, direction, now, 0.0, fragment)
+        fate = self._send(data, direction, now, 0.0, fragment, tos)
         if self._writers:
             self._record(data, direction, now, fate)
 
@@ -326,14 +344,14 @@ class Network:
         in_flight = self._in_flight
         deliveries: list[Delivery] = []
         while in_flight and in_flight[0][0] <= now:
-            time, _, direction, data = heapq.heappop(in_flight)
+            time, _, direction, data, tos = heapq.heappop(in_flight)
             if direction.cut or not direction.link.up:
                 direction.down_drops += 1
                 for tell in self._dropped_late:
                     tell(data, direction.source, direction.destination)
                 continue
             direction.delivered += 1
-            deliveries.append(Delivery(data, direction.source, direction.destination, time))
+            deliveries.append(Delivery(data, direction.source, direction.destination, time, tos))
         return deliveries
 
     # -- links ---------------------------------------------------------------------------------
@@ -399,7 +417,7 @@ class Network:
     def statistics(self) -> dict[tuple[str, str], LinkStatistics]:
         """What has become of the packets so far, by (source, destination)."""
         in_flight = dict.fromkeys(self._directions.values(), 0)
-        for _, _, direction, _ in self._in_flight:
+        for _, _, direction, *_ in self._in_flight:
             in_flight[direction] += 1
         return {
             addresses: LinkStatistics(
@@ -483,9 +501,11 @@ class Network:
         direction: _Direction,
         now: float,
         fragment: bool,
+        tos: int,
         route: Callable[[RoutedPacket], Iterable[RoutedPacket] | None],
     ) -> None:
-        packet = RoutedPacket(data, direction.source, direction.destination, now, fragment=fragment)
+        source, destination = direction.source, direction.destination
+        packet = RoutedPacket(data, source, destination, now, fragment=fragment, tos=tos)
         packets = route(packet)
         if isinstance(packets, RoutedPacket):  # a tuple, hence iterable, but not of packets
             raise TypeError("Network.route must return a list of packets, or None, not one packet")
@@ -493,15 +513,16 @@ class Network:
         for one in routed:
             if not isinstance(one, RoutedPacket):
                 raise TypeError(f"Network.route must return packets, not {one!r}")
-            data, source, destination, _, delay, fragment = one
+            data, source, destination, _, delay, fragment, tos = one
             check_packet(data)
+            check_integer("the tos of a packet", tos, 0, 255)
             check_number("the delay of a packet", delay)
             if not 0 <= delay < inf:
                 raise ValueError(
                     f"the delay of a packet must be a finite number of at least 0, not {delay!r}"
                 )
             direction = self._direction(source, destination)
-            fate = self._send(data, direction, now, delay, fragment)
+            fate = self._send(data, direction, now, delay, fragment, tos)
             self._record(data, direction, now, fate)
         if not routed:
             direction.sent += 1
@@ -509,7 +530,7 @@ class Network:
             self._record(data, direction, now, "dropped: by the route hook")
 
     def _send(
-        self, data: bytes, direction: _Direction, now: float, extra: float, fragment: bool
+        self, data: bytes, direction: _Direction, now: float, extra: float, fragment: bool, tos: int
     ) -> str:
         """Put a packet on its way, and return what happens to it, or "" if nothing does."""
         direction.sent += 1
@@ -531,6 +552,8 @@ class Network:
                 if link.queue is not None and len(waiting) >= link.queue:
                     direction.queue_drops += 1
                     return "dropped: the queue is full"
+                if link.marking is not None and len(waiting) >= link.marking and tos & 3:
+                    tos |= 3
                 start = direction.free_at
                 waiting.append(start)
             direction.free_at = start + size * 8 / link.bandwidth
@@ -546,14 +569,14 @@ class Network:
         if arrival < direction.last_arrival:
             arrival = direction.last_arrival
         if extra or link.duplication or link.corruption or link.reordering:
-            return self._send_impaired(data, direction, arrival, extra)
+            return self._send_impaired(data, direction, arrival, extra, tos)
         direction.last_arrival = arrival
         self._number += 1
-        heapq.heappush(self._in_flight, (arrival, self._number, direction, data))
+        heapq.heappush(self._in_flight, (arrival, self._number, direction, data, tos))
         return ""
 
     def _send_impaired(
-        self, data: bytes, direction: _Direction, arrival: float, extra: float
+        self, data: bytes, direction: _Direction, arrival: float, extra: float, tos: int
     ) -> str:
         link = direction.link
         draw = self._random.random
@@ -578,7 +601,7 @@ class Network:
                 direction.last_arrival = arrival
             self._number += 1
             heapq.heappush(
-                self._in_flight, (arrival + held_back, self._number, direction, arriving)
+                self._in_flight, (arrival + held_back, self._number, direction, arriving, tos)
             )
         return ", ".join(happened)
 
