@@ -20,7 +20,14 @@ from ._errors import OVERLOADED
 from ._handlers import Judged, check_handler, is_async, run_handler
 from ._interrupts import interrupted_at_checkpoints
 from ._log import logger
-from ._options import EventSubscription, Option, Status, check_options
+from ._options import (
+    DeactivateKey,
+    DeleteKey,
+    EventSubscription,
+    Option,
+    Status,
+    check_options,
+)
 from ._socket import journal
 from ._socket.opening import (
     DEFAULT_MAX_MESSAGE_SIZE,
@@ -131,6 +138,17 @@ class Listener(trio.abc.Listener[AssociationChannel]):
     def set_option(self, value: Option) -> None:
         """Set an option that accepted associations start with; see `Endpoint.set_option`."""
         self._socket.settings.set(value, None)
+
+    def deactivate_key(self, id: int) -> None:
+        """Have associations to come send with a shared key no longer; see
+        `Endpoint.deactivate_key`."""
+        check_integer("id", id, 0, 65535)
+        self.set_option(DeactivateKey(id))
+
+    def delete_key(self, id: int) -> None:
+        """Have associations to come know nothing of a shared key; see `Endpoint.delete_key`."""
+        check_integer("id", id, 0, 65535)
+        self.set_option(DeleteKey(id))
 
     async def accept(self) -> AssociationChannel:
         """Wait for the next association.

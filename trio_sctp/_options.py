@@ -537,9 +537,9 @@ class FragmentInterleave(Option):
     message of one association does not hold up those of others.
 
     Attributes:
-      level: 0, one message at a time; 1, one message of each association at a time; 2, one message
-        of each stream at a time, which needs that the peer interleaves them.  Linux takes 2 for 1.
-        The userland stack does what it can do at all, and takes no other level than it reads.
+      level: 0 to 2: one message at a time; one message of each association at a time; or one of
+        each stream, which needs that the peer interleaves them.  Linux takes 2 for 1.  The userland
+        stack does what it can do at all, and takes no other level than it reads.
 
     Source: RFC 6458 section 8.1.20.
     """

@@ -163,6 +163,26 @@ async def test_an_endpoints_keys_are_for_associations_to_come(stack: StackUnderT
             pair.association.delete_key(6)
 
 
+async def test_a_listeners_keys_are_for_associations_to_come(stack: StackUnderTest) -> None:
+    keys = [AuthKey(1, SECRET), AuthKey(2, SECRET)]
+    async with stack.listener(options=[AuthChunks([DATA]), *keys]) as listener:
+        before = await stack.open_association(listener.port, options=[*keys, ActiveKey(1)])
+        async with before, await listener.accept() as accepted:
+            listener.deactivate_key(1)
+            listener.delete_key(1)
+            with pytest.raises(ValueError, match=r"[Kk]ey"):
+                listener.delete_key(1)
+            await before.send(b"still there")
+            assert (await accepted.receive()).data == b"still there"
+        after = await stack.open_association(listener.port, options=[*keys, ActiveKey(1)])
+        async with after, await listener.accept() as accepted:
+            await after.send(b"deleted")
+            after.set_option(ActiveKey(2))
+            await after.send(b"the other", unordered=True)
+            assert (await accepted.receive()).data == b"the other"
+            after.abort()
+
+
 def at_an_endpoint(pair: Pair) -> tuple[Callable[[int], None], Callable[[int], None]]:
     return pair.client.deactivate_key, pair.client.delete_key
 

@@ -193,6 +193,8 @@ RIGHT: dict[str, Right] = {
     "Listener.from_socket": lambda w: {"sock": 0},
     "Listener.get_option": lambda w: {"kind": RtoInfo},
     "Listener.set_option": lambda w: {"value": RtoInfo()},
+    "Listener.deactivate_key": lambda w: {"id": 1},
+    "Listener.delete_key": lambda w: {"id": 1},
     "Association.abort": nothing,
     "Association.eof": nothing,
     "Association.get_option": path,

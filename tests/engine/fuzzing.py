@@ -54,8 +54,8 @@ class Bench:
         *,
         homes: int = 1,
         window: int = 2**16,
-        interleaving: bool = False,
         auth_chunks: tuple[int, ...] = (),
+        interleaving: bool = False,
         make_engine: Callable[..., Engine] = Engine,
     ) -> None:
         self.random = Random(seed)
@@ -64,12 +64,12 @@ class Bench:
             receive_window=window,
             send_buffer=2**16,
             association_max_retrans=30,
-            interleaving=interleaving,
-            scheduler=Scheduler.ROUND_ROBIN if interleaving else Scheduler.FCFS,
             grants=7,
             rto_max=8.0,
             ecn=True,
             auth_chunks=auth_chunks,
+            interleaving=interleaving,
+            scheduler=Scheduler.ROUND_ROBIN if interleaving else Scheduler.FCFS,
         )
         if self.random.random() < 0.5:  # addresses change for whoever says so
             parameters.authentication, parameters.asconf_without_auth = False, True

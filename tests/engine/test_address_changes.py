@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_sctp._engine import Route, wire
@@ -200,6 +200,26 @@ def test_the_address_is_exchanged_although_the_old_one_works_no_more() -> None:
     assert p.up
 
 
+def test_an_end_may_move_again_before_its_peer_has_answered() -> None:
+    """What is outstanding leaves from the newest address, as neither of the others works."""
+    p = pair()
+    old = A
+    for new in A2, A3:
+        p.hosts[new] = p.a
+        del p.hosts[old]
+        p.drop = lambda sent: sent.route.local not in p.hosts
+        p.a.add_address(new, p.now)
+        p.a.remove_address(old, p.now)
+        p.send(b"by " + new.encode())
+        p.answer(b"to " + new.encode())
+        p.run(0.5)
+        old = new
+    p.run(60.0)
+    assert payloads(p.events[p.b]) == [b"by 10.0.1.1", b"by 10.0.2.1"]
+    assert payloads(p.events[p.a]) == [b"to 10.0.1.1", b"to 10.0.2.1"]
+    assert list(p.other.paths) == p.association.local_addresses() == [A3]
+
+
 def test_nothing_but_asconf_leaves_from_an_address_before_it_is_acknowledged() -> None:
     p = pair()
     p.drop = lambda sent: sent.has(wire.AsconfAck)
@@ -278,6 +298,32 @@ def test_peers_are_told_of_what_changed_while_the_association_was_set_up() -> No
     assert list(p.other.paths) == [A, A2]
 
 
+def test_peers_are_told_of_what_changed_since_the_init_ack() -> None:
+    p = pair(connect=False)
+    p.drop = lambda sent: sent.has(wire.CookieEcho)
+    p.id = p.a.connect(p.routes, PEER_PORT, p.now)
+    p.run(0.5)
+    p.hosts[B2] = p.b
+    p.b.add_address(B2, p.now)
+    p.drop = lambda sent: False
+    p.run(10.0)
+    assert list(p.association.paths) == [B, B2]
+    assert p.association.paths[B2].confirmed
+
+
+def test_an_address_that_is_kept_is_for_earlier_associations_only() -> None:
+    p = peer((A, A2), asconf=False)
+    p.up()
+    p.engine.remove_address(A, p.now)
+    assert p.engine.keeps(A)
+    stranger = Peer()
+    stranger.engine = p.engine
+    (answer,) = stranger.give_init(p.route_from(B2))
+    assert answer.has(wire.Abort)
+    (answer,) = stranger.give_init(p.route._replace(local=A2, remote=B2))
+    assert answer.has(wire.InitAck)
+
+
 def test_a_peer_that_takes_no_asconf_is_told_nothing_and_keeps_the_address() -> None:
     p = Pair(2, there={"asconf": False})
     p.a.add_address(A3, p.now)
@@ -325,22 +371,26 @@ def test_data_in_flight_to_an_address_that_goes_is_sent_elsewhere() -> None:
     assert p.other.outbound.flight == 0
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**16), data=st.data())
 def test_moving_under_loss_and_reordering_loses_nothing(seed: int, data: st.DataObject) -> None:
     both = {"association_max_retrans": 1000, "path_max_retrans": 1000, "rto_max": 4.0}
     p = Pair(seed=seed, both=both)
     link = p.network.default_link
     link.loss, link.reordering, link.duplication = 0.4, 0.3, 0.1
-    own = [A]
+    own, theirs = [A], [B]
     sent: list[bytes] = []
     answered: list[bytes] = []
     for n in range(data.draw(st.integers(2, 6))):
-        new = f"10.0.{n + 5}.1"
-        p.hosts[new] = p.a
-        p.a.add_address(new, p.now)
-        own.append(new)
-        if data.draw(st.booleans()):
-            p.a.remove_address(own.pop(0), p.now)
+        for engine, having, number in ((p.a, own, 1), (p.b, theirs, 2)):
+            if not data.draw(st.booleans()):
+                continue
+            new = f"10.0.{n + 5}.{number}"
+            p.hosts[new] = engine
+            engine.add_address(new, p.now)
+            having.append(new)
+            if data.draw(st.booleans()):
+                engine.remove_address(having.pop(0), p.now)
         for _ in range(3):
             sent.append(b"a%d" % len(sent))
             answered.append(b"b%d" % len(answered))
@@ -352,6 +402,7 @@ def test_moving_under_loss_and_reordering_loses_nothing(seed: int, data: st.Data
     assert payloads(p.events[p.b]) == sent
     assert payloads(p.events[p.a]) == answered
     assert set(p.association.local_addresses()) == set(own) == set(p.other.paths)
+    assert set(p.other.local_addresses()) == set(theirs) == set(p.association.paths)
 
 
 # -- the peer's requests (5.2, 5.3) ------------------------------------------------------------
@@ -865,6 +916,7 @@ def test_a_restart_begins_anew() -> None:
     association = p.up()
     added(p)
     p.ask(asks(ADD, B2))
+    p.advance(0.1)
     p.tag, p.tsn = 0x0A0B0C0D, 5000
     p.learn(p.begin())
     p.give(p.cookie_echo())

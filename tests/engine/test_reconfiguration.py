@@ -540,6 +540,41 @@ def test_a_peer_may_agree_first_and_reset_its_streams_later() -> None:
     assert results(peer_.give(again)) == [Result.DENIED]
 
 
+def test_the_peers_streams_are_reset_once_what_precedes_that_has_come() -> None:
+    peer_ = peer(0)
+    answers = asked(peer_, IN, 1)
+    peer_.take()
+    reset = requesting(ReconfigRequest(OUT, 100, peer_.their_tsn, 100, (1,)))
+    assert results(peer_.give(reset)) == [Result.IN_PROGRESS]
+    assert requests(peer_.advance(30.0)) == []
+    assert answers == []
+    peer_.give(whole(100, 1, 0))
+    assert answers == [Result.PERFORMED]
+
+
+def test_a_peer_may_reset_its_streams_one_by_one() -> None:
+    peer_ = peer(0)
+    answers = asked(peer_, IN)
+    peer_.take()
+    for number, streams in enumerate([(1, 2), (3, 4, 5, 6, 7, 8, 9), (0,)]):
+        assert answers == []
+        reset = requesting(ReconfigRequest(OUT, 100 + number, peer_.their_tsn, 99, streams))
+        assert results(peer_.give(reset)) == [Result.PERFORMED]
+    assert answers == [Result.PERFORMED]
+    assert requests(peer_.advance(30.0)) == []
+
+
+def test_nobody_has_to_wait_for_a_peer_that_has_agreed() -> None:
+    peer_ = peer(0)
+    answers = Answers()
+    request = ReconfigurationRequest(IN, (1,))
+    take_back = peer_.engine.reconfigure(peer_.association.id, request, answers, peer_.now)
+    peer_.give(answering(peer_.their_tsn, Result.PERFORMED))
+    assert take_back(peer_.now)
+    peer_.give(requesting(ReconfigRequest(OUT, 100, peer_.their_tsn, 99, (1,))))
+    assert answers == []
+
+
 def test_a_reset_of_other_streams_than_were_asked_for_is_not_granted() -> None:
     peer_ = peer(0)
     answers = asked(peer_, IN, 1)
@@ -687,6 +722,16 @@ def test_tsns_of_before_are_no_reason_to_end_an_association_that_has_begun_again
     both.send(b"y")
     both.run(1.0)
     assert payloads(both.events[both.b]) == [b"x", b"y"]
+
+
+def test_a_request_tells_the_peer_first_what_has_come() -> None:
+    peer_ = peer()
+    peer_.give(whole(100, 1, 0))
+    assert peer_.give(whole(101, 1, 1)) == []  # its SACK is delayed
+    asked(peer_, WHOLE)
+    (sent,) = peer_.take()
+    assert sent.kinds == [wire.Sack, wire.Reconfig]
+    assert sent.get(wire.Sack).cumulative_tsn == 101
 
 
 def test_half_a_minute_passes_before_the_association_is_reset_again() -> None:

@@ -124,14 +124,17 @@ def act(engine: Engine, id: int, random: Random, now: float) -> None:
         engine.set_primary(id, random.choice(paths))
     for _ in range(random.choice((0, 1, 2, 20))):
         data = random.randbytes(random.choice((1, 50, 1200, 1300, 9000)))
-        lifetime = random.choice((0, 0, 0, 200))
-        how = SendInfo(random.randrange(12), 5, random.random() < 0.3, 7, lifetime)
-        limits: dict[str, int | None] = {
-            "retransmissions": random.choice((None, None, 0, 2)),
-            "priority": random.choice((None, None, 3)),
-        }
+        how = SendInfo(
+            random.randrange(12),
+            5,
+            random.random() < 0.3,
+            7,
+            lifetime=random.choice((0, 0, 0, 200)),
+            retransmissions=random.choice((None, None, 0, 2)),
+            priority=random.choice((None, None, 3)),
+        )
         try:
-            engine.send(id, data, how, now, **limits)
+            engine.send(id, data, how, now)
         except OSError:
             return
     engine.next_deadline()

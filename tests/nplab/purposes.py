@@ -561,7 +561,9 @@ PURPOSES = [
         NOT_APPLICABLE,
         "they are ETSI's D_V_8_4 and D_I_8_5 for programs that echo; see tests/etsi",
     ),
-    Purpose("It reports I-DATA that was not agreed on.", ["data/send-ndata"]),
+    Purpose(
+        "It ends the association when I-DATA comes that was not agreed on.", ["data/send-ndata"]
+    ),
     Purpose(
         "It ends the association when neighbouring fragments belong to different messages.",
         [

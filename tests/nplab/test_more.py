@@ -300,13 +300,11 @@ def data(number: int, flags: int, *, stream: int = 1, ssn: int = 0, payload: byt
 
 
 @runs("data/send-ndata")
-def test_i_data_is_unknown() -> None:
-    """RFC 8260's chunk, which was not agreed on."""
+def test_i_data_that_was_not_agreed_on_ends_the_association() -> None:
+    """RFC 8260 section 2.2.1."""
     peer = passive()
-    chunk = wire.chunk(0x40, bytes(16) + b"data", WHOLE)
-    peer.give(chunk)
-    assert peer.expect(wire.Error).causes == [Tlv(Cause.UNRECOGNIZED_CHUNK, chunk)]
-    peer.works()
+    peer.give(wire.chunk(0x40, bytes(16) + b"data", WHOLE))
+    assert peer.expect(wire.Abort).causes[0].type == Cause.PROTOCOL_VIOLATION
 
 
 @for_each(

@@ -403,6 +403,34 @@ def test_streams_that_are_reset_and_added() -> None:
     ]
 
 
+def test_tsns_that_are_reset_count_anew() -> None:
+    done = wire.chunk(130, wire.tlv(16, u32(50, 1, 7000, 2**31)))
+    refused = wire.chunk(130, wire.tlv(16, u32(50, 2, 100, 50)))
+    lines = ladder(
+        [
+            *ASSOCIATION,
+            packet(A, B, data(50), tag=8),
+            packet(B, A, sack(50), refused, tag=9),
+            packet(A, B, wire.chunk(130, wire.tlv(15, u32(51))), tag=8),
+            packet(B, A, done, tag=9),
+            packet(B, A, data(7000), tag=9),
+            packet(A, B, sack(7000), data(2**31), tag=8),
+            packet(B, A, done, tag=9),
+            packet(A, B, data(2**31 + 1), tag=8),
+        ]
+    ).splitlines()
+    assert [line.split("|  ", 1)[1] for line in lines[-8:]] == [
+        "DATA 1 stream 3 b'x'",
+        "SACK 1 rwnd 1500, RE-CONFIG answer: denied",
+        "RE-CONFIG reset all streams and TSNs",
+        "RE-CONFIG answer: done",
+        "DATA 1 stream 3 b'x'",
+        "SACK 1 rwnd 1500, DATA 1 stream 3 b'x'",
+        "RE-CONFIG answer: done",
+        "DATA 2 stream 3 b'x'",
+    ]
+
+
 def test_messages_that_are_interleaved_or_given_up() -> None:
     """RFC 8260 and RFC 3758."""
     first = u32(50) + u16(3, 0) + u32(7, 46) + b"be"

@@ -74,17 +74,30 @@ RANGES: dict[str, dict[str, str]] = {
     "Tos": {"value": "0 to 255"},
     "TrafficClass": {"value": "0 to 255"},
     "Priority": {"value": "0 to 2**31 - 1"},
+    "Context": {"value": U32},
+    "MaxBurst": {"packets": "0 to 2**31 - 1"},
+    "PartialDeliveryPoint": {"size": "0 to 2**31 - 1"},
+    "FragmentInterleave": {"level": "0 to 2"},
+    "ProbeInterval": {"interval": "5000 to 2**32 - 1"},
+    "PeerAddressThresholds": {
+        "pathmaxrxt": "1 to 65535",
+        "potentially_failed": U16,
+        "switchover": U16,
+    },
 }
 """The range of every number that can be set, in the words of its class's documentation."""
 
+AS_IT_IS = "0 leaves it as it is"
 ZERO_STANDS_FOR = {
-    "AssocParams.asocmaxrxt",
-    "AssocParams.cookie_life",
-    "PeerAddressParams.pathmaxrxt",
-    "PeerAddressParams.pathmtu",
-    "PeerAddressParams.sackdelay",
+    "AssocParams.asocmaxrxt": AS_IT_IS,
+    "AssocParams.cookie_life": AS_IT_IS,
+    "PeerAddressParams.pathmaxrxt": AS_IT_IS,
+    "PeerAddressParams.pathmtu": AS_IT_IS,
+    "PeerAddressParams.sackdelay": AS_IT_IS,
+    "PeerAddressThresholds.pathmaxrxt": AS_IT_IS,
+    "ProbeInterval.interval": "0 means none",
 }
-"""Fields of which 0, which is out of range, means that they stay as they are."""
+"""Fields of which 0, which is out of range, means something, in the documentation's words."""
 
 READ_ONLY = {"number_peer_destinations", "peer_rwnd", "local_rwnd"}
 OTHERS: dict[str, dict[str, Any]] = {
@@ -122,9 +135,10 @@ def test_the_range_of_an_option(kind: str, field: str) -> None:
     assert RANGES[kind][field] in documentation(getattr(trio_sctp, kind), field)
     for value in low, low + 1, high - 1, high:
         assert getattr(make(kind, field, value), field) == value
-    below = [-1] if f"{kind}.{field}" in ZERO_STANDS_FOR else [low - 1]
-    if f"{kind}.{field}" in ZERO_STANDS_FOR:
-        assert "0 leaves it as it is" in documentation(getattr(trio_sctp, kind), field)
+    zero = ZERO_STANDS_FOR.get(f"{kind}.{field}")
+    below = [-1] if zero else [low - 1]
+    if zero:
+        assert zero in documentation(getattr(trio_sctp, kind), field)
         assert getattr(make(kind, field, 0), field) == 0
         if low > 1:
             below += [1, low - 1]

@@ -22,10 +22,13 @@ from trio_sctp import (
     AssociationChannel,
     AssociationState,
     ConnectFailed,
+    EnableStreamReset,
     EventSubscription,
     Message,
+    ReconfigurationFlags,
     RtoInfo,
     ShutdownReceived,
+    StreamReset,
     open_association,
     open_endpoint,
     open_listener,
@@ -39,6 +42,10 @@ PROGRAMS = "/usr/lib/usrsctp"
 CLIENT, ECHO = f"{PROGRAMS}/client", f"{PROGRAMS}/echo_server_upcall"
 DISCARD, TSCTP = f"{PROGRAMS}/discard_server", f"{PROGRAMS}/tsctp"
 ECHO_PORT, DISCARD_PORT = 7, 9
+
+RTCWEB = f"{PROGRAMS}/rtcweb"
+"""It grants what it is asked for, opens data channels in the way of an early draft, and lets their
+streams begin again when it closes them."""
 
 PORT, CLIENT_PORT = 5001, 5002
 
@@ -372,3 +379,71 @@ async def test_authenticated_chunks(types: list[int]) -> None:
         for outbound in True, False:
             auths = carrier.chunks(wire.Auth, outbound=outbound)
             assert {(auth.key, auth.hmac) for auth in auths} == {(1, 1)}
+
+
+# -- streams that begin again, and more of them (RFC 6525) -------------------------------------
+
+CONTROL = 50
+"""The PPID of messages that open a data channel."""
+
+GRANTED = [
+    *IMPATIENT,
+    EnableStreamReset(streams=True),
+    EventSubscription(address_event=False, stream_reset_event=True),
+]
+
+
+@pytest.mark.peer(RTCWEB)
+@pytest.mark.parametrize("role", ["client", "server"])
+async def test_streams_are_reset_and_added(our_udp: int, their_udp: int, role: str) -> None:
+    if role == "client":
+        async with await open_listener(0, hosts=HOST, options=GRANTED) as listener:
+            how = (their_udp, our_udp, HOST, listener.port)
+            async with running(RTCWEB, *how) as process, await listener.accept() as channel:
+                await _reset_and_add(channel, process)
+    else:
+        async with running(RTCWEB, their_udp, our_udp, PORT) as process:
+            while True:
+                try:
+                    channel = await open_association(HOST, PORT, options=GRANTED)
+                    break
+                except ConnectFailed:
+                    await trio.sleep(0.01)
+            async with channel:
+                await _reset_and_add(channel, process)
+
+
+async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> None:
+    assert process.stdin is not None
+    await process.stdin.send_all(b"open 0 0 0\n")
+    opening = await channel.receive()
+    assert (opening.ppid, opening.ssn) == (CONTROL, 0)
+    stream = opening.stream
+    agreed = bytes([1, 0, 0, 0]) + stream.to_bytes(2, "big") + bytes(2)
+    await channel.send(agreed, stream=stream, ppid=CONTROL)
+    assert (await channel.receive()).ssn == 1
+
+    async def says(stream: int, ssn: int) -> None:
+        await process.stdin.send_all(b"send 0:hello\n")  # type: ignore[union-attr]
+        message = await channel.receive()
+        assert (message.data, message.stream, message.ssn) == (b"hello", stream, ssn)
+
+    await says(stream, 2)
+    await channel.reset_streams(incoming=[stream])
+    await says(0, 0)  # which it takes for lack of another
+    await channel.reset_streams(outgoing=[stream + 1])
+    await channel.add_streams(outgoing=2, incoming=2)
+    await says(0, 1)
+    await channel.reset_streams(
+        outgoing=range(channel.outbound_streams), incoming=range(channel.inbound_streams)
+    )
+    await says(0, 0)
+    await channel.reset_association()
+    await says(0, 0)
+    await says(0, 1)
+    async with channel.events() as events:
+        await process.stdin.send_all(b"close 0\n")
+        reset = await events.receive()
+        assert isinstance(reset, StreamReset)
+        assert reset.flags == ReconfigurationFlags.INCOMING
+    channel.abort()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from .path import Route
@@ -26,17 +27,19 @@ class AddressBook:
       owners: The association in which a peer's address and SCTP port are confirmed.
       listers: The associations whose peers list an address and SCTP port that they have not
         confirmed.
+      changed_at: When `addresses` has changed last.
       kept: The associations that still have a local address which `addresses` no longer has: their
         peers do not know yet that it is gone, or cannot be told.
       freed: Local addresses that no association keeps any more, until somebody takes them.
     """
 
-    __slots__ = ("addresses", "freed", "kept", "listers", "owners")
+    __slots__ = ("addresses", "changed_at", "freed", "kept", "listers", "owners")
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses: list[str] = list(addresses)
         self.owners: dict[tuple[str, int], EngineAssociation] = {}
         self.listers: dict[tuple[str, int], list[EngineAssociation]] = {}
+        self.changed_at: float = -inf
         self.kept: dict[str, list[EngineAssociation]] = {}
         self.freed: list[str] = []
 

@@ -541,8 +541,9 @@ class EngineAssociation:
             self.add_path(first, confirmed=True)
         elif not path.confirmed:
             self._confirm(path)  # the INIT ACK has arrived there
-        if not self.told:
-            self.told = self._outlet.address_book.told_to(first)
+        book = self._outlet.address_book
+        if not self.told and book.changed_at < cookie.created:  # else the INIT ACK named others
+            self.told = book.told_to(first)
         if self.state is StatusState.COOKIE_WAIT:
             self._leave_from_known(first)
         for address in cookie.addresses:
@@ -1078,6 +1079,7 @@ class EngineAssociation:
             self._confirm(path)
             self.error_count = 0
             self._report_path(path, PeerAddressState.ADDR_CONFIRMED)
+            self._ask_peer(now)
         self.heartbeats.schedule(path, now)
 
     def _confirm(self, path: Path) -> None:
@@ -1109,7 +1111,7 @@ class EngineAssociation:
         if changes is None:
             return self.local_addresses()
         added = [one.address for one in changes.unanswered() if one.kind == _ADD]
-        return [*self._sources(), *added] or self.local_addresses()
+        return [*self._staying(), *added] or self.local_addresses()
 
     def add_local(self, address: str, now: float) -> None:
         """Tell the peer of one more address of ours, if it can be told."""
@@ -1166,12 +1168,26 @@ class EngineAssociation:
                 if address not in book.addresses:
                     self.remove_local(address, now)
 
-    def _sources(self) -> list[str]:
-        """Return our addresses that packets may leave from (5.3, F1 and F4)."""
+    def _staying(self) -> list[str]:
+        """Return our addresses that the peer knows, and that are not being deleted."""
         known, changes = self.local_addresses(), self.changes
         if changes is None:
             return known
         return [address for address in known if not changes.is_asked(_DELETE, address)]
+
+    def _sources(self) -> list[str]:
+        """Return our addresses that packets may leave from (5.3, F1 and F4).
+
+        While the peer knows no other, an address leaves that is to be deleted later.
+        """
+        staying, changes = self._staying(), self.changes
+        if staying or changes is None:
+            return staying
+        return [
+            address
+            for address in self.local_addresses()
+            if changes.outstanding != Request(_DELETE, address)
+        ]
 
     def _take_route(self, path: Path, route: Route) -> None:
         """Answer by the way that a packet has come, if packets may leave from there (F1, F4)."""
@@ -1185,12 +1201,12 @@ class EngineAssociation:
 
         It is not while there is no other that the peer knows (F5).
         """
-        sources = self._sources()
+        sources = self._staying()
         if not sources:
             return False
         kept = [one for one in self.paths.values() if self._source_for(one, sources) is not None]
         if not any(path.confirmed for path in kept):
-            return False
+            return False  # until one is confirmed
         for path in list(self.paths.values()):
             if path.route.local == address:
                 local = self._source_for(path, sources)
@@ -1208,16 +1224,19 @@ class EngineAssociation:
         changes = self.changes
         if changes is None or changes.outstanding is not None:
             return
+        if not changes.waiting or self.state not in ADDRESSES_MAY_CHANGE:
+            return
         for request in changes.waiting:
             if request.kind != _DELETE or self._leave_local(request.address, now):
                 changes.begin(request, self.paths.for_data().route.local)
-                self._send_asconf(changes, request, now)
+                self._send_asconf(changes, now)
                 return
 
-    def _send_asconf(self, changes: AddressChanges, request: Request, now: float) -> None:
+    def _send_asconf(self, changes: AddressChanges, now: float) -> None:
         """Send the outstanding request, or send it again: then by another way (5.1, B4).
 
-        Each second time it leaves from the address that it adds: the others may work no more.
+        Each second time it leaves from an address that is being added, the newest first: those that
+        the peer knows may work no more (5.3, F1).
         """
         before = changes.path
         if before is None or before.address not in self.paths:
@@ -1227,13 +1246,16 @@ class EngineAssociation:
         changes.path = path
         changes.tries += 1
         self.timers[T4] = now + path.rto
-        fits = (":" in path.address) == (":" in request.address)
-        if request.kind == _ADD and fits and changes.tries % 2 == 0:
-            if not self.paths.stranded:
-                route = path.route._replace(local=request.address)
-                self.bundler.send_alone(route, changes.chunk)
-        else:
+        added = [
+            one.address
+            for one in changes.unanswered()
+            if one.kind == _ADD and (":" in one.address) == (":" in path.address)
+        ]
+        if not added or changes.tries % 2:
             self.bundler.control.append((path, changes.chunk))
+        elif not self.paths.stranded:
+            source = added[-(changes.tries // 2 - 1) % len(added) - 1]
+            self.bundler.send_alone(path.route._replace(local=source), changes.chunk)
 
     def _asconf_expired(self, now: float) -> None:
         """T4 has expired (5.1, B1 to B5)."""
@@ -1245,7 +1267,7 @@ class EngineAssociation:
             path.back_off()
             self._count_error(path, now)
         if not self.ended and changes.outstanding is not None:
-            self._send_asconf(changes, changes.outstanding, now)
+            self._send_asconf(changes, now)
 
     def _handle_asconf_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> None:
         changes = self.changes
@@ -1716,6 +1738,8 @@ class EngineAssociation:
         if self.state in MAY_RECONFIGURE and reconfiguration.proceed(now):
             self._after_acknowledgement(now)
             self.flush(now)
+        if self.bundler.control and self.acks.pending:
+            self.acks.due = True  # what the peer has outstanding may stand in its way
 
     def _reconfig_expired(self, now: float) -> None:
         if self.reconfiguration is not None and self.state in MAY_RECONFIGURE:

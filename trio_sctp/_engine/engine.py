@@ -267,6 +267,7 @@ class Engine:
         self._now = now
         if address not in self.addresses:
             self.addresses.append(address)
+            self._address_book.changed_at = now
         for association in list(self.shared.values()):
             association.add_local(address, now)
             self._settle(association)
@@ -278,6 +279,7 @@ class Engine:
         """
         self._now = now
         self.addresses.remove(address)
+        self._address_book.changed_at = now
         for association in list(self.associations.values()):
             if association.id in self.shared:
                 association.remove_local(address, now)
@@ -290,6 +292,10 @@ class Engine:
     def keeps(self, address: str) -> bool:
         """Whether associations still have a local address that was removed."""
         return address in self._address_book.kept
+
+    def _is_given_up(self, address: str) -> bool:
+        """Whether a local address is there for earlier associations only."""
+        return self.keeps(address) and address not in self.addresses
 
     @property
     def freed(self) -> list[str]:
@@ -745,7 +751,7 @@ class Engine:
         elif association is not None:
             reply = self._handshake.answer_peer(offer, route, association, self.parameters, now)
             self._settle(association)
-        elif not self.listening:
+        elif not self.listening or self._is_given_up(route.local):
             reply = refusal(offer.tag, route, None)
         else:
             reply = self._handshake.answer_stranger(offer, route, port, self.parameters, now)

@@ -698,10 +698,10 @@ class Outbound:
             for message in waiting:
                 self.schedule.add(message)
             self._follow_schedule()
-            return
-        if waiting and self.queue is _NOTHING:
-            self.queue = deque()
-        self.queue.extend(waiting)
+        else:
+            if waiting and self.queue is _NOTHING:
+                self.queue = deque()
+            self.queue.extend(waiting)
 
     def _begin_anew(self, streams: Collection[int]) -> None:
         """Count the messages of these streams from 0 on again."""

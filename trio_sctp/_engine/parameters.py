@@ -70,9 +70,9 @@ class Parameters:
     autoclose: float = 0.0
     adaptation_indication: int | None = None
     partial_reliability: bool = True
+    ecn: bool = False  # explicit congestion notification
     scheduler: Scheduler = Scheduler.FCFS
     interleaving: bool = False
-    ecn: bool = False  # explicit congestion notification
     receive_context: int = 0  # of messages; what the program knows the association by
     partial_delivery_point: int = 0  # bytes; 0 where only a full window has parts delivered
 

@@ -75,9 +75,10 @@ class _Request:
       answered: Is called with the result.
       number: Its own, once it is on its way.
       held: Whether streams are held for it.
+      left: The streams that the peer has yet to reset, once it has reset others; else None.
     """
 
-    __slots__ = ("answered", "answers", "count", "held", "kind", "number", "streams")
+    __slots__ = ("answered", "answers", "count", "held", "kind", "left", "number", "streams")
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class _Request:
         self.answered: Callable[[int], None] | None = answered
         self.number: int = -1
         self.held: bool = False
+        self.left: set[int] | None = None
 
 
 class Reconfiguration:
@@ -124,6 +126,7 @@ class Reconfiguration:
         "_queue",
         "_request",
         "_reset_asked",
+        "_reset_for",
         "_reset_number",
         "_results",
         "_taken",
@@ -175,6 +178,7 @@ class Reconfiguration:
         self._expected: int = first_tsns[1] & MASK  # the number of the next one
         self._results: dict[int, wire.ReconfigResponse] = {}  # of the last two
         self._reset_number: int = -1  # of the one whose reset waits for data; -1 if none does
+        self._reset_for: _Request | None = None  # our request that it fulfils
         self._reset_asked: int = -1  # of one to reset the association, for which we get ready
         self._taken: bool = False  # a chunk with requests was in the packet at hand
 
@@ -197,6 +201,9 @@ class Reconfiguration:
         return take_back
 
     def _take_back(self, request: _Request) -> bool:
+        if request is self._awaited:
+            request.answered = None  # the peer has agreed, and may take its time
+            return True
         if request.number >= 0:
             return False
         if request is self._request:
@@ -387,17 +394,33 @@ class Reconfiguration:
             if kind == _Kind.ADD_INCOMING:
                 fits = own.count == request.count
             else:
-                fits = own.number == request.answers and own.streams == request.streams
+                fits = own.number == request.answers and _covers(own.streams, request.streams)
             if fits:
                 return own
         return None
 
-    def _fulfilled(self, own: _Request) -> None:
+    def _begins(self, own: _Request) -> None:
+        """Note that the peer begins to do what a request of ours asks for."""
         if own is self._request:
             self._is_over(own)
-        else:
+            self._await(own)
+
+    def _has_reset(self, own: _Request, streams: tuple[int, ...]) -> None:
+        """Note that the peer has reset these of its streams, of which none stands for all.
+
+        It may reset some of those it was asked for now, and others later, as libusrsctp does.
+        """
+        if streams:
+            if own.left is None:
+                own.left = {*(own.streams or range(self.inbound_streams))}
+            own.left.difference_update(streams)
+        if not streams or not own.left:
+            self._fulfilled(own)
+
+    def _fulfilled(self, own: _Request) -> None:
+        if own is self._awaited:
             self._awaited = None
-        self._finish(own, _Result.PERFORMED)
+            self._finish(own, _Result.PERFORMED)
 
     # -- the peer's (5.2) ---
 
@@ -502,7 +525,8 @@ class Reconfiguration:
         if not self._has_room():
             return _Result.IN_PROGRESS
         if own is not None:
-            self._fulfilled(own)
+            self._begins(own)
+        self._reset_for = own
         self._reset_number = request.number
         self._inbound.reset_at(request.last_tsn, request.streams)
         return _Result.PERFORMED if self._finish_reset() else _Result.IN_PROGRESS
@@ -519,9 +543,15 @@ class Reconfiguration:
         streams = self._inbound.finish_reset()
         if streams is None:
             return False
+        self._reset_is_done(streams)
+        return True
+
+    def _reset_is_done(self, streams: tuple[int, ...]) -> None:
+        own, self._reset_for = self._reset_for, None
         self._reset_number = -1
         self._report_reset(_Flags.INCOMING, streams)
-        return True
+        if own is not None:
+            self._has_reset(own, streams)
 
     def _add_incoming(self, request: wire.ReconfigRequest, own: _Request | None) -> int:
         """Section 5.2.5."""
@@ -531,6 +561,7 @@ class Reconfiguration:
         self._inbound.add_streams(request.count)
         self._report_streams(_Flags(0))
         if own is not None:
+            self._begins(own)
             self._fulfilled(own)
         return _Result.PERFORMED
 
@@ -600,8 +631,7 @@ class Reconfiguration:
         if streams is not None:
             if self._reset_number in self._results:
                 self._results[self._reset_number].result = _Result.PERFORMED
-            self._reset_number = -1
-            self._report_reset(_Flags.INCOMING, streams)
+            self._reset_is_done(streams)
 
     # -- the end ---
 

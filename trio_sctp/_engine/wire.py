@@ -768,8 +768,6 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             return ShutdownComplete(bool(flags & 1))
         case ChunkType.FORWARD_TSN:
             return _parse_forward_tsn_untrusted(value, raw)
-        case ChunkType.I_FORWARD_TSN:
-            return _parse_i_forward_tsn_untrusted(value, raw)
         case ChunkType.ASCONF:
             return _parse_asconf_untrusted(value, raw)
         case ChunkType.ASCONF_ACK:
@@ -777,6 +775,8 @@ def _parse_chunk_untrusted(kind: int, flags: int, value: bytes, raw: bytes) -> C
             if len(value) < 4 or responses is None:
                 return BadChunk(kind, "wrong length", raw)
             return AsconfAck(_U32.unpack_from(value)[0], responses)
+        case ChunkType.I_FORWARD_TSN:
+            return _parse_i_forward_tsn_untrusted(value, raw)
         case ChunkType.RE_CONFIG:
             return _parse_reconfig_untrusted(value, raw)
         case ChunkType.ECNE | ChunkType.CWR:

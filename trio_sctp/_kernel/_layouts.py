@@ -123,10 +123,10 @@ AUTHKEY_STRUCT = struct.Struct("=iHH65535s")  # id, key, length of the secret, t
 AUTHKEYID_STRUCT = struct.Struct("=iH2x")
 HMACALGO_STRUCT = struct.Struct("=IHH")  # number of identifiers, the two that there are
 ASSOC_VALUE_STRUCT = struct.Struct("=iI")
-STREAM_VALUE_STRUCT = struct.Struct("=iHH")
 ASSOC_ID_STRUCT = struct.Struct("=i")
 RESET_STREAMS_STRUCT = struct.Struct("=iHH")  # id, flags, number of streams; these follow
 ADD_STREAMS_STRUCT = struct.Struct("=iHH")  # id, inbound, outbound
+STREAM_VALUE_STRUCT = struct.Struct("=iHH")
 DEFAULT_PRINFO_STRUCT = struct.Struct("=iIHxx")  # id, value, policy
 PRSTATUS_STRUCT = struct.Struct("=iHHQQ")  # id, stream, policy, unsent, sent
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._engine import wire
 from . import chunks
 from .associations import Association, Associations
-from .extensions import Extension
+from .extensions import Extension, Reconfig
 from .flows import Fate, Fated
 
 UdpPorts = tuple[int, int]
@@ -325,6 +325,9 @@ def _chunk(chunk: chunks.Understood, arrow: Arrow, association: Association, sen
                 tsn = chunk.tsn, there.number(chunk.tsn)
             elif chunk.received_tsn is not None:
                 tsn = chunk.received_tsn, back.number(chunk.received_tsn)
+            if isinstance(chunk, Reconfig) and chunk.next_tsns is not None:
+                for flow, first in zip((there, back), chunk.next_tsns, strict=True):
+                    flow.begin_anew(first)
         case _:
             pass
     if not isinstance(chunk, chunks.UserData):

@@ -21,9 +21,10 @@ FEW = 8
 """Gap blocks, streams, addresses and so on, that are shown."""
 
 _U32 = struct.Struct("!I")
+_DONE = 1
 _RECONFIG_RESULTS = {
     0: "nothing to do",
-    1: "done",
+    _DONE: "done",
     2: "denied",
     3: "refused: a wrong stream number",
     4: "refused: another request is in progress",
@@ -113,6 +114,14 @@ class Reconfig(Extension):
     @property
     def answers(self) -> list[tuple[type[Extension], int]]:
         return [(Reconfig, _u32(one.value)) for one in self._parameters() if one.type == _RESPONSE]
+
+    @property
+    def next_tsns(self) -> tuple[int, int] | None:
+        """If it says that all was reset: the next TSNs of its sender and of its receiver."""
+        for kind, value in self._parameters():
+            if kind == _RESPONSE and len(value) >= 16 and _u32(value, 4) == _DONE:
+                return _u32(value, 8), _u32(value, 12)
+        return None
 
     def _parameters(self) -> list[wire.Tlv]:
         return [one for one in _tlvs(self.raw[4:]) if len(one.value) >= 4]

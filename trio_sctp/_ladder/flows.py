@@ -109,6 +109,17 @@ class Flow:
         """Take note of the first TSN, of which an INIT or INIT ACK tells."""
         self._told[tsn] = None
 
+    def begin_anew(self, tsn: int) -> None:
+        """Count from this TSN on: TSNs were reset, and all before has arrived (RFC 6525)."""
+        if tsn in self._told:
+            return  # the answer that says so has come again
+        self._told = {tsn: None}
+        self._first = self._cumulative = None
+        self._highest = 0
+        self._gaps.clear()
+        self._unacknowledged.clear()
+        self._given_up.clear()
+
     def number(self, tsn: int) -> int:
         """The number of a TSN, counted from 1."""
         return self._unwrap(tsn) - self._start(tsn) + 1

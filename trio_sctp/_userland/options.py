@@ -829,14 +829,14 @@ ROWS: dict[type[Any], Row] = {
         PrSupported, "partial_reliability", lambda association: association.outbound.may_skip
     ),
     PrStatus: Row(_read_pr_status),
-    Interleaving: _negotiated(
-        Interleaving, "interleaving", lambda association: association.outbound.interleaving
-    ),
     ReconfigSupported: _negotiated(
         ReconfigSupported, "reconfiguration", EngineAssociation.knows_reconfiguration
     ),
     AuthSupported: _negotiated(
         AuthSupported, "authentication", lambda association: association.authentication is not None
+    ),
+    Interleaving: _negotiated(
+        Interleaving, "interleaving", lambda association: association.outbound.interleaving
     ),
     AuthChunks: Row(None, _write_auth_chunks),
     LocalAuthChunks: Row(_read_local_auth_chunks),
