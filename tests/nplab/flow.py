@@ -8,7 +8,8 @@ from trio_sctp._engine import wire
 from trio_sctp._engine.wire import FIRST, LAST, UNORDERED
 from trio_sctp._values import Message
 
-from .tester import SUPPORTED, accepted
+from . import tester
+from .tester import NplabTester, skipping
 
 
 class _Message:
@@ -24,13 +25,20 @@ class _Message:
         self.stream, self.ssn = int(stream), int(ssn)
         self.payload = b"".join(_payload(tsn) for tsn in tsns)
 
-    def chunk(self, tsn: int) -> bytes:
+    def chunk(self, peer: NplabTester, tsn: int) -> bytes:
         flags = 0 if self.ordered else UNORDERED
         if tsn == self.tsns[0]:
             flags |= FIRST
         if tsn == self.tsns[-1]:
             flags |= LAST
-        return wire.data_chunk(tsn, self.stream, self.ssn, 0, _payload(tsn), flags)
+        return peer.data(
+            _payload(tsn),
+            flags=flags,
+            stream=self.stream,
+            tsn=tsn,
+            ssn=self.ssn,
+            fsn=tsn - self.tsns[0],
+        )
 
 
 class Flow:
@@ -44,12 +52,16 @@ class Flow:
     """
 
     def __init__(self, kinds: str, sizes: Sequence[int] = ()) -> None:
-        self.peer = accepted(None, SUPPORTED)
+        self.peer = skipping()
         self._messages: list[_Message] = []
         tsn = 1
+        unordered = 0
         for number, kind in enumerate(kinds.split()):
             size = sizes[number] if sizes else 2
-            self._messages.append(_Message(kind, range(tsn, tsn + size)))
+            message = _Message(kind, range(tsn, tsn + size))
+            if tester.interleaving and not message.ordered:
+                message.ssn, unordered = unordered, unordered + 1
+            self._messages.append(message)
             tsn += size
         self._arrived: set[int] = set()
         self._point = 0  # the highest TSN of a FORWARD TSN
@@ -67,7 +79,7 @@ class Flow:
           gaps: The gap blocks of the SACK: first and last TSN, from 1 and not from ``sack``.
         """
         chunks = [self._skip(point) for point in skips]
-        chunks += [self._message_of(tsn).chunk(tsn) for tsn in tsns]
+        chunks += [self._message_of(tsn).chunk(self.peer, tsn) for tsn in tsns]
         self._arrived.update(tsns)
         self.peer.give(*chunks)
         answer = self._sack()
@@ -82,7 +94,7 @@ class Flow:
         for message, sent in zip(messages, due, strict=True):
             assert (message.stream, message.unordered) == (sent.stream, not sent.ordered)
             assert message.tsn == sent.tsns[0]
-            assert message.ssn == sent.ssn
+            assert (message.mid if tester.interleaving else message.ssn) == sent.ssn
 
     def close(self) -> None:
         """End the association; what was skipped has left nothing behind."""
@@ -93,13 +105,16 @@ class Flow:
 
     def _skip(self, point: int) -> bytes:
         """A FORWARD TSN; it names the streams of all messages since the last one."""
-        streams = [
-            (message.stream, message.ssn)
-            for message in self._messages
-            if message.ordered and self._point < message.tsns[0] <= point
-        ]
+        ordered, unordered = (
+            {
+                message.stream: message.ssn
+                for message in self._messages
+                if message.ordered is order and self._point < message.tsns[0] <= point
+            }
+            for order in (True, False)
+        )
         self._point = point
-        return wire.forward_tsn_chunk(point, dict(streams).items())
+        return self.peer.skip(point, *ordered.items(), unordered=list(unordered.items()))
 
     def _sack(self) -> wire.Sack:
         """The SACK; only one without gaps may be delayed."""

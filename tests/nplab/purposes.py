@@ -6,14 +6,17 @@
 
 The purposes are told in our own words.  The names of scripts are shortened:
 ``receiver/ordered/2_1`` is ``receiver-side-implementation/packet-loss/ordered/
-ordered-packet-loss-2_1.pkt``.  The suites have no lists of expected failures; what their notes say
-of FreeBSD and Linux, of 2016 and 2017, stands in ``elsewhere``.
+ordered-packet-loss-2_1.pkt``, and ``i-receiver/ordered/2_1`` is the same of ``i-forward-tsn``.
+The suites have no lists of expected failures; what their notes say of FreeBSD and Linux, of 2016
+and 2017, stands in ``elsewhere``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+
+from .tester import with_interleaving
 
 
 class Verdict(enum.Enum):
@@ -70,6 +73,16 @@ SCRIPTS = {
     "shutdown/rtx": 13,
     "shutdown-received/ttl": 12,
     "shutdown-received/rtx": 13,
+    # The same with I-DATA.
+    "i-handshake": 15,
+    "i-error-cases": 3,
+    "i-receiver": 11,
+    "i-receiver/ordered": 20,
+    "i-receiver/unordered": 14,
+    "i-receiver/mixed": 31,
+    "i-sender/ttl": 12,
+    "i-shutdown/ttl": 13,
+    "i-shutdown-received/ttl": 12,
     # SCTP-PLPMTUD-Tests.
     "plpmtud": 38,
     # sctp-tests, as far as they are not ETSI's.
@@ -85,7 +98,6 @@ SCRIPTS = {
 """How many scripts there are in each group."""
 
 LEFT_OUT = {
-    "i-forward-tsn": "131 scripts of PR_SCTP_Testsuite need I-DATA (RFC 8260).",
     "nr-sack": "83 scripts of PR_SCTP_Testsuite need NR-SACK, which never became an RFC.",
 }
 """The groups that ask for an extension that is not there, each with the reason."""
@@ -118,7 +130,7 @@ _INCOMPLETE = (
     "are cut wrongly; this engine keeps the parts, as it would while one is missing, and goes on"
 )
 
-PURPOSES = [
+_PURPOSES = [
     # -- RFC 3758 section 3.3: who knows FORWARD TSN ---
     Purpose(
         "Without the extension, it reports the parameter of an INIT as unrecognized.",
@@ -562,7 +574,10 @@ PURPOSES = [
         "they are ETSI's D_V_8_4 and D_I_8_5 for programs that echo; see tests/etsi",
     ),
     Purpose(
-        "It ends the association when I-DATA comes that was not agreed on.", ["data/send-ndata"]
+        "It reports I-DATA that was not agreed on.",
+        ["data/send-ndata"],
+        CONTRADICTED,
+        "RFC 8260 section 2.2.3 has it end the association",
     ),
     Purpose(
         "It ends the association when neighbouring fragments belong to different messages.",
@@ -647,4 +662,62 @@ PURPOSES = [
         "It accepts no INIT with an unknown parameter where nobody listens.",
         ["rfc-4460/2-42-01"],
     ),
+]
+
+_INTERLEAVED = [
+    # -- RFC 8260 section 2.3.1: who knows I-FORWARD-TSN ---
+    Purpose(
+        "Without partial reliability, its INIT ACK reports the parameter, and names neither chunk.",
+        ["i-handshake/1"],
+        elsewhere="FreeBSD does not report it.",
+    ),
+    Purpose("Without partial reliability, its INIT names neither chunk.", ["i-handshake/2"]),
+    Purpose(
+        "Without partial reliability, its COOKIE ECHO brings an ERROR that reports the parameter.",
+        ["i-handshake/3"],
+        elsewhere="FreeBSD does not report it.",
+    ),
+    Purpose(
+        "It answers an I-FORWARD-TSN that was not agreed on by an ERROR.",
+        ["i-handshake/4", "i-handshake/5"],
+        CONTRADICTED,
+        "RFC 8260 section 2.3.1 has it end the association",
+        "FreeBSD takes it if FORWARD TSN was agreed on.",
+    ),
+    Purpose(
+        "It sends I-DATA and I-FORWARD-TSN if both sides have named both.",
+        [f"i-handshake/{number}" for number in (6, 7, 11, 12)],
+    ),
+    Purpose(
+        "It sends DATA and FORWARD TSN to a peer that did not name I-DATA.",
+        [f"i-handshake/{number}" for number in (8, 10, 13, 15)],
+    ),
+    Purpose(
+        "It sends FORWARD TSN to a peer that named I-DATA and not I-FORWARD-TSN.",
+        ["i-handshake/9", "i-handshake/14"],
+        CONTRADICTED,
+        "RFC 8260 section 2.3.1 forbids FORWARD TSN beside I-DATA, so nothing is given up",
+        "FreeBSD sends I-FORWARD-TSN.",
+    ),
+    # -- Wrong lengths of I-FORWARD-TSN ---
+    Purpose(
+        "It drops an I-FORWARD-TSN that is longer than its packet.",
+        ["i-error-cases/i-forward-tsn-tlv-too-long"],
+    ),
+    Purpose(
+        "It ends the association on an I-FORWARD-TSN that is no multiple of its parts.",
+        ["i-error-cases/i-forward-tsn-tlv-too-short"],
+        elsewhere="FreeBSD could not be tested with packetdrill.",
+    ),
+    Purpose(
+        "It drops an I-FORWARD-TSN without a TSN.",
+        ["i-error-cases/i-forward-tsn-too-short"],
+        OPEN,
+        "RFC 8260 says nothing of it; what is malformed ends the association here",
+    ),
+]
+
+PURPOSES = [
+    dataclasses.replace(purpose, scripts=purpose.scripts + with_interleaving(purpose.scripts))
+    for purpose in [*_PURPOSES, *_INTERLEAVED]
 ]

@@ -10,12 +10,12 @@ from trio_sctp._engine import wire
 from trio_sctp._engine.tsn import MASK
 from trio_sctp._values import AssociationState
 
-from ..etsi.tester import EtsiTester, quick
+from ..etsi.tester import quick
 from ..support.engines import info
-from .tester import SUPPORTED, Policy, accepted, for_each, runs, send
+from .tester import NplabTester, Policy, for_each, runs, send, skipping
 
 MTU = 1480
-FULL = MTU - wire.HEADER_SIZE - wire.DATA_OVERHEAD
+FULL = MTU - wire.HEADER_SIZE - wire.I_DATA_OVERHEAD
 
 
 class Case(NamedTuple):
@@ -63,19 +63,19 @@ def cases(group: str) -> dict[str, Case]:
     return found
 
 
-def given_up_before(policy: Policy) -> EtsiTester:
+def given_up_before(policy: Policy) -> NplabTester:
     """An association whose first message was given up, which the script knows."""
-    peer = accepted(quick(path_mtu=MTU), SUPPORTED)
+    peer = skipping(quick(path_mtu=MTU))
     send(peer, policy)
     peer.expect(wire.Data)
     assert peer.wait() == 1.0
-    assert peer.expect(wire.ForwardTsn) == wire.ForwardTsn(peer.their_tsn, [(1, 0)])
+    assert peer.expect(wire.ForwardTsn) == peer.forward_tsn(peer.their_tsn, (1, 0))
     peer.give(peer.sack_first(1))
     peer.silent()
     return peer
 
 
-def outstanding(case: Case) -> tuple[EtsiTester, int, wire.Data]:
+def outstanding(case: Case) -> tuple[NplabTester, int, wire.Data]:
     """A message that has been sent, as the case says.
 
     Returns how many chunks the message and the one before it are, and what may come again.
@@ -104,14 +104,14 @@ def _rto(case: Case) -> float:
     return 1.0 if case.cut else 2.0
 
 
-def takes_no_more(peer: EtsiTester) -> None:
+def takes_no_more(peer: NplabTester) -> None:
     """The user cannot send any more."""
     with pytest.raises(BrokenPipeError):
         peer.send(b"too late")
     peer.silent()
 
 
-def lives_and_dies(peer: EtsiTester, case: Case, count: int, last: wire.Data) -> None:
+def lives_and_dies(peer: NplabTester, case: Case, count: int, last: wire.Data) -> None:
     """Expect the message again as often as it has to come, and then its FORWARD TSN."""
     pause = _rto(case)
     for _ in range(case.retransmissions):
@@ -124,7 +124,9 @@ def lives_and_dies(peer: EtsiTester, case: Case, count: int, last: wire.Data) ->
         assert peer.wait() == pause
         skip = peer.expect(wire.ForwardTsn)
         assert skip.cumulative_tsn == (peer.their_tsn + count - 1) & MASK
-        assert skip.streams == ([] if case.unordered else [(1, 1)])
+        assert skip.streams == (
+            peer.skips(unordered=[(1, 0)]) if case.unordered else peer.skips((1, 1))
+        )
         pause *= 2
 
 
@@ -182,16 +184,16 @@ def test_the_peer_closes_when_all_is_skipped() -> None:
     assert AssociationState.SHUTDOWN_COMP in peer.changes()
 
 
-def skipped(policy: Policy, retransmissions: int) -> EtsiTester:
+def skipped(policy: Policy, retransmissions: int) -> NplabTester:
     """An association on which one message was sent, and given up after some retransmissions."""
-    peer = accepted(quick(path_mtu=MTU), SUPPORTED)
+    peer = skipping(quick(path_mtu=MTU))
     send(peer, policy, retransmissions=retransmissions)
     first = peer.expect(wire.Data)
     for _ in range(retransmissions):
         peer.wait()
         assert peer.expect(wire.Data) == first
     peer.wait()
-    assert peer.expect(wire.ForwardTsn) == wire.ForwardTsn(peer.their_tsn, [(1, 0)])
+    assert peer.expect(wire.ForwardTsn) == peer.forward_tsn(peer.their_tsn, (1, 0))
     peer.give(peer.sack_first(1))
     peer.silent()
     return peer
@@ -199,7 +201,7 @@ def skipped(policy: Policy, retransmissions: int) -> EtsiTester:
 
 @runs("shutdown/ttl/14")
 def test_the_user_closes_what_has_carried_nothing() -> None:
-    peer = accepted(None, SUPPORTED)
+    peer = skipping()
     peer.user_shuts_down()
     peer.expect(wire.Shutdown)
     with pytest.raises(BrokenPipeError):

@@ -301,10 +301,11 @@ def data(number: int, flags: int, *, stream: int = 1, ssn: int = 0, payload: byt
 
 @runs("data/send-ndata")
 def test_i_data_that_was_not_agreed_on_ends_the_association() -> None:
-    """RFC 8260 section 2.2.1."""
+    """RFC 8260 section 2.2.3."""
     peer = passive()
-    peer.give(wire.chunk(0x40, bytes(16) + b"data", WHOLE))
-    assert peer.expect(wire.Abort).causes[0].type == Cause.PROTOCOL_VIOLATION
+    peer.give(wire.i_data_chunk(100, 0, 0, 0, b"data", WHOLE))
+    assert causes_of(peer.expect(wire.Abort)) == [Cause.PROTOCOL_VIOLATION]
+    peer.expect_no_association()
 
 
 @for_each(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from trio_sctp._engine import wire
 
-from ..etsi.tester import EtsiTester
+from . import tester
 from .flow import Flow
-from .tester import SUPPORTED, accepted, connected, for_each, runs
+from .tester import KNOWN, NplabTester, connected, for_each, runs, skipping
 
 # -- a FORWARD TSN by itself -------------------------------------------------------------------
 
 
-def acknowledged(peer: EtsiTester, *chunks: bytes) -> wire.Sack:
+def acknowledged(peer: NplabTester, *chunks: bytes) -> wire.Sack:
     """Give a packet; the engine's answer is one SACK, at once or delayed."""
     peer.give(*chunks)
     (sack,) = peer.chunks() or (peer.advance(0.5) and peer.chunks())
@@ -28,8 +28,8 @@ def acknowledged(peer: EtsiTester, *chunks: bytes) -> wire.Sack:
 )
 def test_what_never_came_is_skipped(variant: tuple[list[tuple[int, int]], dict[str, int]]) -> None:
     streams, after = variant
-    peer = connected(None, SUPPORTED)
-    assert acknowledged(peer, wire.forward_tsn_chunk(1, streams)).cumulative_tsn == 1
+    peer = connected(None, *KNOWN[tester.interleaving])
+    assert acknowledged(peer, peer.skip(1, *streams)).cumulative_tsn == 1
     assert acknowledged(peer, peer.data(b"next", tsn=2, **after)).cumulative_tsn == 2
     assert peer.messages() == [b"next"]
     peer.closes()
@@ -50,9 +50,9 @@ def test_what_came_is_delivered_although_it_is_skipped_later(
     variant: tuple[list[tuple[int, int]], dict[str, int], dict[str, int] | None],
 ) -> None:
     streams, first, after = variant
-    peer = connected(None, SUPPORTED)
+    peer = connected(None, *KNOWN[tester.interleaving])
     assert acknowledged(peer, peer.data(b"first", tsn=1, **first)).cumulative_tsn == 1
-    sack = acknowledged(peer, wire.forward_tsn_chunk(1, streams))
+    sack = acknowledged(peer, peer.skip(1, *streams))
     assert (sack.cumulative_tsn, sack.gaps, sack.duplicates) == (1, [], [])
     assert peer.messages() == [b"first"]
     if after is not None:
@@ -63,8 +63,8 @@ def test_what_came_is_delivered_although_it_is_skipped_later(
 
 @runs("receiver/6")
 def test_each_stream_that_is_named_moves_on() -> None:
-    peer = connected(None, SUPPORTED)
-    assert acknowledged(peer, wire.forward_tsn_chunk(2, [(1, 0), (2, 0)])).cumulative_tsn == 2
+    peer = connected(None, *KNOWN[tester.interleaving])
+    assert acknowledged(peer, peer.skip(2, (1, 0), (2, 0))).cumulative_tsn == 2
     for tsn, stream in (3, 1), (4, 2):
         chunk = peer.data(b"next", tsn=tsn, stream=stream, ssn=1)
         assert acknowledged(peer, chunk).cumulative_tsn == tsn
@@ -74,7 +74,7 @@ def test_each_stream_that_is_named_moves_on() -> None:
 
 @runs("receiver/8")
 def test_a_skip_behind_the_cumulative_tsn_is_answered_with_what_is_there() -> None:
-    peer = connected(None, SUPPORTED)
+    peer = connected(None, *KNOWN[tester.interleaving])
     acknowledged(peer, peer.data(b"0", tsn=1))
     first, second = (
         peer.data(b"1", tsn=2, stream=1, ssn=0),
@@ -83,7 +83,7 @@ def test_a_skip_behind_the_cumulative_tsn_is_answered_with_what_is_there() -> No
     peer.give(first)
     assert acknowledged(peer, second).cumulative_tsn == 3
     for point in 2, 3:
-        sack = acknowledged(peer, wire.forward_tsn_chunk(point, [(1, 0)]))
+        sack = acknowledged(peer, peer.skip(point, (1, 0)))
         assert (sack.cumulative_tsn, sack.gaps, sack.duplicates) == (3, [], [])
     assert peer.messages() == [b"0", b"1", b"2"]
     peer.closes()
@@ -93,11 +93,11 @@ def test_a_skip_behind_the_cumulative_tsn_is_answered_with_what_is_there() -> No
 def test_a_fragment_of_what_is_skipped_is_forgotten(variant: int | None) -> None:
     """Whether the rest of it comes too late, or never."""
     late = variant
-    peer = connected(None, SUPPORTED)
+    peer = connected(None, *KNOWN[tester.interleaving])
     acknowledged(peer, peer.data(b"0", tsn=1))
     sack = acknowledged(peer, peer.data(b"end", tsn=3, stream=1, ssn=0, flags=wire.LAST))
     assert (sack.cumulative_tsn, sack.gaps) == (1, [(2, 2)])
-    sack = acknowledged(peer, wire.forward_tsn_chunk(3, [(1, 0)]))
+    sack = acknowledged(peer, peer.skip(3, (1, 0)))
     assert (sack.cumulative_tsn, sack.gaps) == (3, [])
     if late is not None:
         sack = acknowledged(peer, peer.data(b"begin", tsn=2, stream=1, ssn=0, flags=wire.FIRST))
@@ -109,9 +109,9 @@ def test_a_fragment_of_what_is_skipped_is_forgotten(variant: int | None) -> None
 
 @runs("receiver/11")
 def test_a_skip_may_be_far() -> None:
-    peer = connected(None, SUPPORTED)
+    peer = connected(None, *KNOWN[tester.interleaving])
     acknowledged(peer, peer.data(b"first", tsn=1, stream=1))
-    assert acknowledged(peer, wire.forward_tsn_chunk(99_999, [(1, 1)])).cumulative_tsn == 99_999
+    assert acknowledged(peer, peer.skip(99_999, (1, 1))).cumulative_tsn == 99_999
     sack = acknowledged(peer, peer.data(b"next", tsn=100_000, stream=1, ssn=2))
     assert (sack.cumulative_tsn, sack.gaps) == (100_000, [])
     assert peer.messages() == [b"first", b"next"]
@@ -120,9 +120,9 @@ def test_a_skip_may_be_far() -> None:
 
 @runs("error-cases/invalid-forward-tsn-1")
 def test_a_skip_to_before_the_cumulative_tsn_changes_nothing() -> None:
-    peer = accepted(None, SUPPORTED)
+    peer = skipping()
     acknowledged(peer, peer.data(b"1", tsn=1, stream=1, ssn=0))
-    sack = acknowledged(peer, wire.forward_tsn_chunk(0, [(1, 0)]))
+    sack = acknowledged(peer, peer.skip(0, (1, 0)))
     assert (sack.cumulative_tsn, sack.gaps) == (1, [])
     assert acknowledged(peer, peer.data(b"2", tsn=2, stream=1, ssn=1)).cumulative_tsn == 2
     assert peer.messages() == [b"1", b"2"]

@@ -7,35 +7,36 @@ import pytest
 from trio_sctp._engine import wire
 from trio_sctp._values import FailedFragment
 
-from ..etsi.tester import THERE, EtsiTester, quick
+from ..etsi.tester import THERE, quick
 from ..support.engines import info
-from .tester import SUPPORTED, Policy, connected, for_each, runs, send
+from . import tester
+from .tester import KNOWN, NplabTester, Policy, connected, for_each, runs, send
 
 MTU = 1480
-FULL = MTU - wire.HEADER_SIZE - wire.DATA_OVERHEAD
-"""Bytes of user data that fill a packet."""
+FULL = MTU - wire.HEADER_SIZE - wire.I_DATA_OVERHEAD
+"""Bytes of user data that fill a packet, or nearly so with DATA."""
 
 POLICIES = pytest.mark.parametrize("policy", ["ttl", "rtx"])
 
 
-def sender(rwnd: int = 10_000) -> EtsiTester:
+def sender(rwnd: int = 10_000) -> NplabTester:
     """An association on which the engine sends; the script's window is that large."""
-    peer = connected(quick(path_mtu=MTU), SUPPORTED)
+    peer = connected(quick(path_mtu=MTU), *KNOWN[tester.interleaving])
     peer.rwnd = rwnd
     peer.give(peer.sack())
     return peer
 
 
-def cwnd(peer: EtsiTester) -> int:
+def cwnd(peer: NplabTester) -> int:
     return peer.association.paths[THERE].cwnd
 
 
-def failed(peer: EtsiTester) -> list[int]:
+def failed(peer: NplabTester) -> list[int]:
     """The sizes of the messages that the user is told to have failed."""
     return [len(event.data) for event in peer.events() if isinstance(event, FailedFragment)]
 
 
-def skip_to(peer: EtsiTester, count: int) -> wire.ForwardTsn:
+def skip_to(peer: NplabTester, count: int) -> wire.ForwardTsn:
     """Take the FORWARD TSN, alone in its packet, that skips the first ``count`` chunks."""
     skip = peer.expect(wire.ForwardTsn)
     assert skip.cumulative_tsn == peer.their_tsn + count - 1
@@ -44,7 +45,7 @@ def skip_to(peer: EtsiTester, count: int) -> wire.ForwardTsn:
 
 def rest_of_three(
     policy: Policy, retransmissions: int, *, unordered: bool, gap: bool
-) -> tuple[EtsiTester, wire.ForwardTsn]:
+) -> tuple[NplabTester, wire.ForwardTsn]:
     """A message in three chunks of which the first arrives, and the second never.
 
     Returns the FORWARD TSN with which it is given up; ``gap`` is whether the third arrives.
@@ -77,7 +78,7 @@ def rest_of_three(
 def test_a_message_of_which_a_part_has_arrived_is_skipped(variant: tuple[Policy, int]) -> None:
     policy, retransmissions = variant
     peer, skip = rest_of_three(policy, retransmissions, unordered=False, gap=True)
-    assert skip.streams == [(1, 0)]
+    assert skip.streams == peer.skips((1, 0))
     peer.give(peer.sack_first(3))
     peer.send(bytes(1000), info(1))
     assert peer.expect(wire.Data).ssn == 1
@@ -87,7 +88,7 @@ def test_a_message_of_which_a_part_has_arrived_is_skipped(variant: tuple[Policy,
 def test_an_unordered_message_is_skipped_without_its_stream(variant: tuple[Policy, int]) -> None:
     policy, retransmissions = variant
     peer, skip = rest_of_three(policy, retransmissions, unordered=True, gap=True)
-    assert skip.streams == []
+    assert skip.streams == peer.skips(unordered=[(1, 0)])
     peer.give(peer.sack_first(3))
     peer.send(bytes(1000), info(1, unordered=True))
     assert peer.expect(wire.Data).tsn == peer.their_tsn + 3
@@ -116,7 +117,7 @@ def test_what_is_given_up_opens_no_window(policy: Policy) -> None:
 def test_all_fragments_are_given_up_at_once(variant: tuple[Policy, int]) -> None:
     policy, retransmissions = variant
     peer, skip = rest_of_three(policy, retransmissions, unordered=True, gap=False)
-    assert skip.streams == []
+    assert skip.streams == peer.skips(unordered=[(1, 0)])
     assert failed(peer) == [2 * FULL + 100]
     peer.give(peer.sack_first(3))
     assert peer.association.outbound.empty
@@ -134,7 +135,8 @@ def test_the_skip_is_bundled_with_what_is_retransmitted(variant: Policy) -> None
     _, last = peer.chunks()
     assert peer.wait() == 1.0
     packet = peer.expect_packet(wire.ForwardTsn, wire.Data)
-    assert packet.get(wire.ForwardTsn) == wire.ForwardTsn(peer.their_tsn + 1, [])
+    skip = peer.forward_tsn(peer.their_tsn + 1, unordered=[(1, 1)])
+    assert packet.get(wire.ForwardTsn) == skip
     assert packet.get(wire.Data) == last
     peer.give(peer.sack_first(3))
     peer.works()
@@ -147,7 +149,7 @@ def test_a_skip_is_not_delayed(variant: Policy) -> None:
     send(peer, variant, unordered=True)
     peer.expect(wire.Data)
     assert 1.0 <= peer.wait() <= 1.5
-    assert skip_to(peer, 1).streams == []
+    assert skip_to(peer, 1).streams == peer.skips(unordered=[(1, 0)])
     peer.give(peer.sack_first(1))
     peer.works()
 
@@ -164,7 +166,7 @@ def test_what_dies_before_it_is_sent_needs_no_skip() -> None:
     send(peer, "ttl", stream=2)
     assert len(peer.received_data()) == 4
     assert peer.wait() == 1.0
-    assert skip_to(peer, 4).streams == [(1, 0)]
+    assert skip_to(peer, 4).streams == peer.skips((1, 0))
     peer.give(peer.sack_first(4))
     peer.silent()
     assert failed(peer) == [len(FILLING), 1000]
@@ -188,13 +190,13 @@ def test_the_second_is_given_up_after_the_first(variant: tuple[Policy, bool]) ->
     assert len(peer.received_data()) == (4 if waits else 2)
     assert peer.wait() == 1.0
     packet = peer.expect_packet(wire.ForwardTsn, wire.Data)
-    assert packet.get(wire.ForwardTsn) == wire.ForwardTsn(peer.their_tsn + count - 1, [(1, 0)])
+    assert packet.get(wire.ForwardTsn) == peer.forward_tsn(peer.their_tsn + count - 1, (1, 0))
     second = packet.get(wire.Data)
     assert (second.tsn, second.stream) == (peer.their_tsn + count, 2)
     peer.give(peer.sack_first(count))
     while not (skips := [chunk for chunk in peer.chunks() if isinstance(chunk, wire.ForwardTsn)]):
         peer.wait()
-    assert skips == [wire.ForwardTsn(peer.their_tsn + count, [(2, 0)])]
+    assert skips == [peer.forward_tsn(peer.their_tsn + count, (2, 0))]
     peer.give(peer.sack_first(count + 1))
     assert peer.association.outbound.empty
 
@@ -209,12 +211,12 @@ def test_an_ordered_message_and_then_an_unordered_one(variant: tuple[Policy, int
         peer.wait()
         assert peer.expect(wire.Data) == first
     peer.wait()
-    assert skip_to(peer, 1).streams == [(1, 0)]
+    assert skip_to(peer, 1).streams == peer.skips((1, 0))
     peer.give(peer.sack_first(1))
     send(peer, policy, unordered=True, rto=2.0 * 2**retransmissions)
     assert peer.expect(wire.Data).tsn == peer.their_tsn + 1
     peer.wait()
-    assert skip_to(peer, 2).streams == []
+    assert skip_to(peer, 2).streams == peer.skips(unordered=[(1, 0)])
     peer.give(peer.sack_first(2))
     assert peer.association.outbound.empty
 
@@ -233,7 +235,7 @@ def test_one_skip_names_all_its_streams(variant: Policy) -> None:
     packet = peer.expect_packet(wire.ForwardTsn, wire.Data)
     skip = packet.get(wire.ForwardTsn)
     assert skip.cumulative_tsn == peer.their_tsn + 2
-    assert sorted(skip.streams) == [(1, 1), (2, 0)]
+    assert sorted(skip.streams) == peer.skips((1, 1), (2, 0))
     assert packet.get(wire.Data) == last
     peer.give(peer.sack_first(4))
     peer.works()
@@ -246,12 +248,12 @@ def test_a_skip_that_is_not_acknowledged_is_repeated(variant: Policy) -> None:
     peer.expect(wire.Data)
     for pause in 1.0, 2.0, 4.0:
         assert peer.wait() == pause
-        assert skip_to(peer, 1).streams == []
+        assert skip_to(peer, 1).streams == peer.skips(unordered=[(1, 0)])
     peer.give(peer.sack_first(1))
     peer.works()
 
 
-def two_of_three(policy: Policy) -> EtsiTester:
+def two_of_three(policy: Policy) -> NplabTester:
     """Three messages on a stream, of which the second lives for ever."""
     peer = sender()
     send(peer, policy)
@@ -266,10 +268,10 @@ def test_a_message_that_lives_parts_two_skips(variant: Policy) -> None:
     peer = two_of_three(variant)
     assert peer.wait() == 1.0
     packet = peer.expect_packet(wire.ForwardTsn, wire.Data)
-    assert packet.get(wire.ForwardTsn) == wire.ForwardTsn(peer.their_tsn, [(1, 0)])
+    assert packet.get(wire.ForwardTsn) == peer.forward_tsn(peer.their_tsn, (1, 0))
     assert len(packet.get(wire.Data).payload) == 1001
     peer.give(peer.sack_first(2))
-    assert skip_to(peer, 3).streams == [(1, 2)]
+    assert skip_to(peer, 3).streams == peer.skips((1, 2))
     peer.give(peer.sack_first(3))
     assert peer.association.outbound.empty
 
@@ -280,8 +282,8 @@ def test_a_message_that_has_arrived_parts_two_skips(variant: Policy) -> None:
     peer.advance(0.9)
     peer.give(peer.sack_first(0, gaps=[(2, 2)]))
     peer.wait()
-    assert skip_to(peer, 1).streams == [(1, 0)]
+    assert skip_to(peer, 1).streams == peer.skips((1, 0))
     peer.give(peer.sack_first(2))
-    assert skip_to(peer, 3).streams == [(1, 2)]
+    assert skip_to(peer, 3).streams == peer.skips((1, 2))
     peer.give(peer.sack_first(3))
     assert peer.association.outbound.empty
