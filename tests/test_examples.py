@@ -167,3 +167,9 @@ async def test_connect_init_ends_when_nothing_comes() -> None:
         assert output.endswith("Nothing for 0.1 seconds\n")
         await silent.receive()
         assert isinstance(await silent.receive(), ShutdownReceived)
+
+
+async def test_interleaving() -> None:
+    output = await run("interleaving")
+    without, interleaved = map(float, re.findall(r"([\d.]+) s$", output, re.M))
+    assert interleaved < 1.5 < 5 < without

@@ -27,6 +27,9 @@ PACKET: Final = 1200
 
 FORWARD_TSN = Tlv(wire.ParameterType.FORWARD_TSN_SUPPORTED, b"")
 RECONFIG = Tlv(wire.ParameterType.SUPPORTED_EXTENSIONS, bytes([ChunkType.RE_CONFIG]))
+INTERLEAVING = Tlv(
+    wire.ParameterType.SUPPORTED_EXTENSIONS, bytes([ChunkType.I_DATA, ChunkType.I_FORWARD_TSN])
+)
 
 
 def listing(*addresses: str) -> list[Tlv]:
@@ -202,6 +205,24 @@ def _fixed(chunk: bytes) -> _Next:
     return lambda peer, number: chunk
 
 
+def _part(
+    *, flags: int = 0, stream: int = 0, mid: int = 0, each: str = "", fsn: int = 0, step: int = 1
+) -> _Next:
+    """I-DATA chunks; ``each`` says what is different in each: "mid", "fsn" or "stream"."""
+
+    def make(peer: ScriptedPeer, number: int) -> bytes:
+        return wire.i_data_chunk(
+            (peer.tsn + number) & 0xFFFFFFFF,
+            number % 10 if each == "stream" else stream,
+            number if each == "mid" else mid + (number // 10 if each == "stream" else 0),
+            fsn + number * step if each == "fsn" else fsn,
+            b"x",
+            flags,
+        )
+
+    return make
+
+
 def _reconfig(kind: int, *, last: int = 0, streams: Iterable[int] = (), count: int = 0) -> _Next:
     """A request to reset or to add streams (RFC 6525), each with the next number."""
     listed = tuple(streams)
@@ -282,8 +303,19 @@ FLOODS: Final[dict[str, _Next]] = {
     "INIT ACK": _fixed(wire.init_chunk(wire.InitAck(1, 65536, 1, 1, 1, []))),
     "PAD": _fixed(wire.chunk(ChunkType.PAD, bytes(PACKET - 20))),
     "ABORT": _fixed(wire.abort_chunk([Tlv(Cause.USER_INITIATED_ABORT, b"x")])),
+    "I-DATA, unordered": _part(flags=WHOLE | UNORDERED, each="mid"),
+    "I-DATA that waits for its turn": _part(flags=WHOLE, mid=1, each="stream"),
+    "I-DATA, messages that begin": _part(flags=FIRST, each="mid"),
+    "I-DATA, messages that begin on each stream": _part(flags=FIRST, each="stream"),
+    "I-DATA, a message without a beginning": _part(fsn=1, each="fsn"),
+    "I-DATA, a message of holes": _part(fsn=1, each="fsn", step=2),
+    "I-DATA, ends": _part(flags=LAST | UNORDERED, fsn=7, each="mid"),
+    "I-DATA, a part that comes twice": _part(fsn=3),
+    "I-FORWARD-TSN of many streams": lambda peer, number: wire.i_forward_tsn_chunk(
+        (peer.tsn + number) & 0xFFFFFFFF, [(order, number) for order in range(140)]
+    ),
 }
-"""Each kind of chunk, and what can be done with it."""
+"""Each kind of chunk, and what can be done with it; I-DATA where messages are interleaved."""
 
 ALONE = ("INIT ACK", "SHUTDOWN COMPLETE")
 """Kinds that stand alone in their packets."""

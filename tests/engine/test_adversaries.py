@@ -18,6 +18,7 @@ from ..support.scripted_peer import STATES, ScriptedPeer
 from .adversaries import (
     FLOODS,
     FORWARD_TSN,
+    INTERLEAVING,
     RECONFIG,
     Camper,
     Crowd,
@@ -41,13 +42,22 @@ FOR_AN_ASSOCIATION, FOR_STREAMS = 16 * 1024, 128 * 1024
 HELD_FOR_SENT = 8
 """Bytes that may be held for each byte that a peer has sent."""
 
+HELD_FOR_PARTS = 32
+"""The same for parts of interleaved messages, each of another one.  The window counts what they
+take: see `interleaved.MESSAGE_COST`."""
+
 CAMPER, VICTIM, SERVER = "10.0.0.66", "10.0.0.7", "10.0.0.1"
 
 
-def peer_up() -> tuple[ScriptedPeer, EngineAssociation]:
-    """A peer whose association is up, with all streams, and that is granted what it asks for."""
-    peer = ScriptedPeer(grants=7)
-    peer.learn(peer.begin(parameters=[FORWARD_TSN, RECONFIG], outbound_streams=65_535))
+def peer_up(kind: str = "") -> tuple[ScriptedPeer, EngineAssociation]:
+    """A peer whose association is up, with all streams, and that is granted what it asks for.
+
+    It interleaves messages if it is for a flood that does.
+    """
+    interleaving = kind.startswith("I-")
+    peer = ScriptedPeer(grants=7, interleaving=interleaving)
+    extensions = INTERLEAVING if interleaving else RECONFIG
+    peer.learn(peer.begin(parameters=[FORWARD_TSN, extensions], outbound_streams=65_535))
     peer.give(peer.cookie_echo())
     peer.events()
     return peer, peer.association
@@ -210,19 +220,20 @@ def test_what_a_flood_leaves_is_a_multiple_of_what_it_sent(kind: str) -> None:
     """Nobody reads, and it is held against sent, at one size and at four times the size."""
     for count in (1000, 4000):
         flood = Flood(kind, count)
-        flood.run(peer_up()[0])  # it fills caches
-        peer, _ = peer_up()
+        flood.run(peer_up(kind)[0])  # it fills caches
+        peer, _ = peer_up(kind)
         packets = flood.packets(peer)
         with measured() as memory:
             sent = flood.run(peer, packets)
-        assert memory.grown < HELD_FOR_SENT * sent + FOR_AN_ASSOCIATION + FOR_STREAMS, count
+        times = HELD_FOR_PARTS if kind.startswith("I-DATA") else HELD_FOR_SENT
+        assert memory.grown < times * sent + FOR_AN_ASSOCIATION + FOR_STREAMS, count
 
 
 @pytest.mark.parametrize("kind", FLOODS)
 def test_what_a_flood_leaves_is_given_back_when_the_association_ends(kind: str) -> None:
     flood = Flood(kind, 2000)
-    flood.run(peer_up()[0])
-    peer = peer_up()[0]
+    flood.run(peer_up(kind)[0])
+    peer = peer_up(kind)[0]
     packets = flood.packets(peer)
     with measured() as memory:
         flood.run(peer, packets)
@@ -237,7 +248,7 @@ def test_what_a_flood_leaves_is_given_back_when_the_association_ends(kind: str) 
 def test_no_packet_of_a_flood_costs_more_than_a_packet_may(kind: str) -> None:
     """0.5 ms, and 0.5 ms for each KiB, however many have come before it."""
     for count in (200, 8000):
-        peer, association = peer_up()
+        peer, association = peer_up(kind)
         flood = Flood(kind, count, read=True)
         *before, last = flood.packets(peer)
         flood.run(peer, before)
@@ -249,7 +260,7 @@ def test_no_packet_of_a_flood_costs_more_than_a_packet_may(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_is_answered_by_no_more_than_it_sends(kind: str) -> None:
-    peer, association = peer_up()
+    peer, association = peer_up(kind)
     sent = 0
     for _ in range(50):
         before = len(peer.engine.packets_to_send())
@@ -273,7 +284,7 @@ def _one_packet(peer: ScriptedPeer, kind: str) -> int:
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_of_a_stranger_leaves_nothing(kind: str) -> None:
     """It does not know the tag, and spoofs the peer's address."""
-    peer, association = peer_up()
+    peer, association = peer_up(kind)
     tag, peer.their_tag = peer.their_tag, 0x0BADBAD0
     flood = Flood(kind, 1000)
     packets = flood.packets(peer)
@@ -283,7 +294,10 @@ def test_a_flood_of_a_stranger_leaves_nothing(kind: str) -> None:
     assert memory.grown < 4096
     peer.their_tag = tag
     assert peer.association is association
-    peer.give(peer.unordered(b"still there"))
+    if association.outbound.interleaving:
+        peer.give(wire.i_data_chunk(peer.tsn, 0, 0, 0, b"still there", wire.WHOLE))
+    else:
+        peer.give(peer.unordered(b"still there"))
     assert payloads(peer.events()) == [b"still there"]
 
 

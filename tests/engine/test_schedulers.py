@@ -265,7 +265,7 @@ def cost_of_messages(scheduler: Scheduler, streams: int, held: int = 0) -> float
 
 @pytest.mark.parametrize("scheduler", Scheduler)
 def test_a_message_costs_the_same_however_many_streams_wait(scheduler: Scheduler) -> None:
-    few, many = (cost_of_messages(scheduler, streams) for streams in (100, 20_000))
+    few, many = (cost_of_messages(scheduler, streams) for streams in (100, 5000))
     assert many <= few * 1.1
 
 

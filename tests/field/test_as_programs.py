@@ -86,7 +86,7 @@ async def test_an_address_of_another_host_is_one_line(name: str) -> None:
     assert b"192.0.2.99" in done.stderr
 
 
-@pytest.mark.parametrize("name", [*PROGRAMS, "file_transfer", "failover_demo"])
+@pytest.mark.parametrize("name", [*PROGRAMS, "file_transfer", "failover_demo", "interleaving"])
 def test_a_program_can_be_read_in_five_minutes(name: str) -> None:
     source = (ROOT / "examples" / f"{name}.py").read_text()
     lines = dict(enumerate(source.splitlines(), 1))

@@ -406,6 +406,53 @@ async def test_an_authenticated_cookie_echo() -> None:
             carrier.abort(change.association_id, b"enough")
 
 
+# -- interleaving (RFC 8260) ---------------------------------------------------------------------
+
+
+@pytest.mark.peer(ECHO)
+@pytest.mark.parametrize("unordered", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.05])
+async def test_interleaved_messages(unordered: bool, share: float) -> None:
+    """Long messages of several streams, in both directions at once, in spite of loss."""
+    parameters = Parameters(
+        rto_initial=0.2,
+        rto_min=0.1,
+        rto_max=0.4,
+        sack_delay=0.02,
+        interleaving=True,
+        scheduler=Scheduler.ROUND_ROBIN,
+    )
+    chance = random.Random(1)
+    program = (sys.executable, "-m", "tests.userland.usrsctp_interleaver")
+    async with (
+        carried(Engine(PORT, [HOST], parameters=parameters), udp_port=0) as carrier,
+        running(*program, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        udp = int(await process.stdout.receive_some())
+        id = carrier.connect(SCTP_PORT, udp)
+        change = await carrier.expect(AssociationChange)
+        assert change.state is AssociationState.COMM_UP
+        carrier.lose = lambda packet, outbound: chance.random() < share
+        values = [random.Random(stream).randbytes(60_000) for stream in range(4)]
+        for stream, value in enumerate(values):
+            await carrier.send(id, value, stream=stream, ppid=stream, unordered=unordered)
+        got = [await carrier.expect(Message) for _ in values]
+        got.sort(key=lambda message: message.stream)
+        assert [(message.data, message.ppid) for message in got] == [
+            (value, stream) for stream, value in enumerate(values)
+        ]
+        assert {(message.mid, message.unordered) for message in got} == {(0, unordered)}
+        for outbound in True, False:
+            assert not [
+                chunk
+                for chunk in carrier.chunks(wire.Data, outbound=outbound)
+                if type(chunk) is not wire.IData
+            ]
+            parts = carrier.chunks(wire.IData, outbound=outbound)
+            assert {part.fsn for part in parts if not part.first} >= {1, 2, 3}
+
+
 # -- streams that begin again, and more of them (RFC 6525) -------------------------------------
 
 CONTROL = 50

@@ -62,7 +62,7 @@ class OutgoingMessage:
       first_tsn: The TSN of its first chunk, which those of the others follow.
       left: Number of its chunks that are not acknowledged.
       abandoned: Whether it was given up.
-      arrival: Where it stands among all messages that a scheduler chooses from; -1 if it does not.
+      arrival: Where it stands among all messages that a scheduler chooses from.
       tsns: The TSNs of its chunks, if it is interleaved and has several.
     """
 
@@ -88,7 +88,7 @@ class OutgoingMessage:
         self.first_tsn: int = 0
         self.left: int = 0
         self.abandoned: bool = False
-        self.arrival: int = -1
+        self.arrival: int = 0
         self.tsns: list[int] | None = None
 
     @property

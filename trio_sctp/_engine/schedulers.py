@@ -228,8 +228,6 @@ class Schedule:
 
     def forget_abandoned(self, message: OutgoingMessage) -> None:
         """Leave out a message that was given up while some or all of it waited."""
-        if message.arrival < 0:
-            return  # it has not come here
         stream = self._streams[message.info.stream]
         if stream.messages[0] is not message:
             stream.gone += 1

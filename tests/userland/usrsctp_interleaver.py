@@ -1,0 +1,100 @@
+"""libusrsctp that interleaves messages, and sends each back on its stream.
+
+    python -m tests.userland.usrsctp_interleaver
+
+It prints the number of its UDP port.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections import deque
+
+import trio
+
+from benchmarks.udp_usrsctp import MSG_EOR, Usrsctp
+
+FRAGMENT_INTERLEAVE, RECVRCVINFO = 16, 31
+PLUGGABLE_SCHEDULER, INTERLEAVING_SUPPORTED = 0x1203, 0x1206
+ROUND_ROBIN = 1
+UNORDERED = 0x0400
+RCVINFO = struct.Struct("=HHHxxIIIII")  # stream, SSN, flags, PPID, TSN, cumulative TSN, ...
+SNDINFO = struct.Struct("=HHIII")  # stream, flags, PPID, context, association
+SENDV_SNDINFO = 1
+
+
+class Interleaver(Usrsctp):
+    """A server with one association."""
+
+    def __init__(self) -> None:
+        super().__init__(0, None)
+        self._set(FRAGMENT_INTERLEAVE, struct.pack("=i", 2))
+        self._set(INTERLEAVING_SUPPORTED, struct.pack("=II", 0, 1))
+        self._set(PLUGGABLE_SCHEDULER, struct.pack("=II", 0, ROUND_ROBIN))
+        self._set(RECVRCVINFO, struct.pack("=i", 1))
+        self._parts: dict[tuple[int, bool], tuple[int, list[bytes]]] = {}
+        self._back: deque[tuple[bytes, bytes]] = deque()
+
+    @property
+    def port(self) -> int:
+        port: int = self._udp.getsockname()[1]
+        return port
+
+    def take(self) -> None:
+        """Take what is there, and put what is whole to what is sent back."""
+        info = ctypes.create_string_buffer(RCVINFO.size)
+        from_size, info_size = ctypes.c_uint32(0), ctypes.c_uint32(0)
+        kind, flags = ctypes.c_uint(0), ctypes.c_int(0)
+        while True:
+            flags.value, info_size.value = 0, RCVINFO.size
+            size = self._library.usrsctp_recvv(
+                self._sctp,
+                self._buffer,
+                len(self._buffer),
+                None,
+                ctypes.byref(from_size),
+                info,
+                ctypes.byref(info_size),
+                ctypes.byref(kind),
+                ctypes.byref(flags),
+            )
+            if size <= 0:
+                return
+            stream, _, how, ppid, *_ = RCVINFO.unpack(info.raw)
+            order = stream, how & UNORDERED != 0
+            _, parts = self._parts.setdefault(order, (ppid, []))
+            parts.append(ctypes.string_at(self._buffer, size))
+            if flags.value & MSG_EOR:
+                first_ppid, parts = self._parts.pop(order)
+                sent = SNDINFO.pack(stream, how & UNORDERED, first_ppid, 0, 0)
+                self._back.append((b"".join(parts), sent))
+
+    def send_back(self) -> None:
+        """Send back what there is room for."""
+        while self._back:
+            data, info = self._back[0]
+            sent = self._library.usrsctp_sendv(
+                self._sctp, data, len(data), None, 0, info, len(info), SENDV_SNDINFO, 0
+            )
+            if sent < 0:
+                return
+            self._back.popleft()
+
+
+async def main() -> None:
+    usrsctp = Interleaver()
+    usrsctp.listen()
+    print(usrsctp.port, flush=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(usrsctp.timers)
+        while not usrsctp.accept():
+            await usrsctp.packets()
+        while True:
+            usrsctp.take()
+            usrsctp.send_back()
+            await usrsctp.packets()
+
+
+if __name__ == "__main__":
+    trio.run(main)
