@@ -35,6 +35,7 @@ from trio_sctp import (
 )
 from trio_sctp._engine import Engine, Parameters, wire
 from trio_sctp._engine.keys import EMPTY_KEY
+from trio_sctp._options import Scheduler
 
 from ..support.udp_carrier import HOST, Carrier, carried
 
