@@ -263,9 +263,9 @@ class Inbound:
         """Whether to take the next chunk in sequence although it was not promised room.
 
         One that ends a gap is taken, since nothing else would ever free what waits for it (6.2);
-        so is one that comes when nothing is held, as it would be too large at any other time.  Taken
-        is also one that goes on with a message whose turn has come while it filled the window: with
-        it, what there is of the message is delivered.
+        so is one that comes when nothing is held, as it would be too large at any other time, and
+        one that goes on with a message whose turn has come while it filled the window: with it what
+        there is of the message is delivered.
         """
         if self.has_gaps:
             return size - self._promised <= self.parameters.receive_window
