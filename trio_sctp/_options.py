@@ -986,7 +986,7 @@ class Scheduler(NamedInt):
     """
 
     FCFS = 0
-    """First come, first served: the order in which they were sent."""
+    """First come, first served, in the order in which they were sent."""
     ROUND_ROBIN = 1
     """Each stream in turn."""
     ROUND_ROBIN_PACKET = 2
@@ -1050,7 +1050,7 @@ class StreamPriority(Option):
     changes, Linux forgets these values.
 
     Attributes:
-      stream: The stream's number.
+      stream: The stream's number, 0 to 65535.
       value: With PRIORITY, 0 to 65535, and the lowest is sent first; 0 unless set.  With
         WEIGHTED_FAIR, the share, 1 to 65535; 1 unless set.  Other schedulers ignore it.
 

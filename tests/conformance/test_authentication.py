@@ -59,9 +59,11 @@ async def test_what_an_endpoint_asks_for_is_for_associations_to_come(
     stack: StackUnderTest,
 ) -> None:
     async with stack.pair() as pair:
+        before = pair.client.get_option(LocalAuthChunks)
+        assert pair.association.get_option(LocalAuthChunks) == before
         pair.client.set_option(AuthChunks([DATA]))
-        assert DATA in pair.client.get_option(LocalAuthChunks).types
-        assert DATA not in pair.association.get_option(LocalAuthChunks).types
+        assert pair.client.get_option(LocalAuthChunks).types == (DATA, *before.types)
+        assert pair.association.get_option(LocalAuthChunks) == before
 
 
 @pytest.mark.parametrize(

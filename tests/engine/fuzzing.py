@@ -680,7 +680,7 @@ def check_timers(association: EngineAssociation) -> None:
             assert association.timers[T2] == never
     if association.state not in _MAY_SEND:
         return
-    if association.paths.stranded:  # all waits until an address is confirmed, or all have failed
+    if association.stranded:  # all waits until an address is confirmed, or all have failed
         beats = [path.heartbeat_deadline for path in association.paths.values()]
         assert min(association.timers[PROBE], *beats) < never
         return

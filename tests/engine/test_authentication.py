@@ -19,6 +19,9 @@ from trio_sctp._values import (
     AssociationState,
     AuthenticationChange,
     AuthenticationState,
+    ReconfigurationKind,
+    ReconfigurationRequest,
+    ReconfigurationResult,
     RemoteError,
 )
 
@@ -724,3 +727,24 @@ def test_keys_change_while_packets_are_lost_and_overtake_each_other(seed: int) -
     pair.read()
     assert payloads(pair.events[pair.a]) == messages
     assert payloads(pair.events[pair.b]) == messages
+
+
+def test_the_chunks_of_other_extensions_are_authenticated() -> None:
+    """I-DATA, I-FORWARD-TSN and RE-CONFIG, in spite of loss."""
+    types = (ChunkType.I_DATA, ChunkType.I_FORWARD_TSN, ChunkType.RE_CONFIG)
+    both = {"auth_chunks": tuple(map(int, types)), "interleaving": True, "grants": 7}
+    pair = Pair(seed=2, both=both, link={"loss": 0.1})
+    for n in range(20):
+        pair.send(bytes(5000), info(stream=n % 5, lifetime=40 if n % 3 == 0 else 0))
+    pair.run(30.0)
+    results: list[int] = []
+    request = ReconfigurationRequest(ReconfigurationKind.RESET_OUTGOING, (1, 2))
+    pair.a.reconfigure(pair.id, request, results.append, pair.now)
+    pair.run_until(lambda: results)
+    assert results == [ReconfigurationResult.PERFORMED]
+    for kind in wire.IData, wire.IForwardTsn, wire.Reconfig:
+        sent = pair.packets(kind)
+        assert sent
+        for one in sent:
+            assert wire.Auth in one.kinds[: one.kinds.index(kind)]
+    assert len(payloads(pair.events[pair.b])) >= 13

@@ -1177,3 +1177,33 @@ def test_a_shutdown_that_acknowledges_a_probe_does_not_hold_up_what_follows() ->
     assert tsns(peer, peer.advance(1.1)) == [2]
     peer.give(wire.shutdown_chunk((peer.their_tsn + 1) & MASK))
     assert tsns(peer, peer.advance(3.0))[:1] == [3]
+
+
+@pytest.mark.parametrize(("burst", "packets"), [(1, 1), (4, 4), (9, 9), (0, 20)])
+def test_no_more_than_a_burst_leaves_at_once(burst: int, packets: int) -> None:
+    """Section 6.1 D: whatever the congestion window allows; 0 stands for no bound."""
+    pair = Pair(both={"max_burst": burst})
+    pair.path().cwnd = 100 * MTU
+    start = len(pair.data())
+    pair.send(bytes(20 * FULL))
+    pair.run(0.0)
+    assert len(pair.data()) - start == packets
+    pair.run(5.0)
+    assert [len(data) for data in payloads(pair.events[pair.b])] == [20 * FULL]
+
+
+def test_a_message_is_handed_over_in_parts_from_the_size_that_is_set_on() -> None:
+    """RFC 6458 section 8.1.21."""
+    peer = ScriptedPeer(partial_delivery_point=3000)
+    peer.accept()
+    taken = 0
+    for number in range(4):
+        peer.give(peer.data(bytes(1000), flags=wire.FIRST if number == 0 else 0))
+        pieces = peer.events()
+        assert all(isinstance(piece, Piece) for piece in pieces)
+        taken += sum(len(piece.message.data) for piece in pieces if isinstance(piece, Piece))
+        assert taken == (0, 0, 3000, 4000)[number]
+    peer.give(peer.data(b"end", flags=wire.LAST))
+    (last,) = peer.events()
+    assert isinstance(last, Message)
+    assert last.data == b"end"

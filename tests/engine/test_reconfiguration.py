@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trio_sctp._engine import Engine, wire
 from trio_sctp._engine.reconfiguration import ASSOCIATION, CHANGES, STREAMS
 from trio_sctp._engine.wire import Cause, ChunkType, ParameterType, ReconfigRequest, Tlv
-from trio_sctp._options import StatusState
+from trio_sctp._options import Scheduler, StatusState
 from trio_sctp._values import (
     Arrival,
     AssociationReset,
@@ -1036,9 +1036,15 @@ STEPS = st.lists(
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.1, 0.4]), steps=STEPS)
+@given(
+    seed=st.integers(0, 2**32),
+    loss=st.sampled_from([0.0, 0.1, 0.4]),
+    interleaving=st.booleans(),
+    scheduler=st.sampled_from([Scheduler.FCFS, Scheduler.ROUND_ROBIN, Scheduler.PRIORITY]),
+    steps=STEPS,
+)
 def test_no_message_is_lost_doubled_or_out_of_order_whatever_is_reset(
-    seed: int, loss: float, steps: list[Step]
+    seed: int, loss: float, interleaving: bool, scheduler: Scheduler, steps: list[Step]
 ) -> None:
     link = {"loss": loss, "reordering": loss, "reorder_delay": 0.3, "duplication": loss / 2}
     both = Pair(
@@ -1048,6 +1054,8 @@ def test_no_message_is_lost_doubled_or_out_of_order_whatever_is_reset(
             "association_max_retrans": 10**6,
             "path_max_retrans": 10**6,
             "rto_max": 2.0,
+            "interleaving": interleaving,
+            "scheduler": scheduler,
         },
     )
     for field, value in link.items():

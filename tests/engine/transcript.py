@@ -48,7 +48,7 @@ class Noted:
             except OSError as error:
                 print(self._engine.port, name, repr(error))
                 raise
-            if returned:
+            if returned and not callable(returned):  # which each form shows in its own way
                 print(self._engine.port, name, repr(returned))
             return returned
 

@@ -31,8 +31,10 @@ from trio_sctp import (
     EnableStreamReset,
     Endpoint,
     EventSubscription,
+    OptionUnsupported,
     PathState,
     ReceiveBuffer,
+    ReconfigSupported,
     ReconfigurationFailed,
     RtoInfo,
     SendBuffer,
@@ -217,6 +219,25 @@ async def test_streams_are_added(pair: Pair) -> None:
         for sender, receiver in ((client, server), (server, client)):
             await sender.send(b"new", stream=sender.outbound_streams - 1)
             assert (await receiver.receive()).stream == sender.outbound_streams - 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_linux_that_was_not_told_to_know_of_requests(
+    role: str, userland: StackUnderTest, sysctl: Sysctl
+) -> None:
+    sysctl("net.sctp.reconf_enable", 0)
+    pair = Pair(userland, KERNEL) if role == ROLES[0] else Pair(KERNEL, userland)
+    async with pair.channels() as (client, server):
+        linux, other = (server, client) if role == ROLES[0] else (client, server)
+        with pytest.raises(OptionUnsupported, match=r"net\.sctp\.reconf_enable is 0 here"):
+            await linux.reset_streams(outgoing=[1])
+        with pytest.raises(OptionUnsupported, match="it did not offer RE-CONFIG"):
+            await other.reset_streams(outgoing=[1])
+    if role == ROLES[1]:
+        return  # Linux heeds the option only where it is connected to
+    async with pair.channels(ReconfigSupported(True), GRANTED) as (client, server):
+        await client.reset_streams(outgoing=[1], incoming=[1])
+        await server.reset_streams(outgoing=[1], incoming=[1])
 
 
 async def test_requests_that_are_not_granted(pair: Pair) -> None:

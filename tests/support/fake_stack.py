@@ -94,6 +94,10 @@ class FakeSocket:
         self.receive_error: OSError | None = None
         self.option_error: OSError | None = None
         self.send_error: OSError | None = None
+        self.request_error: OSError | None = None
+        self.queued_messages = False  # whether a request has to wait for them
+        # Requests to reset or to add streams, and whom to tell of the answer.
+        self.requests: list[tuple[ReconfigurationRequest, Callable[[int], None]]] = []
         self.refuses = False  # the peer, each INIT at once
         self.peeled: dict[int, FakeSocket] = {}
         self.closed: str | None = None
@@ -246,7 +250,12 @@ class FakeSocket:
     def reconfigure(
         self, association_id: int, request: ReconfigurationRequest, answered: Callable[[int], None]
     ) -> Callable[[], bool]:
-        raise AssertionError("no test of this stack calls that")
+        if self.queued_messages:
+            raise BlockingIOError
+        if self.request_error is not None:
+            raise self.request_error
+        self.requests.append((request, answered))
+        return lambda: False
 
     def statistics(self, association_id: int) -> AssociationStatistics:
         raise AssertionError("no test of this stack calls that")

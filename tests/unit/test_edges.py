@@ -6,6 +6,8 @@ import dataclasses
 import errno
 import inspect
 import itertools
+import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,8 +26,10 @@ from trio_sctp import (
     Message,
     OptionUnsupported,
     PartialDeliveryAborted,
+    ReconfigurationFailed,
     ReconfigurationFlags,
     SendBuffer,
+    SenderDry,
     StatusState,
     StreamChange,
     open_association,
@@ -34,7 +38,7 @@ from trio_sctp import (
 )
 from trio_sctp._checks import POLICIES
 from trio_sctp._inbox import Half
-from trio_sctp._values import Address, Arrival, Piece, SendInfo
+from trio_sctp._values import Address, Arrival, Piece, ReconfigurationResult, SendInfo
 from trio_sctp._views import ByteStream, EventChannel, PayloadChannel
 from trio_sctp.testing import simulated_network
 
@@ -420,6 +424,93 @@ async def test_a_restart_does_not_revive_what_was_closed(
     socket.arrive(change(ID, RESTART))
     assert await endpoint.receive() == change(ID, RESTART)
     assert socket.calls[len(before) :] == again
+
+
+# -- requests for streams to begin again -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (ReconfigurationResult.DENIED, "outgoing streams begin again, and does not grant that"),
+        (ReconfigurationResult.WRONG_STREAM, "could not: there is no such stream"),
+        (ReconfigurationResult.REQUEST_IN_PROGRESS, "could not: a request of its own is on its"),
+        (ReconfigurationResult.BAD_NUMBER, "could not: the request has a wrong number"),
+        (ReconfigurationResult.GIVEN_UP, "could not: it has begun anew, or shuts down"),
+        (ReconfigurationResult.FAILED, "could not$"),
+    ],
+)
+async def test_a_request_that_the_peer_refuses(result: ReconfigurationResult, text: str) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    with pytest.RaisesGroup(pytest.RaisesExc(ReconfigurationFailed, match=text)) as failed:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(association.reset_streams, outgoing=[1], incoming=[1]))
+            await wait_all_tasks_blocked()
+            ((request, answered),) = socket.requests
+            assert request.streams == (1,)
+            answered(result)
+    assert len(socket.requests) == 1  # nothing more is asked for
+    (error,) = failed.value.exceptions
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.denied) == (str(error), result == ReconfigurationResult.DENIED)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "text"),
+    [
+        (os_error(errno.EOPNOTSUPP), OptionUnsupported, "it did not offer RE-CONFIG"),
+        (OptionUnsupported(errno.EOPNOTSUPP, "no such thing"), OptionUnsupported, "no such thing"),
+        (os_error(errno.EPIPE), AssociationLost, "association 100"),
+        (os_error(errno.ENOMEM), OSError, "allocate memory"),
+    ],
+)
+async def test_a_request_that_the_stack_refuses(
+    refusal: OSError, kind: type[Exception], text: str
+) -> None:
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    socket.request_error = refusal
+    with pytest.raises(kind, match=text):
+        await association.reset_association()
+    socket.request_error = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(association.reset_association)
+        await wait_all_tasks_blocked()
+        socket.requests[0][1](ReconfigurationResult.PERFORMED)
+
+
+async def test_a_request_waits_for_queued_messages_and_those_behind_it_for_the_request() -> None:
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    socket.queued_messages = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(association.reset_association)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(association.send, b"behind")
+        await wait_all_tasks_blocked()
+        assert (socket.requests, socket.sent) == ([], [])
+        socket.queued_messages = False
+        socket.dry.add(ID)
+        socket.arrive(SenderDry(association_id=ID))
+        await wait_all_tasks_blocked()
+        assert socket.sent == [(ID, b"behind")]
+        socket.requests[0][1](ReconfigurationResult.PERFORMED)
+
+
+async def test_a_peer_that_begins_anew_has_forgotten_a_request() -> None:
+    """Linux says nothing of a request that a restart has ended."""
+    endpoint, socket = await endpoint_with(ID)
+    association = endpoint.associations[ID]
+    with pytest.RaisesGroup(pytest.RaisesExc(ReconfigurationFailed, match="begun anew")):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(association.reset_association)
+            await wait_all_tasks_blocked()
+            socket.arrive(change(ID, RESTART))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(association.reset_association)
+        await wait_all_tasks_blocked()
+        socket.requests[1][1](ReconfigurationResult.PERFORMED)
 
 
 async def test_a_cancelled_close_reads_what_there_is_and_no_more() -> None:

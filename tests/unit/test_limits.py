@@ -84,6 +84,7 @@ RANGES: dict[str, dict[str, str]] = {
         "potentially_failed": U16,
         "switchover": U16,
     },
+    "StreamPriority": {"stream": U16, "value": U16},
 }
 """The range of every number that can be set, in the words of its class's documentation."""
 
@@ -104,6 +105,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "Linger": {"enabled": True},
     "AuthKey": {"secret": b""},
     "DelayedAck": {"delay": None, "freq": None},
+    "StreamPriority": {"stream": 0, "value": 0},
 }
 FIELDS = [(kind, field) for kind, fields in RANGES.items() for field in fields]
 

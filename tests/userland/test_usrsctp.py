@@ -382,6 +382,31 @@ async def test_authenticated_chunks(types: list[int]) -> None:
             assert {(auth.key, auth.hmac) for auth in auths} == {(1, 1)}
 
 
+@pytest.mark.peer(ECHO)
+async def test_an_authenticated_cookie_echo() -> None:
+    """A client has to know the secret before there is an association."""
+    parameters = Parameters(
+        rto_initial=0.2,
+        rto_min=0.1,
+        rto_max=0.4,
+        auth_chunks=(*EVERYTHING, 10),
+        shared_keys=EMPTY_KEY.set(1, b"secret").activate(1),
+    )
+    engine = Engine(SCTP_PORT, [HOST], parameters=parameters)
+    engine.listening = True
+    program = (sys.executable, "-m", "tests.userland.usrsctp_echo")
+    async with carried(engine, udp_port=0) as carrier:
+        async with running(*program, "0", "a guess", carrier.udp_port):
+            await carrier.until(lambda: len(carrier.chunks(wire.CookieEcho, outbound=False)) > 0)
+            assert not engine.associations
+        async with running(*program, "0", "secret", carrier.udp_port):
+            change = await carrier.expect(AssociationChange)
+            assert change.state is AssociationState.COMM_UP
+            await carrier.send(change.association_id, b"welcome")
+            assert (await carrier.expect(Message)).data == b"welcome"
+            carrier.abort(change.association_id, b"enough")
+
+
 # -- interleaving (RFC 8260) ---------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """libusrsctp that sends messages back, and authenticates chunks as its arguments say.
 
-    python -m tests.userland.usrsctp_echo TYPES SECRET
+    python -m tests.userland.usrsctp_echo TYPES SECRET [PORT]
 
-It prints the number of its UDP port.  TYPES are the chunk types that it wants to be authenticated,
-SECRET is that of shared key 1, which is the active one.
+It connects to a UDP port, or listens and prints the number of its own.  TYPES are the chunk types
+that it wants to be authenticated, SECRET is that of shared key 1, which is the active one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import sys
 
 import trio
 
+from benchmarks.ends import HOST
 from benchmarks.udp_usrsctp import Usrsctp
 
 AUTH_CHUNK, AUTH_KEY, AUTH_ACTIVE_KEY = 18, 19, 21
 
 
 class Echo(Usrsctp):
-    """A server with one association."""
+    """One end of one association."""
 
     def authenticate(self, types: bytes, secret: bytes) -> None:
         for kind in types:
@@ -54,19 +55,23 @@ class Echo(Usrsctp):
             assert self.send(ctypes.string_at(self._buffer, size))
 
 
-async def main(types: str, secret: str) -> None:
-    usrsctp = Echo(0, None)
+async def main(types: str, secret: str, peer: int | None) -> None:
+    usrsctp = Echo(0, None if peer is None else (HOST, peer))
     usrsctp.authenticate(bytes(map(int, types.split())), secret.encode())
-    usrsctp.listen()
-    print(usrsctp.port, flush=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(usrsctp.timers)
-        while not usrsctp.accept():
-            await usrsctp.packets()
+        if peer is None:
+            usrsctp.listen()
+            print(usrsctp.port, flush=True)
+            while not usrsctp.accept():
+                await usrsctp.packets()
+        else:
+            usrsctp.connect()
         while True:
             usrsctp.echo()
             await usrsctp.packets()
 
 
 if __name__ == "__main__":
-    trio.run(main, sys.argv[1], sys.argv[2])
+    types, secret, *port = sys.argv[1:]
+    trio.run(main, types, secret, int(port[0]) if port else None)

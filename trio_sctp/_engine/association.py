@@ -112,6 +112,8 @@ class EngineAssociation:
       extensions: Those that are in use, a sum of `Extension`.
       failure: The errno for which it did not come up, 0 if it did, or may yet.
       reconfiguration: Requests for streams to begin again, or to be added; None before the first.
+      stranded: Whether there is no confirmed address left, so that nothing but heartbeats, and
+        answers to ASCONFs, may leave (RFC 5061 section 5.3, F1 and F14).
       told: Our addresses that the peer was told of, if they are several.
       changes: What changes of addresses both ends ask for; None if one of them takes no ASCONF.
     """
@@ -155,6 +157,7 @@ class EngineAssociation:
         "released",
         "room_wanted",
         "state",
+        "stranded",
         "tie_tags",
         "timers",
         "told",
@@ -191,6 +194,7 @@ class EngineAssociation:
         self.unread: Unread = outlet.arrivals.open(id)
         self.unread.context = parameters.receive_context
         self.dry_wanted: bool = True
+        self.stranded: bool = False
         self.room_wanted: bool = False  # somebody waits until it takes another message
         self.released: bool = False  # its program has gone
 
@@ -332,6 +336,10 @@ class EngineAssociation:
         """Add one more address of the peer."""
         self._outlet.address_book.register(route.remote, self, confirmed=confirmed)
         return self.paths.add(route, confirmed=confirmed)
+
+    def _remove_path(self, path: Path) -> None:
+        self.paths.remove(path)
+        self.stranded = not any(other.confirmed for other in self.paths.values())
 
     def start(self, now: float) -> None:
         """Send the INIT."""
@@ -491,7 +499,7 @@ class EngineAssociation:
                 path.route = path.route._replace(local=route.local, local_udp=route.local_udp)
             else:
                 self._outlet.address_book.forget(path.address, self)
-                self.paths.remove(path)
+                self._remove_path(path)
 
     def _add_listed(self, address: str, route: Route, now: float) -> None:
         """Add an address that the peer has listed, if it may be the peer's and is reached.
@@ -986,10 +994,10 @@ class EngineAssociation:
 
     def _count_error(self, path: Path, now: float) -> None:
         change = self.paths.failed_once_more(path)
-        if path.confirmed or self.paths.stranded:
+        if path.confirmed or self.stranded:
             self.error_count += 1
         if self.error_count > self.parameters.association_max_retrans or (
-            self.paths.stranded and all(one.unreachable for one in self.paths.values())
+            self.stranded and all(one.unreachable for one in self.paths.values())
         ):
             self._end(AssociationState.COMM_LOST)
             return
@@ -1084,6 +1092,7 @@ class EngineAssociation:
 
     def _confirm(self, path: Path) -> None:
         self.paths.confirm(path)
+        self.stranded = False
         self._outlet.address_book.register(path.address, self, confirmed=True)
 
     def _heartbeat_lost(self, path: Path, now: float) -> None:
@@ -1253,7 +1262,7 @@ class EngineAssociation:
         ]
         if not added or changes.tries % 2:
             self.bundler.control.append((path, changes.chunk))
-        elif not self.paths.stranded:
+        elif not self.stranded:
             source = added[-(changes.tries // 2 - 1) % len(added) - 1]
             self.bundler.send_alone(path.route._replace(local=source), changes.chunk)
 
@@ -1431,7 +1440,7 @@ class EngineAssociation:
         """Take an address of the peer away; what is outstanding there goes elsewhere (5.3, F13)."""
         self._outlet.address_book.forget(path.address, self)
         self.heartbeats.forget(path.address)
-        self.paths.remove(path)
+        self._remove_path(path)
         other = self.paths.for_data()
         self.outbound.leave(path, other, now)
         self._report_failures()
@@ -1649,6 +1658,7 @@ class EngineAssociation:
         self.bundler.control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         self.paths.begin_anew(route)
+        self.stranded = False
         self.heartbeats.begin_anew()
         self.told = []
         self._outlet.address_book.register(route.remote, self, confirmed=True)
@@ -1779,7 +1789,7 @@ class EngineAssociation:
         data (6.10), as far as windows allow (6.1)."""
         if self.ended:
             return
-        if self.paths.stranded:
+        if self.stranded:
             self.bundler.drop_unfit()
             if self.bundler.control:
                 self.bundler.send_control(with_sack=False)

@@ -31,7 +31,13 @@ NEVER_LISTED: Final = frozenset(
 )
 """Chunk types that cannot be asked for (section 3.2)."""
 _IN_NEARLY_EVERY_PACKET: Final = frozenset(
-    {ChunkType.DATA, ChunkType.SACK, ChunkType.FORWARD_TSN, 64, 194}  # I-DATA, I-FORWARD-TSN
+    {
+        ChunkType.DATA,
+        ChunkType.SACK,
+        ChunkType.I_DATA,
+        ChunkType.FORWARD_TSN,
+        ChunkType.I_FORWARD_TSN,
+    }
 )
 
 

@@ -167,7 +167,8 @@ class Bundler:
         acks = self._acks
         if acks.due and with_sack:
             path = acks.path or self._paths.for_data()
-            sack = acks.sack(path.mtu - HEADER_SIZE - self.auth_size)
+            reserve = self.auth_size if self.control else self._outbound.reserve
+            sack = acks.sack(path.mtu - HEADER_SIZE - reserve)
             if acks.marked >= 0:
                 self.control.append((path, wire.ecne_chunk(acks.marked)))
             if not self.control:  # as with nearly every packet that brings data

@@ -345,7 +345,15 @@ class Inbound:
         if parts[0][1] & FIRST and parts[-1][1] & LAST:
             self._forget_open_run()
             self._take_completed(start, parts)
-        elif start == self._partial or (self._is_long(parts) and self._has_turn(start, parts)):
+        elif start == self._partial or (
+            # When half of the window is taken by what cannot be delivered, the rest of this message
+            # may find no room.
+            (
+                self.held * 2 >= self.parameters.receive_window
+                or 0 < self.parameters.partial_delivery_point <= cost_of(parts)
+            )
+            and self._has_turn(start, parts)
+        ):
             self._deliver_part(start, parts)
 
     def _open_run(self, tsn: int, data: Data) -> list[bytes]:
@@ -394,15 +402,6 @@ class Inbound:
             self._take_turn(stream, ssn, parts)
 
     # -- partial delivery (6.9) ---
-
-    def _is_long(self, parts: list[bytes]) -> bool:
-        """Whether a message has come so far that its end is not to be waited for."""
-        parameters = self.parameters
-        # When half of the window is taken by what cannot be delivered, the rest of this message may
-        # find no room.
-        return self.held * 2 >= parameters.receive_window or (
-            0 < parameters.partial_delivery_point <= cost_of(parts)
-        )
 
     def _has_turn(self, start: int, parts: list[bytes]) -> bool:
         """Whether the beginning of a message may be delivered before its end has arrived.

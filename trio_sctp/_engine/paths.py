@@ -30,8 +30,6 @@ class Paths(dict[str, Path]):
       primary: The path that new data takes while it works; None before the first was added.
       received: Bytes that the peer has sent.
       reflected: Bytes that were sent to unconfirmed addresses.
-      stranded: Whether there is no confirmed address left, so that nothing but heartbeats, and
-        answers to ASCONFs, may leave (RFC 5061 section 5.3, F1 and F14).
     """
 
     def __init__(self, parameters: Parameters, peer_port: int) -> None:
@@ -41,7 +39,6 @@ class Paths(dict[str, Path]):
         self.primary: Path | None = None
         self.received: int = 0
         self.reflected: int = 0
-        self.stranded: bool = False
         self._probed: str = ""  # the address that was probed last
         self._received_before = 0  # `received`, when an address was probed last
 
@@ -68,7 +65,6 @@ class Paths(dict[str, Path]):
             self.primary = next(iter(self.values()), None)
             if self.primary is not None:
                 self.primary = self.for_data()
-        self.stranded = not any(other.confirmed for other in self.values())
 
     def begin_anew(self, route: Route) -> None:
         """Forget all addresses but one, which is confirmed and the primary one (5.2.4, action A).
@@ -78,7 +74,6 @@ class Paths(dict[str, Path]):
         before = self.get(route.remote)
         self.clear()
         self.primary = None
-        self.stranded = False
         self._probed = ""
         path = self.add(route, confirmed=True)
         if before is not None:
@@ -164,7 +159,6 @@ class Paths(dict[str, Path]):
     def confirm(self, path: Path) -> None:
         """Note that the peer has answered a heartbeat that only this address can know."""
         path.confirmed = True
-        self.stranded = False
         path.unreachable = False
         path.error_count = 0
 

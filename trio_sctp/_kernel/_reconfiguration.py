@@ -146,9 +146,9 @@ class Requests:
             )
         return OptionUnsupported(
             errno.EOPNOTSUPP,
-            "the peer did not offer RE-CONFIG (RFC 6525), or Linux did not: net.sctp.reconf_enable "
-            "is 0 here; set that sysctl to 1, or ReconfigSupported(True), before the association "
-            "is set up",
+            "the peer did not offer RE-CONFIG (RFC 6525), or Linux does not take it: "
+            "net.sctp.reconf_enable is 0 here; set that sysctl to 1 before the association is set "
+            "up",
         )
 
     def _take_back_needed(self, id: int, sent: _OnItsWay) -> None:

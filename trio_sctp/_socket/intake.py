@@ -303,6 +303,8 @@ class Intake:
         tcb.mark_up(event.outbound_streams, event.inbound_streams)
         restarted = event.state is AssociationState.RESTART
         journal.up(tcb, restarted=restarted)
+        if restarted and tcb.requests is not None:
+            tcb.requests.restarted()
         if socket.closing or (restarted and tcb.closed_by_us and tcb.our_abort is None):
             socket.start_shutdown(tcb)  # no restart revives what the program has closed
         return tcb

@@ -8,7 +8,8 @@ has answered.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, cast
 
 import trio
@@ -49,12 +50,13 @@ _WHY: Final = {
 class Requests:
     """The requests for one association, which tasks make in turn."""
 
-    __slots__ = ("_tcb", "_turns", "_under_way")
+    __slots__ = ("_answered", "_tcb", "_turns", "_under_way")
 
     def __init__(self, tcb: Tcb) -> None:
         self._tcb = tcb
         self._turns: list[object] = []
         self._under_way: bool = False  # one whose task may have gone
+        self._answered: Callable[[int], None] = _nobody
 
     async def reset_streams(
         self, outgoing: Collection[int] | None, incoming: Collection[int] | None
@@ -105,6 +107,11 @@ class Requests:
             [ReconfigurationRequest(kind, added=count) for kind, count in kinds if count]
         )
 
+    def restarted(self) -> None:
+        """Wait no longer for the answer: the peer has begun anew, and has forgotten the request."""
+        if self._under_way:
+            self._answered(_Result.GIVEN_UP)
+
     async def _set_up(self) -> None:
         tcb = self._tcb
         tcb.socket.sender.check_alive(tcb)
@@ -144,6 +151,7 @@ class Requests:
             tcb.wake()
 
         self._under_way = True
+        self._answered = answered
         try:
             take_back = await tcb.socket.sender.in_turn(
                 tcb, lambda: tcb.socket.reconfigure(tcb, request, answered)
@@ -165,6 +173,10 @@ class Requests:
                 self._under_way = False
 
 
+def _nobody(result: int) -> None:
+    """Nobody waits for an answer."""
+
+
 def _listed(name: str, streams: Collection[int] | None) -> tuple[int, ...] | None:
     """The streams of one direction, which have to be integers, and each there once."""
     if streams is None:
@@ -179,7 +191,7 @@ def _listed(name: str, streams: Collection[int] | None) -> tuple[int, ...] | Non
     for stream in listed:
         check_integer(f"a stream in {name}", stream, 0, _MOST_STREAMS - 1)
     if len(set(listed)) < len(listed):
-        twice = next(stream for stream in listed if listed.count(stream) > 1)
+        ((twice, _),) = Counter(listed).most_common(1)
         raise ValueError(f"{name} names stream {twice} more than once")
     return listed
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .._engine.association import EngineAssociation
-from .._engine.extensions import Extension
+from .._engine.association import EngineAssociation, auth_offer
+from .._engine.extensions import Extension, offered
 from .._engine.keys import SharedKeys
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
@@ -665,8 +665,12 @@ def _write_auth_chunks(target: Target, option: AuthChunks) -> None:
 def _read_local_auth_chunks(target: Target) -> LocalAuthChunks:
     association = target.association
     authentication = None if association is None else association.authentication
-    required = target.parameters.auth_chunks if authentication is None else authentication.required
-    return LocalAuthChunks(tuple(sorted(required)))
+    if authentication is not None:
+        return LocalAuthChunks(tuple(sorted(authentication.required)))
+    # As for peers of which nothing is known yet.
+    p = target.parameters
+    offer = auth_offer(p, offered(p), bytes)
+    return LocalAuthChunks(() if offer is None else tuple(sorted(offer.listed)))
 
 
 def _read_peer_auth_chunks(target: Target) -> PeerAuthChunks:
