@@ -203,6 +203,28 @@ def test_a_window_that_opens_is_told_of_at_once() -> None:
     assert told == 1
 
 
+def test_a_message_whose_turn_comes_when_it_has_filled_the_window_goes_on() -> None:
+    """Nothing else would ever make room: no part of it is delivered before its turn."""
+    peer = ScriptedPeer(receive_window=20_000, heartbeats=False)
+    peer.accept()
+    first = peer.data(b"first")
+    for number in range(19):
+        flags = wire.FIRST if number == 0 else 0
+        peer.give(peer.data(bytes(1000), ssn=1, flags=flags, tsn=peer.tsn + number))
+    peer.tsn += 19
+    peer.give(first)
+    assert payloads(peer.events()) == [b"first"]
+    inbound = peer.association.inbound
+    assert inbound is not None
+    assert inbound.window < 1000
+    events = []
+    for flags in (0, wire.LAST):
+        peer.give(peer.data(bytes(1000), ssn=1, flags=flags))
+        events += peer.events()
+    assert payloads(events) == [bytes(21_000)]
+    assert inbound.held == 0
+
+
 def test_a_restart_in_the_midst_of_a_message_leaves_the_window_whole() -> None:
     """What was held back until that message ended is gone with it, and takes no room."""
     peer = ScriptedPeer(receive_window=20_000)

@@ -211,7 +211,7 @@ class Inbound:
         if data.tsn != tsn & MASK:
             tsn = unwrap(data.tsn, cumulative)
         if tsn == cumulative + 1:
-            if size > self._promised and not self._may_exceed(size):
+            if size > self._promised and not self._may_exceed(tsn, size):
                 return False
             if fills:
                 self.cumulative = self._ahead.take_through(tsn)
@@ -259,15 +259,20 @@ class Inbound:
         else:
             self._take_turn(data.stream, data.ssn, data.raw)
 
-    def _may_exceed(self, size: int) -> bool:
+    def _may_exceed(self, tsn: int, size: int) -> bool:
         """Whether to take the next chunk in sequence although it was not promised room.
 
         One that ends a gap is taken, since nothing else would ever free what waits for it (6.2);
-        so is one that comes when nothing is held, as it would be too large at any other time.
+        so is one that comes when nothing is held, as it would be too large at any other time, and
+        one that goes on with a message whose turn has come while it filled the window: with it what
+        there is of the message is delivered.
         """
         if self.has_gaps:
             return size - self._promised <= self.parameters.receive_window
-        return not self.held and not self.unread.messages
+        if not self.held and not self.unread.messages:
+            return True
+        start, parts = self._open_start, self._open
+        return bool(parts) and tsn == start + len(parts) and self._has_turn(start, parts)
 
     # -- streams (6.6) ---
 
