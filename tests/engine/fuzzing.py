@@ -300,7 +300,7 @@ class Bench:
     def parameter(self) -> wire.Tlv:
         """Make a parameter for an INIT or INIT ACK, known or unknown."""
         r = self.random
-        match r.randrange(5):
+        match r.randrange(7):
             case 0:
                 return wire.Tlv(5, bytes([10, 0, r.randrange(3), r.choice((1, 2, 3))]))
             case 1:
@@ -309,6 +309,11 @@ class Bench:
                 return wire.Tlv(r.choice(list(wire.ParameterType)), r.randbytes(4))
             case 3:
                 return wire.Tlv(7, r.randbytes(r.randrange(90)))
+            case 4:
+                return wire.Tlv(0x8002, r.randbytes(r.choice((32, 32, 32, 31, 0))))
+            case 5:
+                listed = r.choice(((1,), (3, 1), (3,), (9, 1), ()))
+                return wire.Tlv(0x8004, struct.pack(f"!{len(listed)}H", *listed))
             case _:
                 return wire.Tlv(r.getrandbits(16), r.randbytes(r.randrange(9)))
 

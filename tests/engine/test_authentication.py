@@ -212,6 +212,22 @@ def test_a_wrong_offer_ends_in_an_abort(offered: list[Tlv], reason: bytes, activ
     assert not peer.engine.associations
 
 
+@pytest.mark.parametrize("active", [False, True])
+def test_a_wrong_offer_behind_a_parameter_that_ends_the_reading_is_none(active: bool) -> None:
+    stop = Tlv(0x0123, b"unknown")
+    for offered in offer(hmacs=[SHA_256]), offer(random=b""), offer(hmacs=[]):
+        peer = AuthPeer([stop, *offered])
+        if active:
+            peer.be_connected()
+        else:
+            peer.accept_it()
+        assert peer.association.authentication is None
+        # What stands before it counts, and what is behind it does not make it whole.
+        peer = AuthPeer([offered[0] if offered[0].value else offer()[0], stop, *offered[1:]])
+        peer.accept_it()
+        assert peer.association.authentication is None
+
+
 def test_the_longest_offer_fits() -> None:
     peer = AuthPeer(offer(chunks=range(256), hmacs=[*range(100, 163), SHA_1]), auth_chunks=(DATA,))
     peer.accept_it()

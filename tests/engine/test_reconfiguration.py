@@ -737,8 +737,11 @@ def test_a_request_tells_the_peer_first_what_has_come() -> None:
 def test_half_a_minute_passes_before_the_association_is_reset_again() -> None:
     both = pair()
     first, second = ask(both, WHOLE), ask(both, WHOLE)
-    both.run(25.0)
+    both.run(20.0)
     assert (first, second) == ([Result.PERFORMED], [])
+    both.send(b"goes on meanwhile")
+    both.run(5.0)
+    assert payloads(both.events[both.b]) == [b"goes on meanwhile"]
     both.run(10.0)
     assert second == [Result.PERFORMED]
 

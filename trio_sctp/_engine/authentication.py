@@ -30,15 +30,17 @@ NEVER_LISTED: Final = frozenset(
     {ChunkType.INIT, ChunkType.INIT_ACK, ChunkType.SHUTDOWN_COMPLETE, ChunkType.AUTH}
 )
 """Chunk types that cannot be asked for (section 3.2)."""
-_IN_NEARLY_EVERY_PACKET: Final = frozenset(
+_BESIDE_USER_DATA: Final = frozenset(
     {
         ChunkType.DATA,
         ChunkType.SACK,
+        ChunkType.ECNE,
         ChunkType.I_DATA,
         ChunkType.FORWARD_TSN,
         ChunkType.I_FORWARD_TSN,
     }
 )
+"""What packets with user data are made of, control chunks that wait for a packet aside."""
 
 
 class AuthOffer(NamedTuple):
@@ -170,12 +172,12 @@ class Authentication:
     @property
     def guards_user_data(self) -> bool:
         """Whether packets of user data and SACKs alone have to be looked at, too."""
-        return not self.required.isdisjoint(_IN_NEARLY_EVERY_PACKET)
+        return not self.required.isdisjoint(_BESIDE_USER_DATA)
 
     @property
     def reserve(self) -> int:
         """Bytes that a packet with user data has to leave for an AUTH chunk."""
-        return 0 if self.wanted.isdisjoint(_IN_NEARLY_EVERY_PACKET) else self.size
+        return 0 if self.wanted.isdisjoint(_BESIDE_USER_DATA) else self.size
 
     def _mac(self, key: int, algorithm: int, data: bytes) -> bytes | None:
         """Return the HMAC of data; None if there is no such shared key."""

@@ -77,9 +77,7 @@ class Offer:
         self.families: tuple[int, ...] = ()
         self.host_name: Tlv | None = None
         self.unrecognized: list[Tlv] = []
-        self._read_untrusted(init.parameters, limits)
-        if limits.authentication:
-            self.authentication = read_offer(init.parameters)
+        self.authentication = read_offer(self._read_untrusted(init.parameters, limits))
         if self.authentication is None:
             self.extensions &= ~Extension.AUTH  # naming the chunk type alone offers nothing
         else:
@@ -87,7 +85,9 @@ class Offer:
         if not self.violation and is_unsafe(self.extensions, limits):
             self.violation = "ASCONF without AUTH"
 
-    def _read_untrusted(self, parameters: list[Tlv], limits: Parameters) -> None:
+    def _read_untrusted(self, parameters: list[Tlv], limits: Parameters) -> list[Tlv]:
+        """Read all but those of authentication, which are looked at and returned."""
+        of_authentication: list[Tlv] = []
         room = limits.max_cookie_size
         stopped = False
         for parameter in parameters:
@@ -120,10 +120,12 @@ class Offer:
                         self.unrecognized.append(wire.unrecognized(parameter))
                 stopped = not kind & 0x8000
             elif kind in _OF_AUTHENTICATION:
-                if limits.authentication and not self.violation:
-                    self.violation = violation_untrusted(parameter)
+                if limits.authentication:
+                    self.violation = self.violation or violation_untrusted(parameter)
+                    of_authentication.append(parameter)
             else:
                 self._read_known_untrusted(parameter)
+        return of_authentication
 
     def _read_known_untrusted(self, parameter: Tlv) -> None:
         kind, value = parameter

@@ -226,16 +226,16 @@ class Reconfiguration:
             self._answer([self._results[asked]], None)
             return True
         while self._request is None and self._queue and self._reset_asked < 0:
+            if self._queue[0].kind == _Kind.RESET_ASSOCIATION and now < self._not_before:
+                self._timers[RECONFIG] = self._not_before
+                return False
             self._begin(self._queue.popleft())
         request = self._request
         if request is None or request.number >= 0:
             return False
         if request.held and not self._outbound.drained():
             return False
-        if request.kind == _Kind.RESET_ASSOCIATION and now < self._not_before:
-            self._timers[RECONFIG] = self._not_before
-        else:
-            self._send_request(request, now)
+        self._send_request(request, now)
         return False
 
     def _begin(self, request: _Request) -> None:
