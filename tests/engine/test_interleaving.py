@@ -644,6 +644,29 @@ def test_a_stream_begins_again_at_the_receiver() -> None:
     assert inbound.held == 0
 
 
+@pytest.mark.parametrize("interleaving", [True, False])
+def test_chunks_that_waited_for_a_reset_and_contradict_one_another(interleaving: bool) -> None:
+    """They end the association when they are looked at, as others do."""
+    peer = ScriptedPeer(interleaving=interleaving, grants=7)
+    extensions = names(ChunkType.RE_CONFIG, *([ChunkType.I_DATA] * interleaving))
+    peer.accept(SKIPS, extensions)
+    lost, first = peer.tsn, (peer.tsn + 1) & MASK
+    request = wire.ReconfigRequest(wire.ReconfigParameter.OUTGOING_RESET, first - 1, 0, lost, (1,))
+    peer.give(wire.reconfig_chunk(wire.Reconfig([], [request])))
+
+    def whole(tsn: int) -> bytes:
+        if interleaving:
+            return wire.i_data_chunk(tsn, 1, 5, 0, b"x", WHOLE)
+        return wire.data_chunk(tsn, 1, 5, 0, b"x", WHOLE)
+
+    peer.give(whole(first), whole(first + 1))
+    stream_0 = wire.i_data_chunk if interleaving else wire.data_chunk
+    answers = peer.give(stream_0(lost, 0, 0, 0, b"y", WHOLE))
+    (abort,) = [packet.get(wire.Abort) for packet in answers if packet.has(wire.Abort)]
+    assert abort.causes[0].type == Cause.PROTOCOL_VIOLATION
+    assert b"two messages with the same" in abort.causes[0].value
+
+
 # -- bounds ------------------------------------------------------------------------------------
 
 

@@ -725,6 +725,7 @@ class EngineAssociation:
             self._reports_size = 0
         if self.reconfiguration is not None:
             self.reconfiguration.data_taken()
+            self._end_if_violated()
         self.flush(now)
 
     def _handle_control(
@@ -1732,6 +1733,12 @@ class EngineAssociation:
         if chunk.requests and not reconfiguration.renumbered:
             # Section 5.2.1.  After a reset of the association it would overtake our response.
             self.acks.due = True
+
+    def _end_if_violated(self) -> None:
+        """End the association if chunks that waited for a reset contradict one another."""
+        inbound = self.inbound
+        if inbound is not None and inbound.violation and not self.ended:
+            self.abort(Tlv(Cause.PROTOCOL_VIOLATION, inbound.violation.encode()))
 
     def _refuse_reconfig(self) -> None:
         """Section 3.1."""

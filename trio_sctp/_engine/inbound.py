@@ -56,6 +56,8 @@ class Inbound:
       streams_cost: Bytes that the numbers of the streams take.
       duplicate_chunks: Number of chunks that had arrived before.
       overtaking_chunks: Number of chunks that arrived before others that precede them.
+      violation: Why the association is to be aborted, because of chunks that were held for a reset
+        of streams; empty if it is not.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Inbound:
         self.streams_cost: int = 0
         self.duplicate_chunks: int = 0
         self.overtaking_chunks: int = 0
+        self.violation: str = ""
         # Payload that the peer may still send; below zero if some beyond the edge was taken.
         # After a restart, what the program has not taken still fills the window.
         self._promised: int = max(parameters.first_promise - unread.messages, LEAST_RWND)
@@ -522,13 +525,16 @@ class Inbound:
         return True
 
     def _take_held(self, held: list[bytes]) -> None:
-        """Take chunks that were held."""
-        for raw in held:
-            self.held -= len(raw) + CHUNK_COST
-            data = self._chunk(raw)
-            tsn = unwrap(data.tsn, self.cumulative)
-            if not self._is_held(tsn, data):
-                self._take(tsn, data, True)
+        """Take chunks that were held; what they contradict ends the association (`violation`)."""
+        try:
+            for raw in held:
+                self.held -= len(raw) + CHUNK_COST
+                data = self._chunk(raw)
+                tsn = unwrap(data.tsn, self.cumulative)
+                if not self._is_held(tsn, data):
+                    self._take(tsn, data, True)
+        except Violation as violation:
+            self.violation = str(violation)
 
     def _decide_alike(self) -> None:
         waits = self._reset is not None or self._undecided is not None
