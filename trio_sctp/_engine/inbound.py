@@ -350,10 +350,10 @@ class Inbound:
             self._take_completed(start, parts)
         elif start == self._partial or (
             # When half of the window is taken by what cannot be delivered, the rest of this message
-            # may find no room.
+            # may find no room.  How long it is by now, is told by the size of its latest fragment.
             (
                 self.held * 2 >= self.parameters.receive_window
-                or 0 < self.parameters.partial_delivery_point <= cost_of(parts)
+                or 0 < self.parameters.partial_delivery_point <= len(parts) * len(raw)
             )
             and self._has_turn(start, parts)
         ):
