@@ -158,6 +158,30 @@ class Run:
     closer=st.sampled_from("ab2"),
     hurry=st.booleans(),
 )
+@example(  # A packet for each stream: what stays behind the COOKIE ECHO's packet is not forgotten.
+    seed=0,
+    link={
+        "loss": 0.0,
+        "reordering": 0.0,
+        "reorder_delay": 0.005,
+        "duplication": 0.0,
+        "corruption": 0.0,
+        "delay": 0.001,
+        "jitter": 0.0,
+        "bandwidth": 500_000.0,
+        "marking": 0,
+    },
+    fields={"receive_window": 3000, "scheduler": Scheduler.ROUND_ROBIN_PACKET},
+    homes=1,
+    both=True,
+    sendings=[
+        *[Sending(of_a=False, stream=0, unordered=False, size=1, wait=0.0)] * 4,
+        Sending(of_a=False, stream=1, unordered=False, size=1, wait=0.0),
+        Sending(of_a=True, stream=0, unordered=False, size=1, wait=0.3),
+    ],
+    closer="a",
+    hurry=True,
+)
 @example(  # A COOKIE ECHO comes once more when the association that it set up is over.
     seed=4475242,
     link={
