@@ -67,7 +67,7 @@ class Inbound:
         self.unread: Unread = unread
         self.cumulative: int = initial_tsn - 1
         self.has_gaps: bool = False
-        self.streams = streams
+        self.streams: int = streams
         self.duplicates: list[int] = []
         self.held: int = 0
         self.streams_cost: int = 0

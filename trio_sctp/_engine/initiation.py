@@ -138,8 +138,7 @@ class Initiation:
             outbound.sent_again(chunk, path, now)
         while (chunk := outbound.next_new(packet.room, path, now, immediate=False)) is not None:
             packet.add(chunk.wire)
-        if outbound.schedule is not None:
-            outbound.packet_is_full()
+        outbound.packet_is_full()
         self._bundler.send_packet(packet)
         self._cookie_sent = now
         self._timers[T1] = now + self._wait

@@ -323,7 +323,9 @@ class Outbound:
     @property
     def empty(self) -> bool:
         """Whether everything was sent and acknowledged."""
-        return not self.queue and not self.outstanding and not self.waiting
+        if self.queue or self.outstanding or self.waiting:
+            return False
+        return self.schedule is None or not self.schedule.count
 
     def has_room(self) -> bool:
         """Whether one more message may be queued."""
