@@ -319,7 +319,8 @@ def test_what_associations_leave_that_come_and_go(turnover: Turnover) -> None:
     with measured() as memory:
         sent = turnover.run(peer)
     living = len(peer.engine.associations)
-    assert memory.grown < HELD_FOR_SENT * sent + (living + 1) * FOR_AN_ASSOCIATION
+    # The two events of one that has ended take a whole block of a queue, and a handshake is short.
+    assert memory.grown < (HELD_FOR_SENT + 1) * sent + (living + 1) * FOR_AN_ASSOCIATION
     with measured() as memory:
         peer.events()
     assert memory.grown <= 4096
