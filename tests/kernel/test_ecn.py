@@ -49,10 +49,12 @@ async def test_who_sends_is_told_of_marks_and_answers(
     async with (
         userland(udp_port=UDP_PORT, peer_udp_port=UDP_PORT, capture=capture) as stack,
         await open_listener(
-            2905, hosts=marking.right_hosts[0], options=[marking.right, *ON], stack="kernel"
+            0, hosts=marking.right_hosts[0], options=[marking.right, *ON], stack="kernel"
         ) as listener,
     ):
-        ours = await open_association(marking.right_hosts[0], 2905, stack=stack, options=ON)
+        ours = await open_association(
+            marking.right_hosts[0], listener.port, stack=stack, options=ON
+        )
         theirs = await listener.accept()
         assert ours.get_option(EcnSupported) == theirs.get_option(EcnSupported) == ON[0]
         here, there = (ours, theirs) if sender == "userland" else (theirs, ours)
