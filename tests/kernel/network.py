@@ -51,9 +51,10 @@ class Network:
         self._cut.add(link)
 
     def mark(self, link: int) -> None:
-        """Mark a third of the packets on a link, to say that there is congestion (RFC 3168)."""
+        """Say that there is congestion (RFC 3168): one packet in ten on a link is marked, or lost
+        if it may not be marked."""
         for host in HOSTS:
-            _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 33% ecn")
+            _run(f"tc -n {host} qdisc replace dev link{link} root netem loss 10% ecn")
         self._cut.add(link)
 
     def slow(self, link: int, milliseconds: int) -> None:
