@@ -175,8 +175,8 @@ class Conversation(RuleBasedStateMachine):
     Attributes:
       now: Seconds.
       flying: Packets on their way.
-      excused: Whether a program has aborted, or somebody given up, so that one end may be left
-        alone with its association.
+      excused: Whether a program has aborted, somebody given up, or a SHUTDOWN come too late, so
+        that one end may be left alone with its association.
     """
 
     loses = False
@@ -220,7 +220,12 @@ class Conversation(RuleBasedStateMachine):
 
     def arrive(self, packet: Flying) -> None:
         route = Route(packet.route.remote, packet.route.local)
-        self.other(route.local).engine.receive_packet(packet.data, route, self.now)
+        end = self.other(route.local)
+        if not end.engine.associations and packet.data[12] == ChunkType.SHUTDOWN:
+            # Both shut down, and the SHUTDOWN ACK has overtaken it: section 8.4, rule 8, has an end
+            # that is through answer by an ABORT, which may overtake the SHUTDOWN COMPLETE.
+            self.excused = True
+        end.engine.receive_packet(packet.data, route, self.now)
         self.settle()
 
     def associate(self, end: End) -> None:
@@ -440,3 +445,15 @@ SETTINGS = settings(
 def test_the_ten_properties_hold(attacker: type[Conversation]) -> None:
     """`Conversation` is a network that reorders, without an attacker."""
     run_state_machine_as_test(attacker, settings=SETTINGS)
+
+
+def test_a_shutdown_that_comes_too_late() -> None:
+    conversation = Replay()
+    conversation.begin(both=False)
+    for _ in range(4):
+        conversation.deliver(number=0)
+    conversation.shut_down(first=False)
+    conversation.shut_down(first=True)
+    for number in 0, 1, 0, 1:
+        conversation.deliver(number=number)
+    assert [end.association for end in conversation.ends] == [None, None]
