@@ -26,7 +26,7 @@ from trio_sctp._values import (
     StreamReset,
 )
 
-from ..support.engines import Sent, ends, failures, info, payloads
+from ..support.engines import A, Sent, ends, failures, info, payloads
 from ..support.scripted_peer import ScriptedPeer
 from .simulation import Pair
 
@@ -591,6 +591,105 @@ def test_both_ends_ask_for_the_others_streams_at_once() -> None:
     both.run(10.0)
     assert mine == theirs == [Result.PERFORMED]
     assert both.association.outbound_streams == 12
+
+
+def test_streams_that_the_peer_resets_of_itself_are_no_answer() -> None:
+    """Its number is that of the last request that it got, whether it does that or not."""
+    peer_ = peer(0)
+    answers = asked(peer_, IN, 1, 2)
+    (request,) = requests(peer_.take())
+    peer_.give(requesting(ReconfigRequest(OUT, 100, request.number, 99, (1,))))
+    assert answers == []
+    assert requests(peer_.advance(1.0)) == [request]  # what the peer has said of it was lost
+    peer_.give(answering(request.number, Result.NOTHING_TO_DO))
+    assert answers == [Result.NOTHING_TO_DO]
+    assert requests(peer_.advance(30.0)) == []
+
+
+def test_a_peer_that_has_begun_may_agree_later() -> None:
+    peer_ = peer(0)
+    answers = asked(peer_, IN, 1, 2)
+    (request,) = requests(peer_.take())
+    peer_.give(requesting(ReconfigRequest(OUT, 100, request.number, 99, (1,))))
+    peer_.give(answering(request.number, Result.PERFORMED))
+    assert answers == []
+    peer_.give(requesting(ReconfigRequest(OUT, 101, request.number, 99, (2,))))
+    assert answers == [Result.PERFORMED]
+
+
+@pytest.mark.parametrize("result", [Result.PERFORMED, Result.DENIED])
+def test_streams_that_the_peer_adds_are_no_answer(result: Result) -> None:
+    """Perhaps it has not got our request: then it would find a later one to have a bad number."""
+    peer_ = peer(0)
+    answers = asked(peer_, MORE_IN, added=2)
+    (request,) = requests(peer_.take())
+    sent = peer_.give(requesting(request_of(MORE_OUT, 100, count=2)))
+    assert results(sent) == [Result.PERFORMED]
+    assert peer_.association.inbound_streams == 12
+    assert answers == []
+    assert requests(sent) == [request]  # it is asked at once what has become of ours
+    peer_.give(answering(request.number, result))
+    assert answers == [result]
+    again = request_of(MORE_OUT, 101, count=2)
+    assert results(peer_.give(requesting(again))) == [Result.DENIED]
+
+
+def test_both_ends_add_the_same_streams_at_once() -> None:
+    both = pair(grants=0)
+    both.b.parameters.grants = both.other.parameters.grants = ALL
+    both.drop = lambda sent: both.now < 0.5 and sent.route.local == A
+    mine, theirs = ask(both, MORE_IN, added=2), ask(both, MORE_OUT, added=2, of_b=True)
+    both.run(10.0)
+    assert mine[0] in (Result.PERFORMED, Result.DENIED)
+    assert theirs == [Result.PERFORMED]
+    later = ask(both, OUT, 1)
+    both.run(10.0)
+    assert later == [Result.PERFORMED]
+
+
+def test_a_peer_whose_request_is_answered_may_ask_again_before_that_has_arrived() -> None:
+    peer_ = peer()
+    (ours,) = requests(peer_.give(requesting(request_of(IN, 100, 1))))
+    # Its answer to ours is lost, and comes again only when ours does.
+    second = requesting(request_of(IN, 101, 2))
+    assert results(peer_.give(second)) == [Result.IN_PROGRESS]
+    peer_.give(answering(ours.number, Result.PERFORMED))
+    (request,) = requests(peer_.give(second))
+    assert (request.answers, request.streams) == (101, (2,))
+
+
+@pytest.mark.parametrize(("kind", "added"), [(IN, 0), (MORE_IN, 2)])
+def test_a_peer_that_was_busy_is_asked_again(kind: ReconfigurationKind, added: int) -> None:
+    """As `test_both_ends_ask_for_the_others_streams_at_once`, where the peer's request is lost."""
+    peer_ = peer()
+    streams = () if added else (1,)
+    answers = asked(peer_, kind, *streams, added=added)
+    (request,) = requests(peer_.take())
+    waits = []
+    for number in range(1, 7):
+        before = peer_.now
+        assert requests(peer_.give(answering(request.number, Result.REQUEST_IN_PROGRESS))) == []
+        assert answers == []
+        while not (again := requests(peer_.advance(0.5))):
+            pass
+        waits.append(peer_.now - before)
+        (request,) = again
+        assert (request.number, request.streams) == (peer_.their_tsn + number, streams)
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    peer_.give(answering(request.number, Result.REQUEST_IN_PROGRESS))
+    assert answers == [Result.REQUEST_IN_PROGRESS]
+
+
+def test_a_request_that_waits_to_be_made_again_is_taken_back() -> None:
+    peer_ = peer()
+    answers = Answers()
+    request = ReconfigurationRequest(IN, (1,), 0)
+    take_back = peer_.engine.reconfigure(peer_.association.id, request, answers, peer_.now)
+    (sent,) = requests(peer_.take())
+    peer_.give(answering(sent.number, Result.REQUEST_IN_PROGRESS))
+    assert take_back(peer_.now)
+    assert requests(peer_.advance(30.0)) == []
+    assert answers == []
 
 
 def test_both_directions_in_one_chunk() -> None:

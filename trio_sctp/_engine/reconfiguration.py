@@ -75,10 +75,25 @@ class _Request:
       answered: Is called with the result.
       number: Its own, once it is on its way.
       held: Whether streams are held for it.
-      left: The streams that the peer has yet to reset, once it has reset others; else None.
+      left: The streams that the peer has yet to reset, or none if it has added streams, once it
+        has begun; else None.
+      pause: Seconds until it is made again, since the peer was busy with one of its own; 0 if it
+        was not.
+      earliest: When it may be made.
     """
 
-    __slots__ = ("answered", "answers", "count", "held", "kind", "left", "number", "streams")
+    __slots__ = (
+        "answered",
+        "answers",
+        "count",
+        "earliest",
+        "held",
+        "kind",
+        "left",
+        "number",
+        "pause",
+        "streams",
+    )
 
     def __init__(
         self,
@@ -96,6 +111,8 @@ class _Request:
         self.number: int = -1
         self.held: bool = False
         self.left: set[int] | None = None
+        self.pause: float = 0.0
+        self.earliest: float = -inf
 
 
 class Reconfiguration:
@@ -226,8 +243,11 @@ class Reconfiguration:
             self._answer([self._results[asked]], None)
             return True
         while self._request is None and self._queue and self._reset_asked < 0:
-            if self._queue[0].kind == _Kind.RESET_ASSOCIATION and now < self._not_before:
-                self._timers[RECONFIG] = self._not_before
+            first = self._queue[0]
+            if first.kind == _Kind.RESET_ASSOCIATION:
+                first.earliest = self._not_before
+            if now < first.earliest:
+                self._timers[RECONFIG] = first.earliest
                 return False
             self._begin(self._queue.popleft())
         request = self._request
@@ -364,15 +384,27 @@ class Reconfiguration:
         self._is_over(request)
         if result == _Result.PERFORMED and request.kind in _ASKED_BACK:
             self._await(request)
-        elif (
+        elif not (
             result == _Result.REQUEST_IN_PROGRESS
             and request.kind in _ASKED_BACK
-            and self._owes_a_request()
+            and self._ask_later(request, now)
         ):
-            request.number = -1  # the peer's comes first
-            self._queue.append(request)
-        else:
             self._finish(request, result, next_tsns or (0, 0))
+        return True
+
+    def _ask_later(self, request: _Request, now: float) -> bool:
+        """Make a request again for which the peer was busy with one of its own; return whether.
+
+        That of the peer comes first, or has been lost and is on its way again.
+        """
+        if not self._owes_a_request():
+            pause = max(2 * request.pause, self._paths.for_data().rto)
+            if pause > self._parameters.rto_max:
+                return False
+            request.pause, request.earliest = pause, now + pause
+        request.number = -1
+        request.left = None
+        self._queue.append(request)
         return True
 
     def _is_over(self, request: _Request) -> None:
@@ -385,6 +417,8 @@ class Reconfiguration:
         before, self._awaited = self._awaited, request
         if before is not None:
             self._finish(before, _Result.PERFORMED)
+        if request.left is not None and not request.left:
+            self._fulfilled(request)  # the answer was overtaken, or had been lost
 
     def _asked_for(self, kind: int, request: wire.ReconfigRequest) -> _Request | None:
         """Return our request which one of the peer's fulfils, if it does (5.2.2, E1)."""
@@ -392,16 +426,20 @@ class Reconfiguration:
             if own is None or own.number < 0 or own.kind != kind:
                 continue
             if kind == _Kind.ADD_INCOMING:
-                fits = own.count == request.count
+                fits = own.count == request.count and own.left is None
             else:
                 fits = own.number == request.answers and _covers(own.streams, request.streams)
             if fits:
                 return own
         return None
 
-    def _begins(self, own: _Request) -> None:
-        """Note that the peer begins to do what a request of ours asks for."""
-        if own is self._request:
+    def _begins(self, own: _Request, streams: tuple[int, ...]) -> None:
+        """Note that the peer begins to do what a request of ours asks for.
+
+        If it resets all of the streams, that is its answer.  If it resets some, it may do so of
+        itself, and what it says of ours is still to come.
+        """
+        if own is self._request and _covers(streams, own.streams):
             self._is_over(own)
             self._await(own)
 
@@ -415,6 +453,9 @@ class Reconfiguration:
                 own.left = {*(own.streams or range(self.inbound_streams))}
             own.left.difference_update(streams)
         if not streams or not own.left:
+            if own is self._request:
+                self._is_over(own)
+                self._await(own)
             self._fulfilled(own)
 
     def _fulfilled(self, own: _Request) -> None:
@@ -447,6 +488,11 @@ class Reconfiguration:
                 responses.append(respond)
         if responses:
             self._answer(responses, path)
+        own = self._request
+        if own is not None and own.kind == _Kind.ADD_INCOMING and own.left is not None:
+            # The peer has added streams, of itself or because of our request: it cannot be told
+            # which.  So it is asked again, to which it has to say what has become of the request.
+            self._send_chunk(self._paths.for_data(), now)
         return answered
 
     def _answer(self, responses: list[wire.ReconfigResponse], path: Path | None) -> None:
@@ -525,7 +571,7 @@ class Reconfiguration:
         if not self._has_room():
             return _Result.IN_PROGRESS
         if own is not None:
-            self._begins(own)
+            self._begins(own, request.streams)
         self._reset_for = own
         self._reset_number = request.number
         self._inbound.reset_at(request.last_tsn, request.streams)
@@ -561,7 +607,7 @@ class Reconfiguration:
         self._inbound.add_streams(request.count)
         self._report_streams(_Flags(0))
         if own is not None:
-            self._begins(own)
+            own.left = set()
             self._fulfilled(own)
         return _Result.PERFORMED
 
@@ -580,7 +626,9 @@ class Reconfiguration:
         ):
             return _Result.NOTHING_TO_DO
         if self._owes_a_request():
-            return _Result.REQUEST_IN_PROGRESS
+            # One that has left has its answer under way, or else the peer would not ask again.
+            has_left = own is not None and own.number >= 0 and own.answers >= 0
+            return _Result.IN_PROGRESS if has_left else _Result.REQUEST_IN_PROGRESS
         if (
             own is not None
             and own.number >= 0
