@@ -586,6 +586,25 @@ def test_late_parts_of_what_was_given_up_are_dropped(flags: int) -> None:
     assert peer.received() == [b"next"]
 
 
+def test_half_of_all_mids_later_nothing_is_known_of_what_was_given_up() -> None:
+    """Unordered messages have no turn that would move on with their MIDs."""
+    peer = Interleaver()
+    peer.give(peer.skip(peer.tsn, (1, 5)))
+    peer.tsn += 2**30
+    peer.give(peer.skip(peer.tsn))
+    peer.tsn += 1
+    for part, flags in ((b"long ", FIRST), (b"after", LAST)):
+        peer.give(peer.part(part, 1, flags | UNORDERED, mid=6 + 2**31))
+    assert peer.received() == [b"long after"]
+    # What is given up now is known again.
+    peer.give(peer.skip(peer.tsn, (1, 7 + 2**31)))
+    peer.tsn += 1
+    peer.give(peer.part(b"late", 1, LAST | UNORDERED, mid=7 + 2**31))
+    inbound = peer.association.inbound
+    assert inbound is not None
+    assert inbound.held == 0
+
+
 def test_a_message_that_was_delivered_in_part_is_given_up() -> None:
     peer = Interleaver(partial_delivery_point=1)
     peer.give(peer.part(b"a", 0, FIRST, stream=1), peer.part(b"b", 0, FIRST | UNORDERED, stream=2))

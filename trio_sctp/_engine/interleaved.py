@@ -26,6 +26,9 @@ MESSAGE_COST: Final = 512
 """Bytes that an incomplete message takes beside its chunks."""
 _SKIPPED_COST: Final = 128  # bytes that a number takes which is kept for one stream
 _HALF: Final = 2**31
+_OUTDATED: Final = 2**30
+"""TSNs after which nothing comes any more of a message that the peer gave up, while fewer than half
+of all MIDs have been used."""
 
 
 class _Incomplete:
@@ -144,7 +147,8 @@ class InterleavedInbound(Inbound):
         self._next_mids: array[int] = array("I")  # whose turn it is, by stream; 0 beyond its end
         # Incomplete messages by MID, by order: see `wire.IForwardTsn`.
         self._incomplete: dict[int, dict[int, _Incomplete]] = {}
-        self._skipped: dict[int, int] = {}  # last MID of unordered messages, by stream
+        # Last MID of unordered messages, and the TSN up to which it was skipped, by stream.
+        self._skipped: dict[int, tuple[int, int]] = {}
 
     def arrive(self, data: Data) -> bool:
         """Take in an I-DATA chunk, as `Inbound` takes in a DATA chunk."""
@@ -208,7 +212,7 @@ class InterleavedInbound(Inbound):
         messages = self._incomplete.get(order)
         message = None if messages is None else messages.get(mid)
         if message is None:
-            if self._is_over(stream, mid, unordered):
+            if self._is_over(stream, mid, unordered, tsn):
                 return
             if messages is None:
                 messages = self._incomplete[order] = {}
@@ -227,12 +231,18 @@ class InterleavedInbound(Inbound):
         elif unordered or mid == self._turn(stream):
             self._deliver_begun(message)
 
-    def _is_over(self, stream: int, mid: int, unordered: bool) -> bool:
-        """Whether a message is not waited for any more, since the peer has given it up."""
+    def _is_over(self, stream: int, mid: int, unordered: bool, tsn: int) -> bool:
+        """Whether a message is not waited for any more, since the peer has given it up.
+
+        ``tsn`` is that of a part of it, or the cumulative TSN.
+        """
         if not unordered:
             return (mid - self._turn(stream)) & MASK >= _HALF
         skipped = self._skipped.get(stream)
-        return skipped is not None and (skipped - mid) & MASK < _HALF
+        if skipped is None:
+            return False
+        last, point = skipped
+        return (last - mid) & MASK < _HALF and tsn - point < _OUTDATED
 
     def _forget(self, order: int, mid: int) -> _Incomplete:
         """Take an incomplete message out."""
@@ -288,9 +298,9 @@ class InterleavedInbound(Inbound):
                 self._skip_ordered(stream, mid)
 
     def _skip_unordered(self, stream: int, mid: int) -> None:
-        if self._is_over(stream, mid, True):
+        if self._is_over(stream, mid, True, self.cumulative):
             return
-        self._skipped[stream] = mid
+        self._skipped[stream] = mid, self.cumulative
         self._count_streams()
         self._give_up(2 * stream + 1, mid)
 
