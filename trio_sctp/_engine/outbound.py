@@ -45,6 +45,8 @@ from .wire import (
 
 _NOTHING: Final[deque[OutgoingMessage]] = deque(maxlen=0)
 """Stands for an empty queue: a deque has room for 64 messages, and most associations are idle."""
+_NONE_WAITING: Final[dict[OutgoingMessage, None]] = {}
+"""Stands for messages that wait where no stream is held; nobody adds one."""
 
 MISSING_REPORTS = 3
 """Number of SACKs that must report a chunk missing before it is retransmitted (section 7.2.4)."""
@@ -193,7 +195,7 @@ class Outbound:
       failed: Messages that failed, for the program to be told.
       abandoned: The number of those that were given up.
       held: Streams whose new messages wait, since the peer is asked to let them begin again.
-      waiting: These messages.
+      waiting: These messages, in the order in which they came.
       addressed: Whether a message was to go to an address of its own (RFC 6458, SCTP_ADDR_OVER).
       forward_due: Whether a FORWARD TSN is to be sent.
       reserve: Bytes of each packet that are kept for an AUTH chunk (RFC 4895).
@@ -281,7 +283,7 @@ class Outbound:
         self.failed: list[FailedFragment] = []
         self.abandoned: AbandonedCounts = AbandonedCounts()
         self.held: Collection[int] = ()
-        self.waiting: deque[OutgoingMessage] = _NOTHING
+        self.waiting: dict[OutgoingMessage, None] = _NONE_WAITING
         self.addressed: bool = False
         self.forward_due: bool = False
         self.may_skip: bool = False
@@ -376,7 +378,7 @@ class Outbound:
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
         if self.held and message.info.stream in self.held:
-            self.waiting.append(message)
+            self.waiting[message] = None
         elif self.schedule is not None:
             self.schedule.add(message)
             self._follow_schedule()
@@ -671,7 +673,7 @@ class Outbound:
     def hold(self, streams: Collection[int]) -> None:
         """Let no message of these streams follow those that are queued now."""
         self.held = streams
-        self.waiting = deque()
+        self.waiting = {}
         last: dict[int, OutgoingMessage] = {}
         for message in self.queued():
             if message.info.stream in streams:
@@ -694,7 +696,7 @@ class Outbound:
         """Let the messages of held streams go on; from SSN 0, if they were reset."""
         if reset:
             self._begin_anew(self.held)
-        waiting, self.waiting = self.waiting, _NOTHING
+        waiting, self.waiting = self.waiting, _NONE_WAITING
         self.held = ()
         if self.schedule is not None:
             for message in waiting:
@@ -723,7 +725,7 @@ class Outbound:
             self.buffered -= len(message.data)
             self.messages -= 1
             self._fail(message, 0)
-        self.waiting = _NOTHING
+        self.waiting = _NONE_WAITING
         self.release(reset=False)
 
     def renumber(self, wire_tsn: int) -> None:
@@ -1117,8 +1119,8 @@ class Outbound:
                 self.uncount(chunk)
                 chunk.marked = False
                 tsn += 1
-        if self.waiting and message in self.waiting:
-            self.waiting.remove(message)
+        if message in self.waiting:
+            del self.waiting[message]
         elif message.offset < len(message.data):
             if self.schedule is not None:
                 self.schedule.forget_abandoned(message)
@@ -1211,7 +1213,7 @@ class Outbound:
         self._reports = (-1, -1, -1)
         self._recounted.clear()
         self._arrange([])
-        self.waiting = _NOTHING
+        self.waiting = _NONE_WAITING
         self.held = ()
         self._expendable.clear()
         self._skipped.clear()
