@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import partial
 
 import pytest
@@ -74,6 +75,25 @@ def test_room_ends_with_the_records_or_with_the_bytes_of_whole_and_incomplete_me
     assert queue.room()
     queue.partials[ID].add(message(ID, b"x"))
     assert not queue.room()
+
+
+def test_a_message_takes_its_own_bytes_however_small_its_pieces_are() -> None:
+    """`max_message_size` is a bound on memory: a peer chooses the size of the pieces."""
+    sizes = [2, 600, 1] * 10 + [2] * 50_000 + [600, 2, 600]
+    pieces = [bytes([number & 0xFF]) * size for number, size in enumerate(sizes)]
+    partials = Partials()
+    tracemalloc.start()
+    try:
+        for number, size in enumerate(sizes):
+            data = bytes([number & 0xFF]) * size
+            assert partials.add(message(ID, data)) == partials.size
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 2 * partials.size + 10_000
+    whole = partials.take(message(ID, b"last"))
+    assert whole is not None
+    assert whole.whole(message(ID, b"last")).data == b"".join(pieces) + b"last"
 
 
 def test_extract_puts_what_was_delivered_before_what_waits_and_leaves_the_others() -> None:

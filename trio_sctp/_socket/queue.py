@@ -70,6 +70,11 @@ class ActiveInbox(Protocol):
         ...
 
 
+_SMALL: Final = 512
+"""Bytes below which pieces are joined: each takes some 40 bytes beside its own, and a peer may send
+pieces of two."""
+
+
 class Partial:
     """A message of which only some pieces have arrived."""
 
@@ -77,13 +82,20 @@ class Partial:
 
     def __init__(self, first: Message) -> None:
         self.first = first
-        self.parts = [first.data]
+        self.parts: list[bytes | bytearray] = [first.data]
         self.size = len(first.data)
 
     def add(self, data: bytes) -> None:
         """Add a piece that is not the last."""
-        self.parts.append(data)
         self.size += len(data)
+        if len(data) >= _SMALL:
+            self.parts.append(data)
+            return
+        last = self.parts[-1]
+        if type(last) is bytearray:
+            last += data
+        else:
+            self.parts.append(bytearray(data))
 
     def whole(self, last: Message) -> Message:
         """The whole message, given its last piece."""
