@@ -24,6 +24,7 @@ from trio_sctp import (
     ReconfigSupported,
     ReconfigurationFailed,
     StreamChange,
+    StreamPriority,
     StreamReset,
 )
 from trio_sctp import ReconfigurationFlags as Flags
@@ -333,6 +334,30 @@ async def test_requests_of_an_association_that_has_ended(stack: StackUnderTest) 
                 await channel.reset_association()
             with pytest.raises(error):
                 await channel.add_streams(outgoing=1)
+
+
+async def test_streams_that_the_peer_has_added_are_there_before_anybody_reads_of_them(
+    stack: StackUnderTest,
+) -> None:
+    async with granting(stack) as pair:
+        there = pair.peer.outbound_streams
+        await pair.association.add_streams(incoming=3)
+        pair.peer.set_option(StreamPriority(there, 1))
+        await pair.peer.send(b"new", stream=there + 2)
+        with pytest.raises(ValueError, match=f"association {pair.peer.id} has {there + 3}, from 0"):
+            await pair.peer.send(b"none", stream=there + 3)
+        while not isinstance(record := await pair.client.receive(), Message):
+            pass
+        assert (record.stream, record.data) == (there + 2, b"new")
+
+
+async def test_a_peer_that_does_not_receive_grants_as_many_as_are_asked_for(
+    stack: StackUnderTest,
+) -> None:
+    """Where it has asked for no events, none wait to be read."""
+    async with stack.pair(server_options=[GRANTED]) as pair:
+        for _ in range(100):
+            await pair.association.reset_streams(outgoing=[1])
 
 
 async def test_a_channel_resets_streams_too(stack: StackUnderTest) -> None:

@@ -58,7 +58,20 @@ async def test_the_scheduler_of_associations_to_come(stack: StackUnderTest) -> N
 
 
 async def test_a_stream_that_there_is_not(pair: Pair) -> None:
-    with pytest.raises(ValueError, match="the stack refuses StreamPriority"):
-        pair.association.set_option(StreamPriority(pair.association.outbound_streams, 1))
+    streams = pair.association.outbound_streams
+    said = f"StreamPriority.stream must be between 0 and {streams - 1}, not {streams}"
+    with pytest.raises(ValueError, match=said):
+        pair.association.set_option(StreamPriority(streams, 1))
     with pytest.raises(ValueError, match="StreamPriority needs stream="):
         pair.association.get_option(StreamPriority)
+
+
+async def test_a_share_of_nothing(pair: Pair) -> None:
+    shares = StreamScheduler(Scheduler.WEIGHTED_FAIR)
+    try:
+        pair.association.set_option(shares)
+    except OptionUnsupported:
+        pytest.skip("this kernel has no such scheduler")
+    with pytest.raises(ValueError, match="must be between 1 and 65535 with WEIGHTED_FAIR, not 0"):
+        pair.association.set_option(StreamPriority(1, 0))
+    pair.association.set_option(StreamPriority(1, 1))

@@ -88,6 +88,7 @@ class Parameters:
     report_keys: bool = False  # whether the program wants AuthenticationChange events
     reconfiguration: bool = True  # RFC 6525
     grants: int = 0  # which requests of the peer are granted, see `reconfiguration`
+    report_resets: bool = True  # whether the program wants StreamReset or AssociationReset events
 
     def copy(self) -> Parameters:
         """Return parameters of its own for an association, which can change."""

@@ -713,17 +713,19 @@ class Reconfiguration:
         return unread is None or unread.reconfigured <= self._parameters.max_error_bytes
 
     def _report_reset(self, flags: ReconfigurationFlags, streams: tuple[int, ...]) -> None:
-        self._outlet.report(StreamReset(association_id=self._id, flags=flags, streams=streams))
+        if self._parameters.report_resets:
+            self._outlet.report(StreamReset(association_id=self._id, flags=flags, streams=streams))
 
     def _report_association_reset(self, flags: ReconfigurationFlags) -> None:
-        self._outlet.report(
-            AssociationReset(
-                association_id=self._id,
-                flags=flags,
-                local_tsn=self._outbound.next_tsn & MASK,
-                remote_tsn=(self._inbound.cumulative + 1) & MASK,
+        if self._parameters.report_resets:
+            self._outlet.report(
+                AssociationReset(
+                    association_id=self._id,
+                    flags=flags,
+                    local_tsn=self._outbound.next_tsn & MASK,
+                    remote_tsn=(self._inbound.cumulative + 1) & MASK,
+                )
             )
-        )
 
     def _report_streams(self, flags: ReconfigurationFlags) -> None:
         self._outlet.report(

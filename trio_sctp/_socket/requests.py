@@ -118,6 +118,7 @@ class Requests:
         await trio.lowlevel.checkpoint()
         await tcb.wait_set_up()
         tcb.socket.sender.check_alive(tcb)
+        tcb.socket.learn_streams(tcb)
 
     async def _make(self, requests: list[ReconfigurationRequest]) -> None:
         """Make requests, one after another; after one that fails no other is made."""

@@ -179,6 +179,9 @@ class Sender:
             size = len(value)
             if 0 < size <= self._max_send[0] and 0 <= info[0] < streams:
                 return size  # as with nearly every message, without a further call
+        if streams <= info[0] < ANY_STREAM:
+            self._socket.learn_streams(tcb)
+            streams = tcb.outbound_streams
         return self.check(value, info, streams, tcb.id)
 
     def check_alive(self, tcb: Tcb) -> None:

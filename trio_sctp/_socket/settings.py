@@ -30,8 +30,10 @@ from .._options import (
     PrimaryAddress,
     ProbeInterval,
     RtoInfo,
+    Scheduler,
     Scope,
     StreamPriority,
+    StreamScheduler,
     check_option,
     check_options,
     is_complete,
@@ -93,7 +95,7 @@ class Settings:
         if address is not None or kind is PeerAddressInfo:
             _check_address_of(kind, id, address)
         if stream is not None:
-            _check_stream_of(kind, tcb, stream)
+            self._check_stream(kind, tcb, stream)
         elif kind is StreamPriority:
             raise ValueError("StreamPriority needs stream=, one of the outbound streams")
         if issubclass(kind, EventSubscription):
@@ -115,6 +117,8 @@ class Settings:
         if kind.scope is Scope.NEW and tcb is not None:
             raise self._wrong_scope(kind)
         id = self._id(kind, tcb)
+        if isinstance(option, StreamPriority):
+            self._check_priority(option, tcb)
         address = getattr(option, "address", None)
         if isinstance(option, OF_PATHS) and address is not None:
             _check_address_of(kind, id, address)
@@ -226,6 +230,26 @@ class Settings:
             return None  # the socket is the channel's own, so its options are the channel's too
         raise self._wrong_scope(kind)
 
+    def _check_stream(
+        self, kind: type[Option], tcb: Tcb | None, stream: int, name: str = "stream"
+    ) -> None:
+        """Refuse what is no outbound stream; the peer may have added it a moment ago."""
+        if kind not in OF_STREAMS:
+            raise ValueError(f"{kind.__name__} takes no stream=")
+        streams = 0 if tcb is None else tcb.outbound_streams
+        if tcb is not None and type(stream) is int and 0 < streams <= stream:
+            self._socket.learn_streams(tcb)
+            streams = tcb.outbound_streams
+        check_integer(name, stream, 0, (streams or ANY_STREAM) - 1)
+
+    def _check_priority(self, option: StreamPriority, tcb: Tcb | None) -> None:
+        """Refuse what no stream of an association can have."""
+        self._check_stream(StreamPriority, tcb, option.stream, "StreamPriority.stream")
+        if not option.value and self.get(StreamScheduler, tcb).scheduler is Scheduler.WEIGHTED_FAIR:
+            raise ValueError(
+                "StreamPriority.value must be between 1 and 65535 with WEIGHTED_FAIR, not 0"
+            )
+
     def _wrong_scope(self, kind: type[Option]) -> ValueError:
         """The error for an option that one association cannot have, which says what can."""
         if self._socket.role is Role.CHANNEL:
@@ -264,13 +288,6 @@ def _check_address_of(
     if address is None:
         raise ValueError(f"{kind.__name__} needs address=, one of the peer's addresses")
     check_address(address, "address")
-
-
-def _check_stream_of(kind: type[Option], tcb: Tcb | None, stream: int) -> None:
-    streams = 0 if tcb is None else tcb.outbound_streams
-    check_integer("stream", stream, 0, (streams or ANY_STREAM) - 1)
-    if kind not in OF_STREAMS:
-        raise ValueError(f"{kind.__name__} takes no stream=")
 
 
 def _check_peer_address(option: Option, addresses: Sequence[Address]) -> None:

@@ -723,11 +723,16 @@ class UserlandSocket:
         return Target(self, None if association_id is None else self._association(association_id))
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
-        # The library drops events that are not subscribed to; here all of them are reported.
+        # The library drops events that are not subscribed to; here all of them are reported, but
+        # those for which a peer would have to wait until somebody reads.
         before = self._subscription
+        resets = bool(events.stream_reset_event or events.association_reset_event)
         if association_id is None:
             self._subscription = events
             self.engine.parameters.report_keys = bool(events.authentication_event)
+            self.engine.parameters.report_resets = resets
+        for id in self.association_ids() if association_id is None else [association_id]:
+            self.engine.associations[id].parameters.report_resets = resets
         if events.authentication_event:
             for id in self.association_ids() if association_id is None else [association_id]:
                 self.engine.associations[id].parameters.report_keys = True
