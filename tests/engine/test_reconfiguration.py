@@ -26,7 +26,7 @@ from trio_sctp._values import (
     StreamReset,
 )
 
-from ..support.engines import A, Sent, ends, failures, info, payloads
+from ..support.engines import A, B, Sent, ends, failures, info, payloads
 from ..support.scripted_peer import ScriptedPeer
 from .simulation import Pair
 
@@ -781,6 +781,54 @@ def test_data_that_overtakes_the_answer_is_taken_for_what_it_is(result: int) -> 
     assert (inbound.held, inbound.has_gaps, inbound.cumulative & 0xFF) == (0, False, 102)
 
 
+def test_a_peer_with_more_to_send_than_there_is_room_for_resets_the_association() -> None:
+    """What comes before the answer is held, and would fill the window for good."""
+    both = pair(receive_window=20_000, first_window=20_000, send_buffer=10**6)
+    sent = [b"%02d" % number * 500 for number in range(100)]
+    for data in sent:
+        both.answer(data, info(1))
+    answers = ask(both, WHOLE)
+    both.run(3.0)  # much less than an RTO for each time that the window is full
+    assert answers == [Result.PERFORMED]
+    both.answer(b"after", info(1))
+    both.run(1.0)
+    got = [e for e in both.events[both.a] if isinstance(e, Message)]
+    assert [one.data for one in got] == [*sent, b"after"]
+    assert got[-1].ssn == 0
+
+
+@pytest.mark.parametrize("interleaving", [False, True])
+@pytest.mark.parametrize("result", [Result.IN_PROGRESS, Result.PERFORMED, Result.DENIED])
+def test_what_the_peer_gives_up_meanwhile_is_no_part_of_what_is_held(
+    interleaving: bool, result: Result
+) -> None:
+    skips = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
+    types = [ChunkType.RE_CONFIG, ChunkType.I_DATA, ChunkType.I_FORWARD_TSN]
+    peer_ = ScriptedPeer(interleaving=interleaving, heartbeats=False)
+    peer_.accept(skips, Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes(types)))
+
+    def part(tsn: int, payload: bytes, number: int, flags: int) -> bytes:
+        if interleaving:
+            return wire.i_data_chunk(tsn, 1, number, number * (flags & 1), payload, flags)
+        return wire.data_chunk(tsn, 1, number, 0, payload, flags)
+
+    peer_.give(part(100, b"be", 0, wire.FIRST))
+    asked(peer_, WHOLE)
+    (request,) = requests(peer_.take())
+    tail = wire.i_data_chunk(101, 1, 0, 1, b"fore", wire.LAST)
+    peer_.give(tail if interleaving else part(101, b"fore", 0, wire.LAST))
+    peer_.give(part(102, b"given up", 1, wire.FIRST))  # and its rest is never sent
+    peer_.give(part(104, b"behind", 2, wire.FIRST | wire.LAST))
+    skip = wire.i_forward_tsn_chunk if interleaving else wire.forward_tsn_chunk
+    peer_.give(skip(103, [(2 if interleaving else 1, 1)]))
+    assert peer_.events() == []
+    peer_.give(answering(request.number, result, (105, peer_.their_tsn ^ 2**31)))
+    assert payloads(peer_.events()) == [b"before", b"behind"]
+    inbound = peer_.association.inbound
+    assert inbound is not None
+    assert inbound.held == 0
+
+
 def test_a_reset_that_overtakes_the_answer_is_of_the_streams_that_have_begun_again() -> None:
     peer_ = peer()
     peer_.give(whole(100, 1, 0, b"zero"))
@@ -1110,6 +1158,27 @@ def test_messages_of_held_streams_can_be_given_up() -> None:
     left = [data for sent in peer_.sent for data in sent.chunks(wire.Data)]
     assert [data.ssn for data in left] == [0] * len(left)
     assert peer_.association.outbound.buffered == 1500
+
+
+@pytest.mark.parametrize("scheduler", [Scheduler.FCFS, Scheduler.ROUND_ROBIN])
+def test_messages_before_one_that_is_given_up_belong_before_the_reset_too(
+    scheduler: Scheduler,
+) -> None:
+    peer_ = peer(send_buffer_messages=2, scheduler=scheduler)
+    path = peer_.association.paths[B]
+    path.cwnd, usual = 0, path.cwnd
+    for data in (b"first", b"last"):
+        peer_.send(data, SendInfo(1, 0, False, 0, 0, priority=9))
+    asked(peer_, OUT, 1)
+    peer_.send(b"urgent", SendInfo(2, 0, False, 0, 0, priority=1))
+    assert [failed.data for failed in failures(peer_.events())] == [b"last"]
+    peer_.give(peer_.sack_first(0))
+    assert requests(peer_.sent) == []
+    path.cwnd = usual
+    peer_.give(peer_.sack_first(0))
+    assert requests(peer_.sent) == []
+    (request,) = requests(peer_.give(peer_.sack_first(2)))
+    assert (request.streams, request.last_tsn) == ((1,), peer_.their_tsn + 1)
 
 
 # -- all of it ---------------------------------------------------------------------------------

@@ -724,7 +724,7 @@ class EngineAssociation:
             self._reports.clear()
             self._reports_size = 0
         if self.reconfiguration is not None:
-            self.reconfiguration.data_taken()
+            self.reconfiguration.data_taken(now)
             self._end_if_violated()
         self.flush(now)
 

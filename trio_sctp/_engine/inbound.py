@@ -33,6 +33,7 @@ FARTHEST: Final = 65535
 _STREAM_AND_SSN: Final = struct.Struct("!HH")  # in a DATA chunk, from its ninth byte on
 _WHOLE: Final = FIRST | LAST
 _RUN_COST: Final = 24  # bytes that a run of TSNs takes
+_SKIP_COST: Final = 128  # bytes that a FORWARD TSN takes, and each stream in it
 _OVERHEAD: Final = CHUNK_COST + DATA_OVERHEAD
 _STREAM_BITS: Final = 2**13  # bytes that have a bit for each of 65,536 streams
 _REMEMBERED: Final = 256  # chunks whose sizes tell how large those to come will be
@@ -93,8 +94,11 @@ class Inbound:
         self._open_start = -1  # -1 if there is none
         self._open: list[bytes] = []
         self._reset: _Reset | None = None  # of streams, which waits for what precedes it
-        # Chunks that may be of before or behind a reset of all, or None if none is asked for.
+        # Chunks that may be of before or behind a reset of all, or None if none is asked for; and
+        # what FORWARD TSNs have said meanwhile.  Those below a TSN are known to be of before.
         self._undecided: list[bytes] | None = None
+        self._undecided_skips: list[tuple[int, list[tuple[int, int]]]] = []
+        self._reset_from: int = 0
         # `streams`, while chunks of all these are taken alike: 0 while a reset waits.
         self._alike: int = streams
 
@@ -458,6 +462,14 @@ class Inbound:
             return
         self.cumulative = self._ahead.take_through(point)
         self.has_gaps = len(self._ahead) > 0
+        if self._undecided is None:
+            self._skip(point, streams)
+        else:  # parts of what it does not skip may be among what is held
+            self._undecided_skips.append((point, streams))
+            self.held += _cost_of_skip(streams)
+
+    def _skip(self, point: int, streams: list[tuple[int, int]]) -> None:
+        """Do for the streams what a FORWARD TSN up to a TSN says."""
         self._drop_fragments(point)
         next_ssns, waiting = self._next_ssns, self._waiting
         for stream, ssn in streams:
@@ -516,7 +528,7 @@ class Inbound:
     def _is_held(self, tsn: int, data: Data) -> bool:
         """Whether a chunk is held, since it belongs to a stream as it is after a reset, or may."""
         reset, held = self._reset, self._undecided
-        if held is None:
+        if held is None or tsn < self._reset_from:
             if reset is None or tsn <= reset.point or not reset.concerns(data.stream):
                 return False
             held = reset.held
@@ -604,7 +616,30 @@ class Inbound:
     def hold_all(self) -> None:
         """Hold what comes, until it is known whether all streams have begun again before it."""
         self._undecided = []
+        self._reset_from = self.cumulative
         self._alike = 0
+
+    @property
+    def is_filled_up(self) -> bool:
+        """Whether so much is held by `hold_all` that the peer may have to wait for room."""
+        return self._undecided is not None and self._promised * 2 < self.parameters.receive_window
+
+    def take_below(self, wire_tsn: int) -> None:
+        """Take what was held by `hold_all` of before a TSN, as the peer has not come to a reset."""
+        held = self._undecided
+        point = unwrap(wire_tsn, self.cumulative)
+        if held is None or point <= self._reset_from:
+            return
+        self._undecided, self._reset_from = [], point
+        skips, self._undecided_skips = self._undecided_skips, []
+        self._take_held(held)
+        self._take_skips([skip for skip in skips if skip[0] < point])
+        self._undecided_skips = [skip for skip in skips if skip[0] >= point]
+
+    def _take_skips(self, skips: list[tuple[int, list[tuple[int, int]]]]) -> None:
+        for point, streams in skips:
+            self.held -= _cost_of_skip(streams)
+            self._skip(point, streams)
 
     def go_on(self, wire_tsn: int | None) -> tuple[int, ...] | None:
         """Take what was held: all streams have begun again before this TSN, or have not if None.
@@ -612,10 +647,12 @@ class Inbound:
         Returns the streams of a reset that has waited for it; None if none has.
         """
         held = self._undecided or []
+        skips, self._undecided_skips = self._undecided_skips, []
         self._undecided = None
         self._decide_alike()
         if wire_tsn is None:
             self._take_held(held)
+            self._take_skips(skips)
             return None
         point = unwrap((wire_tsn - 1) & MASK, self.cumulative)
         before: list[bytes] = []
@@ -624,6 +661,7 @@ class Inbound:
             known = unwrap(DATA_CHUNK.unpack_from(raw)[3], point) <= point
             (before if known else behind).append(raw)
         self._take_held(before)
+        self._take_skips([skip for skip in skips if skip[0] <= point])
         reset = self._reset
         if reset is not None and reset.point > point:
             reset = None  # it is of the streams as they are behind
@@ -635,6 +673,7 @@ class Inbound:
             self.cumulative = self._ahead.take_through(point)
             self.has_gaps = len(self._ahead) > 0
         self._take_held(behind)
+        self._take_skips([skip for skip in skips if skip[0] > point])
         return None if reset is None else tuple(reset.streams)
 
 
@@ -660,6 +699,11 @@ class _Reset:
     def concerns(self, stream: int) -> bool:
         """Whether a stream is reset."""
         return not self.streams or self._concerned[stream >> 3] >> (stream & 7) & 1 != 0
+
+
+def _cost_of_skip(streams: list[tuple[int, int]]) -> int:
+    """Return the bytes of memory that take what a FORWARD TSN says."""
+    return _SKIP_COST * (1 + len(streams))
 
 
 def _check_same_message(before: bytes, after: bytes) -> None:

@@ -275,18 +275,8 @@ class InterleavedInbound(Inbound):
 
     # -- skipping (RFC 8260 section 2.3.1) ---
 
-    def skip_to(self, wire_tsn: int, streams: list[tuple[int, int]]) -> None:
-        """Wait no longer for what the peer gave up, as an I-FORWARD-TSN says.
-
-        Args:
-          wire_tsn: The new cumulative TSN, as on the wire.
-          streams: Those of `wire.IForwardTsn`.
-        """
-        point = unwrap(wire_tsn, self.cumulative)
-        if point <= self.cumulative:
-            return
-        self.cumulative = self._ahead.take_through(point)
-        self.has_gaps = len(self._ahead) > 0
+    def _skip(self, point: int, streams: list[tuple[int, int]]) -> None:
+        """Do for the streams what an I-FORWARD-TSN says; they are those of `wire.IForwardTsn`."""
         # Each order is looked at once, however often it is named.
         for order, mid in dict(streams).items():
             stream = order >> 1

@@ -206,11 +206,11 @@ class Outbound:
     """
 
     __slots__ = (
+        "_before",
         "_expendable",
         "_gapped",
         "_gaps",
         "_gone",
-        "_last_before",
         "_last_tsn_before",
         "_origin",
         "_recounted",
@@ -310,9 +310,9 @@ class Outbound:
         self._recounted: list[int] = []  # a heap of the TSNs whose missing reports count anew
         if parameters.scheduler is not Scheduler.FCFS:
             self.schedule_by(parameters.scheduler)
-        # The last message of each held stream before the hold, while some of it is queued; and the
-        # TSN up to which all of these streams was sent before.
-        self._last_before: list[OutgoingMessage] = []
+        # Messages of held streams from before the hold, while some of them may be queued: not only
+        # the last, which may be given up before the others.  And the TSN up to which all was sent.
+        self._before: list[OutgoingMessage] = []
         self._last_tsn_before = initial_tsn - 1
 
     @property
@@ -674,21 +674,18 @@ class Outbound:
         """Let no message of these streams follow those that are queued now."""
         self.held = streams
         self.waiting = {}
-        last: dict[int, OutgoingMessage] = {}
-        for message in self.queued():
-            if message.info.stream in streams:
-                last[message.info.stream] = message
-        self._last_before = list(last.values())
+        self._before = [message for message in self.queued() if message.info.stream in streams]
+        self._before.reverse()
         self._last_tsn_before = self.next_tsn - 1
 
     def drained(self) -> bool:
         """Whether all of the held streams that was queued before is acknowledged or given up."""
-        last = self._last_before
-        while last:
-            message = last[-1]
+        before = self._before
+        while before:
+            message = before[-1]
             if not message.abandoned and message.offset < len(message.data):
                 return False
-            last.pop()
+            before.pop()
             self._last_tsn_before = self.next_tsn - 1
         return self.cumulative >= self._last_tsn_before
 

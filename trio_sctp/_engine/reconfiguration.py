@@ -125,6 +125,7 @@ class Reconfiguration:
     """
 
     __slots__ = (
+        "_asked_early",
         "_awaited",
         "_bundler",
         "_chunk",
@@ -189,6 +190,7 @@ class Reconfiguration:
         self._path: Path | None = None  # where that was sent last
         self._wait: float = 0.0  # seconds until it is sent again
         self._patient: bool = False  # the peer has answered, and is at it
+        self._asked_early: bool = False  # since then, without waiting for the timer
         self._awaited: _Request | None = None  # what the peer has agreed to do, and has yet to
         self._not_before: float = -inf  # when the association may be reset next
         # The peer's.
@@ -369,9 +371,12 @@ class Reconfiguration:
         result = response.result
         if result == _Result.IN_PROGRESS:
             self._patient = True
+            self._asked_early = False
             if self._path is not None:
                 self._wait = self._path.rto
             self._timers[RECONFIG] = now + self._wait
+            if request.kind == _Kind.RESET_ASSOCIATION and response.next_tsns is not None:
+                self._inbound.take_below(response.next_tsns[0])
             return True
         if result not in (0, 1, 2, 3, 4, 5):
             result = _Result.FAILED
@@ -512,8 +517,10 @@ class Reconfiguration:
             known = wire.ReconfigResponse(number, _Result.DENIED, self._next_tsns(request))
             self._results[number] = known
             known.result = self._judge(request, now)
-        elif known.result == _Result.IN_PROGRESS and not self._is_at(number):
-            known.result = self._judge(request, now)
+        elif known.result == _Result.IN_PROGRESS:
+            known.next_tsns = self._next_tsns(request)
+            if not self._is_at(number):
+                known.result = self._judge(request, now)
         own = self._request
         if own is not None and own.answers == number and own.number >= 0:
             if known.result == _Result.IN_PROGRESS and (self._path, self._chunk) not in (
@@ -577,8 +584,12 @@ class Reconfiguration:
         self._inbound.reset_at(request.last_tsn, request.streams)
         return _Result.PERFORMED if self._finish_reset() else _Result.IN_PROGRESS
 
-    def data_taken(self) -> None:
+    def data_taken(self, now: float) -> None:
         """Finish a reset that has waited for data, if it has come, and tell the peer."""
+        if self._patient and not self._asked_early and self._inbound.is_filled_up:
+            # What is held may be what the peer has to send before it can begin.
+            self._asked_early = True
+            self._send_chunk(self._paths.for_data(), now)
         number = self._reset_number
         if number >= 0 and self._finish_reset() and number in self._results:
             response = self._results[number]
