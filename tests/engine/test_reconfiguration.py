@@ -871,6 +871,21 @@ def test_tsns_of_before_are_no_reason_to_end_an_association_that_has_begun_again
     assert payloads(both.events[both.b]) == [b"x", b"y"]
 
 
+def test_a_forward_tsn_of_before_skips_nothing_of_an_association_that_has_begun_again() -> None:
+    peer_ = ScriptedPeer(grants=ALL, heartbeats=False)
+    peer_.accept(Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b""), KNOWN)
+    old = wire.forward_tsn_chunk(100, [(1, 0)])
+    peer_.give(old)
+    (response,) = reconfigs(peer_.give(requesting(request_of(WHOLE, 100))))[0].responses
+    assert response.next_tsns is not None
+    first = response.next_tsns[1]
+    assert first == 101 + 2**31
+    for number in range(3):
+        peer_.give(old)
+        peer_.give(whole(first + number, 1, number))
+    assert [one[:2] for one in ssns(peer_.events())] == [(1, 0), (1, 1), (1, 2)]
+
+
 def test_a_request_tells_the_peer_first_what_has_come() -> None:
     peer_ = peer()
     peer_.give(whole(100, 1, 0))

@@ -30,6 +30,10 @@ from .wire import DATA_CHUNK, DATA_OVERHEAD, FIRST, LAST, LEAST_RWND, UNORDERED,
 FARTHEST: Final = 65535
 """How far above the cumulative TSN a TSN can be reported: gap blocks have 16 bits (3.3.4)."""
 
+_FARTHEST_SKIP: Final = 2**30
+"""How many TSNs a FORWARD TSN may skip.  One of before a reset of the association, which moves TSNs
+on by 2**31, seems to skip nearly as many."""
+
 _STREAM_AND_SSN: Final = struct.Struct("!HH")  # in a DATA chunk, from its ninth byte on
 _WHOLE: Final = FIRST | LAST
 _RUN_COST: Final = 24  # bytes that a run of TSNs takes
@@ -458,7 +462,7 @@ class Inbound:
           streams: (stream, SSN) of the last ordered message that was skipped on each stream.
         """
         point = unwrap(wire_tsn, self.cumulative)
-        if point <= self.cumulative:
+        if not 0 < point - self.cumulative <= _FARTHEST_SKIP:
             return
         self.cumulative = self._ahead.take_through(point)
         self.has_gaps = len(self._ahead) > 0
