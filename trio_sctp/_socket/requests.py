@@ -131,6 +131,8 @@ class Requests:
                     tcb.socket.sender.check_alive(tcb)
                     await tcb.wait_changed(ask=False)
                 result = await self._ask(request)
+                if result == _Result.GIVEN_UP:
+                    tcb.socket.sender.check_alive(tcb)  # which we may have closed ourselves
                 if result not in _SUCCESS:
                     raise _failure(request.kind, result)
                 if request.added:
