@@ -696,6 +696,7 @@ def test_both_directions_in_one_chunk() -> None:
     peer_ = peer()
     chunk = requesting(request_of(OUT, 100, 1, last=99), request_of(IN, 101, 2))
     sent = peer_.give(chunk)
+    assert len(reconfigs(sent)) == 1  # a MUST of section 5.2.1
     assert results(sent) == [Result.PERFORMED]
     (request,) = requests(sent)
     assert (request.answers, request.streams) == (101, (2,))

@@ -147,6 +147,7 @@ class Reconfiguration:
         "_reset_for",
         "_reset_number",
         "_results",
+        "_sent",
         "_taken",
         "_timers",
         "_wait",
@@ -186,7 +187,8 @@ class Reconfiguration:
         self._next: int = first_tsns[0] & MASK  # the number of the next one
         self._queue: deque[_Request] = deque()
         self._request: _Request | None = None  # whose turn it is
-        self._chunk: bytes = b""  # with which it is on its way
+        self._sent: wire.ReconfigRequest | None = None  # as it is on its way
+        self._chunk: bytes = b""  # with which it is
         self._path: Path | None = None  # where that was sent last
         self._wait: float = 0.0  # seconds until it is sent again
         self._patient: bool = False  # the peer has answered, and is at it
@@ -305,10 +307,10 @@ class Reconfiguration:
         if request.kind == _Kind.RESET_OUTGOING:
             answers = (self._expected - 1) & MASK if request.answers < 0 else request.answers
             last_tsn = (self._outbound.next_tsn - 1) & MASK
-        sent = wire.ReconfigRequest(
+        self._sent = wire.ReconfigRequest(
             request.kind, request.number, answers, last_tsn, request.streams, request.count
         )
-        self._chunk = wire.reconfig_chunk(wire.Reconfig([], [sent]))
+        self._chunk = wire.reconfig_chunk(wire.Reconfig([], [self._sent]))
         self._patient = False
         path = self._paths.for_data()
         self._wait = path.rto
@@ -491,7 +493,7 @@ class Reconfiguration:
             respond = self._respond(request, now)
             if respond is not None:
                 responses.append(respond)
-        if responses:
+        if responses and not self._answer_with_request(responses):
             self._answer(responses, path)
         own = self._request
         if own is not None and own.kind == _Kind.ADD_INCOMING and own.left is not None:
@@ -499,6 +501,20 @@ class Reconfiguration:
             # which.  So it is asked again, to which it has to say what has become of the request.
             self._send_chunk(self._paths.for_data(), now)
         return answered
+
+    def _answer_with_request(self, responses: list[wire.ReconfigResponse]) -> bool:
+        """Put a response to our request that answers another of the peer's; return whether.
+
+        All that a chunk is answered with stands in one (5.2.1), if it may stand together (3.1).
+        """
+        control, sent = self._bundler.control, self._sent
+        if sent is None or sent.kind != _Kind.RESET_OUTGOING or len(responses) > 1 or not control:
+            return False
+        path, chunk = control[-1]
+        if path is not self._path or chunk != self._chunk:
+            return False
+        control[-1] = path, wire.reconfig_chunk(wire.Reconfig(responses, [sent]))
+        return True
 
     def _answer(self, responses: list[wire.ReconfigResponse], path: Path | None) -> None:
         chunk = wire.reconfig_chunk(wire.Reconfig(responses, []))
