@@ -617,21 +617,42 @@ def test_a_peer_that_has_begun_may_agree_later() -> None:
     assert answers == [Result.PERFORMED]
 
 
-@pytest.mark.parametrize("result", [Result.PERFORMED, Result.DENIED])
-def test_streams_that_the_peer_adds_are_no_answer(result: Result) -> None:
-    """Perhaps it has not got our request: then it would find a later one to have a bad number."""
+def test_a_peer_that_adds_streams_of_itself_may_not_have_got_the_request() -> None:
+    """Then it finds the next one to have a bad number."""
     peer_ = peer(0)
     answers = asked(peer_, MORE_IN, added=2)
-    (request,) = requests(peer_.take())
+    (first,) = requests(peer_.take())
     sent = peer_.give(requesting(request_of(MORE_OUT, 100, count=2)))
-    assert results(sent) == [Result.PERFORMED]
+    assert (results(sent), requests(sent)) == ([Result.PERFORMED], [])
+    assert answers == [Result.PERFORMED]
     assert peer_.association.inbound_streams == 12
-    assert answers == []
-    assert requests(sent) == [request]  # it is asked at once what has become of ours
-    peer_.give(answering(request.number, result))
-    assert answers == [result]
-    again = request_of(MORE_OUT, 101, count=2)
-    assert results(peer_.give(requesting(again))) == [Result.DENIED]
+    later = asked(peer_, OUT, 1)
+    (second,) = requests(peer_.take())
+    assert requests(peer_.give(answering(second.number, Result.BAD_NUMBER))) == [first]
+    assert results(peer_.give(requesting(request_of(MORE_OUT, 101, count=2)))) == [Result.DENIED]
+    assert later == []
+    assert requests(peer_.advance(1.0)) == [second]
+    peer_.give(answering(second.number, Result.PERFORMED))
+    assert later == [Result.PERFORMED]
+    last = asked(peer_, OUT, 2)
+    (third,) = requests(peer_.take())
+    peer_.give(answering(third.number, Result.BAD_NUMBER))
+    assert last == [Result.BAD_NUMBER]
+
+
+def test_a_peer_for_which_all_numbers_are_bad_is_not_asked_for_ever() -> None:
+    peer_ = peer(0, heartbeats=False)
+    asked(peer_, MORE_IN, added=2)
+    peer_.take()
+    peer_.give(requesting(request_of(MORE_OUT, 100, count=2)))
+    answers = asked(peer_, OUT, 1)
+    peer_.take()
+    for _ in range(6):
+        assert answers == []
+        peer_.give(answering(peer_.their_tsn + 1, Result.BAD_NUMBER))
+        peer_.advance(60.0)
+    peer_.give(answering(peer_.their_tsn + 1, Result.BAD_NUMBER))
+    assert answers == [Result.BAD_NUMBER]
 
 
 def test_both_ends_add_the_same_streams_at_once() -> None:
@@ -640,8 +661,7 @@ def test_both_ends_add_the_same_streams_at_once() -> None:
     both.drop = lambda sent: both.now < 0.5 and sent.route.local == A
     mine, theirs = ask(both, MORE_IN, added=2), ask(both, MORE_OUT, added=2, of_b=True)
     both.run(10.0)
-    assert mine[0] in (Result.PERFORMED, Result.DENIED)
-    assert theirs == [Result.PERFORMED]
+    assert mine == theirs == [Result.PERFORMED]
     later = ask(both, OUT, 1)
     both.run(10.0)
     assert later == [Result.PERFORMED]

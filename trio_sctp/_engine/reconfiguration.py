@@ -55,6 +55,8 @@ _FARTHER: Final = 2**31
 """How far the peer's TSNs are moved on by a reset of the association (5.2.4, G1)."""
 _LIFE: Final = 30.0
 """Seconds that a packet may live; after two resets of an association its TSNs might fit again."""
+_MOST_TRIES: Final = 6
+"""How often a request is made again that a peer refuses for what passes: within a minute or so."""
 _SUCCESS: Final = (_Result.PERFORMED, _Result.NOTHING_TO_DO)
 _ASKED_BACK: Final = (_Kind.RESET_INCOMING, _Kind.ADD_INCOMING)
 """What the other end does by a request of its own."""
@@ -75,10 +77,8 @@ class _Request:
       answered: Is called with the result.
       number: Its own, once it is on its way.
       held: Whether streams are held for it.
-      left: The streams that the peer has yet to reset, or none if it has added streams, once it
-        has begun; else None.
-      pause: Seconds until it is made again, since the peer was busy with one of its own; 0 if it
-        was not.
+      left: The streams that the peer has yet to reset, once it has reset others; else None.
+      tries: How often it was refused for what passes, and was made again.
       earliest: When it may be made.
     """
 
@@ -91,8 +91,8 @@ class _Request:
         "kind",
         "left",
         "number",
-        "pause",
         "streams",
+        "tries",
     )
 
     def __init__(
@@ -111,7 +111,7 @@ class _Request:
         self.number: int = -1
         self.held: bool = False
         self.left: set[int] | None = None
-        self.pause: float = 0.0
+        self.tries: int = 0
         self.earliest: float = -inf
 
 
@@ -150,6 +150,8 @@ class Reconfiguration:
         "_sent",
         "_taken",
         "_timers",
+        "_unsure",
+        "_unsure_chunk",
         "_wait",
         "inbound_streams",
         "outbound_streams",
@@ -194,6 +196,8 @@ class Reconfiguration:
         self._patient: bool = False  # the peer has answered, and is at it
         self._asked_early: bool = False  # since then, without waiting for the timer
         self._awaited: _Request | None = None  # what the peer has agreed to do, and has yet to
+        self._unsure: int = -1  # number of the last one, if the peer may not have got it
+        self._unsure_chunk: bytes = b""
         self._not_before: float = -inf  # when the association may be reset next
         # The peer's.
         self._expected: int = first_tsns[1] & MASK  # the number of the next one
@@ -382,6 +386,9 @@ class Reconfiguration:
             return True
         if result not in (0, 1, 2, 3, 4, 5):
             result = _Result.FAILED
+        if result == _Result.BAD_NUMBER and self._give_earlier(request, now):
+            return True
+        self._unsure = -1
         next_tsns = response.next_tsns
         if request.kind == _Kind.RESET_ASSOCIATION and result == _Result.PERFORMED:
             if next_tsns is None:
@@ -399,16 +406,35 @@ class Reconfiguration:
             self._finish(request, result, next_tsns or (0, 0))
         return True
 
+    def _give_earlier(self, request: _Request, now: float) -> bool:
+        """Send the request before this one, whose number is bad since the peer has not got that.
+
+        This one follows when its timer expires.  Returns whether that may be so.
+        """
+        path = self._path
+        unsure = self._unsure >= 0 and request.number == (self._unsure + 1) & MASK
+        if not unsure or path is None or request.tries >= _MOST_TRIES:
+            return False
+        self._wait = self._pause(request)
+        self._patient = True
+        self._bundler.control.append((path, self._unsure_chunk))
+        self._timers[RECONFIG] = now + self._wait
+        return True
+
+    def _pause(self, request: _Request) -> float:
+        """Return how many seconds pass until a request is made again: twice as many each time."""
+        request.tries += 1
+        return min(self._paths.for_data().rto * (1 << request.tries - 1), self._parameters.rto_max)
+
     def _ask_later(self, request: _Request, now: float) -> bool:
         """Make a request again for which the peer was busy with one of its own; return whether.
 
         That of the peer comes first, or has been lost and is on its way again.
         """
         if not self._owes_a_request():
-            pause = max(2 * request.pause, self._paths.for_data().rto)
-            if pause > self._parameters.rto_max:
+            if request.tries >= _MOST_TRIES:
                 return False
-            request.pause, request.earliest = pause, now + pause
+            request.earliest = now + self._pause(request)
         request.number = -1
         request.left = None
         self._queue.append(request)
@@ -433,7 +459,7 @@ class Reconfiguration:
             if own is None or own.number < 0 or own.kind != kind:
                 continue
             if kind == _Kind.ADD_INCOMING:
-                fits = own.count == request.count and own.left is None
+                fits = own.count == request.count
             else:
                 fits = own.number == request.answers and _covers(own.streams, request.streams)
             if fits:
@@ -495,11 +521,6 @@ class Reconfiguration:
                 responses.append(respond)
         if responses and not self._answer_with_request(responses):
             self._answer(responses, path)
-        own = self._request
-        if own is not None and own.kind == _Kind.ADD_INCOMING and own.left is not None:
-            # The peer has added streams, of itself or because of our request: it cannot be told
-            # which.  So it is asked again, to which it has to say what has become of the request.
-            self._send_chunk(self._paths.for_data(), now)
         return answered
 
     def _answer_with_request(self, responses: list[wire.ReconfigResponse]) -> bool:
@@ -634,7 +655,11 @@ class Reconfiguration:
         self._inbound.add_streams(request.count)
         self._report_streams(_Flags(0))
         if own is not None:
-            own.left = set()
+            if own is self._request:
+                # Perhaps the peer has done so of itself, and has yet to get our request.
+                self._unsure, self._unsure_chunk = own.number, self._chunk
+                self._is_over(own)
+                self._await(own)
             self._fulfilled(own)
         return _Result.PERFORMED
 
