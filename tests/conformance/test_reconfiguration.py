@@ -342,6 +342,7 @@ async def test_streams_that_the_peer_has_added_are_there_before_anybody_reads_of
     async with granting(stack) as pair:
         there = pair.peer.outbound_streams
         await pair.association.add_streams(incoming=3)
+        await pair.association.reset_streams(outgoing=[0])  # so that the peer has our answer
         pair.peer.set_option(StreamPriority(there, 1))
         await pair.peer.send(b"new", stream=there + 2)
         with pytest.raises(ValueError, match=f"association {pair.peer.id} has {there + 3}, from 0"):

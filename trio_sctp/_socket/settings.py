@@ -234,13 +234,13 @@ class Settings:
         self, kind: type[Option], tcb: Tcb | None, stream: int, name: str = "stream"
     ) -> None:
         """Refuse what is no outbound stream; the peer may have added it a moment ago."""
-        if kind not in OF_STREAMS:
-            raise ValueError(f"{kind.__name__} takes no stream=")
         streams = 0 if tcb is None else tcb.outbound_streams
         if tcb is not None and type(stream) is int and 0 < streams <= stream:
             self._socket.learn_streams(tcb)
             streams = tcb.outbound_streams
         check_integer(name, stream, 0, (streams or ANY_STREAM) - 1)
+        if kind not in OF_STREAMS:
+            raise ValueError(f"{kind.__name__} takes no stream=")
 
     def _check_priority(self, option: StreamPriority, tcb: Tcb | None) -> None:
         """Refuse what no stream of an association can have."""
