@@ -941,6 +941,8 @@ class Outbound:
                 path.flight += chunk.size
                 self.flight += chunk.size
                 path.earliest = min(path.earliest, tsn)
+                if tsn > path.newest:  # it was sent first on another path, and is forgotten there
+                    heapq.heappush(path.moved, tsn)
         return reneged
 
     def _find_lost(self, report: int) -> set[Path]:
