@@ -25,7 +25,7 @@ from trio_sctp._values import (
     RemoteError,
 )
 
-from ..support.engines import B2, FULL, Sent, ends, info, payloads
+from ..support.engines import B2, FULL, MTU, A, B, Sent, ends, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
 
@@ -483,6 +483,16 @@ def test_probes_of_the_path_mtu_have_their_size() -> None:
     assert {sent.size for sent in probes} == {peer.association.paths["10.0.0.2"].search.size}  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("size", range(1180, 1260, 8))
+def test_an_abort_with_a_long_reason_fits_or_may_be_fragmented(size: int) -> None:
+    peer = AuthPeer(offer(chunks=[ABORT]))
+    peer.accept_it()
+    peer.engine.abort(peer.association.id, bytes(size), peer.now)
+    (sent,) = peer.take()
+    assert peer.is_right(sent)
+    assert sent.fragment is (sent.size > MTU)
+
+
 # -- COOKIE ECHO (6.3) ---
 
 
@@ -558,6 +568,19 @@ def test_a_restart_begins_with_new_keys() -> None:
     assert payloads(peer.events()) == [b"before", b"after"]
 
 
+@pytest.mark.parametrize("begins", [False, True])
+def test_that_a_peer_does_not_authenticate_is_told_after_a_restart_too(begins: bool) -> None:
+    peer = AuthPeer(auth_chunks=(DATA,))
+    if begins:
+        peer.be_connected()
+    else:
+        peer.accept_it()
+    assert key_changes(peer) == []
+    peer.tag, peer.tsn, peer.offered = 0x55, 500, []
+    peer.accept_it()
+    assert key_changes(peer) == [(0, 0, AuthenticationState.NO_AUTH)]
+
+
 def test_a_restart_without_the_old_key_is_refused_where_cookies_are_authenticated() -> None:
     peer = AuthPeer(auth_chunks=(COOKIE_ECHO,))
     peer.parameters = peer.offered
@@ -594,6 +617,19 @@ def test_both_sides_begin_at_once() -> None:
     pair.run(1.0)
     assert payloads(pair.events[pair.b]) == [b"there"]
     assert payloads(pair.events[pair.a]) == [b"back"]
+
+
+def test_both_sides_begin_at_once_with_a_key_of_their_associations() -> None:
+    """The COOKIE ECHO arrives where the INIT ACK was lost."""
+    pair = Pair(connect=False, both={"auth_chunks": (DATA, COOKIE_ECHO)})
+    pair.drop = lambda sent: sent.has(wire.InitAck) and sent.route.local == B
+    pair.id = pair.a.connect(pair.routes, 2000, pair.now)
+    pair.b.connect([pair.routes[0]._replace(local=B, remote=A)], 1000, pair.now)
+    for engine in pair.a, pair.b:
+        for association in engine.associations.values():
+            association.parameters.shared_keys = EMPTY_KEY.set(1, b"secret").activate(1)
+    pair.run(0.5)
+    assert pair.up
 
 
 def test_an_auth_chunk_alone_from_nowhere_is_not_answered() -> None:

@@ -84,7 +84,8 @@ from .timers import AUTOCLOSE, PROBE, T1, T2, T4, T5, stopped
 from .tsn import MASK, unwrap
 from .wire import AsconfParameter, Cause, ChunkType, Data, ParameterType, Tlv
 
-_BURSTS = 4
+_BURSTS: Final = 4
+_BURST: Final = 4  # packets, where there is no bound
 # To look one up in its enum costs 80 ns.
 _ADD: Final = AsconfParameter.ADD_ADDRESS
 _DELETE: Final = AsconfParameter.DELETE_ADDRESS
@@ -579,7 +580,7 @@ class EngineAssociation:
             self._outlet.report(
                 AdaptationIndication(association_id=self.id, adaptation_ind=self.adaptation)
             )
-        if self.authentication is None and event is AssociationState.COMM_UP:
+        if self.authentication is None:
             self._report_key(0, AuthenticationState.NO_AUTH)
         self._report_failures()
         for path in self.paths.values():
@@ -1608,7 +1609,7 @@ class EngineAssociation:
 
     def _send_abort(self, *causes: Tlv) -> None:
         if self.their_tag and self.paths:
-            packet = PacketBuilder(self.paths.for_data())
+            packet = PacketBuilder(self.paths.for_data(), self.bundler.auth_size)
             chunk = wire.abort_chunk(causes)
             if len(chunk) > packet.room:
                 packet.enlarge(len(chunk))
@@ -1789,7 +1790,7 @@ class EngineAssociation:
         if path is None or path.flight >= path.cwnd:
             return False
         queued = self.outbound.buffered - self.outbound.flight
-        return queued >= _BURSTS * self.parameters.max_burst * path.mtu
+        return queued >= _BURSTS * (self.parameters.max_burst or _BURST) * path.mtu
 
     def flush(self, now: float) -> None:
         """Put all that may leave now into packets: control first, then retransmissions, then new

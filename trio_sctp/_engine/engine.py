@@ -830,7 +830,9 @@ class Engine:
         if cookie.auth_offers is None:
             return None
         ours, theirs = cookie.auth_offers
-        return Authentication(ours, theirs, self.parameters)
+        # One that is being set up by both ends may have keys of its own already.
+        parameters = self.parameters if association is None else association.parameters
+        return Authentication(ours, theirs, parameters)
 
     def _set_up(self, cookie: Cookie, route: Route, now: float) -> EngineAssociation | None:
         """Make the association of a cookie, unless there is no room for it."""
