@@ -754,7 +754,8 @@ class AutoAsconf(Option):
     (SCTP_AUTO_ASCONF).
 
     Linux has it for sockets that are bound to all addresses, and refuses it for others
-    (``ValueError``).  It needs `AsconfSupported`.
+    (``ValueError``).  It needs `AsconfSupported`.  The userland stack does not watch the machine's
+    addresses: there `Endpoint.add_address` and `Endpoint.remove_address` tell the peers.
 
     Source: RFC 6458 section 8.1.23; RFC 5061.
     """
@@ -1183,7 +1184,7 @@ class HmacAlgorithms(Option):
 
     Attributes:
       algorithms: `HmacAlgorithm` members, the most preferred first, each once.  SHA_1 has to be
-        among them.
+        among them.  SHA_256 and SHA_1 unless set; on Linux SHA_1 alone.
 
     Source: RFC 6458 section 8.1.17, RFC 4895 section 3.3.
     """

@@ -92,7 +92,7 @@ def test_only_packets_with_new_data_may_be_marked() -> None:
 
 def test_the_program_chooses_the_other_bits() -> None:
     pair = Pair(both={"ecn": True})
-    pair.a.tos = 0xB8 | 1
+    pair.association.parameters.tos = 0xB8 | 1
     send(pair, 1)
     pair.run(1.0)
     assert {sent.tos for sent in pair.data()} == {0xB8 | ECT_0}

@@ -206,7 +206,7 @@ class EngineAssociation:
         self.acks: Acknowledgements = Acknowledgements(parameters, self.timers)
         self.recovery: Recovery = Recovery(id, parameters, self.paths, self.outbound, self.timers)
         self.bundler: Bundler = Bundler(
-            outlet, peer_port, self.paths, self.outbound, self.acks, self.recovery
+            outlet, parameters, peer_port, self.paths, self.outbound, self.acks, self.recovery
         )
         self.heartbeats: Heartbeats = Heartbeats(outlet, self.paths, self.bundler, self.timers)
         self.life: Life = Life(self.timers)

@@ -106,15 +106,6 @@ class Engine:
         """Change the SCTP port, as an engine does that answers for ports that nobody has."""
         self.port = self._outlet.port = port
 
-    @property
-    def tos(self) -> int:
-        """The type of service of packets that leave."""
-        return self._outlet.tos
-
-    @tos.setter
-    def tos(self, tos: int) -> None:
-        self._outlet.tos = tos
-
     # -- for programs ---
 
     def connect(
@@ -911,7 +902,7 @@ class Engine:
                 return
             self._replies += 1
         data = wire.seal(self._outlet.port, port, reply.tag, [reply.chunk])
-        self._outlet.transmit(data, reply.route, fragment=reply.fragment)
+        self._outlet.transmit(data, reply.route, self.parameters.tos, fragment=reply.fragment)
 
     # -- associations: their beginning and their end ---
 
