@@ -41,7 +41,7 @@ from .._values import (
     ShutdownReceived,
 )
 from . import wire
-from .account import EVENT_COST
+from .account import ASSOCIATION_COST, EVENT_COST, PATH_COST
 from .acknowledging import Acknowledgements
 from .address_changes import (
     MOST_EVENTS,
@@ -108,6 +108,7 @@ class EngineAssociation:
 
     Attributes:
       authentication: What AUTH chunks are looked at with; None if the peer knows none.
+      cost: Bytes that it takes while nothing has arrived on it.
       guarded: Whether the peer has to authenticate user data or SACKs.
       ended: Whether it is over.  The engine then forgets it.
       extensions: Those that are in use, a sum of `Extension`.
@@ -135,6 +136,7 @@ class EngineAssociation:
         "authentication",
         "bundler",
         "changes",
+        "cost",
         "dry_wanted",
         "ended",
         "error_count",
@@ -188,6 +190,7 @@ class EngineAssociation:
         self.inbound_streams: int = 0
         self.error_count: int = 0
         self.extensions: int = 0
+        self.cost: int = ASSOCIATION_COST
         self.changes: AddressChanges | None = None
         self.authentication: Authentication | None = None
         self.guarded: bool = False
@@ -336,11 +339,17 @@ class EngineAssociation:
     def add_path(self, route: Route, *, confirmed: bool) -> Path:
         """Add one more address of the peer."""
         self._outlet.address_book.register(route.remote, self, confirmed=confirmed)
-        return self.paths.add(route, confirmed=confirmed)
+        path = self.paths.add(route, confirmed=confirmed)
+        self._count_paths()
+        return path
 
     def _remove_path(self, path: Path) -> None:
         self.paths.remove(path)
+        self._count_paths()
         self.stranded = not any(other.confirmed for other in self.paths.values())
+
+    def _count_paths(self) -> None:
+        self.cost = ASSOCIATION_COST + PATH_COST * (len(self.paths) - 1)
 
     def start(self, now: float) -> None:
         """Send the INIT."""
@@ -464,8 +473,9 @@ class EngineAssociation:
         self.changes = AddressChanges(our_tsn, their_tsn)
         if self.authentication is not None:
             # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
-            if not self.authentication.wanted >= _ASCONF_TYPES:
-                self.authentication.wanted |= _ASCONF_TYPES
+            wanted = self.authentication.wanted
+            if not _ASCONF_TYPES.issubset(wanted):
+                self.authentication.wanted = bytes(sorted(_ASCONF_TYPES.union(wanted)))
             self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
@@ -1660,6 +1670,7 @@ class EngineAssociation:
         self.bundler.control.clear()
         route = Route(cookie.local, cookie.remote, cookie.udp_local, cookie.udp_remote)
         self.paths.begin_anew(route)
+        self._count_paths()
         self.stranded = False
         self.heartbeats.begin_anew()
         self.told = []

@@ -26,7 +26,7 @@ _SMALLEST_FORWARD_TSN: Final = 32
 _OF_ONE_PATH: Final = frozenset({ChunkType.HEARTBEAT, ChunkType.HEARTBEAT_ACK})
 _TO_UNCONFIRMED: Final = _OF_ONE_PATH | {ChunkType.ASCONF_ACK}
 _SMALLEST_DATA: Final = wire.DATA_OVERHEAD + 4
-_IN_PROBE: Final = (ChunkType.HEARTBEAT, ChunkType.PAD)
+_IN_PROBE: Final = frozenset({ChunkType.HEARTBEAT, ChunkType.PAD})
 
 
 class PacketBuilder:
@@ -157,7 +157,7 @@ class Bundler:
         nonce = self._outlet.randomness(8)
         packet = PacketBuilder(path)
         authentication = self.authentication
-        if authentication is not None and not authentication.wanted.isdisjoint(_IN_PROBE):
+        if authentication is not None and not _IN_PROBE.isdisjoint(authentication.wanted):
             packet.room -= authentication.size
         packet.add(wire.heartbeat_chunk(heartbeat_info(path.address, nonce, now)))
         packet.add(wire.pad_chunk(packet.room + search.size - path.mtu))

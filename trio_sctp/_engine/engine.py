@@ -23,7 +23,7 @@ from typing import Final
 from .._options import Status, StatusState
 from .._values import Arrival, ReconfigurationRequest, SenderDry, SendInfo
 from . import wire
-from .account import ASSOCIATION_COST, LEFT_COST, PRECISION, Account
+from .account import LEFT_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
 from .arrivals import Unread
 from .association import EngineAssociation
@@ -944,7 +944,7 @@ class Engine:
             if inbound is None or share is None or inbound.has_gaps:
                 self._count(association)
                 return
-            held = ASSOCIATION_COST + unread.messages + unread.events + inbound.held
+            held = association.cost + unread.messages + unread.events + inbound.held
             if not -PRECISION < held + inbound.streams_cost - share.held < PRECISION:
                 self._count(association)
         elif association.id in self.associations:
@@ -953,7 +953,7 @@ class Engine:
     def _count(self, association: EngineAssociation) -> None:
         """Note how much is held for an association, if that has changed."""
         unread, inbound = association.unread, association.inbound
-        held = ASSOCIATION_COST + unread.messages + unread.events
+        held = association.cost + unread.messages + unread.events
         if inbound is not None:
             held += inbound.memory
         share = unread.share

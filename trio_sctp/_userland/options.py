@@ -666,16 +666,16 @@ def _read_local_auth_chunks(target: Target) -> LocalAuthChunks:
     association = target.association
     authentication = None if association is None else association.authentication
     if authentication is not None:
-        return LocalAuthChunks(tuple(sorted(authentication.required)))
+        return LocalAuthChunks(tuple(authentication.required))
     # As for peers of which nothing is known yet.
     p = target.parameters
     offer = auth_offer(p, offered(p), bytes)
-    return LocalAuthChunks(() if offer is None else tuple(sorted(offer.listed)))
+    return LocalAuthChunks(() if offer is None else tuple(offer.listed))
 
 
 def _read_peer_auth_chunks(target: Target) -> PeerAuthChunks:
     authentication = _association_with_keys(target).authentication
-    return PeerAuthChunks(() if authentication is None else tuple(sorted(authentication.wanted)))
+    return PeerAuthChunks(() if authentication is None else tuple(authentication.wanted))
 
 
 def _association_with_keys(target: Target) -> EngineAssociation:
