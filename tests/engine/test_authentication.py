@@ -645,6 +645,31 @@ def test_an_auth_chunk_alone_from_nowhere_is_not_answered() -> None:
     assert peer.give(one, peer.init(), tag=0) == []
 
 
+def test_an_address_is_won_from_another_association_by_an_authenticated_answer_only() -> None:
+    """A peer lists an address that another has: its answer to a HEARTBEAT there decides."""
+    first = AuthPeer(auth_chunks=(HEARTBEAT + 1,))
+    first.accept_it()
+    second = AuthPeer()
+    second.engine, second.tag = first.engine, 0x77
+    second.route = first.route_from(B2)
+    second.offered = offer(random=bytes(32))
+    second.parameters = [wire.address_parameter(B), *second.offered]
+    ack = second.begin()
+    second.learn(ack)
+    second.theirs = ack.parameters
+    second.give(second.cookie_echo())
+    assert len(first.engine.associations) == 2
+    asked = [s for s in second.advance(3.0) if s.has(wire.Heartbeat) and s.tag == second.tag]
+    nonce = next(s.get(wire.Heartbeat).info for s in reversed(asked) if s.route.remote == B)
+    answer = wire.heartbeat_chunk(nonce, ack=True)
+    second.route = first.route
+    second.give(answer)
+    assert len(first.engine.associations) == 2
+    second.give_authenticated(answer)
+    (left,) = first.engine.associations.values()
+    assert left.their_tag == second.tag
+
+
 # -- shared keys (6.1; RFC 6458 sections 8.3.3 to 8.3.5) ---
 
 

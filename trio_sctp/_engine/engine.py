@@ -676,9 +676,10 @@ class Engine:
             self.receive_packet(data, route, now)
             return
         packet = wire.parse_packet_untrusted(data)
-        if not isinstance(packet, wire.Malformed) and association.heartbeats.is_answered_from(
-            route.remote, packet
-        ):
+        if isinstance(packet, wire.Malformed):
+            return
+        packet.chunks = association.admit(packet.chunks, wire.chunk_types_untrusted(data), route)
+        if association.heartbeats.is_answered_from(route.remote, packet):
             owner.end_without_peer()
             self._settle(owner)
             association.gain(route, now, confirmed=True)
