@@ -1229,7 +1229,8 @@ class AuthKey(Option):
 
     Attributes:
       id: The key's identifier, which AUTH chunks name, 0 to 65535.  Key 0 exists from the
-        beginning, with an empty secret.
+        beginning, with an empty secret: while it has that, whoever has seen the handshake can
+        authenticate chunks.
       secret: 0 to 65535 bytes.
 
     Source: RFC 6458 section 8.3.3, RFC 4895 section 6.1.

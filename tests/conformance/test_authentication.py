@@ -105,6 +105,17 @@ async def test_messages_with_another_secret_do_not_arrive(stack: StackUnderTest)
         assert (await server.receive()).data == b"right"
 
 
+async def test_without_the_secret_that_key_0_was_given_nothing_arrives(
+    stack: StackUnderTest,
+) -> None:
+    options = [AuthChunks([DATA]), AuthKey(0, SECRET)]
+    async with stack.channels(server_options=options) as (client, server):
+        await client.send(b"with an empty secret")
+        client.set_option(AuthKey(0, SECRET))
+        await client.send(b"with the secret", unordered=True)
+        assert (await server.receive()).data == b"with the secret"
+
+
 async def test_keys_change_while_messages_go_back_and_forth(stack: StackUnderTest) -> None:
     options = [AuthChunks([DATA]), EVENTS]
     async with (

@@ -568,9 +568,12 @@ class EngineAssociation:
         for address in cookie.addresses:
             self._add_listed(address, first, now)
 
-    def acknowledge_cookie(self, route: Route, now: float) -> None:
-        """Answer a COOKIE ECHO where it came from, if that is one of the peer's addresses."""
-        self._other_control += 1
+    def acknowledge_cookie(self, route: Route, now: float, *, authenticated: bool) -> None:
+        """Answer a COOKIE ECHO where it came from, if that is one of the peer's addresses.
+
+        It stands behind an AUTH chunk if it is authenticated.
+        """
+        self._other_control += 2 if authenticated else 1
         path = self.paths.get(route.remote)
         chunk = wire.chunk(ChunkType.COOKIE_ACK)
         if path is not None and not path.confirmed:
@@ -638,6 +641,7 @@ class EngineAssociation:
             return list(chunks)
         key = authentication.peer_key
         admitted = authentication.admit(chunks, kinds)
+        self._other_control += authentication.authenticated
         if authentication.unsupported >= 0 and self.their_tag:
             value = authentication.unsupported.to_bytes(2, "big")
             error = wire.error_chunk([Tlv(Cause.UNSUPPORTED_HMAC, value)])

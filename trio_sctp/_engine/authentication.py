@@ -134,6 +134,7 @@ class Authentication:
     """Authentication in one association, or in one that a cookie may set up.
 
     Attributes:
+      authenticated: Whether the packet at hand has an AUTH chunk, which is right.
       required: The chunk types that we take only if they are authenticated.
       wanted: Those that the peer takes only if they are.
       size: Bytes of an AUTH chunk of ours.
@@ -147,6 +148,7 @@ class Authentication:
         "_hmac",
         "_parameters",
         "_vectors",
+        "authenticated",
         "peer_key",
         "required",
         "size",
@@ -155,6 +157,7 @@ class Authentication:
     )
 
     def __init__(self, ours: AuthOffer, theirs: AuthOffer, parameters: Parameters) -> None:
+        self.authenticated: bool = False
         self.required: bytes = ours.listed
         self.wanted: bytes = theirs.listed
         self.peer_key: int = 0
@@ -216,14 +219,14 @@ class Authentication:
         """
         self.unsupported = -1
         admitted: list[wire.Chunk] = []
-        authenticated = False
+        self.authenticated = authenticated = False
         required = self.required
         for chunk, kind in zip(chunks, kinds, strict=False):
             if isinstance(chunk, wire.Auth):
                 # A packet has one.
                 if authenticated or not self._is_right(chunk):
                     break
-                authenticated = True
+                self.authenticated = authenticated = True
             elif authenticated or not (
                 kind in required
                 # What makes no sense ends the association, as an ABORT does.

@@ -802,7 +802,7 @@ class Engine:
             verdict, association = Verdict.NEW, self._set_up(cookie, route, now)
         if association is None or not self._act_on(verdict, cookie, association, route, now):
             return
-        association.acknowledge_cookie(route, now)
+        association.acknowledge_cookie(route, now, authenticated=authenticated)
         rest = chunks[1:]
         if not authenticated:
             rest = association.admit(rest, kinds[1:], route)
