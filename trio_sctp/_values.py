@@ -279,7 +279,7 @@ class AuthenticationState(NamedInt):
     NEW_KEY = 0
     """The peer has begun to use another shared key."""
     FREE_KEY = 1
-    """We send no longer with a shared key, which can be deleted now."""
+    """We send no longer with a shared key; the peer may still do so."""
     NO_AUTH = 2
     """The peer does not authenticate, and does not ask for it."""
 
