@@ -632,6 +632,21 @@ def test_both_sides_begin_at_once_with_a_key_of_their_associations() -> None:
     assert pair.up
 
 
+@pytest.mark.parametrize("authentication", [True, False])
+def test_both_sides_begin_at_once_and_one_association_is_an_exception(authentication: bool) -> None:
+    """What it offers counts, and not what its endpoint offers to others."""
+    pair = Pair(connect=False, here={"authentication": not authentication})
+    own = pair.a.parameters.copy()
+    own.authentication = authentication
+    pair.drop = lambda sent: sent.has(wire.InitAck) and sent.route.local == B and sent.time < 0.5
+    pair.id = pair.a.connect(pair.routes, 2000, pair.now, own)
+    pair.b.connect([pair.routes[0]._replace(local=B, remote=A)], 1000, pair.now)
+    pair.run(3.0)
+    assert pair.up
+    for association in pair.association, pair.other:
+        assert (association.authentication is not None) is authentication
+
+
 def test_an_auth_chunk_alone_from_nowhere_is_not_answered() -> None:
     peer = AuthPeer()
     peer.their_tag = 77

@@ -734,6 +734,8 @@ class Engine:
             return  # there is no tag to answer with (section 3.3.2), or no end
         offer = Offer(init, self.parameters)
         association = self._handshake.association_of(offer, route, port)
+        if association is not None and association.half_open:
+            offer = Offer(init, association.parameters)  # which may be its own
         reply: Reply | None
         if not offer.valid:
             reply = refusal(offer.tag, route, Tlv(Cause.INVALID_PARAMETER, b""))
