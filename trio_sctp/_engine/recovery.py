@@ -69,9 +69,6 @@ class Recovery:
             if path.fast_recovery and cumulative >= path.exit_point:
                 path.fast_recovery = False
         highest = outbound.next_tsn - 1
-        first = outbound.peek_marked() if lost else None
-        # What was under way when a router's mark slowed us down does so once (RFC 3168, 6.1.2).
-        slowed = first is not None and first.tsn <= outbound.slowed_at
         for path in lost:
             if not path.fast_recovery:
                 # Section 7.2.4, 3: what is lost later waits for cwnd.
@@ -82,7 +79,7 @@ class Recovery:
                         whose(self._id, path.peer),
                         transport(path.peer),
                     )
-            path.lost(highest, slowed=slowed)
+            path.lost(highest, slowed=self._has_slowed_down())
         if outbound.probe is None or not self._probe_is_out(sack.rwnd):
             self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
             if before and not news:
@@ -143,6 +140,11 @@ class Recovery:
             path = self._paths.for_data() if chunk is None else chunk.path
             path.congested()
         return True
+
+    def _has_slowed_down(self) -> bool:
+        """Whether what is lost was under way when a mark slowed us down: once is enough (6.1.2)."""
+        first = self._outbound.peek_marked()
+        return first is not None and first.tsn <= self._outbound.slowed_at
 
     # -- T3-rtx (6.3.3) ---
 
