@@ -5,23 +5,23 @@
     tags           our verification tags: whose each is, and which are used up
     association    one association: its states, and what each chunk means to it; restart, shutdown
     initiation     the active half of its handshake: INIT, COOKIE ECHO, and how often
+    address_changes  addresses of both ends that are added and deleted, once the other end agrees
     heartbeats     what is sent to see whether its addresses work, and whether the peer is there
     reconfiguration  streams that begin again, or are added: requests of both ends
     bundling       what leaves when, and in which packet
     recovery       what follows from a SACK, or from none: windows, T3-rtx, probes of a shut window
     acknowledging  when a SACK of ours leaves, and what it says
     states         its states, and which may follow which
-    address_changes  which addresses either end adds or deletes, by ASCONF
+    asconf         which changes of addresses either end asks for, and how they are answered
     outlet         what an endpoint's associations share: the way to the network and to the program
     addresses      our addresses, and which association a peer's address belongs to
-    offer          the parameters of an INIT or INIT ACK, read once
+    offer          the parameters of an INIT or INIT ACK: the peer's, read once, and ours
     cookie         the state cookie: sealed, and opened
     extensions     what goes beyond RFC 9260, and is used if both ends offer it
     authentication  which chunks need an AUTH chunk before them, and whether it is right
     interleaved    receiving where messages are interleaved: order and reassembly
     inbound        receiving: order, reassembly, window
     arrivals       messages and events that have arrived for programs, until they take them
-    account        the memory that peers make a stack hold, and who gives way when it is full
     intervals      which TSNs have arrived although others before them have not
     parts          user data as it is kept: the bytes of DATA chunks
     outbound       sending: fragments, TSNs, what a SACK of the peer acknowledges
@@ -32,6 +32,7 @@
     path_mtu       how large its packets may be
     timers         the timers of an association
     deadlines      whose timers expire next
+    account        the memory that peers make a stack hold, and who gives way when it is full
     parameters     protocol parameters (section 16) and limits; those of an INIT are in offer
     keys           shared keys, which are secrets, and which of them is used
     wire           packets and chunks as bytes and as values

@@ -272,10 +272,10 @@ class Engine:
         self.addresses.remove(address)
         self._address_book.changed_at = now
         for association in list(self.associations.values()):
-            if association.id in self.shared:
+            if association.id in self.shared and association.changes is not None:
                 association.remove_local(address, now)
                 self._settle(association)
-            elif address in association.local_addresses():
+            elif address in association.paths.local_addresses():
                 self._address_book.keep(address, association)
         if address not in self._address_book.kept:
             self._address_book.freed.append(address)
@@ -947,7 +947,7 @@ class Engine:
             if inbound is None or share is None or inbound.has_gaps:
                 self._count(association)
                 return
-            held = association.cost + unread.messages + unread.events + inbound.held
+            held = association.paths.cost + unread.messages + unread.events + inbound.held
             if not -PRECISION < held + inbound.streams_cost - share.held < PRECISION:
                 self._count(association)
         elif association.id in self.associations:
@@ -956,7 +956,7 @@ class Engine:
     def _count(self, association: EngineAssociation) -> None:
         """Note how much is held for an association, if that has changed."""
         unread, inbound = association.unread, association.inbound
-        held = association.cost + unread.messages + unread.events
+        held = association.paths.cost + unread.messages + unread.events
         if inbound is not None:
             held += inbound.memory
         share = unread.share

@@ -14,6 +14,7 @@ from math import inf
 from typing import Final
 
 from .._values import PeerAddressState
+from .account import ASSOCIATION_COST, PATH_COST
 from .parameters import Parameters
 from .path import Path, Route
 
@@ -25,20 +26,24 @@ class Paths(dict[str, Path]):
     """The paths of an association by the peer's address, in the order in which they were added.
 
     Attributes:
+      cost: Bytes that the association takes while nothing has arrived on it.
       parameters: Those of the association.
       peer_port: The peer's SCTP port.
       primary: The path that new data takes while it works; None before the first was added.
       received: Bytes that the peer has sent.
       reflected: Bytes that were sent to unconfirmed addresses.
+      told: Our addresses that the peer was told of, if they are several.
     """
 
     def __init__(self, parameters: Parameters, peer_port: int) -> None:
         super().__init__()
+        self.cost: int = ASSOCIATION_COST
         self.parameters: Parameters = parameters
         self.peer_port: int = peer_port
         self.primary: Path | None = None
         self.received: int = 0
         self.reflected: int = 0
+        self.told: list[str] = []
         self._probed: str = ""  # the address that was probed last
         self._received_before = 0  # `received`, when an address was probed last
 
@@ -48,6 +53,7 @@ class Paths(dict[str, Path]):
         """Add an address of the peer."""
         path = Path(route, self.peer_port, self.parameters, confirmed=confirmed)
         self[route.remote] = path
+        self.cost = ASSOCIATION_COST + PATH_COST * (len(self) - 1)
         if self.primary is None:
             self.primary = path
         return path
@@ -59,6 +65,7 @@ class Paths(dict[str, Path]):
         the path is the primary one.
         """
         del self[path.address]
+        self.cost -= PATH_COST
         path.unreachable = True
         path.t3 = path.heartbeat_at = path.heartbeat_deadline = inf
         if path is self.primary:
@@ -74,10 +81,20 @@ class Paths(dict[str, Path]):
         before = self.get(route.remote)
         self.clear()
         self.primary = None
+        self.told = []
         self._probed = ""
         path = self.add(route, confirmed=True)
         if before is not None:
             path.set_as(before)
+
+    @property
+    def stranded(self) -> bool:
+        """Whether there is no confirmed address left."""
+        return not any(path.confirmed for path in self.values())
+
+    def local_addresses(self) -> list[str]:
+        """Return our addresses that the peer knows."""
+        return self.told or list(dict.fromkeys(path.route.local for path in self.values()))
 
     # -- which one to use (6.4, 8.2; RFC 7829 section 5) ---
 
