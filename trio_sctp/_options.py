@@ -1242,8 +1242,11 @@ class AuthKey(Option):
     secret: bytes
 
     def __post_init__(self) -> None:
+        # What is wrong is not repeated: it may be a secret all the same, also in the other's place.
+        if not isinstance(self.id, int):
+            kind = type(self.id).__name__
+            raise TypeError(f"AuthKey.id must be an integer from 0 to {_U16}, not {kind}")
         check_integer("AuthKey.id", self.id, 0, _U16)
-        # A wrong secret is not repeated: it may be one all the same.
         if type(self.secret) is not bytes:
             kind = type(self.secret).__name__
             raise TypeError(f"AuthKey.secret must be bytes, not {kind}")

@@ -310,6 +310,7 @@ async def test_a_peer_that_does_not_authenticate(stack: StackUnderTest) -> None:
             ValueError,
             "AuthKey.id must be between 0 and 65535",
         ),
+        (AuthKey, (b"hunter2", 1), TypeError, r"AuthKey\.id must be an integer .* not bytes"),
         (
             AuthKey,
             (
