@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
@@ -24,20 +25,23 @@ from trio_sctp import (
     ConnectFailed,
     EnableStreamReset,
     EventSubscription,
+    Interleaving,
     Message,
     ReconfigurationFlags,
     RtoInfo,
+    Scheduler,
     ShutdownReceived,
     StreamReset,
+    StreamScheduler,
     open_association,
     open_endpoint,
     open_listener,
 )
 from trio_sctp._engine import Engine, Parameters, wire
 from trio_sctp._engine.keys import EMPTY_KEY
-from trio_sctp._options import Scheduler
 
 from ..support.udp_carrier import HOST, Carrier, carried
+from ..support.udp_proxy import sometimes, udp_proxy
 
 PROGRAMS = "/usr/lib/usrsctp"
 CLIENT, ECHO = f"{PROGRAMS}/client", f"{PROGRAMS}/echo_server_upcall"
@@ -410,11 +414,12 @@ async def test_an_authenticated_cookie_echo() -> None:
 # -- interleaving (RFC 8260) ---------------------------------------------------------------------
 
 
-@pytest.mark.peer(ECHO)
-@pytest.mark.parametrize("unordered", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.05])
-async def test_interleaved_messages(unordered: bool, share: float) -> None:
-    """Long messages of several streams, in both directions at once, in spite of loss."""
+INTERLEAVER = (sys.executable, "-m", "tests.userland.usrsctp_interleaver")
+
+
+@asynccontextmanager
+async def interleaving(role: str) -> AsyncIterator[tuple[Carrier, int]]:
+    """An association with it, which either end has set up: our end, and its id."""
     parameters = Parameters(
         rto_initial=0.2,
         rto_min=0.1,
@@ -423,17 +428,27 @@ async def test_interleaved_messages(unordered: bool, share: float) -> None:
         interleaving=True,
         scheduler=Scheduler.ROUND_ROBIN,
     )
+    engine = Engine(SCTP_PORT, [HOST], parameters=parameters)
+    engine.listening = role == "we listen"
+    async with carried(engine, udp_port=0) as carrier:
+        its_peer = [carrier.udp_port] if engine.listening else []
+        async with running(*INTERLEAVER, *its_peer, stdout=subprocess.PIPE) as process:
+            if not engine.listening:
+                assert process.stdout is not None
+                carrier.connect(SCTP_PORT, int(await process.stdout.receive_some()))
+            change = await carrier.expect(AssociationChange)
+            assert change.state is AssociationState.COMM_UP
+            yield carrier, change.association_id
+
+
+@pytest.mark.peer(ECHO)
+@pytest.mark.parametrize("role", ["we connect", "we listen"])
+@pytest.mark.parametrize("unordered", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.05])
+async def test_interleaved_messages(role: str, unordered: bool, share: float) -> None:
+    """Long messages of several streams, in both directions at once, in spite of loss."""
     chance = random.Random(1)
-    program = (sys.executable, "-m", "tests.userland.usrsctp_interleaver")
-    async with (
-        carried(Engine(PORT, [HOST], parameters=parameters), udp_port=0) as carrier,
-        running(*program, stdout=subprocess.PIPE) as process,
-    ):
-        assert process.stdout is not None
-        udp = int(await process.stdout.receive_some())
-        id = carrier.connect(SCTP_PORT, udp)
-        change = await carrier.expect(AssociationChange)
-        assert change.state is AssociationState.COMM_UP
+    async with interleaving(role) as (carrier, id):
         carrier.lose = lambda packet, outbound: chance.random() < share
         values = [random.Random(stream).randbytes(60_000) for stream in range(4)]
         for stream, value in enumerate(values):
@@ -452,6 +467,40 @@ async def test_interleaved_messages(unordered: bool, share: float) -> None:
             ]
             parts = carrier.chunks(wire.IData, outbound=outbound)
             assert {part.fsn for part in parts if not part.first} >= {1, 2, 3}
+            alternate = any(
+                not one.last and next.stream != one.stream for one, next in pairwise(parts)
+            )
+            assert share or alternate
+
+
+@pytest.mark.peer(ECHO)
+@pytest.mark.parametrize("share", [0.0, 0.05])
+async def test_a_program_that_interleaves_and_is_connected_to(our_udp: int, share: float) -> None:
+    """With ordered and unordered messages under way on each stream at once."""
+    options = [*IMPATIENT, Interleaving(True), StreamScheduler(Scheduler.ROUND_ROBIN)]
+    async with (
+        udp_proxy(our_udp) as proxy,
+        await open_listener(SCTP_PORT, hosts=HOST, options=options) as listener,
+        running(*INTERLEAVER, proxy.port),
+        await listener.accept() as channel,
+    ):
+        proxy.lose = sometimes(seed=1, share=share)
+        assert channel.get_option(Interleaving) == Interleaving(True)
+        values = [random.Random(number).randbytes(20_000) for number in range(3)]
+        orders = [(stream, unordered) for stream in range(3) for unordered in (False, True)]
+        for value in values:
+            for stream, unordered in orders:
+                channel.send_nowait(value, stream=stream, ppid=7, unordered=unordered)
+        channel.send_nowait(b"small", stream=3)
+        got = [await channel.receive() for _ in range(len(values) * len(orders) + 1)]
+        assert share or got[0].data == b"small"
+        assert [message.data for message in got if message.stream == 3] == [b"small"]
+        for stream, unordered in orders:
+            back = [one for one in got if (one.stream, one.unordered) == (stream, unordered)]
+            # Unordered ones come as they are whole, which losses decide.
+            back.sort(key=lambda one: values.index(one.data) if one.unordered else 0)
+            assert [(one.data, one.ppid) for one in back] == [(value, 7) for value in values]
+            assert {one.mid for one in back} == {0, 1, 2}
 
 
 # -- streams that begin again, and more of them (RFC 6525) -------------------------------------
