@@ -521,10 +521,10 @@ async def test_streams_are_reset_and_added(our_udp: int, their_udp: int, role: s
     if role == "client":
         async with await open_listener(0, hosts=HOST, options=GRANTED) as listener:
             how = (their_udp, our_udp, HOST, listener.port)
-            async with running(RTCWEB, *how) as process, await listener.accept() as channel:
+            async with rtcweb(*how) as process, await listener.accept() as channel:
                 await _reset_and_add(channel, process)
     else:
-        async with running(RTCWEB, their_udp, our_udp, PORT) as process:
+        async with rtcweb(their_udp, our_udp, PORT) as process:
             while True:
                 try:
                     channel = await open_association(HOST, PORT, options=GRANTED)
@@ -533,6 +533,13 @@ async def test_streams_are_reset_and_added(our_udp: int, their_udp: int, role: s
                     await trio.sleep(0.01)
             async with channel:
                 await _reset_and_add(channel, process)
+
+
+@asynccontextmanager
+async def rtcweb(*how: object) -> AsyncIterator[trio.Process]:
+    """Run it; it writes of each event."""
+    async with running("stdbuf", "-oL", RTCWEB, *how, stdout=subprocess.PIPE) as process:
+        yield process
 
 
 async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> None:
@@ -552,6 +559,7 @@ async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> 
 
     await says(stream, 2)
     await channel.reset_streams(incoming=[stream])
+    await said(process, b"outgoing stream ids")  # until it has our answer it may not send
     await says(0, 0)  # which it takes for lack of another
     await channel.reset_streams(outgoing=[stream + 1])
     await channel.add_streams(outgoing=2, incoming=2)
@@ -559,8 +567,10 @@ async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> 
     await channel.reset_streams(
         outgoing=range(channel.outbound_streams), incoming=range(channel.inbound_streams)
     )
+    await said(process, b"outgoing stream ids")
     await says(0, 0)
     await channel.reset_association()
+    await said(process, b"incoming stream ids")  # it writes of these last
     await says(0, 0)
     await says(0, 1)
     async with channel.events() as events:
