@@ -40,6 +40,7 @@ from trio_sctp import (
 from trio_sctp._engine import Engine, Parameters, wire
 from trio_sctp._engine.keys import EMPTY_KEY
 
+from ..support.authentication import association_key, is_right
 from ..support.udp_carrier import HOST, Carrier, carried
 from ..support.udp_proxy import sometimes, udp_proxy
 
@@ -381,9 +382,12 @@ async def test_authenticated_chunks(types: list[int]) -> None:
             data = random.Random(size).randbytes(size)
             await carrier.send(id, data)
             assert (await carrier.expect(Message)).data == data
+        ours, theirs = (carrier.chunks(wire.Init, outbound=who)[0] for who in (True, False))
+        key = association_key(b"secret", ours.parameters, theirs.parameters)
         for outbound in True, False:
             auths = carrier.chunks(wire.Auth, outbound=outbound)
             assert {(auth.key, auth.hmac) for auth in auths} == {(1, 1)}
+            assert all(is_right(auth.packet, auth.offset, key) for auth in auths)
 
 
 @pytest.mark.peer(ECHO)
