@@ -243,8 +243,8 @@ class Bench:
         association = self.association
         theirs = ours = r.getrandbits(32)
         if association is not None and association.changes is not None:
-            theirs = association.changes._peer_serial + 1
-            ours = association.changes._serial - 1
+            theirs = association.changes._requests._peer_serial + 1
+            ours = association.changes._requests._serial - 1
         shift = r.choice((0, 0, 0, 1, -1, 2**31))
         requests = [
             wire.Tlv(

@@ -139,7 +139,7 @@ def test_an_address_is_added_confirmed_and_used() -> None:
     p = pair()
     add(p, A2)
     assert path_changes(p.events[p.b]) == [(A2, ADDED), (A2, CONFIRMED)]
-    assert p.association.local_addresses() == [A, A2]
+    assert p.association.paths.local_addresses() == [A, A2]
     p.b.set_primary(p.other.id, A2)
     p.answer(b"there")
     p.run(1.0)
@@ -154,7 +154,7 @@ def test_an_address_is_removed_and_used_no_more() -> None:
     p.run(3.0)
     assert path_changes(p.events[p.b])[-1] == (A, REMOVED)
     assert list(p.other.paths) == [A2]
-    assert p.association.local_addresses() == [A2]
+    assert p.association.paths.local_addresses() == [A2]
     p.send(b"from the other")
     p.answer(b"to the other")
     p.run(3.0)
@@ -175,7 +175,7 @@ def test_a_single_address_is_exchanged_for_another() -> None:
     assert path_changes(p.events[p.b]) == [(A2, ADDED), (A2, CONFIRMED), (A, REMOVED)] or (
         path_changes(p.events[p.b]) == [(A2, ADDED), (A, REMOVED), (A2, CONFIRMED)]
     )
-    assert p.association.local_addresses() == [A2]
+    assert p.association.paths.local_addresses() == [A2]
     assert not p.a.keeps(A)
     p.send(b"after")
     p.answer(b"back")
@@ -217,7 +217,7 @@ def test_an_end_may_move_again_before_its_peer_has_answered() -> None:
     p.run(60.0)
     assert payloads(p.events[p.b]) == [b"by 10.0.1.1", b"by 10.0.2.1"]
     assert payloads(p.events[p.a]) == [b"to 10.0.1.1", b"to 10.0.2.1"]
-    assert list(p.other.paths) == p.association.local_addresses() == [A3]
+    assert list(p.other.paths) == p.association.paths.local_addresses() == [A3]
 
 
 def test_nothing_but_asconf_leaves_from_an_address_before_it_is_acknowledged() -> None:
@@ -286,7 +286,7 @@ def test_the_last_address_is_deleted_only_when_there_is_another() -> None:
     assert payloads(p.events[p.b]) == [b"goes on"]
     add(p, A2)
     assert list(p.other.paths) == [A2]
-    assert p.association.local_addresses() == [A2]
+    assert p.association.paths.local_addresses() == [A2]
 
 
 def test_peers_are_told_of_what_changed_while_the_association_was_set_up() -> None:
@@ -401,8 +401,8 @@ def test_moving_under_loss_and_reordering_loses_nothing(seed: int, data: st.Data
     p.run(200.0)
     assert payloads(p.events[p.b]) == sent
     assert payloads(p.events[p.a]) == answered
-    assert set(p.association.local_addresses()) == set(own) == set(p.other.paths)
-    assert set(p.other.local_addresses()) == set(theirs) == set(p.association.paths)
+    assert set(p.association.paths.local_addresses()) == set(own) == set(p.other.paths)
+    assert set(p.other.paths.local_addresses()) == set(theirs) == set(p.association.paths)
 
 
 # -- the peer's requests (5.2, 5.3) ------------------------------------------------------------
@@ -662,7 +662,7 @@ def test_the_request_is_sent_again_until_it_is_answered() -> None:
     p.give(wire.asconf_ack_chunk(first.serial))
     assert association.error_count == 0
     assert not asconfs(p.advance(100.0))
-    assert association.local_addresses() == [A, A2]
+    assert association.paths.local_addresses() == [A, A2]
 
 
 def test_a_request_that_nobody_answers_ends_the_association() -> None:
@@ -684,7 +684,7 @@ def test_an_address_that_the_peer_refuses_is_not_used() -> None:
     p = peer()
     association = p.up()
     refuse(p, added(p), Cause.RESOURCE_SHORTAGE)
-    assert association.local_addresses() == [A]
+    assert association.paths.local_addresses() == [A]
     p.engine.add_address(A3, p.now)
     p.take()
     assert p.asked().requests[0].type == ADD
@@ -717,7 +717,7 @@ def test_a_peer_that_does_not_know_asconf_is_sent_no_more() -> None:
     assert not asconfs(p.advance(100.0))
     p.engine.add_address(A3, p.now)
     assert p.take() == []
-    assert association.local_addresses() == [A]
+    assert association.paths.local_addresses() == [A]
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 2**31 - 1])
@@ -738,10 +738,10 @@ def test_answers_to_what_was_answered_and_out_of_turn_are_dropped() -> None:
     asconf = added(p)
     for serial in asconf.serial - 1, asconf.serial + 1, asconf.serial + 2**31:
         assert p.give(wire.asconf_ack_chunk(serial & MASK)) == []
-    assert association.local_addresses() == [A]
+    assert association.paths.local_addresses() == [A]
     for _ in range(3):
         assert p.give(wire.asconf_ack_chunk(asconf.serial)) == []
-    assert association.local_addresses() == [A, A2]
+    assert association.paths.local_addresses() == [A, A2]
 
 
 def test_an_abort_to_an_address_that_is_being_deleted_is_ignored() -> None:
@@ -906,9 +906,9 @@ def test_asconf_and_its_answer_leave_authenticated(listed: tuple[int, ...]) -> N
     assert all(s.kinds == [wire.Auth, wire.Asconf] for s in again)
     ack = wire.asconf_ack_chunk(sent.get(wire.Asconf).serial)
     p.give(ack)
-    assert p.association.local_addresses() == [A]
+    assert p.association.paths.local_addresses() == [A]
     p.give(p.auth(ack), ack)
-    assert p.association.local_addresses() == [A, A2]
+    assert p.association.paths.local_addresses() == [A, A2]
 
 
 def test_a_restart_begins_anew() -> None:
@@ -941,7 +941,7 @@ def test_requests_without_end_cost_no_memory() -> None:
     assert association.unread.events <= MOST_EVENTS + 20_000
     changes = association.changes
     assert changes is not None
-    assert len(changes._answers) <= 8
+    assert len(changes._requests._answers) <= 8
     assert list(association.paths) == [B]
     assert not p.engine._address_book.listers
 
@@ -956,6 +956,15 @@ def test_many_asconfs_in_a_packet_are_answered_by_one() -> None:
     assert answer.size <= association.paths[B].mtu
     serials = [ack.serial for ack in answer.chunks(wire.AsconfAck)]
     assert serials == sorted(serials)
+
+
+def test_many_asconfs_of_a_stranger_are_answered_by_one() -> None:
+    p = peer()
+    p.up()
+    answers = p.give(*[p.asconf(serial=p.serial) for _ in range(20)], route=p.route_from(B2))
+    (answer,) = answers
+    assert answer.route.remote == B2
+    assert answer.get(wire.AsconfAck).serial == p.serial
 
 
 def test_hosts_of_others_get_no_more_than_was_sent_for_them() -> None:

@@ -5,16 +5,17 @@
     tags           our verification tags: whose each is, and which are used up
     association    one association: its states, and what each chunk means to it; restart, shutdown
     initiation     the active half of its handshake: INIT, COOKIE ECHO, and how often
+    address_changes  addresses of both ends that are added and deleted, once the other end agrees
     heartbeats     what is sent to see whether its addresses work, and whether the peer is there
     reconfiguration  streams that begin again, or are added: requests of both ends
     bundling       what leaves when, and in which packet
     recovery       what follows from a SACK, or from none: windows, T3-rtx, probes of a shut window
     acknowledging  when a SACK of ours leaves, and what it says
     states         its states, and which may follow which
-    address_changes  which addresses either end adds or deletes, by ASCONF
+    asconf         which changes of addresses either end asks for, and how they are answered
     outlet         what an endpoint's associations share: the way to the network and to the program
     addresses      our addresses, and which association a peer's address belongs to
-    offer          the parameters of an INIT or INIT ACK, read once
+    offer          the parameters of an INIT or INIT ACK: the peer's, read once, and ours
     cookie         the state cookie: sealed, and opened
     extensions     what goes beyond RFC 9260, and is used if both ends offer it
     authentication  which chunks need an AUTH chunk before them, and whether it is right

@@ -1,252 +1,420 @@
-"""Addresses that come and go while an association is up (RFC 5061).
+"""Addresses of both ends that come and go while an association is up (RFC 5061).
 
-Either end asks the other, by an ASCONF, to add an address of its own, to delete one, or to send to
-one.  The other end answers by an ASCONF ACK.  What is asked and answered, in which order and how
-often, stands here; what that does to the paths is the association's.
-
-    ask ──> waiting ──begin──> outstanding ──take_ack──> done
-                                  │    ^
-                                  └ T4 ┘  the same chunk again, also from an address that it adds
-
-One request is outstanding at a time (section 5.1.1, C1), and each has a chunk of its own.
+Ours are added and deleted once the peer has agreed; what it asks for is done at once, and answered.
+Which requests are outstanding and what was answered before, `asconf` knows; here they have their
+effect: on the paths, and on what leaves from which address.  What concerns the state of the
+association, and errors of its paths, is returned.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Final
 
+from .._log import logger, whose
+from .._values import PeerAddressState
 from . import wire
-from .path import Path
-from .tsn import MASK
-from .wire import AsconfParameter, Cause, Tlv
+from .acknowledging import Acknowledgements
+from .addresses import is_nearer, local_for
+from .asconf import Change, Request, Requests, Responses, is_wildcard, read_change_untrusted
+from .bundling import Bundler
+from .heartbeats import Heartbeats
+from .outbound import Outbound
+from .outlet import Outlet
+from .path import Path, Route, transport_address
+from .paths import Paths
+from .timers import T4
+from .wire import AsconfParameter, Cause
 
-_KEPT_ANSWERS: Final = 8
-"""Answers that are kept for ASCONFs that come again.  Of ours, one is outstanding; others may send
-a few in one packet."""
+if TYPE_CHECKING:
+    from .association import EngineAssociation
+
+# To look one up in its enum costs 80 ns.
+_ADD: Final = AsconfParameter.ADD_ADDRESS
+_DELETE: Final = AsconfParameter.DELETE_ADDRESS
+_SET_PRIMARY: Final = AsconfParameter.SET_PRIMARY
 
 MOST_EVENTS: Final = 2**14
 """Bytes of unread events beyond which the program is not told of what the peer's ASCONFs change: a
 peer could send them without end."""
 
-_HIGHER: Final = 2**31
-_CORRELATION: Final = 4  # bytes of the number by which a response names its request
-_RESPONSE: Final = 4 + _CORRELATION + 4  # bytes of an error beside the request that it copies
-
-
-class Request(NamedTuple):
-    """One change that this end asks for: what (`AsconfParameter`), and of which address of ours."""
-
-    kind: int
-    address: str
-
-
-class Change(NamedTuple):
-    """The address that a request of the peer is of.
-
-    Attributes:
-      address: None if it is none that a host can have.
-      wildcard: Whether the request names the address that stands for any.
-    """
-
-    address: str | None
-    wildcard: bool = False
-
 
 class AddressChanges:
-    """The requests of both ends of an association.
-
-    Attributes:
-      outstanding: Our request that was sent and not answered; None if there is none.
-      waiting: Those that follow, in order.
-      chunk: The ASCONF with the outstanding request.
-      path: The path on which it was sent last; None before the first.
-      tries: How often it was sent.
-    """
+    """What both ends of an association change about their addresses."""
 
     __slots__ = (
-        "_answer_room",
-        "_answers",
-        "_no_add_delete",
-        "_no_set_primary",
-        "_peer_serial",
-        "_serial",
-        "chunk",
-        "outstanding",
-        "path",
-        "tries",
-        "waiting",
+        "_acks",
+        "_association",
+        "_book",
+        "_bundler",
+        "_heartbeats",
+        "_outbound",
+        "_outlet",
+        "_paths",
+        "_requests",
+        "_timers",
     )
 
-    def __init__(self, our_tsn: int, their_tsn: int) -> None:
-        """Both ends count from their first TSN (5.1, A2)."""
-        self.outstanding: Request | None = None
-        self.waiting: list[Request] = []
-        self.chunk: bytes = b""
-        self.path: Path | None = None
-        self.tries: int = 0
-        self._serial: int = our_tsn & MASK  # of the next ASCONF
-        self._no_add_delete: bool = False  # the peer does not know such requests (5.3, F3a)
-        self._no_set_primary: bool = False  # nor such (F3b)
-        self._peer_serial: int = (their_tsn - 1) & MASK  # of the last ASCONF that was worked off
-        self._answers: dict[int, bytes] = {}
-        self._answer_room: int = 0  # bytes that the answers to the packet at hand may still take
+    def __init__(
+        self,
+        association: EngineAssociation,
+        outlet: Outlet,
+        paths: Paths,
+        outbound: Outbound,
+        acks: Acknowledgements,
+        bundler: Bundler,
+        heartbeats: Heartbeats,
+        timers: list[float],
+        first_tsns: tuple[int, int],
+    ) -> None:
+        """``association`` is whose addresses these are in the address book; nothing is asked of it.
 
-    # -- what this end asks for (5.1) ---
-
-    def ask(self, kind: int, address: str) -> bool:
-        """Have a request wait for its turn; return whether it does.
-
-        It does not if the peer does not know such requests, or if it takes back one that waits.
+        ``first_tsns`` are ours and the peer's.
         """
-        if kind == AsconfParameter.SET_PRIMARY:
-            if self._no_set_primary:
-                return False
-            self.waiting = [one for one in self.waiting if one.kind != kind]
-        elif self._no_add_delete:
+        self._association: EngineAssociation = association
+        self._outlet: Outlet = outlet
+        self._book = outlet.address_book
+        self._paths: Paths = paths
+        self._outbound: Outbound = outbound
+        self._acks: Acknowledgements = acks
+        self._bundler: Bundler = bundler
+        self._heartbeats: Heartbeats = heartbeats
+        self._timers: list[float] = timers
+        self._requests: Requests = Requests(*first_tsns)
+
+    # -- our own addresses (5.1 and 5.3) ---
+
+    def lasting_addresses(self) -> list[str]:
+        """Return our addresses as the peer knows them once it has heard of all changes."""
+        added = [one.address for one in self._requests.unanswered() if one.kind == _ADD]
+        return [*self._staying(), *added] or self._paths.local_addresses()
+
+    def unknown_to_peer(self) -> tuple[list[str], list[str]]:
+        """Return which addresses of ours the peer does not know, and which of those that it knows
+        we have no more: they have changed while the association was set up."""
+        book = self._book
+        if not book.addresses:
+            return [], []
+        known = self._paths.local_addresses()
+        told = book.told_by([path.route for path in self._paths.values()])
+        added = [address for address in told if address not in known]
+        return added, [address for address in known if address not in book.addresses]
+
+    def ask_to_add(self, address: str) -> bool:
+        """Have the peer asked to add an address of ours; return whether it is to be."""
+        deleted = self._requests.is_asked(_DELETE, address)
+        if not deleted and address in self._paths.local_addresses():
             return False
-        else:
-            add, delete = AsconfParameter.ADD_ADDRESS, AsconfParameter.DELETE_ADDRESS
-            opposite = Request(delete if kind == add else add, address)
-            if opposite in self.waiting:
-                self.waiting.remove(opposite)
-                return False
-        self.waiting.append(Request(kind, address))
+        self._requests.ask(_ADD, address)
+        self._book.give_up(address, self._association)
         return True
 
-    def is_asked(self, kind: int, address: str) -> bool:
-        """Whether a request is outstanding or waits."""
-        request = Request(kind, address)
-        return request == self.outstanding or request in self.waiting
+    def ask_to_delete(self, address: str, may_ask: bool, now: float) -> bool:
+        """Have the peer asked to delete an address of ours; return whether it is to be.
 
-    def unanswered(self) -> list[Request]:
-        """Return the requests that are outstanding or wait, in order."""
-        return self.waiting if self.outstanding is None else [self.outstanding, *self.waiting]
-
-    def begin(self, request: Request, known: str) -> None:
-        """Make the chunk for a request that has waited.
-
-        `known` is an address of ours by which the peer finds the association.
+        `may_ask` says whether it can be asked: if not, the address is kept.
         """
-        self.waiting.remove(request)
-        self.outstanding = request
-        self.tries = 0
-        self.path = None
-        serial, self._serial = self._serial, (self._serial + 1) & MASK
-        address = wire.tlvs([wire.address_parameter(request.address)])
-        parameter = Tlv(request.kind, serial.to_bytes(_CORRELATION, "big") + address)
-        self.chunk = wire.asconf_chunk(serial, wire.address_parameter(known), [parameter])
+        added = self._requests.is_asked(_ADD, address)
+        if not added and address not in self._paths.local_addresses():
+            return False
+        self._book.keep(address, self._association)
+        if not may_ask:
+            return False
+        if self._requests.ask(_DELETE, address):
+            self._leave_local(address, now)
+            return True
+        if added:
+            self._book.give_up(address, self._association)  # the peer was never told
+        return False
+
+    def ask_for_primary(self, address: str) -> bool:
+        """Have the peer asked to send to an address of ours; return whether it can be asked."""
+        return self._requests.ask(_SET_PRIMARY, address)
+
+    def is_leaving(self, address: str) -> bool:
+        """Whether an address of ours is being deleted, or is deleted."""
+        return self._requests.is_asked(_DELETE, address) or not self._book.has_local(
+            address, self._association
+        )
+
+    def way_back(self, path: Path, route: Route) -> Route:
+        """Return the route by which a packet is answered that has come by another than its path's.
+
+        It is that route, if packets may leave from where it begins (F1, F4).
+        """
+        local = route.local
+        if self._requests.is_asked(_ADD, local) or self.is_leaving(local):
+            return path.route._replace(remote_udp=route.remote_udp)
+        return route
+
+    def _staying(self) -> list[str]:
+        """Return our addresses that the peer knows, and that are not being deleted."""
+        requests = self._requests
+        return [
+            address
+            for address in self._paths.local_addresses()
+            if not requests.is_asked(_DELETE, address)
+        ]
+
+    def _sources(self) -> list[str]:
+        """Return our addresses that packets may leave from (5.3, F1 and F4).
+
+        While the peer knows no other, an address leaves that is to be deleted later.
+        """
+        return self._staying() or [
+            address
+            for address in self._paths.local_addresses()
+            if self._requests.outstanding != Request(_DELETE, address)
+        ]
+
+    def _leave_local(self, address: str, now: float) -> bool:
+        """Have no packet leave from an address of ours; return whether that is possible.
+
+        It is not while there is no other that the peer knows (F5).
+        """
+        sources = self._staying()
+        if not sources:
+            return False
+        paths = list(self._paths.values())
+        kept = [path for path in paths if _source_for(path, sources) is not None]
+        if not any(path.confirmed for path in kept):
+            return False  # until one is confirmed
+        for path in paths:
+            if path.route.local == address:
+                local = _source_for(path, sources)
+                if local is None:  # it is of the other family, and we cannot reach it any more
+                    self._drop_path(path, now)
+                else:
+                    path.route = path.route._replace(local=local)
+        return True
+
+    def proceed(self, now: float) -> None:
+        """Send the next request that may be sent, if none is outstanding (5.1, A3)."""
+        requests = self._requests
+        if requests.outstanding is not None or not requests.waiting:
+            return
+        for request in requests.waiting:
+            if request.kind != _DELETE or self._leave_local(request.address, now):
+                requests.begin(request, self._paths.for_data().route.local)
+                self._send_asconf(now)
+                return
+
+    def _send_asconf(self, now: float) -> None:
+        """Send the outstanding request, or send it again: then by another way (5.1, B4).
+
+        Each second time it leaves from an address that is being added, the newest first: those that
+        the peer knows may work no more (5.3, F1).
+        """
+        requests = self._requests
+        before = requests.path
+        if before is None or before.address not in self._paths:
+            path = self._paths.for_data()
+        else:
+            path = self._paths.for_retransmission(before)
+        requests.path = path
+        requests.tries += 1
+        self._timers[T4] = now + path.rto
+        added = [
+            one.address
+            for one in requests.unanswered()
+            if one.kind == _ADD and (":" in one.address) == (":" in path.address)
+        ]
+        if not added or requests.tries % 2:
+            self._bundler.control.append((path, requests.chunk))
+        elif not self._paths.stranded:
+            source = added[-(requests.tries // 2 - 1) % len(added) - 1]
+            self._bundler.send_alone(path.route._replace(local=source), requests.chunk)
+
+    def expired(self) -> Path | None:
+        """The peer has not answered in time: return the path that failed (5.1, B1 to B5)."""
+        path = self._requests.path
+        if path is None or path.address not in self._paths:
+            return None
+        path.back_off()
+        return path
+
+    def send_again(self, now: float) -> None:
+        """Send the outstanding request again, if there is one."""
+        if self._requests.outstanding is not None:
+            self._send_asconf(now)
 
     def is_illegal(self, ack: wire.AsconfAck) -> bool:
-        """Whether an ASCONF ACK answers what was never sent (5.3, F0)."""
-        return self.outstanding is None and (ack.serial - self._serial) & MASK < _HIGHER
+        """Whether an ASCONF ACK ends the association (5.3, F0)."""
+        return self._requests.is_illegal(ack)
 
-    def take_ack_untrusted(self, ack: wire.AsconfAck) -> tuple[Request, int] | None:
-        """Return the request that an ASCONF ACK answers, and the cause of its failure, 0 if none.
+    def take_ack(self, ack: wire.AsconfAck, route: Route) -> tuple[bool, Path | None]:
+        """Take an ASCONF ACK, which came by a route.
 
-        Returns None if it answers an earlier one, or none.
+        Returns whether it answers the outstanding request, and the path on which that was sent.
         """
-        request = self.outstanding
-        if request is None or (ack.serial + 1) & MASK != self._serial:
-            return None
-        self.outstanding = None
-        self.path = None
-        cause = _failure(ack.responses)
-        if cause == Cause.UNRECOGNIZED_PARAMETERS:
-            if request.kind == AsconfParameter.SET_PRIMARY:
-                self._no_set_primary = True
-                self.waiting = [one for one in self.waiting if one.kind != request.kind]
-            else:
-                self._no_add_delete = True
-                kept = AsconfParameter.SET_PRIMARY
-                self.waiting = [one for one in self.waiting if one.kind == kept]
-        return request, cause
-
-    # -- what the peer asks for (5.2) ---
-
-    def begin_packet(self, room: int) -> None:
-        """Answer the ASCONFs of the next packet, in one packet with so many bytes for chunks."""
-        self._answer_room = room
-
-    def may_answer(self, answer: bytes) -> bool:
-        """Whether the packet that answers has room for one more (E7)."""
-        self._answer_room -= len(answer)
-        return self._answer_room >= 0
-
-    def answer_before(self, serial: int) -> bytes | None:
-        """Return the answer to an ASCONF that was worked off before, if it is still known (E2)."""
-        return self._answers.get(serial)
-
-    def is_next(self, serial: int) -> bool:
-        """Whether an ASCONF is the one after those that were worked off (E1)."""
-        return serial == (self._peer_serial + 1) & MASK
-
-    def answered(self, serial: int, responses: list[Tlv]) -> bytes:
-        """Keep the answer to an ASCONF, and return it (E4)."""
-        self._peer_serial = serial
-        answer = wire.asconf_ack_chunk(serial, responses)
-        self._answers[serial] = answer
-        if len(self._answers) > _KEPT_ANSWERS:
-            del self._answers[next(iter(self._answers))]
-        return answer
-
-
-class Responses:
-    """The answer to one ASCONF, while its requests are worked off in order (5.2, V1 to V3).
-
-    What is not named is a success, but behind a failure (5.1, A7 and A8).
-
-    Attributes:
-      listed: The parameters of the ASCONF ACK.
-      failing: Why all further requests to add or delete fail (5.3, F11); 0 if they do not.
-    """
-
-    __slots__ = ("_room", "failing", "listed")
-
-    def __init__(self, room: int) -> None:
-        """`room` is how many bytes the chunks of a packet may have."""
-        self.listed: list[Tlv] = []
-        self.failing: int = 0
-        self._room: int = room - len(wire.asconf_ack_chunk(0))
-
-    def have_room(self, parameter: Tlv) -> bool:
-        """Whether the answer to one more request fits, whatever it is (C5)."""
-        size = _RESPONSE + 4 + len(parameter.value) + (-len(parameter.value) & 3)
-        self._room -= size
-        return self._room >= 0
-
-    def add(self, parameter: Tlv, cause: int) -> None:
-        """Note what has become of a request; a cause of 0 is a success."""
-        correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
+        sent_on = self._requests.path
+        answered = self._requests.take_ack_untrusted(ack)
+        if answered is None:
+            return False, None
+        self._timers[T4] = inf
+        request, cause = answered
         if cause:
-            error = wire.tlvs([Tlv(cause, wire.tlvs([parameter]))])
-            self.listed.append(Tlv(AsconfParameter.ERROR, correlation + error))
-        elif self.listed:
-            self.listed.append(Tlv(AsconfParameter.SUCCESS, correlation))
+            logger.warning(
+                "%s: the peer refuses a change of the address %s (cause %d)",
+                self,
+                request.address,
+                cause,
+            )
+        elif request.kind == _ADD:
+            self._local_was_added(request.address, route)
+        elif request.kind == _DELETE:
+            self._paths.told = [one for one in self._paths.told if one != request.address]
+            self._book.give_up(request.address, self._association)
+        if sent_on is not None and sent_on.address not in self._paths:
+            sent_on = None
+        return True, sent_on
+
+    def _local_was_added(self, address: str, route: Route) -> None:
+        """Use an address of ours which the peer knows from now on (5.3, F2)."""
+        self._paths.told = [*self._paths.local_addresses(), address]
+        for path in self._paths.values():
+            if is_nearer(address, path.route.local, path.address) or (
+                # The answer came there, perhaps since no other address works.
+                route.local == address and route.remote == path.address
+            ):
+                path.route = path.route._replace(local=address)
+
+    def __str__(self) -> str:
+        host = next(iter(self._paths), None)
+        peer = None if host is None else transport_address(host, self._paths.peer_port)
+        return whose(self._association.id, peer)
+
+    # -- addresses of the peer that come and go (5.2 and 5.3) ---
+
+    def is_named(self, packet: wire.Packet) -> bool:
+        """Whether an ASCONF of a packet names the peer, by one of its addresses or by any (D2)."""
+        return any(
+            isinstance(chunk, wire.Asconf)
+            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in self._paths)
+            for chunk in packet.chunks
+        )
+
+    def begin_packet(self) -> None:
+        """Answer the ASCONFs of the next packet in one packet."""
+        self._requests.begin_packet(self._room_for_answers())
+
+    def take(self, chunk: wire.Asconf, route: Route, now: float) -> None:
+        """Work off the requests of an ASCONF, which came by a route, and answer it."""
+        requests = self._requests
+        answer = requests.answer_before(chunk.serial)
+        if answer is None:
+            if not requests.is_next(chunk.serial):
+                return
+            responses = self._work_off(chunk, route, now)
+            answer = requests.answered(chunk.serial, responses.listed)
+        if not requests.may_answer(answer):
+            return
+        path = self._paths.get(route.remote)
+        if path is None:
+            local = local_for(route.remote, route, self._sources())
+            self._bundler.send_alone(route._replace(local=local or route.local), answer)
+            requests.begin_packet(0)  # A peer has one request under way: its others ask again.
+            return
+        self._bundler.control.append((path, answer))
+        if not path.confirmed and path.heartbeat_deadline == inf:
+            self._heartbeats.probe_with_answer(path, now)
+
+    def _room_for_answers(self) -> int:
+        return self._paths.for_data().mtu - wire.HEADER_SIZE - self._bundler.auth_size
+
+    def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
+        responses = Responses(self._room_for_answers())
+        for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
+            if not responses.have_room(parameter):
+                break
+            kind = parameter.type
+            if kind in (_ADD, _DELETE):
+                change = read_change_untrusted(parameter, route.remote)
+                if not responses.failing:
+                    add = self._add_for_peer if kind == _ADD else self._delete_for_peer
+                    responses.failing = add(change, route, now)
+                responses.add(parameter, responses.failing)
+            elif kind == _SET_PRIMARY:
+                change = read_change_untrusted(parameter, route.remote)
+                path = None if change.address is None else self._paths.get(change.address)
+                if path is not None:
+                    self._prefer(path)
+                responses.add(parameter, 0 if path else Cause.UNRESOLVABLE_ADDRESS)
+            else:
+                # The two highest bits say what is to be done with it (RFC 9260 section 3.2.1).
+                if kind & 0x4000:
+                    responses.add(parameter, Cause.UNRECOGNIZED_PARAMETERS)
+                if not kind & 0x8000:
+                    break
+        return responses
+
+    def _add_for_peer(self, change: Change, route: Route, now: float) -> int:
+        """Add an address of the peer; return the cause why not, 0 if it was added."""
+        address, book, paths = change.address, self._book, self._paths
+        if address is None:
+            return Cause.UNRESOLVABLE_ADDRESS
+        if address in paths:
+            return 0
+        same_port = paths.peer_port == self._outlet.port
+        if not book.is_credible(address, route, same_port=same_port):
+            return Cause.NO_AUTHORIZATION
+        if (address, paths.peer_port) in book.owners:
+            return Cause.NO_AUTHORIZATION
+        sources = self._sources()
+        base = route if route.local in sources else route._replace(local=sources[0])
+        local = local_for(address, base, sources)
+        if local is None or len(paths) >= paths.parameters.max_peer_addresses:
+            return Cause.RESOURCE_SHORTAGE
+        self._heartbeats.forget(address)
+        book.register(address, self._association, confirmed=False)
+        other = Route(local, address, route.local_udp, route.remote_udp)
+        path = paths.add(other, confirmed=False)
+        self._heartbeats.probe_soon(now)
+        self._report(path, PeerAddressState.ADDR_ADDED)
+        return 0
+
+    def _delete_for_peer(self, change: Change, route: Route, now: float) -> int:
+        """Delete an address of the peer; return the cause why not, 0 if it is deleted."""
+        address, paths = change.address, self._paths
+        if address is None:
+            return Cause.UNRESOLVABLE_ADDRESS
+        if change.wildcard:
+            gone = [path for path in paths.values() if path.address != address]
+        else:
+            if address == route.remote and len(paths) > 1:
+                return Cause.DELETE_SOURCE_ADDRESS
+            gone = [paths[address]] if address in paths else []
+        if len(gone) == len(paths):
+            return Cause.DELETE_LAST_ADDRESS
+        for path in gone:
+            self._drop_path(path, now)
+        return 0
+
+    def _prefer(self, path: Path) -> None:
+        """Send to the address that the peer prefers (5.4)."""
+        if path is not self._paths.primary:
+            self._paths.primary = path
+            self._report(path, PeerAddressState.ADDR_MADE_PRIM)
+
+    def _drop_path(self, path: Path, now: float) -> None:
+        """Take an address of the peer away; what is outstanding there goes elsewhere (5.3, F13)."""
+        self._book.forget(path.address, self._association)
+        self._heartbeats.forget(path.address)
+        self._paths.remove(path)
+        other = self._paths.for_data()
+        self._outbound.leave(path, other, now)
+        self._outlet.report_failures(self._association.id, self._outbound.failed)
+        self._bundler.leave(path, other)
+        if self._acks.path is path:
+            self._acks.path = None
+        self._report(path, PeerAddressState.ADDR_REMOVED)
+
+    def _report(self, path: Path, state: PeerAddressState) -> None:
+        id = self._association.id
+        unread = self._outlet.arrivals.of(id)
+        if unread is not None and unread.events <= MOST_EVENTS:
+            self._outlet.report_path(id, path, state)
 
 
-def read_change_untrusted(parameter: Tlv, source: str) -> Change:
-    """Return what a parameter of an ASCONF asks for.
-
-    The address that stands for any is that of the packet, `source` (4.2.1, 4.2.2, 4.2.4).
-    """
-    found = wire.parse_tlvs_untrusted(parameter.value[_CORRELATION:])
-    if not found:
-        return Change(None)
-    if is_wildcard(found[0]):
-        return Change(source, wildcard=True)
-    return Change(wire.address_untrusted(found[0]))
-
-
-def is_wildcard(address: Tlv) -> bool:
-    """Whether an Address parameter stands for any address: 0.0.0.0 or ::."""
-    size = wire.ADDRESS_SIZES.get(address.type)
-    return size is not None and address.value == bytes(size)
-
-
-def _failure(responses: list[Tlv]) -> int:
-    """Return the first cause of an error in an ASCONF ACK; 0 if it has none."""
-    for response in responses:
-        if response.type == AsconfParameter.ERROR:
-            causes = wire.parse_tlvs_untrusted(response.value[_CORRELATION:])
-            return causes[0].type if causes else Cause.PROTOCOL_VIOLATION
-    return 0
+def _source_for(path: Path, sources: list[str]) -> str | None:
+    return local_for(path.address, path.route._replace(local=sources[0]), sources)

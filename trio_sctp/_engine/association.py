@@ -1,7 +1,7 @@
 """One association: its states, and what each chunk means to it (RFC 9260 sections 4, 5, 8, 9).
 
 Which association a packet is of, and what is answered without one, stands in `engine`.  The rooms
-that an association consists of know nothing of it:
+that an association consists of ask nothing of it:
 
     initiation                     INIT and COOKIE ECHO, until the peer answers
     inbound, acknowledging         the peer's user data, and the SACKs for it
@@ -33,7 +33,6 @@ from .._values import (
     AssociationStatistics,
     AuthenticationChange,
     AuthenticationState,
-    PeerAddressChange,
     PeerAddressState,
     ReconfigurationRequest,
     RemoteError,
@@ -43,26 +42,18 @@ from .._values import (
 from . import wire
 from .account import EVENT_COST
 from .acknowledging import Acknowledgements
-from .address_changes import (
-    MOST_EVENTS,
-    AddressChanges,
-    Change,
-    Request,
-    Responses,
-    is_wildcard,
-    read_change_untrusted,
-)
-from .addresses import is_nearer, local_for
+from .address_changes import AddressChanges
+from .addresses import local_for
 from .arrivals import Unread
-from .authentication import Authentication, AuthOffer, make_offer, read_offer
+from .authentication import Authentication, AuthOffer, read_offer
 from .bundling import Bundler, PacketBuilder
 from .cookie import Cookie
-from .extensions import Extension, agreed, offered, parameters_for
+from .extensions import ASCONF_TYPES, Extension, agreed, offered
 from .heartbeats import Heartbeats, Life
 from .inbound import Inbound, Violation
 from .initiation import Initiation
 from .interleaved import InterleavedInbound
-from .offer import Offer
+from .offer import Offer, auth_offer, init_parameters
 from .outbound import Outbound, OutgoingMessage
 from .outlet import Outlet
 from .parameters import Parameters
@@ -82,17 +73,13 @@ from .states import (
 )
 from .timers import AUTOCLOSE, PROBE, T1, T2, T4, T5, stopped
 from .tsn import MASK, unwrap
-from .wire import AsconfParameter, Cause, ChunkType, Data, ParameterType, Tlv
+from .wire import Cause, ChunkType, Data, Tlv
 
 _BURSTS = 4
 # To look one up in its enum costs 80 ns.
-_ADD: Final = AsconfParameter.ADD_ADDRESS
-_DELETE: Final = AsconfParameter.DELETE_ADDRESS
-_SET_PRIMARY: Final = AsconfParameter.SET_PRIMARY
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING
 _SHUTDOWN_SENT: Final = StatusState.SHUTDOWN_SENT
-_ASCONF_TYPES: Final = frozenset({ChunkType.ASCONF, ChunkType.ASCONF_ACK})
-_IGNORED_IF_BAD: Final = frozenset({ChunkType.HEARTBEAT_ACK, ChunkType.ERROR}) | _ASCONF_TYPES
+_IGNORED_IF_BAD: Final = frozenset({ChunkType.HEARTBEAT_ACK, ChunkType.ERROR}) | ASCONF_TYPES
 _STREAM_CAUSE = struct.Struct("!HH")
 _ECT_0: Final = 2  # of a packet that routers may mark (RFC 3168 section 5)
 
@@ -114,7 +101,6 @@ class EngineAssociation:
       reconfiguration: Requests for streams to begin again, or to be added; None before the first.
       stranded: Whether there is no confirmed address left, so that nothing but heartbeats, and
         answers to ASCONFs, may leave (RFC 5061 section 5.3, F1 and F14).
-      told: Our addresses that the peer was told of, if they are several.
       changes: What changes of addresses both ends ask for; None if one of them takes no ASCONF.
     """
 
@@ -160,7 +146,6 @@ class EngineAssociation:
         "stranded",
         "tie_tags",
         "timers",
-        "told",
         "unread",
     )
 
@@ -182,7 +167,6 @@ class EngineAssociation:
         self.state: StatusState = StatusState.CLOSED
         self.ended: bool = False
         self.failure: int = 0
-        self.told: list[str] = []
         self.outbound_streams: int = parameters.outbound_streams
         self.inbound_streams: int = 0
         self.error_count: int = 0
@@ -309,22 +293,12 @@ class EngineAssociation:
             )
         )
 
-    def _report_path(self, path: Path, change: PeerAddressState, error: int = 0) -> None:
-        self._outlet.report(
-            PeerAddressChange(
-                association_id=self.id,
-                address=path.peer,
-                state=change,
-                error=error,
-            )
-        )
+    def _report_path(self, path: Path, change: PeerAddressState) -> None:
+        self._outlet.report_path(self.id, path, change)
 
     def _report_failures(self) -> None:
         """Report the messages that were given up."""
-        for failed in self.outbound.failed:
-            failed.association_id = self.id
-            self._outlet.report(failed)
-        self.outbound.failed.clear()
+        self._outlet.report_failures(self.id, self.outbound.failed)
 
     def address_of(self, host: str) -> Address:
         """Return a transport address of the peer."""
@@ -339,13 +313,13 @@ class EngineAssociation:
 
     def _remove_path(self, path: Path) -> None:
         self.paths.remove(path)
-        self.stranded = not any(other.confirmed for other in self.paths.values())
+        self.stranded = self.paths.stranded
 
     def start(self, now: float) -> None:
         """Send the INIT."""
         assert self.primary is not None
         routes = [path.route for path in self.paths.values()]
-        self.told = self._outlet.address_book.told_by(routes)
+        self.paths.told = self._outlet.address_book.told_by(routes)
         extensions = offered(self.parameters)
         init = wire.Init(
             self.our_tag,
@@ -354,7 +328,7 @@ class EngineAssociation:
             self.parameters.inbound_streams,
             self.outbound.next_tsn & MASK,
             [
-                *map(wire.address_parameter, self.told),
+                *map(wire.address_parameter, self.paths.told),
                 *init_parameters(
                     self.parameters,
                     extensions,
@@ -460,11 +434,21 @@ class EngineAssociation:
         if not self.extensions & Extension.ASCONF:
             self.changes = None
             return
-        self.changes = AddressChanges(our_tsn, their_tsn)
+        self.changes = AddressChanges(
+            self,
+            self._outlet,
+            self.paths,
+            self.outbound,
+            self.acks,
+            self.bundler,
+            self.heartbeats,
+            self.timers,
+            (our_tsn, their_tsn),
+        )
         if self.authentication is not None:
             # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
-            if not self.authentication.wanted >= _ASCONF_TYPES:
-                self.authentication.wanted |= _ASCONF_TYPES
+            if not self.authentication.wanted >= ASCONF_TYPES:
+                self.authentication.wanted |= ASCONF_TYPES
             self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
@@ -493,7 +477,7 @@ class EngineAssociation:
         """
         for path in list(self.paths.values()):
             local = path.route.local
-            if local == route.local or local in self.told:
+            if local == route.local or local in self.paths.told:
                 continue
             if (":" in local) == (":" in route.local):
                 path.route = path.route._replace(local=route.local, local_udp=route.local_udp)
@@ -510,7 +494,7 @@ class EngineAssociation:
         same_port = self.peer_port == self._outlet.port
         if address in self.paths or not book.is_credible(address, route, same_port=same_port):
             return
-        local = local_for(address, route, self.told)
+        local = local_for(address, route, self.paths.told)
         if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
             return
         key = address, self.peer_port
@@ -550,8 +534,9 @@ class EngineAssociation:
         elif not path.confirmed:
             self._confirm(path)  # the INIT ACK has arrived there
         book = self._outlet.address_book
-        if not self.told and book.changed_at < cookie.created:  # else the INIT ACK named others
-            self.told = book.told_to(first)
+        told = bool(self.paths.told)
+        if not told and book.changed_at < cookie.created:  # else the INIT ACK named others
+            self.paths.told = book.told_to(first)
         if self.state is StatusState.COOKIE_WAIT:
             self._leave_from_known(first)
         for address in cookie.addresses:
@@ -593,7 +578,7 @@ class EngineAssociation:
             self.heartbeats.probe_soon(now)
         self._postpone_autoclose(now)
         if self.changes is not None:
-            self._tell_of_changes(now)
+            self._tell_of_changes(self.changes, now)
 
     def _postpone_autoclose(self, now: float) -> None:
         if self.parameters.autoclose:
@@ -666,14 +651,14 @@ class EngineAssociation:
         path = paths.get(route.remote)
         if path is not None and path.route != route:
             # RFC 6951 section 5.4: the port may change, now that the tag has been found right.
-            self._take_route(path, route)
+            path.route = route if self.changes is None else self.changes.way_back(path, route)
         address = path.peer if path is not None else self.address_of("")
         if not packet.plain:
             self.heartbeats.begin_packet()
             if self.reconfiguration is not None:
                 self.reconfiguration.begin_packet()
             if self.changes is not None:
-                self.changes.begin_packet(self._room_for_answers())
+                self.changes.begin_packet()
         data = False
         # Of many SACKs and FORWARD TSNs in a packet, each would be worked off for nothing but the
         # last: a peer could have us do that thousands of times.
@@ -758,7 +743,7 @@ class EngineAssociation:
             case wire.Reconfig():
                 self._handle_reconfig(chunk, path, now)
             case wire.Asconf():
-                return self._handle_asconf(chunk, route, now)
+                self._handle_asconf(chunk, route, now)
             case wire.AsconfAck():
                 self._handle_asconf_ack(chunk, route, now)
             case wire.Ecne() | wire.Cwr():
@@ -1066,7 +1051,7 @@ class EngineAssociation:
 
     def _probe_due(self, now: float) -> None:
         if self.state in DATA_MAY_LEAVE:
-            self.heartbeats.probe_due(self.told, now)
+            self.heartbeats.probe_due(now)
 
     def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
         address, nonce = read_heartbeat_info(chunk.info)
@@ -1109,175 +1094,78 @@ class EngineAssociation:
         if not path.usable and path.heartbeats:
             path.heartbeat_at = now  # the RTO has just passed
 
-    # -- our own addresses (RFC 5061 sections 5.1 and 5.3) ---
-
-    def local_addresses(self) -> list[str]:
-        """Return our addresses that the peer knows."""
-        return self.told or list(dict.fromkeys(path.route.local for path in self.paths.values()))
-
-    def lasting_addresses(self) -> list[str]:
-        """Return our addresses as the peer knows them once it has heard of all changes."""
-        changes = self.changes
-        if changes is None:
-            return self.local_addresses()
-        added = [one.address for one in changes.unanswered() if one.kind == _ADD]
-        return [*self._staying(), *added] or self.local_addresses()
+    # -- addresses that change (RFC 5061) ---
 
     def add_local(self, address: str, now: float) -> None:
         """Tell the peer of one more address of ours, if it can be told."""
-        if self.changes is None or self.state not in ADDRESSES_MAY_CHANGE:
+        changes = self.changes
+        if changes is None or self.state not in ADDRESSES_MAY_CHANGE:
             return
-        if self.changes.is_asked(_DELETE, address) or address not in self.local_addresses():
-            self.changes.ask(_ADD, address)
-            self._outlet.address_book.give_up(address, self)
+        if changes.ask_to_add(address):
             self._ask_peer(now)
             self.flush(now)
 
     def remove_local(self, address: str, now: float) -> None:
         """Give up an address of ours, once the peer knows; if it cannot be told, keep it."""
         changes = self.changes
-        added = changes is not None and changes.is_asked(_ADD, address)
-        if not added and address not in self.local_addresses():
-            return
-        self._outlet.address_book.keep(address, self)
-        if changes is None or self.state not in ADDRESSES_MAY_CHANGE:
-            return
-        if changes.ask(_DELETE, address):
-            self._leave_local(address, now)
+        may_ask = self.state in ADDRESSES_MAY_CHANGE
+        if changes is not None and changes.ask_to_delete(address, may_ask, now):
             self._ask_peer(now)
             self.flush(now)
-        elif added:
-            self._outlet.address_book.give_up(address, self)  # the peer was never told
 
     def ask_for_primary(self, address: str, now: float) -> bool:
         """Ask the peer to send to an address of ours; return whether it can be asked."""
-        changes = self.changes
-        if changes is None or not changes.ask(_SET_PRIMARY, address):
+        if self.changes is None or not self.changes.ask_for_primary(address):
             return False
         self._ask_peer(now)
         self.flush(now)
         return True
 
+    def lasting_addresses(self) -> list[str]:
+        """Return our addresses as the peer knows them once it has heard of all changes."""
+        changes = self.changes
+        return self.paths.local_addresses() if changes is None else changes.lasting_addresses()
+
     def is_leaving(self, address: str) -> bool:
         """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
-        if self.changes is None:
-            return False
-        return self.changes.is_asked(_DELETE, address) or not self._outlet.address_book.has_local(
-            address, self
-        )
+        return self.changes is not None and self.changes.is_leaving(address)
 
-    def _tell_of_changes(self, now: float) -> None:
+    def is_named(self, packet: wire.Packet) -> bool:
+        """Whether an ASCONF of a packet, from an address unknown, names the peer (5.2, D2)."""
+        return self.changes is not None and self.changes.is_named(packet)
+
+    def _tell_of_changes(self, changes: AddressChanges, now: float) -> None:
         """Tell the peer how our addresses have changed while the association was set up."""
-        book = self._outlet.address_book
-        if book.addresses:
-            known = self.local_addresses()
-            for address in book.told_by([path.route for path in self.paths.values()]):
-                if address not in known:
-                    self.add_local(address, now)
-            for address in known:
-                if address not in book.addresses:
-                    self.remove_local(address, now)
-
-    def _staying(self) -> list[str]:
-        """Return our addresses that the peer knows, and that are not being deleted."""
-        known, changes = self.local_addresses(), self.changes
-        if changes is None:
-            return known
-        return [address for address in known if not changes.is_asked(_DELETE, address)]
-
-    def _sources(self) -> list[str]:
-        """Return our addresses that packets may leave from (5.3, F1 and F4).
-
-        While the peer knows no other, an address leaves that is to be deleted later.
-        """
-        staying, changes = self._staying(), self.changes
-        if staying or changes is None:
-            return staying
-        return [
-            address
-            for address in self.local_addresses()
-            if changes.outstanding != Request(_DELETE, address)
-        ]
-
-    def _take_route(self, path: Path, route: Route) -> None:
-        """Answer by the way that a packet has come, if packets may leave from there (F1, F4)."""
-        changes, local = self.changes, route.local
-        if changes is not None and (changes.is_asked(_ADD, local) or self.is_leaving(local)):
-            route = path.route._replace(remote_udp=route.remote_udp)
-        path.route = route
-
-    def _leave_local(self, address: str, now: float) -> bool:
-        """Have no packet leave from an address of ours; return whether that is possible.
-
-        It is not while there is no other that the peer knows (F5).
-        """
-        sources = self._staying()
-        if not sources:
-            return False
-        kept = [one for one in self.paths.values() if self._source_for(one, sources) is not None]
-        if not any(path.confirmed for path in kept):
-            return False  # until one is confirmed
-        for path in list(self.paths.values()):
-            if path.route.local == address:
-                local = self._source_for(path, sources)
-                if local is None:  # it is of the other family, and we cannot reach it any more
-                    self._drop_path(path, now)
-                else:
-                    path.route = path.route._replace(local=local)
-        return True
-
-    def _source_for(self, path: Path, sources: list[str]) -> str | None:
-        return local_for(path.address, path.route._replace(local=sources[0]), sources)
+        added, removed = changes.unknown_to_peer()
+        for address in added:
+            self.add_local(address, now)
+        for address in removed:
+            self.remove_local(address, now)
 
     def _ask_peer(self, now: float) -> None:
-        """Send the next request that may be sent, if none is outstanding (5.1, A3)."""
-        changes = self.changes
-        if changes is None or changes.outstanding is not None:
-            return
-        if not changes.waiting or self.state not in ADDRESSES_MAY_CHANGE:
-            return
-        for request in changes.waiting:
-            if request.kind != _DELETE or self._leave_local(request.address, now):
-                changes.begin(request, self.paths.for_data().route.local)
-                self._send_asconf(changes, now)
-                return
-
-    def _send_asconf(self, changes: AddressChanges, now: float) -> None:
-        """Send the outstanding request, or send it again: then by another way (5.1, B4).
-
-        Each second time it leaves from an address that is being added, the newest first: those that
-        the peer knows may work no more (5.3, F1).
-        """
-        before = changes.path
-        if before is None or before.address not in self.paths:
-            path = self.paths.for_data()
-        else:
-            path = self.paths.for_retransmission(before)
-        changes.path = path
-        changes.tries += 1
-        self.timers[T4] = now + path.rto
-        added = [
-            one.address
-            for one in changes.unanswered()
-            if one.kind == _ADD and (":" in one.address) == (":" in path.address)
-        ]
-        if not added or changes.tries % 2:
-            self.bundler.control.append((path, changes.chunk))
-        elif not self.stranded:
-            source = added[-(changes.tries // 2 - 1) % len(added) - 1]
-            self.bundler.send_alone(path.route._replace(local=source), changes.chunk)
+        """Send the next request that may be sent, if none is outstanding."""
+        if self.changes is not None and self.state in ADDRESSES_MAY_CHANGE:
+            self.changes.proceed(now)
+            self.stranded = self.paths.stranded
 
     def _asconf_expired(self, now: float) -> None:
         """T4 has expired (5.1, B1 to B5)."""
         changes = self.changes
         if changes is None or self.state not in ADDRESSES_MAY_CHANGE:
             return
-        path = changes.path
-        if path is not None and path.address in self.paths:
-            path.back_off()
-            self._count_error(path, now)
-        if not self.ended and changes.outstanding is not None:
-            self._send_asconf(changes, now)
+        failed = changes.expired()
+        if failed is not None:
+            self._count_error(failed, now)
+        if not self.ended:
+            changes.send_again(now)
+
+    def _handle_asconf(self, chunk: wire.Asconf, route: Route, now: float) -> None:
+        if self.changes is None:
+            raw = wire.asconf_chunk(chunk.serial, chunk.address, chunk.requests)
+            self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
+        elif self.state in ADDRESSES_MAY_CHANGE:
+            self.changes.take(chunk, route, now)
+            self.stranded = self.paths.stranded
 
     def _handle_asconf_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> None:
         changes = self.changes
@@ -1286,173 +1174,17 @@ class EngineAssociation:
         if changes.is_illegal(ack):
             self.abort(Tlv(Cause.ILLEGAL_ASCONF_ACK, b""))
             return
-        sent_on = changes.path
-        answered = changes.take_ack_untrusted(ack)
-        if answered is None:
-            return
-        self.timers[T4] = inf
-        if sent_on is not None and sent_on.address in self.paths:
-            self._count_answer(sent_on, now)
-        request, cause = answered
-        if cause:
-            logger.warning(
-                "%s: the peer refuses a change of the address %s (cause %d)",
-                self,
-                request.address,
-                cause,
-            )
-        elif request.kind == _ADD:
-            self._local_was_added(request.address, route)
-        elif request.kind == _DELETE:
-            self.told = [one for one in self.told if one != request.address]
-            self._outlet.address_book.give_up(request.address, self)
-        self._ask_peer(now)
-
-    def _local_was_added(self, address: str, route: Route) -> None:
-        """Use an address of ours which the peer knows from now on (5.3, F2)."""
-        self.told = [*self.local_addresses(), address]
-        for path in self.paths.values():
-            if is_nearer(address, path.route.local, path.address) or (
-                # The answer came there, perhaps since no other address works.
-                route.local == address and route.remote == path.address
-            ):
-                path.route = path.route._replace(local=address)
+        taken, answered = changes.take_ack(ack, route)
+        if answered is not None:
+            self._count_answer(answered, now)
+        if taken:
+            self._ask_peer(now)
 
     def _give_up_changes(self) -> None:
         """The peer takes no ASCONF after all (5.1, A9)."""
         self.changes = None
         self.extensions &= ~Extension.ASCONF
         self.timers[T4] = inf
-
-    # -- addresses of the peer that come and go (RFC 5061 sections 5.2 and 5.3) ---
-
-    def is_named(self, packet: wire.Packet) -> bool:
-        """Whether an ASCONF of a packet, from an address unknown, names the peer (5.2, D2)."""
-        return self.changes is not None and any(
-            isinstance(chunk, wire.Asconf)
-            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in self.paths)
-            for chunk in packet.chunks
-        )
-
-    def _handle_asconf(self, chunk: wire.Asconf, route: Route, now: float) -> bool:
-        """Work off the requests of an ASCONF; return whether to go on with the packet."""
-        changes = self.changes
-        if changes is None:
-            raw = wire.asconf_chunk(chunk.serial, chunk.address, chunk.requests)
-            self._send_error(Tlv(Cause.UNRECOGNIZED_CHUNK, raw[:1024]))
-            return True
-        if self.state not in ADDRESSES_MAY_CHANGE:
-            return True
-        answer = changes.answer_before(chunk.serial)
-        if answer is None:
-            if not changes.is_next(chunk.serial):
-                return True
-            responses = self._work_off(chunk, route, now)
-            answer = changes.answered(chunk.serial, responses.listed)
-        if not changes.may_answer(answer):
-            return True
-        path = self.paths.get(route.remote)
-        if path is None:
-            local = local_for(route.remote, route, self._sources())
-            self.bundler.send_alone(route._replace(local=local or route.local), answer)
-            return True
-        self.bundler.control.append((path, answer))
-        if not path.confirmed and path.heartbeat_deadline == inf:
-            self.heartbeats.probe_with_answer(path, now)
-        return True
-
-    def _room_for_answers(self) -> int:
-        return self.paths.for_data().mtu - wire.HEADER_SIZE - self.bundler.auth_size
-
-    def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
-        responses = Responses(self._room_for_answers())
-        for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
-            if not responses.have_room(parameter):
-                break
-            kind = parameter.type
-            if kind in (_ADD, _DELETE):
-                change = read_change_untrusted(parameter, route.remote)
-                if not responses.failing:
-                    add = self._add_for_peer if kind == _ADD else self._delete_for_peer
-                    responses.failing = add(change, route, now)
-                responses.add(parameter, responses.failing)
-            elif kind == _SET_PRIMARY:
-                change = read_change_untrusted(parameter, route.remote)
-                path = None if change.address is None else self.paths.get(change.address)
-                if path is not None:
-                    self._prefer(path)
-                responses.add(parameter, 0 if path else Cause.UNRESOLVABLE_ADDRESS)
-            else:
-                # The two highest bits say what is to be done with it (RFC 9260 section 3.2.1).
-                if kind & 0x4000:
-                    responses.add(parameter, Cause.UNRECOGNIZED_PARAMETERS)
-                if not kind & 0x8000:
-                    break
-        return responses
-
-    def _add_for_peer(self, change: Change, route: Route, now: float) -> int:
-        """Add an address of the peer; return the cause why not, 0 if it was added."""
-        address, book = change.address, self._outlet.address_book
-        if address is None:
-            return Cause.UNRESOLVABLE_ADDRESS
-        if address in self.paths:
-            return 0
-        same_port = self.peer_port == self._outlet.port
-        if not book.is_credible(address, route, same_port=same_port):
-            return Cause.NO_AUTHORIZATION
-        if (address, self.peer_port) in book.owners:
-            return Cause.NO_AUTHORIZATION
-        sources = self._sources()
-        base = route if route.local in sources else route._replace(local=sources[0])
-        local = local_for(address, base, sources)
-        if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
-            return Cause.RESOURCE_SHORTAGE
-        self.heartbeats.forget(address)
-        other = Route(local, address, route.local_udp, route.remote_udp)
-        path = self.add_path(other, confirmed=False)
-        self.heartbeats.probe_soon(now)
-        self._report_asconf(path, PeerAddressState.ADDR_ADDED)
-        return 0
-
-    def _delete_for_peer(self, change: Change, route: Route, now: float) -> int:
-        """Delete an address of the peer; return the cause why not, 0 if it is deleted."""
-        address, paths = change.address, self.paths
-        if address is None:
-            return Cause.UNRESOLVABLE_ADDRESS
-        if change.wildcard:
-            gone = [path for path in paths.values() if path.address != address]
-        else:
-            if address == route.remote and len(paths) > 1:
-                return Cause.DELETE_SOURCE_ADDRESS
-            gone = [paths[address]] if address in paths else []
-        if len(gone) == len(paths):
-            return Cause.DELETE_LAST_ADDRESS
-        for path in gone:
-            self._drop_path(path, now)
-        return 0
-
-    def _prefer(self, path: Path) -> None:
-        """Send to the address that the peer prefers (5.4)."""
-        if path is not self.primary:
-            self.paths.primary = path
-            self._report_asconf(path, PeerAddressState.ADDR_MADE_PRIM)
-
-    def _drop_path(self, path: Path, now: float) -> None:
-        """Take an address of the peer away; what is outstanding there goes elsewhere (5.3, F13)."""
-        self._outlet.address_book.forget(path.address, self)
-        self.heartbeats.forget(path.address)
-        self._remove_path(path)
-        other = self.paths.for_data()
-        self.outbound.leave(path, other, now)
-        self._report_failures()
-        self.bundler.leave(path, other)
-        if self.acks.path is path:
-            self.acks.path = None
-        self._report_asconf(path, PeerAddressState.ADDR_REMOVED)
-
-    def _report_asconf(self, path: Path, change: PeerAddressState) -> None:
-        if self.unread.events <= MOST_EVENTS:
-            self._report_path(path, change)
 
     # -- whether the peer is still there ---
 
@@ -1634,6 +1366,7 @@ class EngineAssociation:
         self.outbound.fail_all(error)
         self._end_requests()
         self.bundler.control.clear()
+        self.changes = None  # it knows the association
         self._report_change(outcome, error, info)
         self._report_failures()
 
@@ -1661,7 +1394,6 @@ class EngineAssociation:
         self.paths.begin_anew(route)
         self.stranded = False
         self.heartbeats.begin_anew()
-        self.told = []
         self._outlet.address_book.register(route.remote, self, confirmed=True)
         self.accept(cookie, now)
         self.establish(now, AssociationState.RESTART)
@@ -1889,32 +1621,3 @@ def _merged(skips: list[wire.ForwardTsn]) -> wire.ForwardTsn:
     last = max(unwrap(skip.cumulative_tsn, first) for skip in skips)
     merged = wire.IForwardTsn if isinstance(skips[0], wire.IForwardTsn) else wire.ForwardTsn
     return merged(last & MASK, [pair for skip in skips for pair in skip.streams])
-
-
-def auth_offer(
-    parameters: Parameters, extensions: int, randomness: Callable[[int], bytes]
-) -> AuthOffer | None:
-    """Return what an INIT or INIT ACK with these extensions says of authentication."""
-    if not extensions & Extension.AUTH:
-        return None
-    also = sorted(_ASCONF_TYPES) if extensions & Extension.ASCONF else ()
-    return make_offer(parameters, also, randomness)
-
-
-def init_parameters(
-    parameters: Parameters, extensions: int, authentication: AuthOffer | None
-) -> list[Tlv]:
-    """Return what an INIT or INIT ACK of ours says beyond RFC 9260.
-
-    Args:
-      parameters: Those of the association.
-      extensions: What it offers, a sum of `Extension`.
-      authentication: What it says of authentication.
-    """
-    listed = parameters_for(extensions)
-    if authentication is not None:
-        listed += authentication.parameters
-    if parameters.adaptation_indication is not None:
-        value = parameters.adaptation_indication.to_bytes(4, "big")
-        listed.append(Tlv(ParameterType.ADAPTATION_INDICATION, value))
-    return listed

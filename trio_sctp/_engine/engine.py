@@ -281,10 +281,10 @@ class Engine:
         self.addresses.remove(address)
         self._address_book.changed_at = now
         for association in list(self.associations.values()):
-            if association.id in self.shared:
+            if association.id in self.shared and association.changes is not None:
                 association.remove_local(address, now)
                 self._settle(association)
-            elif address in association.local_addresses():
+            elif address in association.paths.local_addresses():
                 self._address_book.keep(address, association)
         if address not in self._address_book.kept:
             self._address_book.freed.append(address)

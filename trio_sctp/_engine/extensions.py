@@ -46,6 +46,9 @@ _CHUNKS: Final[list[tuple[int, int]]] = [
 ]
 """The chunk types by which an extension is named."""
 
+ASCONF_TYPES: Final = frozenset({ChunkType.ASCONF, ChunkType.ASCONF_ACK})
+"""Those that have to be authenticated, whether they are listed or not (RFC 5061 section 4.1)."""
+
 
 def offered(parameters: Parameters) -> int:
     """Return the extensions that we offer, a sum of `Extension`."""

@@ -18,11 +18,11 @@ from typing import Final, NamedTuple
 from .._options import StatusState
 from . import wire
 from .addresses import local_for
-from .association import EngineAssociation, auth_offer, init_parameters
+from .association import EngineAssociation
 from .authentication import AuthOffer, read_offer
 from .cookie import Cookie, CookieJar
 from .extensions import agreed
-from .offer import Offer
+from .offer import Offer, auth_offer, init_parameters
 from .outlet import Outlet
 from .parameters import Parameters
 from .path import Route
@@ -140,7 +140,7 @@ class Handshake:
             # Section 5.2.1: both sides send an INIT; ours keeps its tag.
             assert association.initiation.init is not None
             tag, tsn = association.our_tag, association.initiation.init.tsn
-            told, parameters = association.told, association.parameters
+            told, parameters = association.paths.told, association.parameters
             authentication = read_offer(association.initiation.init.parameters)
             if association.state is StatusState.COOKIE_WAIT:
                 ties = (0, 0)
@@ -169,7 +169,7 @@ class Handshake:
             address
             for address in others
             if book.is_credible(address, route, same_port=same_port)
-            and local_for(address, route, association.told) is not None
+            and local_for(address, route, association.paths.told) is not None
         ]
         known = association.paths.keys() | association.heartbeats.awaited.keys()
         return [address for address in listed if address not in known]

@@ -152,22 +152,19 @@ class Heartbeats:
         self.send(path, now)
         self._timers[PROBE] = now + path.rto
 
-    def probe_due(self, told: list[str], now: float) -> None:
-        """Probe the next of them, and those that are awaited.
-
-        `told` are our addresses that the peer was told of.
-        """
+    def probe_due(self, now: float) -> None:
+        """Probe the next of them, and those that are awaited."""
         path, again = self._paths.next_probe(now, _PROBE_SIZE)
         if self.awaited and self._awaited_tries < _AWAITED_TRIES:
             self._awaited_tries += 1
             for address in self.awaited:
-                self._ask_for(address, told, now)
+                self._ask_for(address, now)
             again = min(again, now + self._paths.for_data().rto)
         self._timers[PROBE] = again
         if path is not None:
             self.send(path, now)
 
-    def _ask_for(self, address: str, told: list[str], now: float) -> None:
+    def _ask_for(self, address: str, now: float) -> None:
         """Send a heartbeat to an address that is another association's.
 
         Its peer does not answer it, as the verification tag is wrong there; but it may have begun
@@ -175,7 +172,7 @@ class Heartbeats:
         """
         assert self._paths.primary is not None
         route = self._paths.primary.route
-        local = local_for(address, route, told) or route.local
+        local = local_for(address, route, self._paths.told) or route.local
         nonce = self.awaited[address] = self._outlet.randomness(8)
         self._paths.reflected += _PROBE_SIZE
         self._bundler.send_alone(

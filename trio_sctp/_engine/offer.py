@@ -1,4 +1,4 @@
-"""What an INIT or INIT ACK says (RFC 9260 sections 3.3.2 and 3.3.3), read once.
+"""What an INIT or INIT ACK says (RFC 9260 sections 3.3.2, 3.3.3): the peer's, read once, and ours.
 
 Both ends of the handshake use it: the one that answers an INIT, and the one that its INIT ACK
 answers.
@@ -7,11 +7,12 @@ answers.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from . import wire
-from .authentication import AuthOffer, read_offer, violation_untrusted
-from .extensions import Extension, is_unsafe, named_untrusted
+from .authentication import AuthOffer, make_offer, read_offer, violation_untrusted
+from .extensions import ASCONF_TYPES, Extension, is_unsafe, named_untrusted, parameters_for
 from .parameters import Parameters
 from .wire import ParameterType, Tlv
 
@@ -162,3 +163,32 @@ class Offer:
             or address.type in self.families
             or (":" in source) == (address.type == ParameterType.IPV6_ADDRESS)
         )
+
+
+def auth_offer(
+    parameters: Parameters, extensions: int, randomness: Callable[[int], bytes]
+) -> AuthOffer | None:
+    """Return what an INIT or INIT ACK with these extensions says of authentication."""
+    if not extensions & Extension.AUTH:
+        return None
+    also = sorted(ASCONF_TYPES) if extensions & Extension.ASCONF else ()
+    return make_offer(parameters, also, randomness)
+
+
+def init_parameters(
+    parameters: Parameters, extensions: int, authentication: AuthOffer | None
+) -> list[Tlv]:
+    """Return what an INIT or INIT ACK of ours says beyond RFC 9260.
+
+    Args:
+      parameters: Those of the association.
+      extensions: What it offers, a sum of `Extension`.
+      authentication: What it says of authentication.
+    """
+    listed = parameters_for(extensions)
+    if authentication is not None:
+        listed += authentication.parameters
+    if parameters.adaptation_indication is not None:
+        value = parameters.adaptation_indication.to_bytes(4, "big")
+        listed.append(Tlv(ParameterType.ADAPTATION_INDICATION, value))
+    return listed

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .._values import FailedFragment, Notification
+from .._values import FailedFragment, Notification, PeerAddressChange, PeerAddressState
 from .addresses import AddressBook
 from .arrivals import Arrivals
-from .path import Route
+from .path import Path, Route
 
 
 class Outgoing(NamedTuple):
@@ -50,7 +50,9 @@ class Outlet:
 
     def transmit(self, data: bytes, route: Route, *, fragment: bool = False, ecn: int = 0) -> None:
         """Have a packet leave; `ecn` are the two lowest bits of its type of service, if not 0."""
-        tos = self.tos & ~3 | ecn if ecn else self.tos
+        tos = self.tos
+        if ecn:
+            tos = tos & ~3 | ecn
         self.packets.append(Outgoing(data, route, tos, fragment))
 
     def report(self, event: Notification | FailedFragment) -> None:
@@ -58,6 +60,17 @@ class Outlet:
         unread = self.arrivals.of(event.association_id)
         if unread is not None:
             unread.report(event)
+
+    def report_path(self, id: int, path: Path, state: PeerAddressState) -> None:
+        """Tell the program what an address of an association's peer has become."""
+        self.report(PeerAddressChange(association_id=id, address=path.peer, state=state, error=0))
+
+    def report_failures(self, id: int, failed: list[FailedFragment]) -> None:
+        """Tell the program of messages of an association that were given up; none are left."""
+        for one in failed:
+            one.association_id = id
+            self.report(one)
+        failed.clear()
 
     def number(self) -> int:
         """Return a random number of 32 bits."""

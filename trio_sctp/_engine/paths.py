@@ -30,6 +30,7 @@ class Paths(dict[str, Path]):
       primary: The path that new data takes while it works; None before the first was added.
       received: Bytes that the peer has sent.
       reflected: Bytes that were sent to unconfirmed addresses.
+      told: Our addresses that the peer was told of, if they are several.
     """
 
     def __init__(self, parameters: Parameters, peer_port: int) -> None:
@@ -39,6 +40,7 @@ class Paths(dict[str, Path]):
         self.primary: Path | None = None
         self.received: int = 0
         self.reflected: int = 0
+        self.told: list[str] = []
         self._probed: str = ""  # the address that was probed last
         self._received_before = 0  # `received`, when an address was probed last
 
@@ -74,10 +76,20 @@ class Paths(dict[str, Path]):
         before = self.get(route.remote)
         self.clear()
         self.primary = None
+        self.told = []
         self._probed = ""
         path = self.add(route, confirmed=True)
         if before is not None:
             path.set_as(before)
+
+    @property
+    def stranded(self) -> bool:
+        """Whether there is no confirmed address left."""
+        return not any(path.confirmed for path in self.values())
+
+    def local_addresses(self) -> list[str]:
+        """Return our addresses that the peer knows."""
+        return self.told or list(dict.fromkeys(path.route.local for path in self.values()))
 
     # -- which one to use (6.4, 8.2; RFC 7829 section 5) ---
 

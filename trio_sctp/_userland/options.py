@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .._engine.association import EngineAssociation, auth_offer
+from .._engine.association import EngineAssociation
 from .._engine.extensions import Extension, offered
 from .._engine.keys import SharedKeys
+from .._engine.offer import auth_offer
 from .._engine.parameters import Parameters
 from .._engine.path import Path, host_of
 from .._engine.reconfiguration import ASSOCIATION, CHANGES, STREAMS
