@@ -132,7 +132,9 @@ class Requests:
                     await tcb.wait_changed(ask=False)
                 result = await self._ask(request)
                 if result == _Result.GIVEN_UP:
-                    tcb.socket.sender.check_alive(tcb)  # which we may have closed ourselves
+                    # Which we may have closed ourselves, or it has ended.
+                    tcb.socket.intake.poll_state(tcb)
+                    tcb.socket.sender.check_alive(tcb)
                 if result not in _SUCCESS:
                     raise _failure(request.kind, result)
                 if request.added:
