@@ -43,6 +43,7 @@ ADD, DELETE = AsconfParameter.ADD_ADDRESS, AsconfParameter.DELETE_ADDRESS
 SET_PRIMARY = AsconfParameter.SET_PRIMARY
 NOAUTH: dict[str, Any] = {"asconf_without_auth": True}
 EXTENSIONS = Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes([193, 128]))
+A6, B6 = "2001:db8::1", "2001:db8::2"
 ANY4 = Tlv(ParameterType.IPV4_ADDRESS, bytes(4))
 ANY6 = Tlv(ParameterType.IPV6_ADDRESS, bytes(16))
 
@@ -369,6 +370,28 @@ def test_data_in_flight_to_an_address_that_goes_is_sent_elsewhere() -> None:
     p.run(2.0)
     assert payloads(p.events[p.a]) == [b"%d" % n * 1000 for n in range(50)]
     assert p.other.outbound.flight == 0
+
+
+def test_what_was_under_way_when_the_last_address_of_a_family_went_is_taken() -> None:
+    """5.3, F4: the peer's addresses of that family cannot be reached from here any more."""
+    p = pair(connect=False)
+    for engine, address in (p.a, A6), (p.b, B6):
+        engine.addresses.append(address)
+        p.hosts[address] = engine
+    p.id = p.a.connect([Route(A6, B6), Route(A, B)], PEER_PORT, p.now)
+    p.run(4.0)
+    p.answer(b"under way")
+    p._transmit()
+    assert p.data()[-1].route == Route(B6, A6)
+    p.drop = lambda sent: sent.has(wire.Asconf)
+    p.a.remove_address(A6, p.now)
+    p.run(0.5)
+    assert payloads(p.events[p.a]) == [b"under way"]
+    p.drop = lambda sent: False
+    p.run(5.0)
+    assert p.up
+    assert list(p.other.paths) == [A]
+    assert list(p.association.paths) == [B]
 
 
 @settings(deadline=None)
