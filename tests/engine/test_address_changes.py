@@ -312,6 +312,28 @@ def test_peers_are_told_of_what_changed_since_the_init_ack() -> None:
     assert p.association.paths[B2].confirmed
 
 
+def test_peers_are_told_of_a_move_while_the_association_was_set_up() -> None:
+    p = pair(connect=False)
+    p.id = p.a.connect(p.routes, PEER_PORT, p.now)
+    p.hosts[A2] = p.a
+    p.a.add_address(A2, p.now)
+    p.a.remove_address(A, p.now)
+    p.run(5.0)
+    assert list(p.other.paths) == p.association.paths.local_addresses() == [A2]
+    assert p.a.freed == [A]
+
+
+def test_no_peer_is_told_of_an_address_that_means_another_host_there() -> None:
+    """As in an INIT."""
+    p = pair()
+    p.a.add_address("127.0.0.2", p.now)
+    add(p, A2)
+    (asconf,) = asconfs(p.sent)
+    assert asconf.get(wire.Asconf).requests == [asks(ADD, A2, asconf.get(wire.Asconf).serial)]
+    p.a.remove_address("127.0.0.2", p.now)
+    assert p.a.freed == ["127.0.0.2"]
+
+
 def test_an_address_that_is_kept_is_for_earlier_associations_only() -> None:
     p = peer((A, A2), asconf=False)
     p.up()

@@ -92,18 +92,19 @@ class AddressChanges:
     def unknown_to_peer(self) -> tuple[list[str], list[str]]:
         """Return which addresses of ours the peer does not know, and which of those that it knows
         we have no more: they have changed while the association was set up."""
-        book = self._book
-        if not book.addresses:
+        ours, known = self._book.addresses, self._paths.local_addresses()
+        if not ours:
             return [], []
-        known = self._paths.local_addresses()
-        told = book.told_by([path.route for path in self._paths.values()])
-        added = [address for address in told if address not in known]
-        return added, [address for address in known if address not in book.addresses]
+        added = [address for address in ours if address not in known]
+        return added, [address for address in known if address not in ours]
 
     def ask_to_add(self, address: str) -> bool:
         """Have the peer asked to add an address of ours; return whether it is to be."""
+        routes = [path.route for path in self._paths.values()]
         deleted = self._requests.is_asked(_DELETE, address)
-        if not deleted and address in self._paths.local_addresses():
+        if not self._book.may_be_told(address, routes) or (
+            not deleted and address in self._paths.local_addresses()
+        ):
             return False
         self._requests.ask(_ADD, address)
         self._book.give_up(address, self._association)
