@@ -246,6 +246,34 @@ def test_a_request_waits_for_the_one_before() -> None:
     assert list(p.other.paths) == [A, A2, A3]
 
 
+def test_an_address_stays_while_its_deletion_is_outstanding_although_it_was_added_again() -> None:
+    """5.3, F4."""
+    p = pair(2)
+    p.drop = lambda sent: sent.has(wire.AsconfAck)
+    p.a.remove_address(A, p.now)
+    p._transmit()
+    p.a.add_address(A, p.now)
+    p.a.remove_address(A, p.now)
+    assert p.a.keeps(A)
+    p.drop = lambda sent: False
+    p.run(5.0)
+    assert p.a.freed == [A]
+    assert list(p.other.paths) == [A2]
+
+
+def test_the_peer_is_not_asked_to_send_to_an_address_that_was_never_added() -> None:
+    """5.4."""
+    p = pair(there={"max_peer_addresses": 1})
+    for address in A2, A3:  # one that the peer refuses, and one that it is not told of after all
+        p.a.add_address(address, p.now)
+        p.a.ask_for_primary(p.id, address, p.now)
+        if address == A3:
+            p.a.remove_address(A3, p.now)
+    p.run(5.0)
+    kinds = [one.type for s in asconfs(p.sent) for one in s.get(wire.Asconf).requests]
+    assert kinds == [ADD]
+
+
 def test_serials_begin_with_the_first_tsn() -> None:
     p = pair()
     add(p, A2)
@@ -556,6 +584,25 @@ def test_an_address_of_another_association_is_not_added() -> None:
     assert list(association.paths) == [B]
 
 
+@pytest.mark.parametrize("address", [B2, ANY4])
+def test_a_listed_address_of_another_association_is_forgotten_if_it_is_deleted(
+    address: str | Tlv,
+) -> None:
+    """5.3, F13: it is no longer part of the association."""
+    other = peer()
+    other.route = other.route_from(B2)
+    other.accept()
+    p = Peer()
+    p.engine, p.parameters = other.engine, [EXTENSIONS, wire.address_parameter(B2)]
+    p.learn(p.begin())
+    p.serial = p.tsn
+    p.give(p.cookie_echo())
+    *_, association = p.engine.associations.values()
+    assert list(association.heartbeats.awaited) == [B2]
+    assert p.ask(asks(DELETE, address)) == []
+    assert not association.heartbeats.awaited
+
+
 def test_our_own_address_is_not_the_peers() -> None:
     p = peer((A, A2))
     p.engine.use_port(PEER_PORT)
@@ -806,6 +853,21 @@ def test_an_abort_to_an_address_that_is_being_deleted_is_ignored() -> None:
     assert not p.engine.associations
 
 
+@pytest.mark.parametrize("change", ["added", "deleted"])
+def test_no_answer_leaves_from_an_address_that_is_added_or_deleted(change: str) -> None:
+    """5.3, F1 and F4, also to a peer that has moved."""
+    p = peer((A, A2) if change == "deleted" else (A,))
+    p.up()
+    if change == "deleted":
+        p.engine.remove_address(A2, p.now)
+    else:
+        p.engine.add_address(A2, p.now)
+    p.take()
+    (answer,) = p.give(p.asconf(asks(DELETE, B3)), route=Route(A2, B2))
+    assert answer.has(wire.AsconfAck)
+    assert answer.route == Route(A, B2)
+
+
 def test_until_the_deletion_is_acknowledged_packets_are_taken_there() -> None:
     """5.3, F4."""
     p = peer((A, A2))
@@ -1033,6 +1095,29 @@ def test_malformed_chunks_are_dropped_silently(chunk: bytes) -> None:
     association = p.up()
     assert p.give(chunk) == []
     assert association.state is StatusState.ESTABLISHED
+
+
+def test_requests_that_are_not_looked_at_are_refused() -> None:
+    """5.1, A8: what is not named behind no failure would count as done."""
+    p = peer()
+    association = p.up()
+    done = [asks(ADD if n % 2 == 0 else DELETE, B2, n) for n in range(64)]
+    (response,) = p.ask(*done, *[asks(ADD, B3, n) for n in range(64, 4000)])
+    assert response == Tlv(AsconfParameter.ERROR, struct.pack("!IHH", 63, 0xA1, 4))
+    assert list(association.paths) == [B, B2]
+    # One whose answer would not fit.
+    (response,) = p.ask(Tlv(0xC0AA, struct.pack("!I", 9) + bytes(2000)), asks(ADD, B3))
+    assert response == Tlv(AsconfParameter.ERROR, struct.pack("!IHH", 9, 0xA1, 4))
+    assert list(association.paths) == [B, B2]
+
+
+def test_the_answers_to_the_requests_of_a_full_packet_fit_into_one() -> None:
+    p = peer()
+    p.up()
+    responses = p.ask(*[asks(ADD, f"127.0.0.{n + 1}", n) for n in range(60)])
+    assert 1 < len(responses) < 60
+    answer = p.sent[-1]
+    assert answer.size <= p.association.paths[B].mtu < answer.size + 28
 
 
 def test_requests_that_are_cut_short() -> None:

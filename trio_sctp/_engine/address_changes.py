@@ -34,6 +34,8 @@ _ADD: Final = AsconfParameter.ADD_ADDRESS
 _DELETE: Final = AsconfParameter.DELETE_ADDRESS
 _SET_PRIMARY: Final = AsconfParameter.SET_PRIMARY
 
+_MOST_REQUESTS: Final = wire.MOST_LOOKED_AT - 1  # of an ASCONF; the first parameter is no request
+
 MOST_EVENTS: Final = 2**14
 """Bytes of unread events beyond which the program is not told of what the peer's ASCONFs change: a
 peer could send them without end."""
@@ -124,7 +126,7 @@ class AddressChanges:
         if self._requests.ask(_DELETE, address):
             self._leave_local(address, now)
             return True
-        if added:
+        if added and not self._requests.is_asked(_DELETE, address):
             self._book.give_up(address, self._association)  # the peer was never told
         return False
 
@@ -194,8 +196,12 @@ class AddressChanges:
         requests = self._requests
         if requests.outstanding is not None or not requests.waiting:
             return
-        for request in requests.waiting:
-            if request.kind != _DELETE or self._leave_local(request.address, now):
+        for request in list(requests.waiting):
+            if request.kind == _SET_PRIMARY and (
+                request.address not in self._paths.local_addresses()
+            ):
+                requests.waiting.remove(request)  # the peer was not told of it after all (5.4)
+            elif request.kind != _DELETE or self._leave_local(request.address, now):
                 requests.begin(request, self._paths.for_data().route.local)
                 self._send_asconf(now)
                 return
@@ -312,20 +318,28 @@ class AddressChanges:
             return
         path = self._paths.get(route.remote)
         if path is None:
-            local = local_for(route.remote, route, self._sources())
+            local = self._local_for(route.remote, route)
             self._bundler.send_alone(route._replace(local=local or route.local), answer)
             return
         self._bundler.control.append((path, answer))
         if not path.confirmed and path.heartbeat_deadline == inf:
             self._heartbeats.probe_with_answer(path, now)
 
+    def _local_for(self, address: str, route: Route) -> str | None:
+        """Return where packets to an address of the peer leave from, one of which came by a route;
+        None if it is not reached."""
+        sources = self._sources()
+        base = route if route.local in sources else route._replace(local=sources[0])
+        return local_for(address, base, sources)
+
     def _room_for_answers(self) -> int:
         return self._paths.for_data().mtu - wire.HEADER_SIZE - self._bundler.auth_size
 
     def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
         responses = Responses(self._room_for_answers())
-        for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
-            if not responses.have_room(parameter):
+        for number, parameter in enumerate(chunk.requests):
+            if number == _MOST_REQUESTS or not responses.have_room(parameter):
+                responses.refuse_rest(parameter)
                 break
             kind = parameter.type
             if kind in (_ADD, _DELETE):
@@ -360,9 +374,7 @@ class AddressChanges:
             return Cause.NO_AUTHORIZATION
         if (address, paths.peer_port) in book.owners:
             return Cause.NO_AUTHORIZATION
-        sources = self._sources()
-        base = route if route.local in sources else route._replace(local=sources[0])
-        local = local_for(address, base, sources)
+        local = self._local_for(address, route)
         if local is None or len(paths) >= paths.parameters.max_peer_addresses:
             return Cause.RESOURCE_SHORTAGE
         self._heartbeats.forget(address)
@@ -378,8 +390,10 @@ class AddressChanges:
         address, paths = change.address, self._paths
         if address is None:
             return Cause.UNRESOLVABLE_ADDRESS
+        awaited = [address]
         if change.wildcard:
             gone = [path for path in paths.values() if path.address != address]
+            awaited = [one for one in self._heartbeats.awaited if one != address]
         else:
             if address == route.remote and len(paths) > 1:
                 return Cause.DELETE_SOURCE_ADDRESS
@@ -388,6 +402,8 @@ class AddressChanges:
             return Cause.DELETE_LAST_ADDRESS
         for path in gone:
             self._drop_path(path, now)
+        for one in awaited:
+            self._heartbeats.forget(one)
         return 0
 
     def _prefer(self, path: Path) -> None:

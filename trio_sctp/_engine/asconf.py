@@ -206,18 +206,30 @@ class Responses:
 
     def have_room(self, parameter: Tlv) -> bool:
         """Whether the answer to one more request fits, whatever it is (C5)."""
-        size = _RESPONSE + 4 + len(parameter.value) + (-len(parameter.value) & 3)
-        self._room -= size
-        return self._room >= 0
+        return self._room >= _RESPONSE + 4 + len(parameter.value) + (-len(parameter.value) & 3)
 
     def add(self, parameter: Tlv, cause: int) -> None:
         """Note what has become of a request; a cause of 0 is a success."""
         correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
         if cause:
             error = wire.tlvs([Tlv(cause, wire.tlvs([parameter]))])
-            self.listed.append(Tlv(AsconfParameter.ERROR, correlation + error))
+            self._list(Tlv(AsconfParameter.ERROR, correlation + error))
         elif self.listed:
-            self.listed.append(Tlv(AsconfParameter.SUCCESS, correlation))
+            self._list(Tlv(AsconfParameter.SUCCESS, correlation))
+
+    def refuse_rest(self, parameter: Tlv) -> None:
+        """Note that neither a request is done, nor what follows it.
+
+        Behind a failure that goes without saying.
+        """
+        if not self.listed:
+            correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
+            error = wire.tlvs([Tlv(Cause.RESOURCE_SHORTAGE, b"")])
+            self._list(Tlv(AsconfParameter.ERROR, correlation + error))
+
+    def _list(self, response: Tlv) -> None:
+        self.listed.append(response)
+        self._room -= 4 + len(response.value)
 
 
 def read_change_untrusted(parameter: Tlv, source: str) -> Change:
