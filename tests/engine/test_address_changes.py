@@ -201,6 +201,25 @@ def test_the_address_is_exchanged_although_the_old_one_works_no_more() -> None:
     assert p.up
 
 
+def test_the_request_leaves_from_the_new_address_once_the_peer_is_heard_there() -> None:
+    """The peer has added it: its answer was lost, perhaps as the old address works no more."""
+    p = pair()
+    del p.hosts[A]
+    p.hosts[A2] = p.a
+    p.drop = lambda sent: sent.has(wire.AsconfAck)
+    p.a.add_address(A2, p.now)
+    p.a.remove_address(A, p.now)
+    p.run(20.0)
+    assert p.packets(wire.Heartbeat, B)[0].route.remote == A2
+    sources = [sent.route.local for sent in asconfs(p.sent)]
+    assert sources == [A, A2, A2, A2, A2]
+    p.drop = lambda sent: False
+    p.send(b"after")
+    p.run(60.0)
+    assert payloads(p.events[p.b]) == [b"after"]
+    assert list(p.other.paths) == p.association.paths.local_addresses() == [A2]
+
+
 def test_an_end_may_move_again_before_its_peer_has_answered() -> None:
     """What is outstanding leaves from the newest address, as neither of the others works."""
     p = pair()

@@ -145,8 +145,10 @@ class AddressChanges:
 
         It is that route, if packets may leave from where it begins (F1, F4).
         """
-        local = route.local
-        if self._requests.is_asked(_ADD, local) or self.is_leaving(local):
+        local, requests = route.local, self._requests
+        if requests.outstanding == Request(_ADD, local):
+            requests.heard_at = local  # its answer is under way, or was lost
+        if requests.is_asked(_ADD, local) or self.is_leaving(local):
             return path.route._replace(remote_udp=route.remote_udp)
         return route
 
@@ -210,7 +212,8 @@ class AddressChanges:
         """Send the outstanding request, or send it again: then by another way (5.1, B4).
 
         Each second time it leaves from an address that is being added, the newest first: those that
-        the peer knows may work no more (5.3, F1).
+        the peer knows may work no more (5.3, F1).  Once the peer is heard there, it leaves from
+        there only.
         """
         requests = self._requests
         before = requests.path
@@ -226,10 +229,12 @@ class AddressChanges:
             for one in requests.unanswered()
             if one.kind == _ADD and (":" in one.address) == (":" in path.address)
         ]
-        if not added or requests.tries % 2:
+        heard = requests.heard_at in added
+        if not (heard or (added and requests.tries % 2 == 0)):
             self._bundler.control.append((path, requests.chunk))
         elif not self._paths.stranded:
             source = added[-(requests.tries // 2 - 1) % len(added) - 1]
+            source = requests.heard_at if heard else source
             self._bundler.send_alone(path.route._replace(local=source), requests.chunk)
 
     def expired(self) -> Path | None:

@@ -57,6 +57,7 @@ class Requests:
       chunk: The ASCONF with the outstanding request.
       path: The path on which it was sent last; None before the first.
       tries: How often it was sent.
+      heard_at: The address that it adds, once the peer sends there; "" before.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Requests:
         "_peer_serial",
         "_serial",
         "chunk",
+        "heard_at",
         "outstanding",
         "path",
         "tries",
@@ -80,6 +82,7 @@ class Requests:
         self.chunk: bytes = b""
         self.path: Path | None = None
         self.tries: int = 0
+        self.heard_at: str = ""
         self._serial: int = our_tsn & MASK  # of the next ASCONF
         self._no_add_delete: bool = False  # the peer does not know such requests (5.3, F3a)
         self._no_set_primary: bool = False  # nor such (F3b)
@@ -126,6 +129,7 @@ class Requests:
         self.waiting.remove(request)
         self.outstanding = request
         self.tries = 0
+        self.heard_at = ""
         self.path = None
         serial, self._serial = self._serial, (self._serial + 1) & MASK
         address = wire.tlvs([wire.address_parameter(request.address)])
