@@ -441,14 +441,22 @@ def test_data_in_flight_to_an_address_that_goes_is_sent_elsewhere() -> None:
     assert p.other.outbound.flight == 0
 
 
+def both_families(*own: str) -> Pair:
+    """Two hosts of which ``b`` has an address of each family, and ``a`` has these."""
+    p = pair(connect=False)
+    for engine, addresses in (p.a, own), (p.b, (B6, B)):
+        engine.addresses[:] = addresses
+        p.hosts.update(dict.fromkeys(addresses, engine))
+    routes = {A: Route(A, B), A6: Route(A6, B6)}
+    p.id = p.a.connect([routes[address] for address in own], PEER_PORT, p.now)
+    p.run(4.0)
+    assert p.up
+    return p
+
+
 def test_what_was_under_way_when_the_last_address_of_a_family_went_is_taken() -> None:
     """5.3, F4: the peer's addresses of that family cannot be reached from here any more."""
-    p = pair(connect=False)
-    for engine, address in (p.a, A6), (p.b, B6):
-        engine.addresses.append(address)
-        p.hosts[address] = engine
-    p.id = p.a.connect([Route(A6, B6), Route(A, B)], PEER_PORT, p.now)
-    p.run(4.0)
+    p = both_families(A6, A)
     p.answer(b"under way")
     p._transmit()
     assert p.data()[-1].route == Route(B6, A6)
@@ -461,6 +469,90 @@ def test_what_was_under_way_when_the_last_address_of_a_family_went_is_taken() ->
     assert p.up
     assert list(p.other.paths) == [A]
     assert list(p.association.paths) == [B]
+
+
+def test_the_request_that_was_under_way_when_the_last_address_of_a_family_went_is_taken() -> None:
+    """It names an address that cannot be reached any more, and comes from another."""
+    p = both_families(A6, A)
+    p.hosts[B2] = p.b
+    p.drop = lambda sent: sent.has(wire.AsconfAck)
+    p.b.add_address(B2, p.now)
+    p._transmit()
+    assert asconfs(p.sent)[-1].route == Route(B6, A6)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    p.drop = lambda sent: False
+    p.run(30.0)
+    assert p.up
+    assert list(p.other.paths) == [A]
+    assert list(p.association.paths) == [B, B2]
+
+
+def test_moving_to_a_network_of_the_other_family() -> None:
+    """The peer has said at first where it is reached there."""
+    p = both_families(A6)
+    assert list(p.association.paths) == [B6]
+    p.hosts[A] = p.a
+    p.a.add_address(A, p.now)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    assert list(p.other.paths) == [A]
+    assert list(p.association.paths) == [B]
+    p.send(b"by the other")
+    p.answer(b"back")
+    p.run(1.0)
+    assert payloads(p.events[p.b]) == [b"by the other"]
+    assert payloads(p.events[p.a]) == [b"back"]
+    assert not p.packets(wire.Abort)
+
+
+def test_the_only_address_of_a_family_is_exchanged_for_another() -> None:
+    """The peer's addresses of that family stay, as the new one leads to them too."""
+    p = both_families(A6, A)
+    new = "2001:db8::3"
+    p.hosts[new] = p.a
+    p.a.add_address(new, p.now)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    assert p.up
+    assert list(p.other.paths) == [A, new]
+    assert list(p.association.paths) == [B6, B]
+    assert (B6, REMOVED) not in path_changes(p.events[p.a])
+    assert not p.packets(wire.Abort)
+
+
+def test_a_family_that_was_given_up_is_taken_up_again() -> None:
+    p = both_families(A6, A)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    add(p, A6)
+    assert list(p.other.paths) == [A, A6]
+    assert list(p.association.paths) == [B, B6]
+    assert p.association.paths[B6].confirmed
+    assert p.other.paths[A6].confirmed
+    assert path_changes(p.events[p.a])[-3:] == [(B6, REMOVED), (B6, ADDED), (B6, CONFIRMED)]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_address_that_is_not_reached_may_be_deleted_too(deleted: bool) -> None:
+    p = peer()
+    association = p.accept(EXTENSIONS, wire.address_parameter(B6))
+    p.serial = p.tsn
+    if deleted:
+        assert p.ask(asks(DELETE, B6)) == []
+    p.sent.clear()
+    p.engine.add_address(A6, p.now)
+    p.take()
+    p.give(wire.asconf_ack_chunk(p.asked().serial))
+    assert list(association.paths) == ([B] if deleted else [B, B6])
+
+
+def test_addresses_that_are_not_reached_count() -> None:
+    p = peer(max_peer_addresses=3)
+    association = p.accept(EXTENSIONS, *[wire.address_parameter(f"fd00::{n}") for n in range(9)])
+    p.serial = p.tsn
+    assert causes(p.ask(asks(ADD, B2))) == [Cause.RESOURCE_SHORTAGE]
+    assert list(association.paths) == [B]
 
 
 @settings(deadline=None)

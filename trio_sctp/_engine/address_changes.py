@@ -112,7 +112,7 @@ class AddressChanges:
         self._book.give_up(address, self._association)
         return True
 
-    def ask_to_delete(self, address: str, may_ask: bool, now: float) -> bool:
+    def ask_to_delete(self, address: str, may_ask: bool) -> bool:
         """Have the peer asked to delete an address of ours; return whether it is to be.
 
         `may_ask` says whether it can be asked: if not, the address is kept.
@@ -124,7 +124,7 @@ class AddressChanges:
         if not may_ask:
             return False
         if self._requests.ask(_DELETE, address):
-            self._leave_local(address, now)
+            self._leave_local(address)
             return True
         if added and not self._requests.is_asked(_DELETE, address):
             self._book.give_up(address, self._association)  # the peer was never told
@@ -172,10 +172,10 @@ class AddressChanges:
             if self._requests.outstanding != Request(_DELETE, address)
         ]
 
-    def _leave_local(self, address: str, now: float) -> bool:
-        """Have no packet leave from an address of ours; return whether that is possible.
+    def _leave_local(self, address: str) -> bool:
+        """Have packets leave from other addresses of ours than this; return whether they can.
 
-        It is not while there is no other that the peer knows (F5).
+        They cannot while there is no other that the peer knows (F5).
         """
         sources = self._staying()
         if not sources:
@@ -187,11 +187,16 @@ class AddressChanges:
         for path in paths:
             if path.route.local == address:
                 local = _source_for(path, sources)
-                if local is None:  # it is of the other family, and we cannot reach it any more
-                    self._drop_path(path, now)
-                else:
+                if local is not None:
                     path.route = path.route._replace(local=local)
         return True
+
+    def _drop_unreached(self, address: str, now: float) -> None:
+        """Drop the paths that only this address of ours has led to: it was that of its family."""
+        for path in list(self._paths.values()):
+            if path.route.local == address:
+                self._drop_path(path, now)
+                self._paths.beyond += (path.address,)
 
     def proceed(self, now: float) -> None:
         """Send the next request that may be sent, if none is outstanding (5.1, A3)."""
@@ -203,7 +208,9 @@ class AddressChanges:
                 request.address not in self._paths.local_addresses()
             ):
                 requests.waiting.remove(request)  # the peer was not told of it after all (5.4)
-            elif request.kind != _DELETE or self._leave_local(request.address, now):
+            elif request.kind != _DELETE or self._leave_local(request.address):
+                if request.kind == _DELETE:
+                    self._drop_unreached(request.address, now)
                 requests.begin(request, self._paths.for_data().route.local)
                 self._send_asconf(now)
                 return
@@ -254,7 +261,7 @@ class AddressChanges:
         """Whether an ASCONF ACK ends the association (5.3, F0)."""
         return self._requests.is_illegal(ack)
 
-    def take_ack(self, ack: wire.AsconfAck, route: Route) -> tuple[bool, Path | None]:
+    def take_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> tuple[bool, Path | None]:
         """Take an ASCONF ACK, which came by a route.
 
         Returns whether it answers the outstanding request, and the path on which that was sent.
@@ -273,7 +280,7 @@ class AddressChanges:
                 cause,
             )
         elif request.kind == _ADD:
-            self._local_was_added(request.address, route)
+            self._local_was_added(request.address, route, now)
         elif request.kind == _DELETE:
             self._paths.told = [one for one in self._paths.told if one != request.address]
             self._book.give_up(request.address, self._association)
@@ -281,9 +288,12 @@ class AddressChanges:
             sent_on = None
         return True, sent_on
 
-    def _local_was_added(self, address: str, route: Route) -> None:
+    def _local_was_added(self, address: str, route: Route, now: float) -> None:
         """Use an address of ours which the peer knows from now on (5.3, F2)."""
         self._paths.told = [*self._paths.local_addresses(), address]
+        for other in self._paths.beyond:
+            if (":" in other) == (":" in address):
+                self._reach(Route(address, other, route.local_udp, route.remote_udp), now)
         for path in self._paths.values():
             if is_nearer(address, path.route.local, path.address) or (
                 # The answer came there, perhaps since no other address works.
@@ -300,9 +310,10 @@ class AddressChanges:
 
     def is_named(self, packet: wire.Packet) -> bool:
         """Whether an ASCONF of a packet names the peer, by one of its addresses or by any (D2)."""
+        known = {*self._paths, *self._paths.beyond}
         return any(
             isinstance(chunk, wire.Asconf)
-            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in self._paths)
+            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in known)
             for chunk in packet.chunks
         )
 
@@ -380,25 +391,36 @@ class AddressChanges:
         if (address, paths.peer_port) in book.owners:
             return Cause.NO_AUTHORIZATION
         local = self._local_for(address, route)
-        if local is None or len(paths) >= paths.parameters.max_peer_addresses:
+        most = paths.parameters.max_peer_addresses
+        if local is None or len(paths) + len(paths.beyond) >= most:
             return Cause.RESOURCE_SHORTAGE
-        self._heartbeats.forget(address)
-        book.register(address, self._association, confirmed=False)
-        other = Route(local, address, route.local_udp, route.remote_udp)
-        path = paths.add(other, confirmed=False)
-        self._heartbeats.probe_soon(now)
-        self._report(path, PeerAddressState.ADDR_ADDED)
+        self._reach(Route(local, address, route.local_udp, route.remote_udp), now)
         return 0
+
+    def _reach(self, route: Route, now: float) -> None:
+        """Begin to reach an address of the peer, unless it is another association's."""
+        address, paths = route.remote, self._paths
+        self._forget(address)
+        if (address, paths.peer_port) not in self._book.owners:
+            self._book.register(address, self._association, confirmed=False)
+            path = paths.add(route, confirmed=False)
+            self._heartbeats.probe_soon(now)
+            self._report(path, PeerAddressState.ADDR_ADDED)
+
+    def _forget(self, address: str) -> None:
+        """Forget an address of the peer to which there is no path."""
+        self._heartbeats.forget(address)
+        self._paths.beyond = tuple([one for one in self._paths.beyond if one != address])
 
     def _delete_for_peer(self, change: Change, route: Route, now: float) -> int:
         """Delete an address of the peer; return the cause why not, 0 if it is deleted."""
         address, paths = change.address, self._paths
         if address is None:
             return Cause.UNRESOLVABLE_ADDRESS
-        awaited = [address]
+        pathless = [address]
         if change.wildcard:
             gone = [path for path in paths.values() if path.address != address]
-            awaited = [one for one in self._heartbeats.awaited if one != address]
+            pathless = [*self._heartbeats.awaited, *paths.beyond]
         else:
             if address == route.remote and len(paths) > 1:
                 return Cause.DELETE_SOURCE_ADDRESS
@@ -407,8 +429,8 @@ class AddressChanges:
             return Cause.DELETE_LAST_ADDRESS
         for path in gone:
             self._drop_path(path, now)
-        for one in awaited:
-            self._heartbeats.forget(one)
+        for one in pathless:
+            self._forget(one)
         return 0
 
     def _prefer(self, path: Path) -> None:

@@ -639,8 +639,8 @@ class Engine:
             if first == ChunkType.ASCONF:
                 if self._is_taken_as_moved(data, kinds, peer, route, now):
                     return
-            elif peer.is_leaving(route.local):
-                self._handle_late_packet(data, peer, route, now)
+            elif peer.may_send_unknown(route):
+                self._handle_unexpected(data, peer, route, now)
                 return
             if route.remote in peer.heartbeats.awaited:
                 self._handle_awaited(data, peer, owner, route, now)
@@ -651,14 +651,11 @@ class Engine:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(tag, route), port, now)
 
-    def _handle_late_packet(
+    def _handle_unexpected(
         self, data: bytes, association: EngineAssociation, route: Route, now: float
     ) -> None:
-        """Process a packet to an address that an association gives up.
-
-        Until the peer agrees, it may send there from addresses of its own that cannot be reached
-        any more, and that are forgotten here (RFC 5061 section 5.3, F4).
-        """
+        """Process a packet with the tag of an association, whose peer may send it although there is
+        no path to where it comes from."""
         packet = wire.parse_packet_untrusted(data)
         if not isinstance(packet, wire.Malformed) and self._is_fit(
             packet, data, association, route, now
