@@ -18,6 +18,7 @@ from trio_sctp import (
     AssociationState,
     ConnectFailed,
     DefaultSendParams,
+    DelayedAck,
     InitMsg,
     Listener,
     Message,
@@ -208,13 +209,15 @@ async def test_a_cancelled_send_to_an_address_sets_nothing_up(stack: StackUnderT
 
 @pytest.mark.kernel_only("elsewhere each association has a buffer of its own")
 async def test_without_room_a_new_association_waits_and_may_be_cancelled(
-    stack: StackUnderTest, black_hole: str
+    stack: StackUnderTest,
 ) -> None:
     """The send buffer is the endpoint's: what others have in it holds up the new one."""
     buffers = [SendBuffer(16384), ReceiveBuffer(16384)]
+    # An acknowledgement that comes later would make room.
+    at_once = DelayedAck(freq=1)
     async with (
         stack.listening() as server,
-        stack.listening(options=buffers) as slow,
+        stack.listening(options=[*buffers, at_once]) as slow,
         stack.endpoint(hosts=(), options=buffers) as client,
     ):
         association = await client.connect(stack.host, slow.port)

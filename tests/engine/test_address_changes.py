@@ -1176,6 +1176,15 @@ def test_many_asconfs_in_a_packet_are_answered_by_one() -> None:
     assert serials == sorted(serials)
 
 
+def test_many_asconfs_of_a_stranger_are_answered_by_one() -> None:
+    p = peer()
+    p.up()
+    answers = p.give(*[p.asconf(serial=p.serial) for _ in range(20)], route=p.route_from(B2))
+    (answer,) = answers
+    assert answer.route.remote == B2
+    assert answer.get(wire.AsconfAck).serial == p.serial
+
+
 def test_hosts_of_others_get_no_more_than_was_sent_for_them() -> None:
     p = peer()
     association = p.up()

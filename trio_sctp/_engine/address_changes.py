@@ -336,6 +336,7 @@ class AddressChanges:
         if path is None:
             local = self._local_for(route.remote, route)
             self._bundler.send_alone(route._replace(local=local or route.local), answer)
+            requests.begin_packet(0)  # A peer has one request under way: its others ask again.
             return
         self._bundler.control.append((path, answer))
         if not path.confirmed and path.heartbeat_deadline == inf:

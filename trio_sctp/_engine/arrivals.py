@@ -206,7 +206,7 @@ class Unread:
         if kind is bytes:
             first: bytes = item  # type: ignore[assignment]
             self.messages -= len(first) + CHUNK_COST
-            payload = first[DATA_OVERHEAD if first[0] == 0 else I_DATA_OVERHEAD :]
+            payload = first[DATA_OVERHEAD:]
         elif kind is list or kind is Beginning:
             parts: list[bytes] = item if kind is list else item.parts  # type: ignore[assignment, union-attr]
             self.messages -= cost_of(parts)
@@ -217,18 +217,23 @@ class Unread:
             return self._event(item)  # type: ignore[arg-type]
         draft = MessageDraft()
         draft.data = payload
-        _, flags, _, draft.tsn, draft.stream, draft.ssn, draft.ppid = DATA_CHUNK.unpack_from(first)
+        interleaved, flags, _, draft.tsn, draft.stream, draft.ssn, draft.ppid = (
+            DATA_CHUNK.unpack_from(first)
+        )
         draft.unordered = flags & UNORDERED != 0
         draft.association_id = self.id
         draft.address = self._taken_source
         draft.cumulative_tsn = self.cumulative & MASK
         draft.context = self.context
         draft.mid = None
-        if first[0]:
+        if interleaved:  # its type: that of DATA is 0
             *_, mid, draft.ppid = I_DATA_CHUNK.unpack_from(first)
             draft.mid, draft.ssn = mid, mid & 0xFFFF
-        message = freeze(draft)
-        return Piece(message) if kind is Beginning else message
+            if kind is bytes:
+                draft.data = payload[I_DATA_OVERHEAD - DATA_OVERHEAD :]
+        if kind is Beginning:
+            return Piece(freeze(draft))
+        return freeze(draft)
 
     def _event(self, event: Notification | FailedFragment) -> Notification | FailedFragment:
         cost = event_cost(event)

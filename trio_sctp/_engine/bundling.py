@@ -35,12 +35,13 @@ class PacketBuilder:
       path: Where it goes.
       chunks: Those that were added.
       data: How many of them are DATA; whoever adds one counts it.
+      mixed: Whether there may be others than new DATA.
       again: Whether some of these are retransmitted.
       room: Bytes that still fit.
       fragment: Whether IP may fragment it: it holds one chunk that is larger than the path MTU.
     """
 
-    __slots__ = ("again", "chunks", "data", "fragment", "path", "room")
+    __slots__ = ("again", "chunks", "data", "fragment", "mixed", "path", "room")
 
     def __init__(self, path: Path, reserve: int = 0) -> None:
         self.path: Path = path
@@ -48,12 +49,14 @@ class PacketBuilder:
         self.fragment: bool = False
         self.chunks: list[bytes] = []
         self.data: int = 0
+        self.mixed: bool = False
         self.again: bool = False
 
     def add(self, chunk: bytes) -> None:
         """Put a chunk behind the others; the caller has seen that it fits."""
         self.chunks.append(chunk)
         self.room -= len(chunk)
+        self.mixed = True
 
     def enlarge(self, size: int) -> None:
         """Let one chunk in that is larger than the path MTU; IP may fragment the packet."""
@@ -124,9 +127,7 @@ class Bundler:
         """Have a packet leave."""
         chunks = packet.chunks
         # Most peers want at most control chunks to be authenticated, and most packets have none.
-        if self.authentication is not None and (
-            self._outbound.reserve or packet.data != len(chunks)
-        ):
+        if (packet.mixed or self._outbound.reserve) and self.authentication is not None:
             chunks = self.authentication.protect(chunks)
         self.packets += 1
         self.chunks += len(chunks)

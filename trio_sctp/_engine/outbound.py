@@ -375,7 +375,8 @@ class Outbound:
 
     def enqueue(self, message: OutgoingMessage) -> None:
         """Put a message at the end of the queue."""
-        if self.held and message.info.stream in self.held:
+        info = message.info
+        if self.held and info.stream in self.held:
             self.waiting.append(message)
         elif self.schedule is not None:
             self.schedule.add(message)
@@ -384,13 +385,12 @@ class Outbound:
             if self.queue is _NOTHING:
                 self.queue = deque()
             self.queue.append(message)
-        if message.info.address is not None:
+        if info.address is not None:
             self.addressed = True
         self.buffered += len(message.data)
         self.messages += 1
-        priority = message.info.priority
-        if priority is not None:
-            self._note_expendable(message, priority)
+        if info.priority is not None:
+            self._note_expendable(message, info.priority)
 
     def _note_expendable(self, message: OutgoingMessage, priority: int) -> None:
         candidates = self._expendable
@@ -500,33 +500,36 @@ class Outbound:
                 self.abandon(message, path)
                 continue
             data = message.data
-            size = len(data) - message.offset
+            length, start = len(data), message.offset
+            size, room = length - start, space - self.overhead
             # What fits into what is left of a packet, even padded, is below the limit.
-            if size > space - self.overhead - 3 or self.parameters.max_segment:
+            if size > room - 3 or self.parameters.max_segment:
                 size = min(size, self.payload_limit(path))
-            if self.overhead + size > space:
-                return None
-            if self.rwnd < size:
+                if size > room:
+                    return None
+            rwnd = self.rwnd
+            if rwnd < size:
                 if self.flight:
                     return None
                 if size > self.largest_rwnd > 0:
                     size = self.largest_rwnd
-                if self.rwnd < size and not self.probe_due:
+                if rwnd < size and not self.probe_due:
                     self.window_shut = True
                     return None
+            tsn = self.next_tsn
+            self.next_tsn = tsn + 1
             info = message.info
             flags = UNORDERED if info.unordered else 0
-            if message.offset == 0:
-                flags |= FIRST
-                message.first_tsn = self.next_tsn
+            if start == 0:
+                message.first_tsn = tsn
                 if self.interleaving:
                     self._assign_mid(message)
-                elif not info.unordered:
-                    message.ssn = self._ssns.get(info.stream, 0)
-                    self._ssns[info.stream] = (message.ssn + 1) & 0xFFFF
-            start = message.offset
+                elif flags == 0:
+                    message.ssn = ssn = self._ssns.get(info.stream, 0)
+                    self._ssns[info.stream] = (ssn + 1) & 0xFFFF
+                flags |= FIRST
             message.offset = end = start + size
-            if end == len(data):
+            if end == length:
                 flags |= LAST
                 self.queue.popleft()
                 if self._gone:
@@ -536,10 +539,8 @@ class Outbound:
                 self._follow_schedule()
             if immediate and flags & LAST and not self.queue:
                 flags |= IMMEDIATE
-            payload = data if flags & WHOLE == WHOLE else data[start:end]
+            payload = data if size == length else data[start:end]
             message.left += 1
-            tsn = self.next_tsn
-            self.next_tsn = tsn + 1
             if self.interleaving:
                 wire = self._i_data_chunk(message, tsn, payload, flags)
             else:
@@ -551,10 +552,10 @@ class Outbound:
                 path.timed_tsn = tsn
             path.flight += size
             self.flight += size
-            self.rwnd -= size
-            if self.rwnd < 0:
-                self.rwnd = 0
+            if rwnd < size:
+                size = rwnd
                 self.probe = chunk
+            self.rwnd = rwnd - size
             return chunk
         return None
 

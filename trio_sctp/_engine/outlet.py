@@ -50,7 +50,9 @@ class Outlet:
 
     def transmit(self, data: bytes, route: Route, *, fragment: bool = False, ecn: int = 0) -> None:
         """Have a packet leave; `ecn` are the two lowest bits of its type of service, if not 0."""
-        tos = self.tos & ~3 | ecn if ecn else self.tos
+        tos = self.tos
+        if ecn:
+            tos = tos & ~3 | ecn
         self.packets.append(Outgoing(data, route, tos, fragment))
 
     def report(self, event: Notification | FailedFragment) -> None:
