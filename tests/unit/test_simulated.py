@@ -20,6 +20,7 @@ from trio_sctp import (
     ConnectFailed,
     Endpoint,
     Listener,
+    Message,
     PathState,
     PeerAddressFlags,
     PeerAddressParams,
@@ -689,3 +690,26 @@ async def test_any_port_is_one_that_iana_leaves_to_programs() -> None:
         await open_endpoint(stack=network.host("192.0.2.1")) as endpoint,
     ):
         assert endpoint.port == 49152
+
+
+async def test_an_endpoint_moves_to_a_network_of_the_other_family_and_back(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    """However its addresses are written."""
+    ours, theirs = ["2001:db8::1", "192.0.2.1"], ["2001:db8::2", "192.0.2.2"]
+    server = await open_endpoint(2905, hosts=theirs, stack=sctp_network.host(*theirs))
+    server.listen()
+    client = await open_endpoint(hosts=ours[:1], stack=sctp_network.host(*ours))
+    association = await client.connect(theirs[0], 2905)
+    for come, gone in ("192.0.2.1", "2001:DB8::1"), ("2001:db8:0::1", "192.0.2.1"):
+        client.add_address(come)
+        client.remove_address(gone)
+        await trio.sleep(10)
+        (address,) = client.local_addresses()
+        assert association.local_addresses == [address]
+        await association.send(b"from there")
+        while not isinstance(record := await server.receive(), Message):
+            pass
+        assert record.address[0] == address[0]
+    for endpoint in (client, server):
+        await trio.aclose_forcefully(endpoint)
