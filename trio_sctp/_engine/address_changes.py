@@ -402,7 +402,7 @@ class AddressChanges:
         """Begin to reach an address of the peer, unless it is another association's."""
         address, paths = route.remote, self._paths
         self._forget(address)
-        if (address, paths.peer_port) not in self._book.owners:
+        if address not in paths and (address, paths.peer_port) not in self._book.owners:
             self._book.register(address, self._association, confirmed=False)
             path = paths.add(route, confirmed=False)
             self._heartbeats.probe_soon(now)
