@@ -823,6 +823,29 @@ def test_until_the_only_address_is_confirmed_data_waits() -> None:
     assert association.state is StatusState.ESTABLISHED
 
 
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_shutdown_waits_until_the_only_address_is_confirmed(ours: bool) -> None:
+    p = peer()
+    association = p.up()
+    p.ask(asks(ADD, B2), asks(DELETE, B), source=B2)
+    elsewhere = p.route_from(B2)
+    if ours:
+        p.engine.shutdown(association.id, p.now)
+    else:
+        p.give(wire.shutdown_chunk(p.their_tsn - 1), route=elsewhere)
+    p.take()
+    p.sent.clear()  # the first heartbeat is lost
+    p.confirm(B2)
+    if ours:
+        assert any(s.has(wire.Shutdown) for s in p.advance(10.0))
+        (answer,) = p.give(wire.chunk(wire.ChunkType.SHUTDOWN_ACK), route=elsewhere)
+        assert answer.has(wire.ShutdownComplete)
+    else:
+        assert any(s.has(wire.ShutdownAck) for s in p.advance(10.0))
+        p.give(wire.shutdown_complete_chunk(), route=elsewhere)
+    assert [end.state for end in ends(p.events())] == [AssociationState.SHUTDOWN_COMP]
+
+
 def test_an_association_whose_only_address_is_never_confirmed_is_lost() -> None:
     p = peer()
     p.up()

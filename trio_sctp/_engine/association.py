@@ -1054,7 +1054,7 @@ class EngineAssociation:
             self.heartbeats.send_if_idle(path, now)
 
     def _probe_due(self, now: float) -> None:
-        if self.state in DATA_MAY_LEAVE:
+        if self.state in DATA_MAY_LEAVE or self.stranded:  # nothing else leads to a graceful end
             self.heartbeats.probe_due(now)
 
     def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
