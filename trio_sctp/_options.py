@@ -754,7 +754,8 @@ class AutoAsconf(Option):
     (SCTP_AUTO_ASCONF).
 
     Linux has it for sockets that are bound to all addresses, and refuses it for others
-    (``ValueError``).  It needs `AsconfSupported`.
+    (``ValueError``).  It needs `AsconfSupported`.  The userland stack does not watch the machine's
+    addresses: there `Endpoint.add_address` and `Endpoint.remove_address` tell the peers.
 
     Source: RFC 6458 section 8.1.23; RFC 5061.
     """
@@ -1183,7 +1184,7 @@ class HmacAlgorithms(Option):
 
     Attributes:
       algorithms: `HmacAlgorithm` members, the most preferred first, each once.  SHA_1 has to be
-        among them.
+        among them.  SHA_256 and SHA_1 unless set; on Linux SHA_1 alone.
 
     Source: RFC 6458 section 8.1.17, RFC 4895 section 3.3.
     """
@@ -1228,7 +1229,8 @@ class AuthKey(Option):
 
     Attributes:
       id: The key's identifier, which AUTH chunks name, 0 to 65535.  Key 0 exists from the
-        beginning, with an empty secret.
+        beginning, with an empty secret: while it has that, whoever has seen the handshake can
+        authenticate chunks.
       secret: 0 to 65535 bytes.
 
     Source: RFC 6458 section 8.3.3, RFC 4895 section 6.1.
@@ -1240,8 +1242,11 @@ class AuthKey(Option):
     secret: bytes
 
     def __post_init__(self) -> None:
+        # What is wrong is not repeated: it may be a secret all the same, also in the other's place.
+        if not isinstance(self.id, int):
+            kind = type(self.id).__name__
+            raise TypeError(f"AuthKey.id must be an integer from 0 to {_U16}, not {kind}")
         check_integer("AuthKey.id", self.id, 0, _U16)
-        # A wrong secret is not repeated: it may be one all the same.
         if type(self.secret) is not bytes:
             kind = type(self.secret).__name__
             raise TypeError(f"AuthKey.secret must be bytes, not {kind}")

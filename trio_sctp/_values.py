@@ -277,9 +277,10 @@ class AuthenticationState(NamedInt):
     """What an `AuthenticationChange` tells (RFC 6458 section 6.1.8)."""
 
     NEW_KEY = 0
-    """The peer has begun to use another shared key."""
+    """The peer has begun to use another shared key.  Linux says so of each packet whose key is not
+    our active one."""
     FREE_KEY = 1
-    """We send no longer with a shared key, which can be deleted now."""
+    """We send no longer with a shared key; the peer may still do so."""
     NO_AUTH = 2
     """The peer does not authenticate, and does not ask for it."""
 

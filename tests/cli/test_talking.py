@@ -497,6 +497,7 @@ def test_quiet_is_quiet_of_the_stack_too(monkeypatch: pytest.MonkeyPatch) -> Non
             "--lifetime and --priority exclude each other",
         ),
         (["listen", "0", "--priority", "-1"], 2, "-1 is not in the range 0<=x<=4294967295"),
+        (["listen", "0", "--priority", "low"], 2, "'low' is not a valid number"),
         (
             ["connect", HOST, "1", "--send", "-", "--retransmissions", "1"],
             2,

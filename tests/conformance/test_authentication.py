@@ -105,6 +105,17 @@ async def test_messages_with_another_secret_do_not_arrive(stack: StackUnderTest)
         assert (await server.receive()).data == b"right"
 
 
+async def test_without_the_secret_that_key_0_was_given_nothing_arrives(
+    stack: StackUnderTest,
+) -> None:
+    options = [AuthChunks([DATA]), AuthKey(0, SECRET)]
+    async with stack.channels(server_options=options) as (client, server):
+        await client.send(b"with an empty secret")
+        client.set_option(AuthKey(0, SECRET))
+        await client.send(b"with the secret", unordered=True)
+        assert (await server.receive()).data == b"with the secret"
+
+
 async def test_keys_change_while_messages_go_back_and_forth(stack: StackUnderTest) -> None:
     options = [AuthChunks([DATA]), EVENTS]
     async with (
@@ -197,9 +208,9 @@ def at_an_association(pair: Pair) -> tuple[Callable[[int], None], Callable[[int]
 async def test_the_active_key_stays(stack: StackUnderTest, calls: Any) -> None:
     async with stack.pair() as pair:
         for call in calls(pair):
-            with pytest.raises(ValueError, match=r"[Kk]ey"):
+            with pytest.raises(ValueError, match=r"key.*active"):
                 call(0)
-            with pytest.raises(ValueError, match=r"[Kk]ey"):
+            with pytest.raises(ValueError, match=r"is (there such a|no shared) key"):
                 call(9)
             with pytest.raises(ValueError, match="id must be between 0 and 65535, not 65536"):
                 call(65536)
@@ -299,6 +310,7 @@ async def test_a_peer_that_does_not_authenticate(stack: StackUnderTest) -> None:
             ValueError,
             "AuthKey.id must be between 0 and 65535",
         ),
+        (AuthKey, (b"hunter2", 1), TypeError, r"AuthKey\.id must be an integer .* not bytes"),
         (
             AuthKey,
             (
@@ -348,6 +360,15 @@ async def test_a_secret_is_never_shown(stack: StackUnderTest) -> None:
         assert "hunter2" not in repr(caught.value)
 
 
+async def test_what_a_channel_would_ask_for_too_late(stack: StackUnderTest) -> None:
+    async with stack.channels() as (channel, _):
+        algorithms = channel.get_option(HmacAlgorithms)
+        for option in AuthChunks([0]), HmacAlgorithms([HmacAlgorithm.SHA_1]):
+            with pytest.raises(ValueError, match="afterwards: give it to open_association or to"):
+                channel.set_option(option)
+        assert channel.get_option(HmacAlgorithms) == algorithms
+
+
 @pytest.mark.parametrize("kind", [LocalAuthChunks, PeerAuthChunks])
 async def test_what_can_only_be_read(pair: Pair, kind: Callable[..., Option]) -> None:
     with pytest.raises(ValueError, match="can only be read"):
@@ -357,7 +378,9 @@ async def test_what_can_only_be_read(pair: Pair, kind: Callable[..., Option]) ->
 async def test_what_belongs_to_which(pair: Pair) -> None:
     association: Association = pair.association
     for option in AuthChunks([0]), HmacAlgorithms([HmacAlgorithm.SHA_1]):
-        with pytest.raises(ValueError, match="holds for the whole socket"):
+        with pytest.raises(ValueError, match="holds for the whole socket: set it on the endpoint"):
             association.set_option(option)
+    with pytest.raises(ValueError, match="holds for the whole socket: read it from the endpoint"):
+        association.get_option(HmacAlgorithms)
     with pytest.raises(ValueError, match="PeerAuthChunks belongs to one association"):
         pair.client.get_option(PeerAuthChunks)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -23,13 +25,15 @@ LIMIT = 2**20
 class Peer:
     """A peer that has an association, and sends whole messages as long as it may."""
 
-    def __init__(self, engine: Engine, address: str, port: int = 2000) -> None:
+    def __init__(
+        self, engine: Engine, address: str, port: int = 2000, offered: Sequence[Tlv] = ()
+    ) -> None:
         self.engine, self.port = engine, port
         self.route = Route(A, address)
         self.tsn = 1
         self.sacks: list[wire.Sack] = []
         self.aborts: list[wire.Abort] = []
-        init = wire.Init(7, 2**20, 10, 10, self.tsn, [])
+        init = wire.Init(7, 2**20, 10, 10, self.tsn, list(offered))
         self.tag = 0
         (ack,) = self.give(wire.init_chunk(init))
         assert isinstance(ack, wire.InitAck)
@@ -361,6 +365,40 @@ def test_the_account_is_the_sum_of_its_shares() -> None:
     assert account.held == 0
     assert not account._addresses
     assert not any(account._levels)
+
+
+LISTED = [wire.address_parameter(f"10.0.2.{number}") for number in range(1, 16)]
+AUTHENTICATED = [Tlv(0x8002, bytes(32)), Tlv(0x8003, bytes(range(256))), Tlv(0x8004, b"\0\1" * 64)]
+EXTENSIONS = [Tlv(0x8008, bytes(range(251)))]
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [[], LISTED, AUTHENTICATED, [*LISTED, *EXTENSIONS, *AUTHENTICATED]],
+    ids=["nothing", "addresses", "authentication", "all"],
+)
+def test_what_an_association_is_counted_for_is_what_it_takes(offered: list[Tlv]) -> None:
+    """Whatever the peer's INIT lists."""
+    account = Account(2**30)
+    engine = make(account)
+    Peer(engine, "10.0.1.1", 2000, offered)
+    gc.collect()
+    tracemalloc.start()
+    held = account.held
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(1, 51):
+        engine.receive(100, 0.0)
+        listed = [
+            wire.address_parameter(f"10.{number}.2.{n}") if one in LISTED else one
+            for n, one in enumerate(offered, 1)
+        ]
+        Peer(engine, "10.0.1.1", 2000 + number, listed)
+    engine.receive(100, 0.0)
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(engine.associations) == 51
+    assert taken < 1.15 * (account.held - held)
 
 
 def test_what_is_counted_follows_what_is_held() -> None:

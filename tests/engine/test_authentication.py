@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ from trio_sctp._values import (
     RemoteError,
 )
 
-from ..support.engines import B2, FULL, Sent, ends, info, payloads
+from ..support.counting import calls
+from ..support.engines import B2, FULL, MTU, A, B, Sent, ends, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
 
@@ -226,6 +228,15 @@ def test_a_wrong_offer_behind_a_parameter_that_ends_the_reading_is_none(active: 
         peer = AuthPeer([offered[0] if offered[0].value else offer()[0], stop, *offered[1:]])
         peer.accept_it()
         assert peer.association.authentication is None
+
+
+def test_a_list_that_comes_again_and_again_is_read_once() -> None:
+    longest = offer(range(256), [SHA_1] * 64)
+    peer = AuthPeer()
+    once = peer.packet(peer.init(longest), tag=0)
+    often = peer.packet(peer.init(longest + longest[2:] * 60), tag=0)
+    peer.give_raw(once)  # so that all is imported and cached
+    assert calls(partial(peer.give_raw, often)) < calls(partial(peer.give_raw, once)) + 60 * 20
 
 
 def test_the_longest_offer_fits() -> None:
@@ -483,6 +494,16 @@ def test_probes_of_the_path_mtu_have_their_size() -> None:
     assert {sent.size for sent in probes} == {peer.association.paths["10.0.0.2"].search.size}  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("size", range(1180, 1260, 8))
+def test_an_abort_with_a_long_reason_fits_or_may_be_fragmented(size: int) -> None:
+    peer = AuthPeer(offer(chunks=[ABORT]))
+    peer.accept_it()
+    peer.engine.abort(peer.association.id, bytes(size), peer.now)
+    (sent,) = peer.take()
+    assert peer.is_right(sent)
+    assert sent.fragment is (sent.size > MTU)
+
+
 # -- COOKIE ECHO (6.3) ---
 
 
@@ -558,6 +579,19 @@ def test_a_restart_begins_with_new_keys() -> None:
     assert payloads(peer.events()) == [b"before", b"after"]
 
 
+@pytest.mark.parametrize("begins", [False, True])
+def test_that_a_peer_does_not_authenticate_is_told_after_a_restart_too(begins: bool) -> None:
+    peer = AuthPeer(auth_chunks=(DATA,))
+    if begins:
+        peer.be_connected()
+    else:
+        peer.accept_it()
+    assert key_changes(peer) == []
+    peer.tag, peer.tsn, peer.offered = 0x55, 500, []
+    peer.accept_it()
+    assert key_changes(peer) == [(0, 0, AuthenticationState.NO_AUTH)]
+
+
 def test_a_restart_without_the_old_key_is_refused_where_cookies_are_authenticated() -> None:
     peer = AuthPeer(auth_chunks=(COOKIE_ECHO,))
     peer.parameters = peer.offered
@@ -596,6 +630,34 @@ def test_both_sides_begin_at_once() -> None:
     assert payloads(pair.events[pair.a]) == [b"back"]
 
 
+def test_both_sides_begin_at_once_with_a_key_of_their_associations() -> None:
+    """The COOKIE ECHO arrives where the INIT ACK was lost."""
+    pair = Pair(connect=False, both={"auth_chunks": (DATA, COOKIE_ECHO)})
+    pair.drop = lambda sent: sent.has(wire.InitAck) and sent.route.local == B
+    pair.id = pair.a.connect(pair.routes, 2000, pair.now)
+    pair.b.connect([pair.routes[0]._replace(local=B, remote=A)], 1000, pair.now)
+    for engine in pair.a, pair.b:
+        for association in engine.associations.values():
+            association.parameters.shared_keys = EMPTY_KEY.set(1, b"secret").activate(1)
+    pair.run(0.5)
+    assert pair.up
+
+
+@pytest.mark.parametrize("authentication", [True, False])
+def test_both_sides_begin_at_once_and_one_association_is_an_exception(authentication: bool) -> None:
+    """What it offers counts, and not what its endpoint offers to others."""
+    pair = Pair(connect=False, here={"authentication": not authentication})
+    own = pair.a.parameters.copy()
+    own.authentication = authentication
+    pair.drop = lambda sent: sent.has(wire.InitAck) and sent.route.local == B and sent.time < 0.5
+    pair.id = pair.a.connect(pair.routes, 2000, pair.now, own)
+    pair.b.connect([pair.routes[0]._replace(local=B, remote=A)], 1000, pair.now)
+    pair.run(3.0)
+    assert pair.up
+    for association in pair.association, pair.other:
+        assert (association.authentication is not None) is authentication
+
+
 def test_an_auth_chunk_alone_from_nowhere_is_not_answered() -> None:
     peer = AuthPeer()
     peer.their_tag = 77
@@ -607,6 +669,31 @@ def test_an_auth_chunk_alone_from_nowhere_is_not_answered() -> None:
     (answer,) = peer.give(one, wire.chunk(ChunkType.SHUTDOWN_ACK))
     assert answer.has(wire.ShutdownComplete)
     assert peer.give(one, peer.init(), tag=0) == []
+
+
+def test_an_address_is_won_from_another_association_by_an_authenticated_answer_only() -> None:
+    """A peer lists an address that another has: its answer to a HEARTBEAT there decides."""
+    first = AuthPeer(auth_chunks=(HEARTBEAT + 1,))
+    first.accept_it()
+    second = AuthPeer()
+    second.engine, second.tag = first.engine, 0x77
+    second.route = first.route_from(B2)
+    second.offered = offer(random=bytes(32))
+    second.parameters = [wire.address_parameter(B), *second.offered]
+    ack = second.begin()
+    second.learn(ack)
+    second.theirs = ack.parameters
+    second.give(second.cookie_echo())
+    assert len(first.engine.associations) == 2
+    asked = [s for s in second.advance(3.0) if s.has(wire.Heartbeat) and s.tag == second.tag]
+    nonce = next(s.get(wire.Heartbeat).info for s in reversed(asked) if s.route.remote == B)
+    answer = wire.heartbeat_chunk(nonce, ack=True)
+    second.route = first.route
+    second.give(answer)
+    assert len(first.engine.associations) == 2
+    second.give_authenticated(answer)
+    (left,) = first.engine.associations.values()
+    assert left.their_tag == second.tag
 
 
 # -- shared keys (6.1; RFC 6458 sections 8.3.3 to 8.3.5) ---

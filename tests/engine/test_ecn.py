@@ -92,7 +92,7 @@ def test_only_packets_with_new_data_may_be_marked() -> None:
 
 def test_the_program_chooses_the_other_bits() -> None:
     pair = Pair(both={"ecn": True})
-    pair.a.tos = 0xB8 | 1
+    pair.association.parameters.tos = 0xB8 | 1
     send(pair, 1)
     pair.run(1.0)
     assert {sent.tos for sent in pair.data()} == {0xB8 | ECT_0}
@@ -185,6 +185,33 @@ def test_an_echo_halves_the_window_once_for_all_that_is_under_way() -> None:
     assert later > last
     before = path.cwnd
     peer.give(wire.ecne_chunk(later & MASK))
+    assert path.cwnd == before // 2
+
+
+@pytest.mark.parametrize("echo_first", [True, False])
+def test_a_mark_and_a_loss_among_what_is_under_way_halve_the_window_once(echo_first: bool) -> None:
+    peer = agreed_peer()
+    path = peer.association.primary
+    assert path is not None
+    path.cwnd = path.ssthresh = 20 * MTU
+    peer.association.parameters.max_burst = 0
+    for _ in range(20):
+        peer.send(bytes(FULL))
+    outbound = peer.association.outbound
+    first, last = outbound.cumulative + 1, outbound.next_tsn - 1
+    echo = wire.ecne_chunk((first + 1) & MASK)
+    missing = [peer.sack((first - 1) & MASK, [(2, end)]) for end in (2, 3, 4, 5)]
+    for chunk in [echo, *missing] if echo_first else [*missing, echo]:
+        peer.give(chunk)
+    assert outbound.retransmitted == 1
+    assert path.cwnd == path.ssthresh == 10 * MTU
+    # Of what was sent afterwards, a loss counts anew.
+    peer.give(peer.sack(last & MASK))
+    for _ in range(20):
+        peer.send(bytes(FULL))
+    before = path.cwnd
+    for end in 2, 3, 4, 5:
+        peer.give(peer.sack(last & MASK, [(2, end)]))
     assert path.cwnd == before // 2
 
 

@@ -21,9 +21,9 @@ FORWARD_TSN = Tlv(ParameterType.FORWARD_TSN_SUPPORTED, b"")
 class Watched(Pair):
     """Two hosts; what arrives is seen, and not only what leaves."""
 
-    def __init__(self, seed: int, **link: float) -> None:
+    def __init__(self, seed: int, auth_chunks: tuple[int, ...], **link: float) -> None:
         self.arrived: dict[str, list[wire.Packet]] = {A: [], B: []}
-        super().__init__(seed=seed, link=link)
+        super().__init__(seed=seed, link=link, both={"auth_chunks": auth_chunks})
 
     def _arrived(self, data: bytes, source: str, destination: str, marked: bool = False) -> None:
         packet = parsed(data)
@@ -74,9 +74,10 @@ def _overtaking(tsns: list[int]) -> int:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_all_that_is_on_the_wire_is_counted(seed: int) -> None:
+@pytest.mark.parametrize("auth_chunks", [(), (0, 3, 4, 5, 10)], ids=["", "authenticated"])
+def test_all_that_is_on_the_wire_is_counted(seed: int, auth_chunks: tuple[int, ...]) -> None:
     """Packets get lost, come twice and overtake each other, in either direction."""
-    pair = Watched(seed, loss=0.1, duplication=0.1, reordering=0.1)
+    pair = Watched(seed, auth_chunks, loss=0.1, duplication=0.1, reordering=0.1)
     random = Random(seed)
     for _ in range(200):
         pair.send(bytes(random.randrange(1, 3000)))

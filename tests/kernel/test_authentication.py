@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from trio_sctp import (
     ActiveKey,
+    AssociationChannel,
     AuthChunks,
+    AuthenticationChange,
+    AuthenticationState,
     AuthKey,
     AuthSupported,
+    EventSubscription,
     HmacAlgorithm,
     HmacAlgorithms,
     LocalAuthChunks,
@@ -61,3 +66,39 @@ async def test_a_socket_can_switch_it_on_for_itself() -> None:
             assert client.get_option(AuthSupported) == AuthSupported(True)
             await client.send(b"authenticated")
             assert (await server.receive()).data == b"authenticated"
+
+
+async def test_another_key_is_told_of_while_our_own_is_another() -> None:
+    """For each packet, and not at all to the end that has changed first."""
+    options: list[Option] = [
+        AuthSupported(True),
+        AuthChunks([0]),
+        AuthKey(1, b"secret"),
+        EventSubscription(authentication_event=True),
+    ]
+    told: dict[AssociationChannel, list[int]] = {}
+
+    async def listen(channel: AssociationChannel) -> None:
+        told[channel] = []
+        async with channel.events() as events:
+            async for event in events:
+                if isinstance(event, AuthenticationChange):
+                    assert event.indication is AuthenticationState.NEW_KEY
+                    told[channel].append(event.keynumber)
+
+    async with (
+        await open_listener(0, hosts=HOST, options=options, stack="kernel") as listener,
+        await open_association(HOST, listener.port, options=options, stack="kernel") as first,
+        await listener.accept() as second,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(listen, first)
+        nursery.start_soon(listen, second)
+        for sender, receiver in (first, second), (second, first):
+            sender.set_option(ActiveKey(1))
+            for _ in range(3):
+                await sender.send(b"data")
+                await receiver.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert told == {first: [], second: [1, 1, 1]}

@@ -24,6 +24,7 @@ from trio_sctp import (
     AuthenticationChange,
     AuthenticationState,
     AuthKey,
+    AuthSupported,
     ConnectFailed,
     Endpoint,
     EventSubscription,
@@ -323,6 +324,28 @@ async def test_an_engine_that_starts_anew(pair: Pair) -> None:
     assert (message.data, message.ssn) == (b"after", 0)
     await association.send(b"on the same handle")
     assert (await carrier.expect(Message)).data == b"on the same handle"
+
+
+async def test_an_engine_that_starts_anew_without_authentication() -> None:
+    """The kernel tells that by the option alone."""
+    events = EventSubscription(authentication_event=True)
+    async with kernel_endpoint(options=[*COMMON, AuthChunks([0]), events]) as endpoint:
+        endpoint.listen()
+        async with carried(new_engine()) as carrier:
+            carrier.connect(endpoint.port)
+            change = await endpoint.receive()
+            assert isinstance(change, AssociationChange)
+            assert change.state is AssociationState.COMM_UP
+            (association,) = endpoint.associations.values()
+            assert association.get_option(AuthSupported) == AuthSupported(True)
+            carrier.engine = new_engine(authentication=False)
+            id = carrier.connect(endpoint.port)
+            change = await endpoint.receive()
+            assert isinstance(change, AssociationChange)
+            assert change.state is AssociationState.RESTART
+            assert association.get_option(AuthSupported) == AuthSupported(False)
+            await carrier.send(id, b"as ever")
+            assert (await kernel_receives(endpoint)).data == b"as ever"
 
 
 async def test_a_kernel_that_starts_anew(pair: Pair) -> None:

@@ -72,6 +72,15 @@ HEADER = """
     SCTP_SHUTDOWN_ACK_SENT=8 SCTP_BINDX_ADD_ADDR=1 SCTP_BINDX_REM_ADDR=2 SCTP_SS_FCFS=0
     SCTP_SS_DEFAULT=0 SCTP_SS_PRIO=1 SCTP_SS_RR=2 SCTP_SS_MAX=4 SCTP_SS_FC=3 SCTP_SS_WFQ=4
 """
+RFC_6458 = """
+    SCTP_EXPLICIT_EOR SCTP_EOR SCTP_USE_EXT_RCVINFO SCTP_EXTRCV SCTP_NOTIFICATIONS_STOPPED_EVENT
+    SCTP_SENDV_NOINFO SCTP_SENDV_SNDINFO SCTP_SENDV_PRINFO SCTP_SENDV_AUTHINFO SCTP_SENDV_SPA
+    SCTP_SEND_SNDINFO_VALID SCTP_SEND_PRINFO_VALID SCTP_SEND_AUTHINFO_VALID SCTP_RECVV_NOINFO
+    SCTP_RECVV_RCVINFO SCTP_RECVV_NXTINFO SCTP_RECVV_RN SCTP_COMPLETE SCTP_NEXT_MSG_AVAIL
+    SCTP_NEXT_MSG_ISCOMPLETE SCTP_NEXT_MSG_IS_NOTIFICATION SCTP_NEXT_MSG_IS_UNORDERED
+    SCTP_DATA_NOT_FRAG SCTP_DATA_LAST_FRAG SCTP_BOUND SCTP_LISTEN SCTP_ASSOC_SUPPORTS_PR
+    SCTP_ASSOC_SUPPORTS_AUTH SCTP_ASSOC_SUPPORTS_ASCONF SCTP_ASSOC_SUPPORTS_MULTIBUF
+"""
 SYSCTLS = """
     addip_enable addip_noauth_enable addr_scope_policy association_max_retrans auth_enable
     cookie_hmac_alg cookie_preserve_enable default_auto_asconf ecn_enable encap_port hb_interval
@@ -109,6 +118,10 @@ def test_every_name_of_the_header_has_a_row_with_its_number() -> None:
 
 def test_every_sysctl_has_a_row() -> None:
     assert [row.name for row in rows(section("Sysctls"))] == SYSCTLS.split()
+
+
+def test_every_name_that_only_the_rfc_has_has_a_row() -> None:
+    assert [row.name for row in rows(section("What RFC 6458 has beyond Linux"))] == RFC_6458.split()
 
 
 def test_nothing_is_left_for_later() -> None:

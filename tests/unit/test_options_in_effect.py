@@ -15,6 +15,8 @@ from trio_sctp import (
     EventSubscription,
     ExposePotentiallyFailed,
     InitMsg,
+    MaxBurst,
+    Message,
     PathState,
     PeerAddressFlags,
     PeerAddressParams,
@@ -23,10 +25,12 @@ from trio_sctp import (
     ReceiveBuffer,
     RtoInfo,
     SenderDry,
+    Tos,
     open_association,
     open_endpoint,
+    open_listener,
 )
-from trio_sctp.testing import simulated_network
+from trio_sctp.testing import RoutedPacket, simulated_network
 
 FLAGS = PeerAddressFlags
 HERE, OTHER = "192.0.2.1", "198.51.100.1"
@@ -229,3 +233,46 @@ async def test_who_begins_to_see_that_all_is_acknowledged_sees_it_at_once(
     assert await seen(shown, id) == [dry]
     assert await seen(hidden, id) == []
     assert await seen(shown) == []  # the association has a choice of its own
+
+
+@pytest.mark.parametrize("packets", [0, 1, 4])
+async def test_small_messages_share_packets_however_many_may_leave_at_once(
+    pair: tuple[AssociationChannel, Endpoint], packets: int
+) -> None:
+    channel, endpoint = pair
+    channel.set_option(MaxBurst(packets))
+    before = channel.statistics().packets_sent
+    for number in range(50):
+        channel.send_nowait(b"%d" % number)
+    for number in range(50):
+        message = await endpoint.receive()
+        while not isinstance(message, Message):
+            message = await endpoint.receive()
+        assert message.data == b"%d" % number
+    assert channel.statistics().packets_sent - before < 5
+
+
+async def test_a_channels_type_of_service_is_for_its_own_packets(autojump_clock: MockClock) -> None:
+    async with simulated_network() as network:
+        here, there = network.host(HERE), network.host(THERE)
+        seen: dict[bytes, set[int]] = {}
+
+        def look(packet: RoutedPacket) -> None:
+            if packet.source == THERE:
+                seen.setdefault(packet.data[2:4], set()).add(packet.tos)
+
+        async with await open_listener(2905, stack=there, options=[Tos(0x20)]) as listener:
+            clients = [await open_association(THERE, 2905, stack=here) for _ in range(2)]
+            channels = [await listener.accept() for _ in clients]
+            channels[1].set_option(Tos(0x48))
+            network.network.route = look
+            clients.append(await open_association(THERE, 2905, stack=here))
+            channels.append(await listener.accept())
+            for channel in channels:
+                await channel.send(b"data")
+            for client in clients:
+                await client.receive()
+            ports = [client.local_addresses[0][1].to_bytes(2, "big") for client in clients]
+            for one in *clients, *channels:
+                one.abort()
+        assert [seen[port] for port in ports] == [{0x20}, {0x48}, {0x20}]

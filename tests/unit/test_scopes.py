@@ -207,6 +207,8 @@ async def test_an_option_of_a_channel(option: Option) -> None:
         said = f"{name(option)} is for opening"
     elif option in NEW:
         said = "set up afterwards: give it to open_association or to the listener, in options="
+    elif isinstance(option, (AuthChunks, HmacAlgorithms)):
+        said = f"{name(option)} holds for associations set up afterwards: give it to open_"
     else:
         channel.set_option(option)
         assert socket.options == [(option, None if option in SOCKET else ID)]

@@ -21,6 +21,7 @@ from .peers import answered_within, one_of_many, serve_all
 from .screen import tell
 from .target import (
     Local,
+    Number,
     Seconds,
     bind_port_option,
     capture_option,
@@ -207,14 +208,12 @@ def server(local: Local, port: int | str, once: bool, with_iperf3: bool) -> int:
 @click.option(
     "-l",
     "--length",
-    type=click.IntRange(1),
+    type=Number(1),
     default=16384,
     metavar="BYTES",
     help="Bytes of a message.  [16384]",
 )
-@click.option(
-    "--streams", type=click.IntRange(1, 65535), metavar="N", help="Streams to send on.  [10]"
-)
+@click.option("--streams", type=Number(1, 65535), metavar="N", help="Streams to send on.  [10]")
 @click.option(
     "-W",
     "--timeout",

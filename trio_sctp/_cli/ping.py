@@ -31,6 +31,7 @@ from .peers import answered_within
 from .screen import counted, results, table
 from .target import (
     Local,
+    Number,
     Seconds,
     bind_port_option,
     capture_option,
@@ -240,9 +241,7 @@ class Pinger:
 
 @click.command()
 @hosts_and_port
-@click.option(
-    "-c", "--count", type=click.IntRange(1), metavar="N", help="End after so many heartbeats."
-)
+@click.option("-c", "--count", type=Number(1), metavar="N", help="End after so many heartbeats.")
 @click.option(
     "-i",
     "--interval",

@@ -16,7 +16,7 @@ from trio_sctp import AssociationChannel, EventSubscription, Option
 from .._checks import POLICIES
 from .interrupting import INTERRUPTED, Interrupts, say_how_to_abort
 from .session import Session
-from .target import Seconds, enough_streams, to_ppid
+from .target import Number, Seconds, enough_streams, to_ppid
 from .transfer import Refused, check_name, receive_file, send_file
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -126,12 +126,12 @@ def _check_paths(send: str | None, receive: str | None) -> None:
         raise click.UsageError(f"--receive {receive}: there is no such folder")
 
 
-_U32 = click.IntRange(0, 2**32 - 1)
+_U32 = Number(0, 2**32 - 1)
 
 
 def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
     return (
-        click.option("-s", "--stream", type=click.IntRange(0, 65534), default=0, metavar="N"),
+        click.option("-s", "--stream", type=Number(0, 65534), default=0, metavar="N"),
         click.option(
             "-p",
             "--ppid",
@@ -188,14 +188,14 @@ def _options(wait: float | None) -> Sequence[Callable[[Any], Any]]:
         ),
         click.option(
             "--streams",
-            type=click.IntRange(1, 65535),
+            type=Number(1, 65535),
             metavar="N",
             help="Outbound streams to ask for; --send uses all that the peer allows.  [10]",
         ),
         click.option("--echo", is_flag=True, help="Send back what comes."),
         click.option(
             "--active",
-            type=click.IntRange(1, 32767),
+            type=Number(1, 32767),
             metavar="N",
             help="Take records against a credit of N, and tell when it is used up.",
         ),

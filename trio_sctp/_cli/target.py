@@ -71,6 +71,12 @@ def to_port(text: str | int) -> int | str:
     return int(text)
 
 
+class Number(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "number"  # as complaints call it
+
+
 class Seconds(click.FloatRange):
     """A number of seconds; only where that is said, it may be ``inf``."""
 
@@ -233,7 +239,7 @@ def stack_options(function: F) -> F:
     for option in (
         click.option(
             "--udp-port",
-            type=click.IntRange(1, 65535),
+            type=Number(1, 65535),
             metavar="N",
             help="SCTP in UDP packets (RFC 6951): the UDP port to listen on, or the peer's.  "
             f"[{UDP_PORT}]",

@@ -22,7 +22,6 @@
     interleaved    receiving where messages are interleaved: order and reassembly
     inbound        receiving: order, reassembly, window
     arrivals       messages and events that have arrived for programs, until they take them
-    account        the memory that peers make a stack hold, and who gives way when it is full
     intervals      which TSNs have arrived although others before them have not
     parts          user data as it is kept: the bytes of DATA chunks
     outbound       sending: fragments, TSNs, what a SACK of the peer acknowledges
@@ -33,6 +32,7 @@
     path_mtu       how large its packets may be
     timers         the timers of an association
     deadlines      whose timers expire next
+    account        the memory that peers make a stack hold, and who gives way when it is full
     parameters     protocol parameters (section 16) and limits; those of an INIT are in offer
     keys           shared keys, which are secrets, and which of them is used
     wire           packets and chunks as bytes and as values

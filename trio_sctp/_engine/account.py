@@ -11,7 +11,10 @@ DEFAULT_LIMIT: Final = 2**28
 """Bytes that all peers of a stack together can make it hold."""
 
 ASSOCIATION_COST: Final = 8192
-"""Bytes that an association takes while nothing has arrived on it."""
+"""Bytes that an association takes while nothing has arrived on it, with one address of its peer."""
+
+PATH_COST: Final = 1024
+"""Bytes that each further address of its peer takes."""
 
 LEFT_COST: Final = 1536
 """Bytes that an association takes which has ended, and has left something that is unread."""

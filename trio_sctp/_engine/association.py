@@ -75,7 +75,8 @@ from .timers import AUTOCLOSE, PROBE, T1, T2, T4, T5, stopped
 from .tsn import MASK, unwrap
 from .wire import Cause, ChunkType, Data, Tlv
 
-_BURSTS = 4
+_BURSTS: Final = 4
+_BURST: Final = 4  # packets, where there is no bound
 # To look one up in its enum costs 80 ns.
 _SHUTDOWN_PENDING: Final = StatusState.SHUTDOWN_PENDING
 _SHUTDOWN_SENT: Final = StatusState.SHUTDOWN_SENT
@@ -189,7 +190,7 @@ class EngineAssociation:
         self.acks: Acknowledgements = Acknowledgements(parameters, self.timers)
         self.recovery: Recovery = Recovery(id, parameters, self.paths, self.outbound, self.timers)
         self.bundler: Bundler = Bundler(
-            outlet, peer_port, self.paths, self.outbound, self.acks, self.recovery
+            outlet, parameters, peer_port, self.paths, self.outbound, self.acks, self.recovery
         )
         self.heartbeats: Heartbeats = Heartbeats(outlet, self.paths, self.bundler, self.timers)
         self.life: Life = Life(self.timers)
@@ -447,8 +448,9 @@ class EngineAssociation:
         )
         if self.authentication is not None:
             # Whatever the peer has listed (RFC 5061 sections 4.1.1 and 4.1.2).
-            if not self.authentication.wanted >= ASCONF_TYPES:
-                self.authentication.wanted |= ASCONF_TYPES
+            wanted = self.authentication.wanted
+            if not ASCONF_TYPES.issubset(wanted):
+                self.authentication.wanted = bytes(sorted(ASCONF_TYPES.union(wanted)))
             self.bundler.authentication = self.authentication
 
     def _begin_inbound(self, tsn: int) -> None:
@@ -546,9 +548,12 @@ class EngineAssociation:
         for address in cookie.addresses:
             self._add_listed(address, first, now)
 
-    def acknowledge_cookie(self, route: Route, now: float) -> None:
-        """Answer a COOKIE ECHO where it came from, if that is one of the peer's addresses."""
-        self._other_control += 1
+    def acknowledge_cookie(self, route: Route, now: float, *, authenticated: bool) -> None:
+        """Answer a COOKIE ECHO where it came from, if that is one of the peer's addresses.
+
+        It stands behind an AUTH chunk if it is authenticated.
+        """
+        self._other_control += 2 if authenticated else 1
         path = self.paths.get(route.remote)
         chunk = wire.chunk(ChunkType.COOKIE_ACK)
         if path is not None and not path.confirmed:
@@ -568,7 +573,7 @@ class EngineAssociation:
             self._outlet.report(
                 AdaptationIndication(association_id=self.id, adaptation_ind=self.adaptation)
             )
-        if self.authentication is None and event is AssociationState.COMM_UP:
+        if self.authentication is None:
             self._report_key(0, AuthenticationState.NO_AUTH)
         self._report_failures()
         for path in self.paths.values():
@@ -616,6 +621,7 @@ class EngineAssociation:
             return list(chunks)
         key = authentication.peer_key
         admitted = authentication.admit(chunks, kinds)
+        self._other_control += authentication.authenticated
         if authentication.unsupported >= 0 and self.their_tag:
             value = authentication.unsupported.to_bytes(2, "big")
             error = wire.error_chunk([Tlv(Cause.UNSUPPORTED_HMAC, value)])
@@ -1354,7 +1360,7 @@ class EngineAssociation:
 
     def _send_abort(self, *causes: Tlv) -> None:
         if self.their_tag and self.paths:
-            packet = PacketBuilder(self.paths.for_data())
+            packet = PacketBuilder(self.paths.for_data(), self.bundler.auth_size)
             chunk = wire.abort_chunk(causes)
             if len(chunk) > packet.room:
                 packet.enlarge(len(chunk))
@@ -1535,7 +1541,7 @@ class EngineAssociation:
         if path is None or path.flight >= path.cwnd:
             return False
         queued = self.outbound.buffered - self.outbound.flight
-        return queued >= _BURSTS * self.parameters.max_burst * path.mtu
+        return queued >= _BURSTS * (self.parameters.max_burst or _BURST) * path.mtu
 
     def flush(self, now: float) -> None:
         """Put all that may leave now into packets: control first, then retransmissions, then new

@@ -14,6 +14,7 @@ from .acknowledging import Acknowledgements
 from .authentication import Authentication
 from .outbound import Outbound, SentChunk
 from .outlet import Outlet
+from .parameters import Parameters
 from .path import Path, Route, heartbeat_info, host_of
 from .path_mtu import PathMtuSearch
 from .paths import Paths
@@ -25,7 +26,7 @@ _SMALLEST_FORWARD_TSN: Final = 32
 _OF_ONE_PATH: Final = frozenset({ChunkType.HEARTBEAT, ChunkType.HEARTBEAT_ACK})
 _TO_UNCONFIRMED: Final = _OF_ONE_PATH | {ChunkType.ASCONF_ACK}
 _SMALLEST_DATA: Final = wire.DATA_OVERHEAD + 4
-_IN_PROBE: Final = (ChunkType.HEARTBEAT, ChunkType.PAD)
+_IN_PROBE: Final = frozenset({ChunkType.HEARTBEAT, ChunkType.PAD})
 
 
 class PacketBuilder:
@@ -81,6 +82,7 @@ class Bundler:
         "_acks",
         "_outbound",
         "_outlet",
+        "_parameters",
         "_paths",
         "_peer_port",
         "_recovery",
@@ -96,6 +98,7 @@ class Bundler:
     def __init__(
         self,
         outlet: Outlet,
+        parameters: Parameters,
         peer_port: int,
         paths: Paths,
         outbound: Outbound,
@@ -110,6 +113,7 @@ class Bundler:
         self.alone: int = 0
         self.ecn: int = 0
         self._outlet: Outlet = outlet
+        self._parameters: Parameters = parameters
         self._peer_port: int = peer_port
         self._paths: Paths = paths
         self._outbound: Outbound = outbound
@@ -132,11 +136,11 @@ class Bundler:
         self.packets += 1
         self.chunks += len(chunks)
         data = wire.seal(self._outlet.port, self._peer_port, self.their_tag, chunks)
-        ecn = self.ecn
+        tos = self._parameters.tos
         # Not what is retransmitted, nor a zero-window probe (RFC 3168, sections 6.1.5 and 6.1.6).
-        if ecn and (not packet.data or packet.again or self._outbound.probe is not None):
-            ecn = 0
-        self._outlet.transmit(data, packet.path.route, fragment=packet.fragment, ecn=ecn)
+        if self.ecn and packet.data and not packet.again and self._outbound.probe is None:
+            tos = tos & ~3 | self.ecn
+        self._outlet.transmit(data, packet.path.route, tos, fragment=packet.fragment)
 
     def send_alone(self, route: Route, chunk: bytes, tag: int | None = None) -> None:
         """Send a packet of one control chunk; with another tag than the peer's, if one is given."""
@@ -147,14 +151,14 @@ class Bundler:
         self.alone += 1
         tag = self.their_tag if tag is None else tag
         data = wire.seal(self._outlet.port, self._peer_port, tag, chunks)
-        self._outlet.transmit(data, route)
+        self._outlet.transmit(data, route, self._parameters.tos)
 
     def send_mtu_probe(self, path: Path, search: PathMtuSearch, now: float) -> None:
         """Send a packet of a size that may be too large (RFC 8899 section 6.2.1.2)."""
         nonce = self._outlet.randomness(8)
         packet = PacketBuilder(path)
         authentication = self.authentication
-        if authentication is not None and not authentication.wanted.isdisjoint(_IN_PROBE):
+        if authentication is not None and not _IN_PROBE.isdisjoint(authentication.wanted):
             packet.room -= authentication.size
         packet.add(wire.heartbeat_chunk(heartbeat_info(path.address, nonce, now)))
         packet.add(wire.pad_chunk(packet.room + search.size - path.mtu))

@@ -23,7 +23,7 @@ from typing import Final
 from .._options import Status, StatusState
 from .._values import Arrival, ReconfigurationRequest, SenderDry, SendInfo
 from . import wire
-from .account import ASSOCIATION_COST, LEFT_COST, PRECISION, Account
+from .account import LEFT_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
 from .arrivals import Unread
 from .association import EngineAssociation
@@ -105,15 +105,6 @@ class Engine:
     def use_port(self, port: int) -> None:
         """Change the SCTP port, as an engine does that answers for ports that nobody has."""
         self.port = self._outlet.port = port
-
-    @property
-    def tos(self) -> int:
-        """The type of service of packets that leave."""
-        return self._outlet.tos
-
-    @tos.setter
-    def tos(self, tos: int) -> None:
-        self._outlet.tos = tos
 
     # -- for programs ---
 
@@ -697,9 +688,10 @@ class Engine:
             self.receive_packet(data, route, now)
             return
         packet = wire.parse_packet_untrusted(data)
-        if not isinstance(packet, wire.Malformed) and association.heartbeats.is_answered_from(
-            route.remote, packet
-        ):
+        if isinstance(packet, wire.Malformed):
+            return
+        packet.chunks = association.admit(packet.chunks, wire.chunk_types_untrusted(data), route)
+        if association.heartbeats.is_answered_from(route.remote, packet):
             owner.end_without_peer()
             self._settle(owner)
             association.gain(route, now, confirmed=True)
@@ -754,6 +746,8 @@ class Engine:
             return  # there is no tag to answer with (section 3.3.2), or no end
         offer = Offer(init, self.parameters)
         association = self._handshake.association_of(offer, route, port)
+        if association is not None and association.half_open:
+            offer = Offer(init, association.parameters)  # which may be its own
         reply: Reply | None
         if not offer.valid:
             reply = refusal(offer.tag, route, Tlv(Cause.INVALID_PARAMETER, b""))
@@ -822,7 +816,7 @@ class Engine:
             verdict, association = Verdict.NEW, self._set_up(cookie, route, now)
         if association is None or not self._act_on(verdict, cookie, association, route, now):
             return
-        association.acknowledge_cookie(route, now)
+        association.acknowledge_cookie(route, now, authenticated=authenticated)
         rest = chunks[1:]
         if not authenticated:
             rest = association.admit(rest, kinds[1:], route)
@@ -842,7 +836,9 @@ class Engine:
         if cookie.auth_offers is None:
             return None
         ours, theirs = cookie.auth_offers
-        return Authentication(ours, theirs, self.parameters)
+        # One that is being set up by both ends may have keys of its own already.
+        parameters = self.parameters if association is None else association.parameters
+        return Authentication(ours, theirs, parameters)
 
     def _set_up(self, cookie: Cookie, route: Route, now: float) -> EngineAssociation | None:
         """Make the association of a cookie, unless there is no room for it."""
@@ -921,7 +917,7 @@ class Engine:
                 return
             self._replies += 1
         data = wire.seal(self._outlet.port, port, reply.tag, [reply.chunk])
-        self._outlet.transmit(data, reply.route, fragment=reply.fragment)
+        self._outlet.transmit(data, reply.route, self.parameters.tos, fragment=reply.fragment)
 
     # -- associations: their beginning and their end ---
 
@@ -963,7 +959,7 @@ class Engine:
             if inbound is None or share is None or inbound.has_gaps:
                 self._count(association)
                 return
-            held = ASSOCIATION_COST + unread.messages + unread.events + inbound.held
+            held = association.paths.cost + unread.messages + unread.events + inbound.held
             if not -PRECISION < held + inbound.streams_cost - share.held < PRECISION:
                 self._count(association)
         elif association.id in self.associations:
@@ -972,7 +968,7 @@ class Engine:
     def _count(self, association: EngineAssociation) -> None:
         """Note how much is held for an association, if that has changed."""
         unread, inbound = association.unread, association.inbound
-        held = ASSOCIATION_COST + unread.messages + unread.events
+        held = association.paths.cost + unread.messages + unread.events
         if inbound is not None:
             held += inbound.memory
         share = unread.share

@@ -121,7 +121,8 @@ class Offer:
                         self.unrecognized.append(wire.unrecognized(parameter))
                 stopped = not kind & 0x8000
             elif kind in _OF_AUTHENTICATION:
-                if limits.authentication:
+                # Each comes once; of others only the first counts.
+                if limits.authentication and all(kind != one.type for one in of_authentication):
                     self.violation = self.violation or violation_untrusted(parameter)
                     of_authentication.append(parameter)
             else:

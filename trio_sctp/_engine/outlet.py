@@ -16,7 +16,10 @@ from .path import Path, Route
 
 
 class Outgoing(NamedTuple):
-    """A packet that has to leave; `fragment` says that IP may fragment it."""
+    """A packet that has to leave; `fragment` says that IP may fragment it.
+
+    `tos` is its type of service.
+    """
 
     data: bytes
     route: Route
@@ -29,30 +32,25 @@ class Outlet:
 
     Attributes:
       port: The endpoint's SCTP port.
-      tos: Type of service of the packets that leave.
       packets: Those that have to leave; whoever sends them puts an empty list there.
       arrivals: What was reported and delivered to the program.
       address_book: Our addresses, and whose the peers' are.
       randomness: Gives as many random bytes as it is asked for.
     """
 
-    __slots__ = ("address_book", "arrivals", "packets", "port", "randomness", "tos")
+    __slots__ = ("address_book", "arrivals", "packets", "port", "randomness")
 
     def __init__(
         self, port: int, addresses: Sequence[str], randomness: Callable[[int], bytes]
     ) -> None:
         self.port: int = port
-        self.tos: int = 0
         self.arrivals: Arrivals = Arrivals()
         self.address_book: AddressBook = AddressBook(addresses)
         self.randomness: Callable[[int], bytes] = randomness
         self.packets: list[Outgoing] = []
 
-    def transmit(self, data: bytes, route: Route, *, fragment: bool = False, ecn: int = 0) -> None:
-        """Have a packet leave; `ecn` are the two lowest bits of its type of service, if not 0."""
-        tos = self.tos
-        if ecn:
-            tos = tos & ~3 | ecn
+    def transmit(self, data: bytes, route: Route, tos: int, *, fragment: bool = False) -> None:
+        """Have a packet leave."""
         self.packets.append(Outgoing(data, route, tos, fragment))
 
     def report(self, event: Notification | FailedFragment) -> None:

@@ -63,6 +63,7 @@ class Parameters:
     max_replies_per_second: int = 100  # to packets out of the blue (8.4); ICMP has such limits
 
     peer_udp_port: int = 0  # of peers to connect to (RFC 6951); 0 without UDP
+    tos: int = 0  # type of service of the packets that leave
 
     no_delay: bool = True
     disable_fragments: bool = False

@@ -280,16 +280,18 @@ class Path:
         elif self.partial_bytes_acked > self.cwnd:
             self.partial_bytes_acked = self.cwnd
 
-    def lost(self, highest_outstanding: int) -> None:
-        """Halve the congestion window for a loss that SACKs reported (7.2.3).
+    def lost(self, highest_outstanding: int, *, slowed: bool = False) -> None:
+        """Halve the congestion window for a loss that SACKs reported (7.2.3), unless it is so
+        already, for a mark on a packet of the same window.
 
         Enters fast recovery (7.2.4), in which further losses change nothing.
         """
         if self.fast_recovery:
             return
-        self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
-        self.cwnd = self.ssthresh
-        self.partial_bytes_acked = 0
+        if not slowed:
+            self.ssthresh = max(self.cwnd // 2, 4 * self.mtu)
+            self.cwnd = self.ssthresh
+            self.partial_bytes_acked = 0
         self.fast_recovery = True
         self.exit_point = highest_outstanding
 

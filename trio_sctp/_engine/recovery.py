@@ -79,7 +79,7 @@ class Recovery:
                         whose(self._id, path.peer),
                         transport(path.peer),
                     )
-            path.lost(highest)
+            path.lost(highest, slowed=self._has_slowed_down())
         if outbound.probe is None or not self._probe_is_out(sack.rwnd):
             self._restart_t3(earliest, outbound.peek_marked() if lost else None, now)
             if before and not news:
@@ -140,6 +140,11 @@ class Recovery:
             path = self._paths.for_data() if chunk is None else chunk.path
             path.congested()
         return True
+
+    def _has_slowed_down(self) -> bool:
+        """Whether what is lost was under way when a mark slowed us down: once is enough (6.1.2)."""
+        first = self._outbound.peek_marked()
+        return first is not None and first.tsn <= self._outbound.slowed_at
 
     # -- T3-rtx (6.3.3) ---
 

@@ -17,13 +17,20 @@ from .._options import (
     DEFAULTS,
     OF_PATHS,
     OF_STREAMS,
+    ActiveKey,
+    AuthChunks,
+    AutoAsconf,
+    DeactivateKey,
     DefaultSendParams,
     DelayedAck,
+    DeleteKey,
     EncapsulationPort,
     EventSubscription,
+    HmacAlgorithms,
     InitMsg,
     Linger,
     Option,
+    PartialDeliveryPoint,
     PeerAddressInfo,
     PeerAddressParams,
     PeerAddressThresholds,
@@ -60,6 +67,19 @@ _SET_ON_ASSOCIATION = (
     EventSubscription,
 )
 
+# Options of a whole socket that only associations to come have: a channel has none of these.
+_TO_COME = (AuthChunks, HmacAlgorithms)
+
+_NOT_THE_ACTIVE_KEY = "is there such a key, and another one that is active?"
+_HINTS: dict[type[Option], str] = {
+    ActiveKey: "is there such a key, and was it not deactivated?",
+    DeactivateKey: _NOT_THE_ACTIVE_KEY,
+    DeleteKey: _NOT_THE_ACTIVE_KEY,
+    AutoAsconf: "is the socket bound to all addresses?",
+    PartialDeliveryPoint: "is it more than half of the ReceiveBuffer?",
+}
+"""What is wrong with a value, where a stack does not say so itself."""
+
 
 class Settings:
     """The options of one socket and its associations."""
@@ -89,7 +109,7 @@ class Settings:
             raise TypeError(f"an option is read by its class, such as InitMsg, not {shown(kind)}")
         if kind.write_only:
             raise ValueError(f"{kind.__name__} can only be set")
-        id = self._id(kind, tcb)
+        id = self._id(kind, tcb, read=True)
         if address is not None or kind is PeerAddressInfo:
             _check_address_of(kind, id, address)
         if stream is not None:
@@ -112,9 +132,14 @@ class Settings:
         kind = type(option)
         if kind.at_open_only:
             raise ValueError(f"{kind.__name__} is for opening: give it to open_... in options=")
-        if kind.scope is Scope.NEW and tcb is not None:
+        if tcb is not None and (
+            kind.scope is Scope.NEW
+            or (isinstance(option, _TO_COME) and socket.role is Role.CHANNEL)
+        ):
             raise self._wrong_scope(kind)
         id = self._id(kind, tcb)
+        if isinstance(option, StreamPriority):
+            _check_stream_of(kind, tcb, option.stream)
         address = getattr(option, "address", None)
         if isinstance(option, OF_PATHS) and address is not None:
             _check_address_of(kind, id, address)
@@ -124,7 +149,8 @@ class Settings:
         try:
             self._put(option, tcb, id)
         except OSError as error:
-            raise self._error(error, repr(option), tcb, address) from None
+            hint = _HINTS.get(kind, "")
+            raise self._error(error, repr(option), tcb, address, hint) from None
         finally:
             socket.sender.forget_size()
         if isinstance(option, DefaultSendParams) and tcb is not None:
@@ -213,7 +239,7 @@ class Settings:
             return math.inf  # the association has ended, and with it the stack's socket
         return linger.seconds if linger.enabled else math.inf
 
-    def _id(self, kind: type[Option], tcb: Tcb | None) -> int | None:
+    def _id(self, kind: type[Option], tcb: Tcb | None, *, read: bool = False) -> int | None:
         """The association to name to the stack; an option that has no such scope is refused."""
         if tcb is None:
             if kind.scope is Scope.ONE_ASSOCIATION:
@@ -224,20 +250,29 @@ class Settings:
             return tcb.id
         if self._socket.role is Role.CHANNEL:
             return None  # the socket is the channel's own, so its options are the channel's too
-        raise self._wrong_scope(kind)
+        raise self._wrong_scope(kind, read=read)
 
-    def _wrong_scope(self, kind: type[Option]) -> ValueError:
+    def _wrong_scope(self, kind: type[Option], *, read: bool = False) -> ValueError:
         """The error for an option that one association cannot have, which says what can."""
+        scope = kind.scope
         if self._socket.role is Role.CHANNEL:
+            scope = Scope.NEW
             where = "give it to open_association or to the listener, in options="
-        elif kind.scope is Scope.NEW:
+        elif read:
+            where = "read it from the endpoint"
+        elif scope is Scope.NEW:
             where = "give it to connect, in options=, or set it on the endpoint"
         else:
             where = "set it on the endpoint"
-        return ValueError(f"{kind.__name__} holds for {kind.scope.value}: {where}")
+        return ValueError(f"{kind.__name__} holds for {scope.value}: {where}")
 
     def _error(
-        self, error: OSError, what: str, tcb: Tcb | None, address: Address | None
+        self,
+        error: OSError,
+        what: str,
+        tcb: Tcb | None,
+        address: Address | None,
+        hint: str = "",
     ) -> Exception:
         """The error to raise for an option that the stack refused."""
         if isinstance(error, OptionUnsupported):
@@ -249,8 +284,9 @@ class Settings:
                 self._socket.intake.read_ahead()  # to say how it ended, if that is within reach
                 return tcb.lost_error()
         if error.errno == errno.EINVAL:
-            hint = f": is {address!r} an address of this association?" if address else ""
-            return ValueError(f"the stack refuses {what}{hint}")
+            if address:
+                hint = f"is {address!r} an address of this association?"
+            return ValueError(f"the stack refuses {what}: {hint}".removesuffix(": "))
         return OSError(error.errno, f"the stack refuses {what}: {error.strerror}")
 
 

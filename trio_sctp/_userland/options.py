@@ -132,8 +132,8 @@ class Target:
 
     Attributes:
       socket: Always given.
-      association: One association of the socket; None means the socket, and what associations start
-        with.
+      association: One association of the socket, which of a socket that was peeled off is its only
+        one; None means the socket, and what associations start with.
       path: One path of the association, if an address was given.
       stream: One outbound stream of the association, if one was given.
     """
@@ -667,16 +667,16 @@ def _read_local_auth_chunks(target: Target) -> LocalAuthChunks:
     association = target.association
     authentication = None if association is None else association.authentication
     if authentication is not None:
-        return LocalAuthChunks(tuple(sorted(authentication.required)))
+        return LocalAuthChunks(tuple(authentication.required))
     # As for peers of which nothing is known yet.
     p = target.parameters
     offer = auth_offer(p, offered(p), bytes)
-    return LocalAuthChunks(() if offer is None else tuple(sorted(offer.listed)))
+    return LocalAuthChunks(() if offer is None else tuple(offer.listed))
 
 
 def _read_peer_auth_chunks(target: Target) -> PeerAuthChunks:
     authentication = _association_with_keys(target).authentication
-    return PeerAuthChunks(() if authentication is None else tuple(sorted(authentication.wanted)))
+    return PeerAuthChunks(() if authentication is None else tuple(authentication.wanted))
 
 
 def _association_with_keys(target: Target) -> EngineAssociation:
@@ -748,10 +748,11 @@ def _of_all(kind: type[Any], field: str, parameter: str) -> Row:
 
     def write(target: Target, option: Option) -> None:
         value = getattr(option, field)
-        engine = target.socket.engine
-        setattr(engine.parameters, parameter, value)
-        for id in target.socket.association_ids():
-            setattr(engine.associations[id].parameters, parameter, value)
+        socket = target.socket
+        if socket.only is None:
+            setattr(socket.engine.parameters, parameter, value)
+        for id in socket.association_ids():
+            setattr(socket.engine.associations[id].parameters, parameter, value)
 
     return Row(read, write)
 
@@ -764,14 +765,6 @@ def _write_linger(target: Target, option: Linger) -> None:
     target.socket.settings.linger = option
 
 
-def _read_tos(target: Target) -> Tos:
-    return Tos(target.socket.engine.tos)
-
-
-def _write_tos(target: Target, option: Tos) -> None:
-    target.socket.engine.tos = option.value
-
-
 def _read_count(target: Target) -> AssociationCount:
     return AssociationCount(len(target.socket.association_ids()))
 
@@ -780,8 +773,12 @@ _delivery_point = _of_all(PartialDeliveryPoint, "size", "partial_delivery_point"
 
 
 def _write_delivery_point(target: Target, option: PartialDeliveryPoint) -> None:
-    if option.size > target.parameters.receive_window:
-        raise refusal(errno.EINVAL)
+    window = target.parameters.receive_window
+    if option.size > window:
+        raise ValueError(
+            f"PartialDeliveryPoint.size must be at most the ReceiveBuffer's {window} bytes, not "
+            f"{option.size}"
+        )
     assert _delivery_point.write is not None
     _delivery_point.write(target, option)
 
@@ -815,7 +812,7 @@ ROWS: dict[type[Any], Row] = {
     SendBuffer: _of_all(SendBuffer, "size", "send_buffer"),
     ReceiveBuffer: _of_all(ReceiveBuffer, "size", "receive_window"),
     Linger: Row(_read_linger, _write_linger),
-    Tos: Row(_read_tos, _write_tos),
+    Tos: _of_all(Tos, "value", "tos"),
     StreamScheduler: Row(_read_stream_scheduler, _write_stream_scheduler),
     StreamPriority: Row(_read_stream_priority, _write_stream_priority),
     Context: Row(_read_context, _write_context),

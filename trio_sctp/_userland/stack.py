@@ -548,7 +548,9 @@ class UserlandSocket:
         self._stack.check_running()
 
     def max_send_size(self) -> tuple[int, str]:
-        return self.engine.parameters.send_buffer, "set a larger SendBuffer"
+        association = self.engine.associations.get(self.only or 0)
+        parameters = self.engine.parameters if association is None else association.parameters
+        return parameters.send_buffer, "set a larger SendBuffer"
 
     # -- associations ---
 
@@ -720,7 +722,9 @@ class UserlandSocket:
         self._stack.heed_marks()
 
     def _target(self, association_id: int | None) -> Target:
-        return Target(self, None if association_id is None else self._association(association_id))
+        # The engine of a socket that was peeled off is another socket's too.
+        id = self.only if association_id is None else association_id
+        return Target(self, None if id is None else self._association(id))
 
     def subscribe(self, events: EventSubscription, association_id: int | None) -> None:
         # The library drops events that are not subscribed to; here all of them are reported.
