@@ -44,6 +44,7 @@ run: .venv/ready
 	TRIO_SCTP_STACK=$(STACK) $(BIN)/python -m examples.demo
 endif
 
+test: export TRIO_SCTP_REQUIRE_PEERS = 1
 test: .venv/compiled kernel-sctp peers
 	$(BIN)/python -m pip install --quiet --group examples --group docs
 	$(TESTS) -n auto --junitxml=.venv/test-engine.xml $(ENGINE)
@@ -144,8 +145,11 @@ compiler: .venv/ready
 kernel-sctp: .venv/ready
 	@tools/install-packages 'to run a kernel that has SCTP' $$($(IN_GUEST) --missing)
 
-# Other SCTP programs to test against.
-peers:
+# Other SCTP programs to test against, and aiortc.
+peers: .venv/ready
+	@$(BIN)/python -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("aiortc"))' || \
+	  { echo 'Installing aiortc with pip, to test against its SCTP: 44 MB, most of it codecs' && \
+	  $(BIN)/python -m pip install --quiet --group rivals; }
 	@tools/install-packages 'to test against other SCTP programs' \
 	  erlang-base:erl ncat socat iperf3 tshark iproute2:ip \
 	  libusrsctp-examples:/usr/lib/usrsctp/client

@@ -28,6 +28,12 @@ class Dtls(asyncio.DatagramProtocol):
         self._arrived = asyncio.Event()
         self.handled = asyncio.Event()
 
+    @property
+    def port(self) -> int:
+        assert self._udp is not None
+        port: int = self._udp.get_extra_info("sockname")[1]
+        return port
+
     def connection_made(self, transport: Any) -> None:
         self._udp = transport
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -50,13 +51,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A peer that is not installed skips its tests, or fails them where all must run."""
-    programs = [name for marker in item.iter_markers("peer") for name in marker.args]
-    missing = [name for name in programs if shutil.which(name) is None]
+    peers = [name for marker in item.iter_markers("peer") for name in marker.args]
+    missing = [name for name in peers if not _is_installed(name)]
     if missing:
         reason = f"not installed: {', '.join(missing)} (`make peers` does that)"
-        if os.environ.get("TRIO_SCTP_REQUIRE_KERNEL"):
+        if os.environ.get("TRIO_SCTP_REQUIRE_PEERS"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+def _is_installed(peer: str) -> bool:
+    """Whether there is such a program, or such a module for this Python."""
+    if shutil.which(peer) is not None:
+        return True
+    return peer.isidentifier() and importlib.util.find_spec(peer) is not None
 
 
 def _kernel_has_sctp() -> bool:

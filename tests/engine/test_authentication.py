@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import struct
 from collections.abc import Sequence
 from functools import partial
@@ -26,14 +24,13 @@ from trio_sctp._values import (
     RemoteError,
 )
 
+from ..support.authentication import SHA_1, SHA_256, association_key, auth_chunk, is_right
 from ..support.counting import calls
 from ..support.engines import B2, FULL, MTU, A, B, Sent, ends, info, payloads
 from ..support.scripted_peer import COOKIE_ACK, PEER_COOKIE, ScriptedPeer
 from .simulation import Pair
 
 DATA, SACK, HEARTBEAT, ABORT, COOKIE_ECHO = 0, 3, 4, 6, 10
-SHA_1, SHA_256 = 1, 3
-DIGESTS = {SHA_1: "sha1", SHA_256: "sha256"}
 RANDOM = bytes(range(32))
 ASKED = {ParameterType.RANDOM, ParameterType.CHUNK_LIST, ParameterType.HMAC_ALGORITHMS}
 
@@ -48,23 +45,6 @@ def offer(
     if chunks is not None:
         listed.append(Tlv(0x8003, bytes(chunks)))
     return [*listed, Tlv(0x8004, struct.pack(f"!{len(hmacs)}H", *hmacs))]
-
-
-def key_vector(parameters: Sequence[Tlv]) -> bytes:
-    """Section 6.1: RANDOM, CHUNKS and HMAC-ALGO, each with its header and without padding."""
-    vector = b""
-    for kind in 0x8002, 0x8003, 0x8004:
-        for parameter in parameters:
-            if parameter.type == kind:
-                vector += struct.pack("!HH", kind, 4 + len(parameter.value)) + parameter.value
-    return vector
-
-
-def association_key(secret: bytes, one: Sequence[Tlv], other: Sequence[Tlv]) -> bytes:
-    """Section 6.1: the secret, the vector that is the smaller number, and the larger one."""
-    vectors = [key_vector(one), key_vector(other)]
-    vectors.sort(key=lambda vector: (int.from_bytes(vector, "big"), len(vector)))
-    return secret + vectors[0] + vectors[1]
 
 
 class AuthPeer(ScriptedPeer):
@@ -96,15 +76,12 @@ class AuthPeer(ScriptedPeer):
         self.give(self.init_ack([PEER_COOKIE, *self.offered]))
         self.give(COOKIE_ACK)
 
-    def mac(self, key: int, algorithm: int, data: bytes) -> bytes:
-        shared = association_key(self.secrets[key], self.offered, self.theirs)
-        return hmac.new(shared, data, DIGESTS[algorithm]).digest()
+    def shared_key(self, key: int) -> bytes:
+        return association_key(self.secrets[key], self.offered, self.theirs)
 
     def auth(self, *chunks: bytes, key: int = 0, algorithm: int = SHA_256) -> bytes:
         """The AUTH chunk for chunks that follow it."""
-        size = hashlib.new(DIGESTS[algorithm]).digest_size
-        head = struct.pack("!BBHHH", 15, 0, 8 + size, key, algorithm)
-        return head + self.mac(key, algorithm, head + bytes(size) + b"".join(chunks))
+        return auth_chunk(self.shared_key(key), *chunks, key_id=key, algorithm=algorithm)
 
     def give_authenticated(self, *chunks: bytes, **how: int) -> list[Sent]:
         """Send chunks behind an AUTH chunk."""
@@ -113,11 +90,7 @@ class AuthPeer(ScriptedPeer):
     def is_right(self, sent: Sent) -> bool:
         """Whether the AUTH chunk of a packet is right."""
         auth = sent.get(wire.Auth)
-        data = auth.packet
-        size = int.from_bytes(data[auth.offset + 2 : auth.offset + 4], "big") - 8
-        start = auth.offset + 8
-        blank = data[auth.offset : start] + bytes(size) + data[start + size :]
-        return self.mac(auth.key, auth.hmac, blank) == data[start : start + size]
+        return is_right(auth.packet, auth.offset, self.shared_key(auth.key))
 
 
 def key_changes(peer: ScriptedPeer) -> list[tuple[int, int, int]]:

@@ -33,6 +33,7 @@ from trio_sctp import (
     EventSubscription,
     OptionUnsupported,
     PathState,
+    PrStatus,
     ReceiveBuffer,
     ReconfigSupported,
     ReconfigurationFailed,
@@ -150,6 +151,42 @@ async def test_streams_ppids_and_order(pair: Pair) -> None:
             for stream in range(sender.outbound_streams):
                 numbers = [m.ssn for m in received if m.stream == stream and not m.unordered]
                 assert numbers == [0, 1]
+
+
+# -- priorities (RFC 7496) ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+async def test_messages_give_way_to_more_urgent_ones(pair: Pair, who: str) -> None:
+    """To a peer that does not read at first, and whose window is smaller than what waits."""
+    async with pair.channels(SendBuffer(2**16), ReceiveBuffer(2**14)) as channels:
+        sender, receiver = channels if who == "client" else channels[::-1]
+        count = 0
+        with pytest.raises(trio.WouldBlock):
+            while True:
+                sender.send_nowait(b"%d".ljust(1000) % count, stream=1, priority=9)
+                count += 1
+        urgent = [b"urgent %d" % number for number in range(20)]
+        got: list[bytes] = []
+
+        async def take() -> None:
+            while b"the last" not in got:
+                got.append((await receiver.receive()).data.strip())
+
+        for data in urgent[:3]:
+            await sender.send(data.ljust(1000), stream=1, priority=1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            for data in urgent[3:]:
+                await sender.send(data.ljust(1000), stream=1, priority=1)
+            await sender.send(b"the last", stream=1)
+        less_urgent = [b"%d" % number for number in range(count)]
+        assert got == [data for data in [*less_urgent, *urgent, b"the last"] if data in got]
+        assert got[-21:] == [*urgent, b"the last"]
+        given_up = sender.get_option(PrStatus).priority
+        assert 0 < count + 21 - len(got) <= given_up.sent + given_up.unsent
+        await sender.wait_sent()
+        await exchange(*channels, 0)
 
 
 # -- streams that begin again, and more of them (RFC 6525) -------------------------------------

@@ -45,8 +45,9 @@ from trio_sctp import (
 )
 from trio_sctp._engine import Engine, Parameters, wire
 from trio_sctp._engine.keys import EMPTY_KEY
-from trio_sctp._values import FailedFragment
+from trio_sctp._values import FailedFragment, SendInfo
 
+from ..support.authentication import association_key, is_right
 from ..support.udp_carrier import ENGINE_UDP, HOST, KERNEL_UDP, Carrier, carried
 from .conftest import snmp
 
@@ -494,6 +495,65 @@ async def test_the_kernel_gives_messages_up(
     assert [(a[0] + b[0], a[1] + b[1]) for a, b in sums] == expected
 
 
+SMALL = 20_000
+"""A send buffer for few messages of 1000 bytes; Linux doubles it, and counts more than payload."""
+
+LESS_URGENT, URGENT = 9, 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_the_engine_gives_up_what_is_less_urgent(role: str) -> None:
+    """What was sent before, and what was not: for messages that take the room of all of it."""
+    async with associated(role, send_buffer=SMALL) as (carrier, id, endpoint, association):
+        carrier.lose = lose_data(outbound=True)
+        info = SendInfo(1, 0, False, 0, 0, priority=LESS_URGENT)
+        count = 0
+        with pytest.raises(BlockingIOError):
+            while True:
+                carrier.engine.send(id, bytes(1000), info, carrier.now)
+                count += 1
+        carrier.step()
+        assert carrier.chunks(wire.Data, outbound=True)
+        urgent = [b"%d" % number * 500 for number in range(10, 10 + count)]
+        for data in urgent:
+            await carrier.send(id, data, stream=1, priority=URGENT)
+        for _ in range(count):
+            assert (await carrier.expect(FailedFragment)).data == bytes(1000)
+        carrier.lose = lose_nothing
+        assert [(await kernel_receives(endpoint)).data for _ in urgent] == urgent
+        await carrier.until(lambda: carrier.engine.status(id).unackdata == 0)
+        assert carrier.chunks(wire.ForwardTsn, outbound=True)
+        await association.send(b"back")
+        assert (await carrier.expect(Message)).data == b"back"
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_the_kernel_gives_up_what_is_less_urgent(role: str) -> None:
+    options = [*COMMON, SendBuffer(SMALL), ReceiveBuffer(2**21)]
+    async with associated(role, options) as (carrier, id, endpoint, association):
+        carrier.lose = lose_data(outbound=False)
+        count = 0
+        with pytest.raises(trio.WouldBlock):
+            while True:
+                association.send_nowait(bytes(1000), stream=1, priority=LESS_URGENT)
+                count += 1
+        urgent = [b"%d" % number * 500 for number in range(10, 10 + count)]
+        for data in urgent:
+            await association.send(data, stream=1, priority=URGENT)
+        carrier.lose = lose_nothing
+        got = [(await carrier.expect(Message)).data]
+        while got[-1] != urgent[-1]:
+            got.append((await carrier.expect(Message)).data)
+        assert [data for data in got if data in urgent] == urgent
+        assert len(got) < count + len(urgent)
+        assert carrier.chunks(wire.ForwardTsn, outbound=False)
+        given_up = association.get_option(PrStatus).priority
+        assert given_up.sent + given_up.unsent == count + len(urgent) - len(got)
+        await association.wait_sent()
+        await carrier.send(id, b"back")
+        assert (await kernel_receives(endpoint)).data == b"back"
+
+
 # -- loss ---
 
 
@@ -680,7 +740,10 @@ SECRET = b"what both of them know"
 @pytest.mark.parametrize("types", [[0], [0, 3], EVERYTHING], ids=["DATA", "DATA, SACK", "all"])
 @pytest.mark.parametrize("role", ROLES)
 async def test_authenticated_chunks(role: str, types: list[int], algorithm: HmacAlgorithm) -> None:
-    """In both directions, with a shared key and each algorithm, while packets are lost."""
+    """In both directions, with a shared key and each algorithm, while packets are lost.
+
+    Every HMAC of either is computed here, too.
+    """
     algorithms = [algorithm, *(one for one in HmacAlgorithm if one is not algorithm)]
     options = [
         *BUFFERS,
@@ -706,9 +769,12 @@ async def test_authenticated_chunks(role: str, types: list[int], algorithm: Hmac
             await association.send(data)
             assert (await carrier.expect(Message)).data == data
         carrier.lose = lambda packet, outbound: False
+        ours, theirs = (carrier.chunks(wire.Init, outbound=who)[0] for who in (True, False))
+        key = association_key(SECRET, ours.parameters, theirs.parameters)
         for outbound in True, False:
             auths = carrier.chunks(wire.Auth, outbound=outbound)
             assert {(auth.key, auth.hmac) for auth in auths} == {(5, algorithm)}
+            assert all(is_right(auth.packet, auth.offset, key) for auth in auths)
         carrier.shutdown(id)
         assert (await association.wait_ended()).graceful
         change = await carrier.expect(AssociationChange)

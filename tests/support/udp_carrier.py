@@ -63,9 +63,18 @@ class Carrier:
         unordered: bool = False,
         lifetime: int = 0,
         retransmissions: int | None = None,
+        priority: int | None = None,
     ) -> None:
         """Send a message when there is room."""
-        info = SendInfo(stream, ppid, unordered, 0, lifetime, retransmissions=retransmissions)
+        info = SendInfo(
+            stream,
+            ppid,
+            unordered,
+            0,
+            lifetime,
+            retransmissions=retransmissions,
+            priority=priority,
+        )
         while True:
             try:
                 self.engine.send(id, data, info, self.now)

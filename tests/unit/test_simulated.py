@@ -77,6 +77,41 @@ async def test_a_pair(autojump_clock: trio.testing.MockClock, sctp_pair: Pair) -
         await client.receive()
 
 
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("their abort", AssociationLost),
+        ("silence", AssociationLost),
+        ("our abort", trio.ClosedResourceError),
+    ],
+)
+async def test_an_association_that_ends_while_a_request_waits_for_its_answer(
+    end: str,
+    error: type[Exception],
+    autojump_clock: trio.testing.MockClock,
+    sctp_network: SimulatedNetwork,
+) -> None:
+    left, right = sctp_network.host("192.0.2.1"), sctp_network.host("192.0.2.2")
+    async with await open_listener(2905, stack=right) as listener:
+        client = await open_association("192.0.2.2", 2905, stack=left)
+        server = await listener.accept()
+    sctp_network.network.link("192.0.2.1", "192.0.2.2").loss = 1.0
+
+    async def ask() -> None:
+        with pytest.raises(error):
+            await client.reset_streams(outgoing=[1])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        if end == "their abort":
+            server.abort()
+        elif end == "our abort":
+            client.abort()
+    client.abort()
+    server.abort()
+
+
 async def test_hosts_are_what_no_stack_means(sctp_network: SimulatedNetwork) -> None:
     """A program that names no stack runs unchanged, also in tasks that it starts."""
     left, right = sctp_network.host("192.0.2.1"), sctp_network.host("192.0.2.2")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
@@ -24,20 +25,24 @@ from trio_sctp import (
     ConnectFailed,
     EnableStreamReset,
     EventSubscription,
+    Interleaving,
     Message,
     ReconfigurationFlags,
     RtoInfo,
+    Scheduler,
     ShutdownReceived,
     StreamReset,
+    StreamScheduler,
     open_association,
     open_endpoint,
     open_listener,
 )
 from trio_sctp._engine import Engine, Parameters, wire
 from trio_sctp._engine.keys import EMPTY_KEY
-from trio_sctp._options import Scheduler
 
+from ..support.authentication import association_key, is_right
 from ..support.udp_carrier import HOST, Carrier, carried
+from ..support.udp_proxy import sometimes, udp_proxy
 
 PROGRAMS = "/usr/lib/usrsctp"
 CLIENT, ECHO = f"{PROGRAMS}/client", f"{PROGRAMS}/echo_server_upcall"
@@ -377,9 +382,12 @@ async def test_authenticated_chunks(types: list[int]) -> None:
             data = random.Random(size).randbytes(size)
             await carrier.send(id, data)
             assert (await carrier.expect(Message)).data == data
+        ours, theirs = (carrier.chunks(wire.Init, outbound=who)[0] for who in (True, False))
+        key = association_key(b"secret", ours.parameters, theirs.parameters)
         for outbound in True, False:
             auths = carrier.chunks(wire.Auth, outbound=outbound)
             assert {(auth.key, auth.hmac) for auth in auths} == {(1, 1)}
+            assert all(is_right(auth.packet, auth.offset, key) for auth in auths)
 
 
 @pytest.mark.peer(ECHO)
@@ -410,11 +418,12 @@ async def test_an_authenticated_cookie_echo() -> None:
 # -- interleaving (RFC 8260) ---------------------------------------------------------------------
 
 
-@pytest.mark.peer(ECHO)
-@pytest.mark.parametrize("unordered", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.05])
-async def test_interleaved_messages(unordered: bool, share: float) -> None:
-    """Long messages of several streams, in both directions at once, in spite of loss."""
+INTERLEAVER = (sys.executable, "-m", "tests.userland.usrsctp_interleaver")
+
+
+@asynccontextmanager
+async def interleaving(role: str) -> AsyncIterator[tuple[Carrier, int]]:
+    """An association with it, which either end has set up: our end, and its id."""
     parameters = Parameters(
         rto_initial=0.2,
         rto_min=0.1,
@@ -423,17 +432,27 @@ async def test_interleaved_messages(unordered: bool, share: float) -> None:
         interleaving=True,
         scheduler=Scheduler.ROUND_ROBIN,
     )
+    engine = Engine(SCTP_PORT, [HOST], parameters=parameters)
+    engine.listening = role == "we listen"
+    async with carried(engine, udp_port=0) as carrier:
+        its_peer = [carrier.udp_port] if engine.listening else []
+        async with running(*INTERLEAVER, *its_peer, stdout=subprocess.PIPE) as process:
+            if not engine.listening:
+                assert process.stdout is not None
+                carrier.connect(SCTP_PORT, int(await process.stdout.receive_some()))
+            change = await carrier.expect(AssociationChange)
+            assert change.state is AssociationState.COMM_UP
+            yield carrier, change.association_id
+
+
+@pytest.mark.peer(ECHO)
+@pytest.mark.parametrize("role", ["we connect", "we listen"])
+@pytest.mark.parametrize("unordered", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.05])
+async def test_interleaved_messages(role: str, unordered: bool, share: float) -> None:
+    """Long messages of several streams, in both directions at once, in spite of loss."""
     chance = random.Random(1)
-    program = (sys.executable, "-m", "tests.userland.usrsctp_interleaver")
-    async with (
-        carried(Engine(PORT, [HOST], parameters=parameters), udp_port=0) as carrier,
-        running(*program, stdout=subprocess.PIPE) as process,
-    ):
-        assert process.stdout is not None
-        udp = int(await process.stdout.receive_some())
-        id = carrier.connect(SCTP_PORT, udp)
-        change = await carrier.expect(AssociationChange)
-        assert change.state is AssociationState.COMM_UP
+    async with interleaving(role) as (carrier, id):
         carrier.lose = lambda packet, outbound: chance.random() < share
         values = [random.Random(stream).randbytes(60_000) for stream in range(4)]
         for stream, value in enumerate(values):
@@ -452,6 +471,40 @@ async def test_interleaved_messages(unordered: bool, share: float) -> None:
             ]
             parts = carrier.chunks(wire.IData, outbound=outbound)
             assert {part.fsn for part in parts if not part.first} >= {1, 2, 3}
+            alternate = any(
+                not one.last and next.stream != one.stream for one, next in pairwise(parts)
+            )
+            assert share or alternate
+
+
+@pytest.mark.peer(ECHO)
+@pytest.mark.parametrize("share", [0.0, 0.05])
+async def test_a_program_that_interleaves_and_is_connected_to(our_udp: int, share: float) -> None:
+    """With ordered and unordered messages under way on each stream at once."""
+    options = [*IMPATIENT, Interleaving(True), StreamScheduler(Scheduler.ROUND_ROBIN)]
+    async with (
+        udp_proxy(our_udp) as proxy,
+        await open_listener(SCTP_PORT, hosts=HOST, options=options) as listener,
+        running(*INTERLEAVER, proxy.port),
+        await listener.accept() as channel,
+    ):
+        proxy.lose = sometimes(seed=1, share=share)
+        assert channel.get_option(Interleaving) == Interleaving(True)
+        values = [random.Random(number).randbytes(20_000) for number in range(3)]
+        orders = [(stream, unordered) for stream in range(3) for unordered in (False, True)]
+        for value in values:
+            for stream, unordered in orders:
+                channel.send_nowait(value, stream=stream, ppid=7, unordered=unordered)
+        channel.send_nowait(b"small", stream=3)
+        got = [await channel.receive() for _ in range(len(values) * len(orders) + 1)]
+        assert share or got[0].data == b"small"
+        assert [message.data for message in got if message.stream == 3] == [b"small"]
+        for stream, unordered in orders:
+            back = [one for one in got if (one.stream, one.unordered) == (stream, unordered)]
+            # Unordered ones come as they are whole, which losses decide.
+            back.sort(key=lambda one: values.index(one.data) if one.unordered else 0)
+            assert [(one.data, one.ppid) for one in back] == [(value, 7) for value in values]
+            assert {one.mid for one in back} == {0, 1, 2}
 
 
 # -- streams that begin again, and more of them (RFC 6525) -------------------------------------
@@ -472,10 +525,10 @@ async def test_streams_are_reset_and_added(our_udp: int, their_udp: int, role: s
     if role == "client":
         async with await open_listener(0, hosts=HOST, options=GRANTED) as listener:
             how = (their_udp, our_udp, HOST, listener.port)
-            async with running(RTCWEB, *how) as process, await listener.accept() as channel:
+            async with rtcweb(*how) as process, await listener.accept() as channel:
                 await _reset_and_add(channel, process)
     else:
-        async with running(RTCWEB, their_udp, our_udp, PORT) as process:
+        async with rtcweb(their_udp, our_udp, PORT) as process:
             while True:
                 try:
                     channel = await open_association(HOST, PORT, options=GRANTED)
@@ -484,6 +537,13 @@ async def test_streams_are_reset_and_added(our_udp: int, their_udp: int, role: s
                     await trio.sleep(0.01)
             async with channel:
                 await _reset_and_add(channel, process)
+
+
+@asynccontextmanager
+async def rtcweb(*how: object) -> AsyncIterator[trio.Process]:
+    """Run it; it writes of each event."""
+    async with running("stdbuf", "-oL", RTCWEB, *how, stdout=subprocess.PIPE) as process:
+        yield process
 
 
 async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> None:
@@ -503,6 +563,7 @@ async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> 
 
     await says(stream, 2)
     await channel.reset_streams(incoming=[stream])
+    await said(process, b"outgoing stream ids")  # until it has our answer it may not send
     await says(0, 0)  # which it takes for lack of another
     await channel.reset_streams(outgoing=[stream + 1])
     await channel.add_streams(outgoing=2, incoming=2)
@@ -510,8 +571,10 @@ async def _reset_and_add(channel: AssociationChannel, process: trio.Process) -> 
     await channel.reset_streams(
         outgoing=range(channel.outbound_streams), incoming=range(channel.inbound_streams)
     )
+    await said(process, b"outgoing stream ids")
     await says(0, 0)
     await channel.reset_association()
+    await said(process, b"incoming stream ids")  # it writes of these last
     await says(0, 0)
     await says(0, 1)
     async with channel.events() as events:

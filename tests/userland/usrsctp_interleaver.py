@@ -1,18 +1,20 @@
 """libusrsctp that interleaves messages, and sends each back on its stream.
 
-    python -m tests.userland.usrsctp_interleaver
+    python -m tests.userland.usrsctp_interleaver [PORT]
 
-It prints the number of its UDP port.
+It connects to a UDP port, or listens and prints the number of its own.
 """
 
 from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from collections import deque
 
 import trio
 
+from benchmarks.ends import HOST
 from benchmarks.udp_usrsctp import MSG_EOR, Usrsctp
 
 FRAGMENT_INTERLEAVE, RECVRCVINFO = 16, 31
@@ -25,10 +27,10 @@ SENDV_SNDINFO = 1
 
 
 class Interleaver(Usrsctp):
-    """A server with one association."""
+    """One end of one association."""
 
-    def __init__(self) -> None:
-        super().__init__(0, None)
+    def __init__(self, peer: int | None) -> None:
+        super().__init__(0, None if peer is None else (HOST, peer))
         self._set(FRAGMENT_INTERLEAVE, struct.pack("=i", 2))
         self._set(INTERLEAVING_SUPPORTED, struct.pack("=II", 0, 1))
         self._set(PLUGGABLE_SCHEDULER, struct.pack("=II", 0, ROUND_ROBIN))
@@ -82,14 +84,17 @@ class Interleaver(Usrsctp):
             self._back.popleft()
 
 
-async def main() -> None:
-    usrsctp = Interleaver()
-    usrsctp.listen()
-    print(usrsctp.port, flush=True)
+async def main(peer: int | None) -> None:
+    usrsctp = Interleaver(peer)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(usrsctp.timers)
-        while not usrsctp.accept():
-            await usrsctp.packets()
+        if peer is None:
+            usrsctp.listen()
+            print(usrsctp.port, flush=True)
+            while not usrsctp.accept():
+                await usrsctp.packets()
+        else:
+            usrsctp.connect()
         while True:
             usrsctp.take()
             usrsctp.send_back()
@@ -97,4 +102,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    trio.run(main, int(sys.argv[1]) if sys.argv[1:] else None)

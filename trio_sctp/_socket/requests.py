@@ -130,6 +130,10 @@ class Requests:
                     tcb.socket.sender.check_alive(tcb)
                     await tcb.wait_changed(ask=False)
                 result = await self._ask(request)
+                if result == _Result.GIVEN_UP:
+                    tcb.socket.intake.poll_state(tcb)
+                    if tcb.end is not None:
+                        tcb.socket.sender.check_alive(tcb)
                 if result not in _SUCCESS:
                     raise _failure(request.kind, result)
                 if request.added:
