@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from math import inf
 from types import TracebackType
 from typing import TypeAlias, TypeVar, final
@@ -250,7 +251,10 @@ class Endpoint(trio.abc.AsyncResource):
     def _local(self, host: str) -> Address:
         self._socket.check_open()
         check_ip_address("a local address", host)
-        return (host, self.port)
+        return (
+            str(ip_address(host)),
+            self.port,
+        )  # as it is bound and compared, however it is written
 
     def _bound(self) -> list[tuple[str, int]]:
         return [address[:2] for address in self._socket.raw.local_addresses(None)]

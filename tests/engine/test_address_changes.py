@@ -43,6 +43,7 @@ ADD, DELETE = AsconfParameter.ADD_ADDRESS, AsconfParameter.DELETE_ADDRESS
 SET_PRIMARY = AsconfParameter.SET_PRIMARY
 NOAUTH: dict[str, Any] = {"asconf_without_auth": True}
 EXTENSIONS = Tlv(ParameterType.SUPPORTED_EXTENSIONS, bytes([193, 128]))
+A6, B6 = "2001:db8::1", "2001:db8::2"
 ANY4 = Tlv(ParameterType.IPV4_ADDRESS, bytes(4))
 ANY6 = Tlv(ParameterType.IPV6_ADDRESS, bytes(16))
 
@@ -200,6 +201,25 @@ def test_the_address_is_exchanged_although_the_old_one_works_no_more() -> None:
     assert p.up
 
 
+def test_the_request_leaves_from_the_new_address_once_the_peer_is_heard_there() -> None:
+    """The peer has added it: its answer was lost, perhaps as the old address works no more."""
+    p = pair()
+    del p.hosts[A]
+    p.hosts[A2] = p.a
+    p.drop = lambda sent: sent.has(wire.AsconfAck)
+    p.a.add_address(A2, p.now)
+    p.a.remove_address(A, p.now)
+    p.run(20.0)
+    assert p.packets(wire.Heartbeat, B)[0].route.remote == A2
+    sources = [sent.route.local for sent in asconfs(p.sent)]
+    assert sources == [A, A2, A2, A2, A2]
+    p.drop = lambda sent: False
+    p.send(b"after")
+    p.run(60.0)
+    assert payloads(p.events[p.b]) == [b"after"]
+    assert list(p.other.paths) == p.association.paths.local_addresses() == [A2]
+
+
 def test_an_end_may_move_again_before_its_peer_has_answered() -> None:
     """What is outstanding leaves from the newest address, as neither of the others works."""
     p = pair()
@@ -243,6 +263,34 @@ def test_a_request_waits_for_the_one_before() -> None:
     serials = [s.get(wire.Asconf).serial for s in asconfs(p.sent)]
     assert serials == [serials[0], (serials[0] + 1) & MASK]
     assert list(p.other.paths) == [A, A2, A3]
+
+
+def test_an_address_stays_while_its_deletion_is_outstanding_although_it_was_added_again() -> None:
+    """5.3, F4."""
+    p = pair(2)
+    p.drop = lambda sent: sent.has(wire.AsconfAck)
+    p.a.remove_address(A, p.now)
+    p._transmit()
+    p.a.add_address(A, p.now)
+    p.a.remove_address(A, p.now)
+    assert p.a.keeps(A)
+    p.drop = lambda sent: False
+    p.run(5.0)
+    assert p.a.freed == [A]
+    assert list(p.other.paths) == [A2]
+
+
+def test_the_peer_is_not_asked_to_send_to_an_address_that_was_never_added() -> None:
+    """5.4."""
+    p = pair(there={"max_peer_addresses": 1})
+    for address in A2, A3:  # one that the peer refuses, and one that it is not told of after all
+        p.a.add_address(address, p.now)
+        p.a.ask_for_primary(p.id, address, p.now)
+        if address == A3:
+            p.a.remove_address(A3, p.now)
+    p.run(5.0)
+    kinds = [one.type for s in asconfs(p.sent) for one in s.get(wire.Asconf).requests]
+    assert kinds == [ADD]
 
 
 def test_serials_begin_with_the_first_tsn() -> None:
@@ -311,6 +359,28 @@ def test_peers_are_told_of_what_changed_since_the_init_ack() -> None:
     assert p.association.paths[B2].confirmed
 
 
+def test_peers_are_told_of_a_move_while_the_association_was_set_up() -> None:
+    p = pair(connect=False)
+    p.id = p.a.connect(p.routes, PEER_PORT, p.now)
+    p.hosts[A2] = p.a
+    p.a.add_address(A2, p.now)
+    p.a.remove_address(A, p.now)
+    p.run(5.0)
+    assert list(p.other.paths) == p.association.paths.local_addresses() == [A2]
+    assert p.a.freed == [A]
+
+
+def test_no_peer_is_told_of_an_address_that_means_another_host_there() -> None:
+    """As in an INIT."""
+    p = pair()
+    p.a.add_address("127.0.0.2", p.now)
+    add(p, A2)
+    (asconf,) = asconfs(p.sent)
+    assert asconf.get(wire.Asconf).requests == [asks(ADD, A2, asconf.get(wire.Asconf).serial)]
+    p.a.remove_address("127.0.0.2", p.now)
+    assert p.a.freed == ["127.0.0.2"]
+
+
 def test_an_address_that_is_kept_is_for_earlier_associations_only() -> None:
     p = peer((A, A2), asconf=False)
     p.up()
@@ -369,6 +439,120 @@ def test_data_in_flight_to_an_address_that_goes_is_sent_elsewhere() -> None:
     p.run(2.0)
     assert payloads(p.events[p.a]) == [b"%d" % n * 1000 for n in range(50)]
     assert p.other.outbound.flight == 0
+
+
+def both_families(*own: str) -> Pair:
+    """Two hosts of which ``b`` has an address of each family, and ``a`` has these."""
+    p = pair(connect=False)
+    for engine, addresses in (p.a, own), (p.b, (B6, B)):
+        engine.addresses[:] = addresses
+        p.hosts.update(dict.fromkeys(addresses, engine))
+    routes = {A: Route(A, B), A6: Route(A6, B6)}
+    p.id = p.a.connect([routes[address] for address in own], PEER_PORT, p.now)
+    p.run(4.0)
+    assert p.up
+    return p
+
+
+def test_what_was_under_way_when_the_last_address_of_a_family_went_is_taken() -> None:
+    """5.3, F4: the peer's addresses of that family cannot be reached from here any more."""
+    p = both_families(A6, A)
+    p.answer(b"under way")
+    p._transmit()
+    assert p.data()[-1].route == Route(B6, A6)
+    p.drop = lambda sent: sent.has(wire.Asconf)
+    p.a.remove_address(A6, p.now)
+    p.run(0.5)
+    assert payloads(p.events[p.a]) == [b"under way"]
+    p.drop = lambda sent: False
+    p.run(5.0)
+    assert p.up
+    assert list(p.other.paths) == [A]
+    assert list(p.association.paths) == [B]
+
+
+def test_the_request_that_was_under_way_when_the_last_address_of_a_family_went_is_taken() -> None:
+    """It names an address that cannot be reached any more, and comes from another."""
+    p = both_families(A6, A)
+    p.hosts[B2] = p.b
+    p.drop = lambda sent: sent.has(wire.AsconfAck)
+    p.b.add_address(B2, p.now)
+    p._transmit()
+    assert asconfs(p.sent)[-1].route == Route(B6, A6)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    p.drop = lambda sent: False
+    p.run(30.0)
+    assert p.up
+    assert list(p.other.paths) == [A]
+    assert list(p.association.paths) == [B, B2]
+
+
+def test_moving_to_a_network_of_the_other_family() -> None:
+    """The peer has said at first where it is reached there."""
+    p = both_families(A6)
+    assert list(p.association.paths) == [B6]
+    p.hosts[A] = p.a
+    p.a.add_address(A, p.now)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    assert list(p.other.paths) == [A]
+    assert list(p.association.paths) == [B]
+    p.send(b"by the other")
+    p.answer(b"back")
+    p.run(1.0)
+    assert payloads(p.events[p.b]) == [b"by the other"]
+    assert payloads(p.events[p.a]) == [b"back"]
+    assert not p.packets(wire.Abort)
+
+
+def test_the_only_address_of_a_family_is_exchanged_for_another() -> None:
+    """The peer's addresses of that family stay, as the new one leads to them too."""
+    p = both_families(A6, A)
+    new = "2001:db8::3"
+    p.hosts[new] = p.a
+    p.a.add_address(new, p.now)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    assert p.up
+    assert list(p.other.paths) == [A, new]
+    assert list(p.association.paths) == [B6, B]
+    assert (B6, REMOVED) not in path_changes(p.events[p.a])
+    assert not p.packets(wire.Abort)
+
+
+def test_a_family_that_was_given_up_is_taken_up_again() -> None:
+    p = both_families(A6, A)
+    p.a.remove_address(A6, p.now)
+    p.run(5.0)
+    add(p, A6)
+    assert list(p.other.paths) == [A, A6]
+    assert list(p.association.paths) == [B, B6]
+    assert p.association.paths[B6].confirmed
+    assert p.other.paths[A6].confirmed
+    assert path_changes(p.events[p.a])[-3:] == [(B6, REMOVED), (B6, ADDED), (B6, CONFIRMED)]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_address_that_is_not_reached_may_be_deleted_too(deleted: bool) -> None:
+    p = peer()
+    association = p.accept(EXTENSIONS, wire.address_parameter(B6))
+    p.serial = p.tsn
+    if deleted:
+        assert p.ask(asks(DELETE, B6)) == []
+    p.sent.clear()
+    p.engine.add_address(A6, p.now)
+    p.take()
+    p.give(wire.asconf_ack_chunk(p.asked().serial))
+    assert list(association.paths) == ([B] if deleted else [B, B6])
+
+
+def test_addresses_that_are_not_reached_count() -> None:
+    p = peer(max_peer_addresses=3)
+    association = p.accept(EXTENSIONS, *[wire.address_parameter(f"fd00::{n}") for n in range(9)])
+    p.serial = p.tsn
+    assert causes(p.ask(asks(ADD, B2))) == [Cause.RESOURCE_SHORTAGE]
+    assert list(association.paths) == [B]
 
 
 @settings(deadline=None)
@@ -511,6 +695,25 @@ def test_an_address_of_another_association_is_not_added() -> None:
     assert list(association.paths) == [B]
 
 
+@pytest.mark.parametrize("address", [B2, ANY4])
+def test_a_listed_address_of_another_association_is_forgotten_if_it_is_deleted(
+    address: str | Tlv,
+) -> None:
+    """5.3, F13: it is no longer part of the association."""
+    other = peer()
+    other.route = other.route_from(B2)
+    other.accept()
+    p = Peer()
+    p.engine, p.parameters = other.engine, [EXTENSIONS, wire.address_parameter(B2)]
+    p.learn(p.begin())
+    p.serial = p.tsn
+    p.give(p.cookie_echo())
+    *_, association = p.engine.associations.values()
+    assert list(association.heartbeats.awaited) == [B2]
+    assert p.ask(asks(DELETE, address)) == []
+    assert not association.heartbeats.awaited
+
+
 def test_our_own_address_is_not_the_peers() -> None:
     p = peer((A, A2))
     p.engine.use_port(PEER_PORT)
@@ -618,6 +821,29 @@ def test_until_the_only_address_is_confirmed_data_waits() -> None:
     assert [d.payload for s in sent for d in s.chunks(wire.Data)] == [b"in flight", b"waits"]
     assert any(s.has(wire.Sack) for s in sent)
     assert association.state is StatusState.ESTABLISHED
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_shutdown_waits_until_the_only_address_is_confirmed(ours: bool) -> None:
+    p = peer()
+    association = p.up()
+    p.ask(asks(ADD, B2), asks(DELETE, B), source=B2)
+    elsewhere = p.route_from(B2)
+    if ours:
+        p.engine.shutdown(association.id, p.now)
+    else:
+        p.give(wire.shutdown_chunk(p.their_tsn - 1), route=elsewhere)
+    p.take()
+    p.sent.clear()  # the first heartbeat is lost
+    p.confirm(B2)
+    if ours:
+        assert any(s.has(wire.Shutdown) for s in p.advance(10.0))
+        (answer,) = p.give(wire.chunk(wire.ChunkType.SHUTDOWN_ACK), route=elsewhere)
+        assert answer.has(wire.ShutdownComplete)
+    else:
+        assert any(s.has(wire.ShutdownAck) for s in p.advance(10.0))
+        p.give(wire.shutdown_complete_chunk(), route=elsewhere)
+    assert [end.state for end in ends(p.events())] == [AssociationState.SHUTDOWN_COMP]
 
 
 def test_an_association_whose_only_address_is_never_confirmed_is_lost() -> None:
@@ -759,6 +985,21 @@ def test_an_abort_to_an_address_that_is_being_deleted_is_ignored() -> None:
     assert association.state is StatusState.ESTABLISHED
     p.give(wire.abort_chunk())
     assert not p.engine.associations
+
+
+@pytest.mark.parametrize("change", ["added", "deleted"])
+def test_no_answer_leaves_from_an_address_that_is_added_or_deleted(change: str) -> None:
+    """5.3, F1 and F4, also to a peer that has moved."""
+    p = peer((A, A2) if change == "deleted" else (A,))
+    p.up()
+    if change == "deleted":
+        p.engine.remove_address(A2, p.now)
+    else:
+        p.engine.add_address(A2, p.now)
+    p.take()
+    (answer,) = p.give(p.asconf(asks(DELETE, B3)), route=Route(A2, B2))
+    assert answer.has(wire.AsconfAck)
+    assert answer.route == Route(A, B2)
 
 
 def test_until_the_deletion_is_acknowledged_packets_are_taken_there() -> None:
@@ -997,6 +1238,29 @@ def test_malformed_chunks_are_dropped_silently(chunk: bytes) -> None:
     association = p.up()
     assert p.give(chunk) == []
     assert association.state is StatusState.ESTABLISHED
+
+
+def test_requests_that_are_not_looked_at_are_refused() -> None:
+    """5.1, A8: what is not named behind no failure would count as done."""
+    p = peer()
+    association = p.up()
+    done = [asks(ADD if n % 2 == 0 else DELETE, B2, n) for n in range(64)]
+    (response,) = p.ask(*done, *[asks(ADD, B3, n) for n in range(64, 4000)])
+    assert response == Tlv(AsconfParameter.ERROR, struct.pack("!IHH", 63, 0xA1, 4))
+    assert list(association.paths) == [B, B2]
+    # One whose answer would not fit.
+    (response,) = p.ask(Tlv(0xC0AA, struct.pack("!I", 9) + bytes(2000)), asks(ADD, B3))
+    assert response == Tlv(AsconfParameter.ERROR, struct.pack("!IHH", 9, 0xA1, 4))
+    assert list(association.paths) == [B, B2]
+
+
+def test_the_answers_to_the_requests_of_a_full_packet_fit_into_one() -> None:
+    p = peer()
+    p.up()
+    responses = p.ask(*[asks(ADD, f"127.0.0.{n + 1}", n) for n in range(60)])
+    assert 1 < len(responses) < 60
+    answer = p.sent[-1]
+    assert answer.size <= p.association.paths[B].mtu < answer.size + 28
 
 
 def test_requests_that_are_cut_short() -> None:

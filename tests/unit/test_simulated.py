@@ -20,10 +20,12 @@ from trio_sctp import (
     ConnectFailed,
     Endpoint,
     Listener,
+    Message,
     PathState,
     PeerAddressFlags,
     PeerAddressParams,
     RtoInfo,
+    SetPeerPrimaryAddress,
     StackUnavailable,
     open_association,
     open_endpoint,
@@ -724,3 +726,54 @@ async def test_any_port_is_one_that_iana_leaves_to_programs() -> None:
         await open_endpoint(stack=network.host("192.0.2.1")) as endpoint,
     ):
         assert endpoint.port == 49152
+
+
+async def test_an_endpoint_moves_to_a_network_of_the_other_family_and_back(
+    autojump_clock: trio.testing.MockClock, sctp_network: SimulatedNetwork
+) -> None:
+    """However its addresses are written."""
+    ours, theirs = ["2001:db8::1", "192.0.2.1"], ["2001:db8::2", "192.0.2.2"]
+    server = await open_endpoint(2905, hosts=theirs, stack=sctp_network.host(*theirs))
+    server.listen()
+    client = await open_endpoint(hosts=ours[:1], stack=sctp_network.host(*ours))
+    association = await client.connect(theirs[0], 2905)
+    for come, gone in ("192.0.2.1", "2001:DB8::1"), ("2001:db8:0::1", "192.0.2.1"):
+        client.add_address(come)
+        client.remove_address(gone)
+        await trio.sleep(10)
+        (address,) = client.local_addresses()
+        assert association.local_addresses == [address]
+        await association.send(b"from there")
+        while not isinstance(record := await server.receive(), Message):
+            pass
+        assert record.address[0] == address[0]
+    for endpoint in (client, server):
+        await trio.aclose_forcefully(endpoint)
+
+
+async def test_a_peer_that_changes_its_addresses_without_end_does_not_fill_the_log(
+    autojump_clock: trio.testing.MockClock,
+    sctp_network: SimulatedNetwork,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ours = ["192.0.2.1", "192.0.2.3"]
+
+    async def read(channel: AssociationChannel) -> None:
+        async for _ in channel:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        async with sctp_network.host("192.0.2.2"):
+            await nursery.start(serve, read, 2905)
+        client = await open_association(
+            "192.0.2.2", 2905, local_hosts=ours, stack=sctp_network.host(*ours)
+        )
+        await trio.sleep(10)
+        caplog.clear()
+        for n in range(100):
+            client.set_option(SetPeerPrimaryAddress(client.local_addresses[n % 2]))
+            await trio.sleep(0.01)
+        await client.aclose()
+        nursery.cancel_scope.cancel()
+    lines = [record.message for record in caplog.records if "is primary now" in record.message]
+    assert len(lines) == 1

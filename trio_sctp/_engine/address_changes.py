@@ -34,6 +34,8 @@ _ADD: Final = AsconfParameter.ADD_ADDRESS
 _DELETE: Final = AsconfParameter.DELETE_ADDRESS
 _SET_PRIMARY: Final = AsconfParameter.SET_PRIMARY
 
+_MOST_REQUESTS: Final = wire.MOST_LOOKED_AT - 1  # of an ASCONF; the first parameter is no request
+
 MOST_EVENTS: Final = 2**14
 """Bytes of unread events beyond which the program is not told of what the peer's ASCONFs change: a
 peer could send them without end."""
@@ -92,24 +94,25 @@ class AddressChanges:
     def unknown_to_peer(self) -> tuple[list[str], list[str]]:
         """Return which addresses of ours the peer does not know, and which of those that it knows
         we have no more: they have changed while the association was set up."""
-        book = self._book
-        if not book.addresses:
+        ours, known = self._book.addresses, self._paths.local_addresses()
+        if not ours:
             return [], []
-        known = self._paths.local_addresses()
-        told = book.told_by([path.route for path in self._paths.values()])
-        added = [address for address in told if address not in known]
-        return added, [address for address in known if address not in book.addresses]
+        added = [address for address in ours if address not in known]
+        return added, [address for address in known if address not in ours]
 
     def ask_to_add(self, address: str) -> bool:
         """Have the peer asked to add an address of ours; return whether it is to be."""
+        routes = [path.route for path in self._paths.values()]
         deleted = self._requests.is_asked(_DELETE, address)
-        if not deleted and address in self._paths.local_addresses():
+        if not self._book.may_be_told(address, routes) or (
+            not deleted and address in self._paths.local_addresses()
+        ):
             return False
         self._requests.ask(_ADD, address)
         self._book.give_up(address, self._association)
         return True
 
-    def ask_to_delete(self, address: str, may_ask: bool, now: float) -> bool:
+    def ask_to_delete(self, address: str, may_ask: bool) -> bool:
         """Have the peer asked to delete an address of ours; return whether it is to be.
 
         `may_ask` says whether it can be asked: if not, the address is kept.
@@ -121,9 +124,9 @@ class AddressChanges:
         if not may_ask:
             return False
         if self._requests.ask(_DELETE, address):
-            self._leave_local(address, now)
+            self._leave_local(address)
             return True
-        if added:
+        if added and not self._requests.is_asked(_DELETE, address):
             self._book.give_up(address, self._association)  # the peer was never told
         return False
 
@@ -142,8 +145,10 @@ class AddressChanges:
 
         It is that route, if packets may leave from where it begins (F1, F4).
         """
-        local = route.local
-        if self._requests.is_asked(_ADD, local) or self.is_leaving(local):
+        local, requests = route.local, self._requests
+        if requests.outstanding == Request(_ADD, local):
+            requests.heard_at = local  # its answer is under way, or was lost
+        if requests.is_asked(_ADD, local) or self.is_leaving(local):
             return path.route._replace(remote_udp=route.remote_udp)
         return route
 
@@ -167,10 +172,10 @@ class AddressChanges:
             if self._requests.outstanding != Request(_DELETE, address)
         ]
 
-    def _leave_local(self, address: str, now: float) -> bool:
-        """Have no packet leave from an address of ours; return whether that is possible.
+    def _leave_local(self, address: str) -> bool:
+        """Have packets leave from other addresses of ours than this; return whether they can.
 
-        It is not while there is no other that the peer knows (F5).
+        They cannot while there is no other that the peer knows (F5).
         """
         sources = self._staying()
         if not sources:
@@ -182,19 +187,30 @@ class AddressChanges:
         for path in paths:
             if path.route.local == address:
                 local = _source_for(path, sources)
-                if local is None:  # it is of the other family, and we cannot reach it any more
-                    self._drop_path(path, now)
-                else:
+                if local is not None:
                     path.route = path.route._replace(local=local)
         return True
+
+    def _drop_unreached(self, address: str, now: float) -> None:
+        """Drop the paths that only this address of ours has led to: it was that of its family."""
+        for path in list(self._paths.values()):
+            if path.route.local == address:
+                self._drop_path(path, now)
+                self._paths.beyond += (path.address,)
 
     def proceed(self, now: float) -> None:
         """Send the next request that may be sent, if none is outstanding (5.1, A3)."""
         requests = self._requests
         if requests.outstanding is not None or not requests.waiting:
             return
-        for request in requests.waiting:
-            if request.kind != _DELETE or self._leave_local(request.address, now):
+        for request in list(requests.waiting):
+            if request.kind == _SET_PRIMARY and (
+                request.address not in self._paths.local_addresses()
+            ):
+                requests.waiting.remove(request)  # the peer was not told of it after all (5.4)
+            elif request.kind != _DELETE or self._leave_local(request.address):
+                if request.kind == _DELETE:
+                    self._drop_unreached(request.address, now)
                 requests.begin(request, self._paths.for_data().route.local)
                 self._send_asconf(now)
                 return
@@ -203,7 +219,8 @@ class AddressChanges:
         """Send the outstanding request, or send it again: then by another way (5.1, B4).
 
         Each second time it leaves from an address that is being added, the newest first: those that
-        the peer knows may work no more (5.3, F1).
+        the peer knows may work no more (5.3, F1).  Once the peer is heard there, it leaves from
+        there only.
         """
         requests = self._requests
         before = requests.path
@@ -219,10 +236,12 @@ class AddressChanges:
             for one in requests.unanswered()
             if one.kind == _ADD and (":" in one.address) == (":" in path.address)
         ]
-        if not added or requests.tries % 2:
+        heard = requests.heard_at in added
+        if not (heard or (added and requests.tries % 2 == 0)):
             self._bundler.control.append((path, requests.chunk))
         elif not self._paths.stranded:
             source = added[-(requests.tries // 2 - 1) % len(added) - 1]
+            source = requests.heard_at if heard else source
             self._bundler.send_alone(path.route._replace(local=source), requests.chunk)
 
     def expired(self) -> Path | None:
@@ -242,7 +261,7 @@ class AddressChanges:
         """Whether an ASCONF ACK ends the association (5.3, F0)."""
         return self._requests.is_illegal(ack)
 
-    def take_ack(self, ack: wire.AsconfAck, route: Route) -> tuple[bool, Path | None]:
+    def take_ack(self, ack: wire.AsconfAck, route: Route, now: float) -> tuple[bool, Path | None]:
         """Take an ASCONF ACK, which came by a route.
 
         Returns whether it answers the outstanding request, and the path on which that was sent.
@@ -261,7 +280,7 @@ class AddressChanges:
                 cause,
             )
         elif request.kind == _ADD:
-            self._local_was_added(request.address, route)
+            self._local_was_added(request.address, route, now)
         elif request.kind == _DELETE:
             self._paths.told = [one for one in self._paths.told if one != request.address]
             self._book.give_up(request.address, self._association)
@@ -269,9 +288,12 @@ class AddressChanges:
             sent_on = None
         return True, sent_on
 
-    def _local_was_added(self, address: str, route: Route) -> None:
+    def _local_was_added(self, address: str, route: Route, now: float) -> None:
         """Use an address of ours which the peer knows from now on (5.3, F2)."""
         self._paths.told = [*self._paths.local_addresses(), address]
+        for other in self._paths.beyond:
+            if (":" in other) == (":" in address):
+                self._reach(Route(address, other, route.local_udp, route.remote_udp), now)
         for path in self._paths.values():
             if is_nearer(address, path.route.local, path.address) or (
                 # The answer came there, perhaps since no other address works.
@@ -288,9 +310,10 @@ class AddressChanges:
 
     def is_named(self, packet: wire.Packet) -> bool:
         """Whether an ASCONF of a packet names the peer, by one of its addresses or by any (D2)."""
+        known = {*self._paths, *self._paths.beyond}
         return any(
             isinstance(chunk, wire.Asconf)
-            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in self._paths)
+            and (is_wildcard(chunk.address) or wire.address_untrusted(chunk.address) in known)
             for chunk in packet.chunks
         )
 
@@ -311,7 +334,7 @@ class AddressChanges:
             return
         path = self._paths.get(route.remote)
         if path is None:
-            local = local_for(route.remote, route, self._sources())
+            local = self._local_for(route.remote, route)
             self._bundler.send_alone(route._replace(local=local or route.local), answer)
             requests.begin_packet(0)  # A peer has one request under way: its others ask again.
             return
@@ -319,13 +342,21 @@ class AddressChanges:
         if not path.confirmed and path.heartbeat_deadline == inf:
             self._heartbeats.probe_with_answer(path, now)
 
+    def _local_for(self, address: str, route: Route) -> str | None:
+        """Return where packets to an address of the peer leave from, one of which came by a route;
+        None if it is not reached."""
+        sources = self._sources()
+        base = route if route.local in sources else route._replace(local=sources[0])
+        return local_for(address, base, sources)
+
     def _room_for_answers(self) -> int:
         return self._paths.for_data().mtu - wire.HEADER_SIZE - self._bundler.auth_size
 
     def _work_off(self, chunk: wire.Asconf, route: Route, now: float) -> Responses:
         responses = Responses(self._room_for_answers())
-        for parameter in chunk.requests[: wire.MOST_LOOKED_AT]:
-            if not responses.have_room(parameter):
+        for number, parameter in enumerate(chunk.requests):
+            if number == _MOST_REQUESTS or not responses.have_room(parameter):
+                responses.refuse_rest(parameter)
                 break
             kind = parameter.type
             if kind in (_ADD, _DELETE):
@@ -360,26 +391,37 @@ class AddressChanges:
             return Cause.NO_AUTHORIZATION
         if (address, paths.peer_port) in book.owners:
             return Cause.NO_AUTHORIZATION
-        sources = self._sources()
-        base = route if route.local in sources else route._replace(local=sources[0])
-        local = local_for(address, base, sources)
-        if local is None or len(paths) >= paths.parameters.max_peer_addresses:
+        local = self._local_for(address, route)
+        most = paths.parameters.max_peer_addresses
+        if local is None or len(paths) + len(paths.beyond) >= most:
             return Cause.RESOURCE_SHORTAGE
-        self._heartbeats.forget(address)
-        book.register(address, self._association, confirmed=False)
-        other = Route(local, address, route.local_udp, route.remote_udp)
-        path = paths.add(other, confirmed=False)
-        self._heartbeats.probe_soon(now)
-        self._report(path, PeerAddressState.ADDR_ADDED)
+        self._reach(Route(local, address, route.local_udp, route.remote_udp), now)
         return 0
+
+    def _reach(self, route: Route, now: float) -> None:
+        """Begin to reach an address of the peer, unless it is another association's."""
+        address, paths = route.remote, self._paths
+        self._forget(address)
+        if address not in paths and (address, paths.peer_port) not in self._book.owners:
+            self._book.register(address, self._association, confirmed=False)
+            path = paths.add(route, confirmed=False)
+            self._heartbeats.probe_soon(now)
+            self._report(path, PeerAddressState.ADDR_ADDED)
+
+    def _forget(self, address: str) -> None:
+        """Forget an address of the peer to which there is no path."""
+        self._heartbeats.forget(address)
+        self._paths.beyond = tuple([one for one in self._paths.beyond if one != address])
 
     def _delete_for_peer(self, change: Change, route: Route, now: float) -> int:
         """Delete an address of the peer; return the cause why not, 0 if it is deleted."""
         address, paths = change.address, self._paths
         if address is None:
             return Cause.UNRESOLVABLE_ADDRESS
+        pathless = [address]
         if change.wildcard:
             gone = [path for path in paths.values() if path.address != address]
+            pathless = [*self._heartbeats.awaited, *paths.beyond]
         else:
             if address == route.remote and len(paths) > 1:
                 return Cause.DELETE_SOURCE_ADDRESS
@@ -388,6 +430,8 @@ class AddressChanges:
             return Cause.DELETE_LAST_ADDRESS
         for path in gone:
             self._drop_path(path, now)
+        for one in pathless:
+            self._forget(one)
         return 0
 
     def _prefer(self, path: Path) -> None:

@@ -123,8 +123,11 @@ class AddressBook:
         addresses = self.addresses or list(dict.fromkeys(route.local for route in routes))
         if len(addresses) < 2:
             return []
-        reach = max(_scope(route.remote) for route in routes)
-        return [address for address in addresses if _scope(address) >= reach]
+        return [address for address in addresses if self.may_be_told(address, routes)]
+
+    def may_be_told(self, address: str, routes: Sequence[Route]) -> bool:
+        """Whether one of our addresses means the same host to a peer to whom these routes lead."""
+        return _scope(address) >= max([_scope(route.remote) for route in routes])
 
     def is_credible(self, address: str, route: Route, *, same_port: bool) -> bool:
         """Whether a peer may have an address that it lists in a packet that came by this route.

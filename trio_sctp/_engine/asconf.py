@@ -57,6 +57,7 @@ class Requests:
       chunk: The ASCONF with the outstanding request.
       path: The path on which it was sent last; None before the first.
       tries: How often it was sent.
+      heard_at: The address that it adds, once the peer sends there; "" before.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Requests:
         "_peer_serial",
         "_serial",
         "chunk",
+        "heard_at",
         "outstanding",
         "path",
         "tries",
@@ -80,6 +82,7 @@ class Requests:
         self.chunk: bytes = b""
         self.path: Path | None = None
         self.tries: int = 0
+        self.heard_at: str = ""
         self._serial: int = our_tsn & MASK  # of the next ASCONF
         self._no_add_delete: bool = False  # the peer does not know such requests (5.3, F3a)
         self._no_set_primary: bool = False  # nor such (F3b)
@@ -126,6 +129,7 @@ class Requests:
         self.waiting.remove(request)
         self.outstanding = request
         self.tries = 0
+        self.heard_at = ""
         self.path = None
         serial, self._serial = self._serial, (self._serial + 1) & MASK
         address = wire.tlvs([wire.address_parameter(request.address)])
@@ -206,18 +210,30 @@ class Responses:
 
     def have_room(self, parameter: Tlv) -> bool:
         """Whether the answer to one more request fits, whatever it is (C5)."""
-        size = _RESPONSE + 4 + len(parameter.value) + (-len(parameter.value) & 3)
-        self._room -= size
-        return self._room >= 0
+        return self._room >= _RESPONSE + 4 + len(parameter.value) + (-len(parameter.value) & 3)
 
     def add(self, parameter: Tlv, cause: int) -> None:
         """Note what has become of a request; a cause of 0 is a success."""
         correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
         if cause:
             error = wire.tlvs([Tlv(cause, wire.tlvs([parameter]))])
-            self.listed.append(Tlv(AsconfParameter.ERROR, correlation + error))
+            self._list(Tlv(AsconfParameter.ERROR, correlation + error))
         elif self.listed:
-            self.listed.append(Tlv(AsconfParameter.SUCCESS, correlation))
+            self._list(Tlv(AsconfParameter.SUCCESS, correlation))
+
+    def refuse_rest(self, parameter: Tlv) -> None:
+        """Note that neither a request is done, nor what follows it.
+
+        Behind a failure that goes without saying.
+        """
+        if not self.listed:
+            correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
+            error = wire.tlvs([Tlv(Cause.RESOURCE_SHORTAGE, b"")])
+            self._list(Tlv(AsconfParameter.ERROR, correlation + error))
+
+    def _list(self, response: Tlv) -> None:
+        self.listed.append(response)
+        self._room -= 4 + len(response.value)
 
 
 def read_change_untrusted(parameter: Tlv, source: str) -> Change:

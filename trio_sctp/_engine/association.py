@@ -497,7 +497,11 @@ class EngineAssociation:
         if address in self.paths or not book.is_credible(address, route, same_port=same_port):
             return
         local = local_for(address, route, self.paths.told)
-        if local is None or len(self.paths) >= self.parameters.max_peer_addresses:
+        if len(self.paths) + len(self.paths.beyond) >= self.parameters.max_peer_addresses:
+            return
+        if local is None:
+            if address not in self.paths.beyond:
+                self.paths.beyond += (address,)
             return
         key = address, self.peer_port
         owner = book.owners.get(key)
@@ -1056,7 +1060,7 @@ class EngineAssociation:
             self.heartbeats.send_if_idle(path, now)
 
     def _probe_due(self, now: float) -> None:
-        if self.state in DATA_MAY_LEAVE:
+        if self.state in DATA_MAY_LEAVE or self.stranded:  # nothing else leads to a graceful end
             self.heartbeats.probe_due(now)
 
     def _handle_heartbeat_ack(self, chunk: wire.HeartbeatAck, now: float) -> None:
@@ -1115,7 +1119,7 @@ class EngineAssociation:
         """Give up an address of ours, once the peer knows; if it cannot be told, keep it."""
         changes = self.changes
         may_ask = self.state in ADDRESSES_MAY_CHANGE
-        if changes is not None and changes.ask_to_delete(address, may_ask, now):
+        if changes is not None and changes.ask_to_delete(address, may_ask):
             self._ask_peer(now)
             self.flush(now)
 
@@ -1135,6 +1139,16 @@ class EngineAssociation:
     def is_leaving(self, address: str) -> bool:
         """Whether an address of ours is being deleted, so that no ABORT to it counts (5.3.1)."""
         return self.changes is not None and self.changes.is_leaving(address)
+
+    def may_send_unknown(self, route: Route) -> bool:
+        """Whether the peer may send by a route although it has no path from there.
+
+        It may not know yet that we have given up the only address from which we reach it, or have
+        no path to it yet for one that is being added (5.3, F4).
+        """
+        return self.changes is not None and (
+            route.remote in self.paths.beyond or self.changes.is_leaving(route.local)
+        )
 
     def is_named(self, packet: wire.Packet) -> bool:
         """Whether an ASCONF of a packet, from an address unknown, names the peer (5.2, D2)."""
@@ -1180,7 +1194,7 @@ class EngineAssociation:
         if changes.is_illegal(ack):
             self.abort(Tlv(Cause.ILLEGAL_ASCONF_ACK, b""))
             return
-        taken, answered = changes.take_ack(ack, route)
+        taken, answered = changes.take_ack(ack, route, now)
         if answered is not None:
             self._count_answer(answered, now)
         if taken:

@@ -626,21 +626,33 @@ class Engine:
             return
         owner = self._address_book.owners.get((route.remote, port))
         peer = self._tags.owners.get(tag)
-        if (
-            peer is not None
-            and peer.peer_port == port
-            and first == ChunkType.ASCONF
-            and self._is_taken_as_moved(data, kinds, peer, route, now)
-        ):
-            return
-        if peer is not None and peer.peer_port == port and route.remote in peer.heartbeats.awaited:
-            self._handle_awaited(data, peer, owner, route, now)
-            return
+        if peer is not None and peer.peer_port == port:
+            if first == ChunkType.ASCONF:
+                if self._is_taken_as_moved(data, kinds, peer, route, now):
+                    return
+            elif peer.may_send_unknown(route):
+                self._handle_unexpected(data, peer, route, now)
+                return
+            if route.remote in peer.heartbeats.awaited:
+                self._handle_awaited(data, peer, owner, route, now)
+                return
         if owner is None:
             self._handle_out_of_the_blue(outline, route, now)
         elif first == ChunkType.SHUTDOWN_ACK and owner.half_open:
             # Section 8.5.1 E: it belongs to an earlier association.
             self._reply(shutdown_complete(tag, route), port, now)
+
+    def _handle_unexpected(
+        self, data: bytes, association: EngineAssociation, route: Route, now: float
+    ) -> None:
+        """Process a packet with the tag of an association, whose peer may send it although there is
+        no path to where it comes from."""
+        packet = wire.parse_packet_untrusted(data)
+        if not isinstance(packet, wire.Malformed) and self._is_fit(
+            packet, data, association, route, now
+        ):
+            association.receive(packet, route, len(data), now)
+            self._settle(association)
 
     def _is_taken_as_moved(
         self, data: bytes, kinds: list[int], peer: EngineAssociation, route: Route, now: float

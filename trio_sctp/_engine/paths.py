@@ -33,6 +33,7 @@ class Paths(dict[str, Path]):
       received: Bytes that the peer has sent.
       reflected: Bytes that were sent to unconfirmed addresses.
       told: Our addresses that the peer was told of, if they are several.
+      beyond: Addresses of the peer that are not reached while we have none of their family.
     """
 
     def __init__(self, parameters: Parameters, peer_port: int) -> None:
@@ -44,6 +45,7 @@ class Paths(dict[str, Path]):
         self.received: int = 0
         self.reflected: int = 0
         self.told: list[str] = []
+        self.beyond: tuple[str, ...] = ()
         self._probed: str = ""  # the address that was probed last
         self._received_before = 0  # `received`, when an address was probed last
 
@@ -82,6 +84,7 @@ class Paths(dict[str, Path]):
         self.clear()
         self.primary = None
         self.told = []
+        self.beyond = ()
         self._probed = ""
         path = self.add(route, confirmed=True)
         if before is not None:

@@ -29,6 +29,13 @@ _PATH_NEWS = {
     PeerAddressState.ADDR_POTENTIALLY_FAILED: "has potentially failed",
 }
 
+_BY_ASCONF = (
+    PeerAddressState.ADDR_ADDED,
+    PeerAddressState.ADDR_REMOVED,
+    PeerAddressState.ADDR_MADE_PRIM,
+)
+"""What a peer can bring about as often as it likes."""
+
 
 def connecting(tcb: Tcb, addresses: Sequence[Address]) -> None:
     """An INIT is on its way."""
@@ -96,6 +103,9 @@ def path_changed(tcb: Tcb, change: PeerAddressChange) -> None:
         return
     if isinstance(change.state, PeerAddressState):
         news = _PATH_NEWS[change.state]
+        if change.state in _BY_ASCONF:
+            _write_seldom(news, tcb, "path to %s %s", transport(change.address), news)
+            return
     else:
         news = f"has the state {change.state}"
     error = f" (error {change.error})" if change.error else ""
@@ -104,6 +114,10 @@ def path_changed(tcb: Tcb, change: PeerAddressChange) -> None:
 
 def dropped(kind: str, tcb: Tcb, text: str, *args: object) -> None:
     """Something of an association was dropped; ``text`` and ``args`` say what, and why."""
+    _write_seldom(kind, tcb, text, *args)
+
+
+def _write_seldom(kind: str, tcb: Tcb, text: str, *args: object) -> None:
     try:
         drops = _drops.get()
     except LookupError:

@@ -450,6 +450,7 @@ class UserlandSocket:
         self._stack = stack
         self.engine = engine
         self._bound = list(bound)
+        self._ipv6 = any(":" in host for host in bound)  # as a socket has its family for good
         self.only = only  # the association that was peeled off, None for an endpoint's socket
         self.settings: SocketSettings = SocketSettings()
         self._subscription = DEFAULT_EVENTS
@@ -663,8 +664,7 @@ class UserlandSocket:
 
     def bind(self, address: Address) -> None:
         host = host_of(address)
-        six = any(":" in one for one in self._bound)
-        if not self.engine.addresses or (":" in host and not six):
+        if not self.engine.addresses or (":" in host and not self._ipv6):
             raise refusal(errno.EINVAL)
         self._stack.check_running()
         self._stack.bind([host], ipv6=":" in host)
