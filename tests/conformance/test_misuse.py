@@ -24,6 +24,7 @@ from trio_sctp import (
     AssociationChange,
     AssociationChannel,
     AssociationLost,
+    AuthKey,
     Endpoint,
     Inbox,
     InitMsg,
@@ -661,7 +662,7 @@ OF_TYPE: dict[str, tuple[list[Any], str]] = {
     "bool": ([1, 0, "no"], "must be True or False, not {}"),
     "str": ([5, b"eth0"], "must be a str, not {}"),
     "Address": (["192.0.2.1", 5], r"must be a tuple \(host, port\), not {}"),
-    "bytes": (["secret", 5], r"must be bytes, not \w+"),  # a secret is not repeated
+    "bytes": (["secret", 5], "must be bytes, not {}"),
     "Sequence[int]": ([0, "0", b"0"], r"must be a list of chunk types, such as \[0\], not {}"),
     "Sequence[HmacAlgorithm]": (
         [1, "SHA_1"],
@@ -685,7 +686,9 @@ def test_a_field_of_an_option(kind: Any) -> None:
             }
             with pytest.raises(TypeError) as caught:
                 kind(**{**others, field.name: value})
-            pattern = f"{kind.__name__}.{field.name} {text.format(re.escape(repr(value)))}"
+            # A secret is not repeated, even in the place of its key's number.
+            shown = r"\w+" if kind is AuthKey else re.escape(repr(value))
+            pattern = f"{kind.__name__}.{field.name} {text.format(shown)}"
             assert re.fullmatch(pattern, str(caught.value)), str(caught.value)
 
 
