@@ -22,7 +22,7 @@ from trio_sctp._engine import Engine, Outgoing, Parameters, Route, wire
 from trio_sctp._engine.account import PRECISION
 from trio_sctp._engine.arrivals import Beginning, event_cost
 from trio_sctp._engine.association import EngineAssociation
-from trio_sctp._engine.inbound import FARTHEST
+from trio_sctp._engine.inbound import FARTHEST, cost_of_skip
 from trio_sctp._engine.interleaved import MESSAGE_COST, InterleavedInbound
 from trio_sctp._engine.parts import CHUNK_COST, Parts, cost_of
 from trio_sctp._engine.timers import PROBE, RECONFIG, T1, T2, WINDOW
@@ -599,6 +599,7 @@ def check_inbound(engine: Engine, association: EngineAssociation) -> None:
     parameters = association.parameters
     held = sum(map(cost_of, inbound._held_back)) + cost_of(inbound._open)
     held += sum(map(cost_of, inbound._undecided or ()))
+    held += sum(cost_of_skip(streams) for _, streams in inbound._undecided_skips)
     if inbound._reset is not None:
         held += sum(map(cost_of, inbound._reset.held))
     for sorted_parts in (inbound._runs, inbound._waiting):

@@ -470,7 +470,7 @@ class Inbound:
             self._skip(point, streams)
         else:  # parts of what it does not skip may be among what is held
             self._undecided_skips.append((point, streams))
-            self.held += _cost_of_skip(streams)
+            self.held += cost_of_skip(streams)
 
     def _skip(self, point: int, streams: list[tuple[int, int]]) -> None:
         """Do for the streams what a FORWARD TSN up to a TSN says."""
@@ -642,7 +642,7 @@ class Inbound:
 
     def _take_skips(self, skips: list[tuple[int, list[tuple[int, int]]]]) -> None:
         for point, streams in skips:
-            self.held -= _cost_of_skip(streams)
+            self.held -= cost_of_skip(streams)
             self._skip(point, streams)
 
     def go_on(self, wire_tsn: int | None) -> tuple[int, ...] | None:
@@ -705,7 +705,7 @@ class _Reset:
         return not self.streams or self._concerned[stream >> 3] >> (stream & 7) & 1 != 0
 
 
-def _cost_of_skip(streams: list[tuple[int, int]]) -> int:
+def cost_of_skip(streams: list[tuple[int, int]]) -> int:
     """Return the bytes of memory that take what a FORWARD TSN says."""
     return _SKIP_COST * (1 + len(streams))
 
