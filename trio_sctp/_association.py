@@ -481,7 +481,7 @@ class Association:
         has answered.  Nothing is lost, unless the peer is a Linux kernel, which drops what it has
         queued.  Either end gets an `AssociationReset` event, if it subscribes to it.  The userland
         stack lets 30 seconds pass between two such requests, as packets of before may still be on
-        their way.
+        their way.  If both ends ask at once, both requests fail.
 
         Errors and cancellation are those of `reset_streams`.
 
