@@ -452,7 +452,7 @@ class Bench:
         may_leave = 0
         if association is not None:
             outbound = association.outbound
-            may_leave = len(outbound.outstanding) + len(outbound.queue)
+            may_leave = len(outbound.outstanding) + len(outbound.queued())
             may_leave += outbound.buffered // 1000
         inbound = association.inbound if association is not None else None
         finished = may_leave + (inbound.held // CHUNK_COST if inbound is not None else 0)
