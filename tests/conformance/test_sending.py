@@ -161,10 +161,12 @@ async def test_a_peer_that_refuses_at_once(stack: StackUnderTest) -> None:
         server.stop_listening()
         numbers: list[int | None] = []
         for _ in range(20):
+            before = client.statistics().buffered_records
             try:
                 await client.send(b"0", (stack.host, server.port))
             except ConnectFailed as refused:
                 numbers.append(refused.errno)
+                assert client.statistics().buffered_records == before
                 break
             while client.associations:  # it came later
                 await client.receive()

@@ -23,6 +23,10 @@ AUTH_CHUNK, AUTH_KEY, AUTH_ACTIVE_KEY = 18, 19, 21
 class Echo(Usrsctp):
     """One end of one association."""
 
+    def __init__(self, peer: int | None) -> None:
+        super().__init__(0, None if peer is None else (HOST, peer))
+        self._connects = peer is not None
+
     def authenticate(self, types: bytes, secret: bytes) -> None:
         for kind in types:
             self._set(AUTH_CHUNK, bytes([kind]))
@@ -54,24 +58,24 @@ class Echo(Usrsctp):
                 return
             assert self.send(ctypes.string_at(self._buffer, size))
 
-
-async def main(types: str, secret: str, peer: int | None) -> None:
-    usrsctp = Echo(0, None if peer is None else (HOST, peer))
-    usrsctp.authenticate(bytes(map(int, types.split())), secret.encode())
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(usrsctp.timers)
-        if peer is None:
-            usrsctp.listen()
-            print(usrsctp.port, flush=True)
-            while not usrsctp.accept():
-                await usrsctp.packets()
-        else:
-            usrsctp.connect()
-        while True:
-            usrsctp.echo()
-            await usrsctp.packets()
+    async def run(self) -> None:
+        """Connect, or wait for somebody; and send back what comes."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.timers)
+            if self._connects:
+                self.connect()
+            else:
+                self.listen()
+                print(self.port, flush=True)
+                while not self.accept():
+                    await self.packets()
+            while True:
+                self.echo()
+                await self.packets()
 
 
 if __name__ == "__main__":
     types, secret, *port = sys.argv[1:]
-    trio.run(main, types, secret, int(port[0]) if port else None)
+    usrsctp = Echo(int(port[0]) if port else None)
+    usrsctp.authenticate(bytes(map(int, types.split())), secret.encode())
+    trio.run(usrsctp.run)

@@ -14,8 +14,9 @@ from collections import deque
 
 import trio
 
-from benchmarks.ends import HOST
-from benchmarks.udp_usrsctp import MSG_EOR, Usrsctp
+from benchmarks.udp_usrsctp import MSG_EOR
+
+from .usrsctp_echo import Echo
 
 FRAGMENT_INTERLEAVE, RECVRCVINFO = 16, 31
 PLUGGABLE_SCHEDULER, INTERLEAVING_SUPPORTED = 0x1203, 0x1206
@@ -26,11 +27,11 @@ SNDINFO = struct.Struct("=HHIII")  # stream, flags, PPID, context, association
 SENDV_SNDINFO = 1
 
 
-class Interleaver(Usrsctp):
+class Interleaver(Echo):
     """One end of one association."""
 
     def __init__(self, peer: int | None) -> None:
-        super().__init__(0, None if peer is None else (HOST, peer))
+        super().__init__(peer)
         self._set(FRAGMENT_INTERLEAVE, struct.pack("=i", 2))
         self._set(INTERLEAVING_SUPPORTED, struct.pack("=II", 0, 1))
         self._set(PLUGGABLE_SCHEDULER, struct.pack("=II", 0, ROUND_ROBIN))
@@ -38,10 +39,9 @@ class Interleaver(Usrsctp):
         self._parts: dict[tuple[int, bool], tuple[int, list[bytes]]] = {}
         self._back: deque[tuple[bytes, bytes]] = deque()
 
-    @property
-    def port(self) -> int:
-        port: int = self._udp.getsockname()[1]
-        return port
+    def echo(self) -> None:
+        self.take()
+        self.send_back()
 
     def take(self) -> None:
         """Take what is there, and put what is whole to what is sent back."""
@@ -84,22 +84,5 @@ class Interleaver(Usrsctp):
             self._back.popleft()
 
 
-async def main(peer: int | None) -> None:
-    usrsctp = Interleaver(peer)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(usrsctp.timers)
-        if peer is None:
-            usrsctp.listen()
-            print(usrsctp.port, flush=True)
-            while not usrsctp.accept():
-                await usrsctp.packets()
-        else:
-            usrsctp.connect()
-        while True:
-            usrsctp.take()
-            usrsctp.send_back()
-            await usrsctp.packets()
-
-
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]) if sys.argv[1:] else None)
+    trio.run(Interleaver(int(sys.argv[1]) if sys.argv[1:] else None).run)
