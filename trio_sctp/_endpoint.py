@@ -251,10 +251,8 @@ class Endpoint(trio.abc.AsyncResource):
     def _local(self, host: str) -> Address:
         self._socket.check_open()
         check_ip_address("a local address", host)
-        return (
-            str(ip_address(host)),
-            self.port,
-        )  # as it is bound and compared, however it is written
+        # As it is bound and compared, however it is written.
+        return (str(ip_address(host)), self.port)
 
     def _bound(self) -> list[tuple[str, int]]:
         return [address[:2] for address in self._socket.raw.local_addresses(None)]

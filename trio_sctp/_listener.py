@@ -230,7 +230,7 @@ class Listener(trio.abc.Listener[AssociationChannel]):
             if tcb in unaccepted:
                 unaccepted.remove(tcb)
             backlog = "it was refused, as %d associations wait to be accepted"
-            journal.dropped("backlog", tcb, backlog, self._backlog)
+            journal.warn_seldom("backlog", tcb, backlog, self._backlog)
             socket.discard(tcb, b"backlog exceeded")
 
     async def _accept_one_to_one(self, waiter: Waiter) -> AssociationChannel:

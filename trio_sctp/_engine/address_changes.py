@@ -240,8 +240,8 @@ class AddressChanges:
         if not (heard or (added and requests.tries % 2 == 0)):
             self._bundler.control.append((path, requests.chunk))
         elif not self._paths.stranded:
-            source = added[-(requests.tries // 2 - 1) % len(added) - 1]
-            source = requests.heard_at if heard else source
+            turn = -(requests.tries // 2 - 1) % len(added) - 1
+            source = requests.heard_at if heard else added[turn]
             self._bundler.send_alone(path.route._replace(local=source), requests.chunk)
 
     def expired(self) -> Path | None:

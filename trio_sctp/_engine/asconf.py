@@ -13,6 +13,7 @@ One request is outstanding at a time (section 5.1.1, C1), and each has a chunk o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from . import wire
@@ -214,12 +215,10 @@ class Responses:
 
     def add(self, parameter: Tlv, cause: int) -> None:
         """Note what has become of a request; a cause of 0 is a success."""
-        correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
         if cause:
-            error = wire.tlvs([Tlv(cause, wire.tlvs([parameter]))])
-            self._list(Tlv(AsconfParameter.ERROR, correlation + error))
+            self._list(AsconfParameter.ERROR, parameter, [Tlv(cause, wire.tlvs([parameter]))])
         elif self.listed:
-            self._list(Tlv(AsconfParameter.SUCCESS, correlation))
+            self._list(AsconfParameter.SUCCESS, parameter)
 
     def refuse_rest(self, parameter: Tlv) -> None:
         """Note that neither a request is done, nor what follows it.
@@ -227,11 +226,11 @@ class Responses:
         Behind a failure that goes without saying.
         """
         if not self.listed:
-            correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
-            error = wire.tlvs([Tlv(Cause.RESOURCE_SHORTAGE, b"")])
-            self._list(Tlv(AsconfParameter.ERROR, correlation + error))
+            self._list(AsconfParameter.ERROR, parameter, [Tlv(Cause.RESOURCE_SHORTAGE, b"")])
 
-    def _list(self, response: Tlv) -> None:
+    def _list(self, kind: int, parameter: Tlv, causes: Sequence[Tlv] = ()) -> None:
+        correlation = parameter.value[:_CORRELATION].ljust(_CORRELATION, b"\0")
+        response = Tlv(kind, correlation + wire.tlvs(causes))
         self.listed.append(response)
         self._room -= 4 + len(response.value)
 

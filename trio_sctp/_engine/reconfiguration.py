@@ -446,6 +446,11 @@ class Reconfiguration:
         self._chunk = b""
         self._timers[RECONFIG] = inf
 
+    def _is_answered(self, request: _Request) -> None:
+        """Note that what the peer does of its own answers our request."""
+        self._is_over(request)
+        self._await(request)
+
     def _await(self, request: _Request) -> None:
         before, self._awaited = self._awaited, request
         if before is not None:
@@ -473,8 +478,7 @@ class Reconfiguration:
         itself, and what it says of ours is still to come.
         """
         if own is self._request and _covers(streams, own.streams):
-            self._is_over(own)
-            self._await(own)
+            self._is_answered(own)
 
     def _has_reset(self, own: _Request, streams: tuple[int, ...]) -> None:
         """Note that the peer has reset these of its streams, of which none stands for all.
@@ -487,8 +491,7 @@ class Reconfiguration:
             own.left.difference_update(streams)
         if not streams or not own.left:
             if own is self._request:
-                self._is_over(own)
-                self._await(own)
+                self._is_answered(own)
             self._fulfilled(own)
 
     def _fulfilled(self, own: _Request) -> None:
@@ -658,8 +661,7 @@ class Reconfiguration:
             if own is self._request:
                 # Perhaps the peer has done so of itself, and has yet to get our request.
                 self._unsure, self._unsure_chunk = own.number, self._chunk
-                self._is_over(own)
-                self._await(own)
+                self._is_answered(own)
             self._fulfilled(own)
         return _Result.PERFORMED
 

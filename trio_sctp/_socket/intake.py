@@ -217,7 +217,7 @@ class Intake:
         tcb = socket.tcbs.get(id) or socket.add_tcb(id)
         reason = b"message larger than %d bytes" % self.max_message_size
         too_large = "a message larger than %d bytes was dropped, and its sender is aborted"
-        journal.dropped("too large", tcb, too_large, self.max_message_size)
+        journal.warn_seldom("too large", tcb, too_large, self.max_message_size)
         socket.cut_off(tcb, OUT_OF_RESOURCE, reason)
 
     # -- events ------------------------------------------------------------------------------
@@ -251,7 +251,9 @@ class Intake:
             case PartialDeliveryAborted():
                 self._drop_partial(event)
                 if tcb is not None:
-                    journal.dropped("partial", tcb, "a message of which a part had come is dropped")
+                    journal.warn_seldom(
+                        "partial", tcb, "a message of which a part had come is dropped"
+                    )
             case PeerAddressChange() if tcb is not None:
                 journal.path_changed(tcb, event)
             case StreamChange() if tcb is not None:
@@ -342,7 +344,7 @@ class Intake:
             tcb.undelivered.append(failed)
         else:
             gone = "a message of %d bytes on stream %d was given up"
-            journal.dropped("given up", tcb, gone, len(failed.data), failed.stream)
+            journal.warn_seldom("given up", tcb, gone, len(failed.data), failed.stream)
         self._deliver(failed, tcb)
 
     def _finish_end(self, tcb: Tcb) -> None:

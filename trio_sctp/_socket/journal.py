@@ -104,7 +104,7 @@ def path_changed(tcb: Tcb, change: PeerAddressChange) -> None:
     if isinstance(change.state, PeerAddressState):
         news = _PATH_NEWS[change.state]
         if change.state in _BY_ASCONF:
-            _write_seldom(news, tcb, "path to %s %s", transport(change.address), news)
+            warn_seldom(news, tcb, "path to %s %s", transport(change.address), news)
             return
     else:
         news = f"has the state {change.state}"
@@ -112,12 +112,8 @@ def path_changed(tcb: Tcb, change: PeerAddressChange) -> None:
     logger.log(level, "%s: path to %s %s%s", name(tcb), transport(change.address), news, error)
 
 
-def dropped(kind: str, tcb: Tcb, text: str, *args: object) -> None:
-    """Something of an association was dropped; ``text`` and ``args`` say what, and why."""
-    _write_seldom(kind, tcb, text, *args)
-
-
-def _write_seldom(kind: str, tcb: Tcb, text: str, *args: object) -> None:
+def warn_seldom(kind: str, tcb: Tcb, text: str, *args: object) -> None:
+    """Warn of what a peer can bring about as often as it likes; lines of one kind are few."""
     try:
         drops = _drops.get()
     except LookupError:

@@ -735,16 +735,15 @@ class UserlandSocket:
             self._subscription = events
             self.engine.parameters.report_keys = bool(events.authentication_event)
             self.engine.parameters.report_resets = resets
-        for id in self.association_ids() if association_id is None else [association_id]:
+        ids = self.association_ids() if association_id is None else [association_id]
+        for id in ids:
             association = self.engine.associations.get(id)
             if association is not None:  # it may have ended
                 association.parameters.report_resets = resets
-        if events.authentication_event:
-            for id in self.association_ids() if association_id is None else [association_id]:
-                self.engine.associations[id].parameters.report_keys = True
+                association.parameters.report_keys |= bool(events.authentication_event)
         if events.sender_dry_event and (association_id is not None or not before.sender_dry_event):
             # An association that is dry already is reported at once (RFC 6458 section 6.1.9).
-            for id in self.association_ids() if association_id is None else [association_id]:
+            for id in ids:
                 self.report_dry(id, True)
 
     def subscription(self, association_id: int | None) -> EventSubscription:
