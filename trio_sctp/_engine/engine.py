@@ -23,7 +23,7 @@ from typing import Final
 from .._options import Status, StatusState
 from .._values import Arrival, ReconfigurationRequest, SenderDry, SendInfo
 from . import wire
-from .account import LEFT_COST, PRECISION, Account
+from .account import ASSOCIATION_COST, LEFT_COST, PATH_COST, PRECISION, Account
 from .addresses import is_group, is_unicast
 from .arrivals import Unread
 from .association import EngineAssociation
@@ -959,7 +959,7 @@ class Engine:
             if inbound is None or share is None or inbound.has_gaps:
                 self._count(association)
                 return
-            held = association.paths.cost + unread.messages + unread.events + inbound.held
+            held = _cost_of(association) + unread.messages + unread.events + inbound.held
             if not -PRECISION < held + inbound.streams_cost - share.held < PRECISION:
                 self._count(association)
         elif association.id in self.associations:
@@ -968,7 +968,7 @@ class Engine:
     def _count(self, association: EngineAssociation) -> None:
         """Note how much is held for an association, if that has changed."""
         unread, inbound = association.unread, association.inbound
-        held = association.paths.cost + unread.messages + unread.events
+        held = _cost_of(association) + unread.messages + unread.events
         if inbound is not None:
             held += inbound.memory
         share = unread.share
@@ -997,3 +997,8 @@ def _cookie_echo_in(chunks: Sequence[wire.Chunk]) -> wire.CookieEcho | None:
 def _out_of_resource(reason: str) -> list[Tlv]:
     """Return cause 4, which has no room for a reason, and the reason in a cause of its own."""
     return [Tlv(Cause.OUT_OF_RESOURCE, b""), Tlv(Cause.USER_INITIATED_ABORT, reason.encode())]
+
+
+def _cost_of(association: EngineAssociation) -> int:
+    """Return the bytes that an association takes while nothing has arrived on it."""
+    return ASSOCIATION_COST + PATH_COST * (len(association.paths) - 1)

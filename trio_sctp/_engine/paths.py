@@ -14,7 +14,6 @@ from math import inf
 from typing import Final
 
 from .._values import PeerAddressState
-from .account import ASSOCIATION_COST, PATH_COST
 from .parameters import Parameters
 from .path import Path, Route
 
@@ -26,7 +25,6 @@ class Paths(dict[str, Path]):
     """The paths of an association by the peer's address, in the order in which they were added.
 
     Attributes:
-      cost: Bytes that the association takes while nothing has arrived on it.
       parameters: Those of the association.
       peer_port: The peer's SCTP port.
       primary: The path that new data takes while it works; None before the first was added.
@@ -38,7 +36,6 @@ class Paths(dict[str, Path]):
 
     def __init__(self, parameters: Parameters, peer_port: int) -> None:
         super().__init__()
-        self.cost: int = ASSOCIATION_COST
         self.parameters: Parameters = parameters
         self.peer_port: int = peer_port
         self.primary: Path | None = None
@@ -55,7 +52,6 @@ class Paths(dict[str, Path]):
         """Add an address of the peer."""
         path = Path(route, self.peer_port, self.parameters, confirmed=confirmed)
         self[route.remote] = path
-        self.cost = ASSOCIATION_COST + PATH_COST * (len(self) - 1)
         if self.primary is None:
             self.primary = path
         return path
@@ -67,7 +63,6 @@ class Paths(dict[str, Path]):
         the path is the primary one.
         """
         del self[path.address]
-        self.cost -= PATH_COST
         path.unreachable = True
         path.t3 = path.heartbeat_at = path.heartbeat_deadline = inf
         if path is self.primary:
